@@ -1,0 +1,133 @@
+//! A BLAKE3 hash: the name of everything.
+
+use std::{fmt, str::FromStr};
+
+/// 32 bytes of BLAKE3, written as 64 lower-case hex digits.
+///
+/// Encoding: in CBOR a byte string of 32, `5820` then the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Hash(pub [u8; 32]);
+
+/// Text that is not 64 hex digits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a hash is 64 hex digits, not {0:?}")]
+pub struct ParseHashError(pub String);
+
+impl Hash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The hash of several parts, each preceded by its length, under a purpose no other use shares.
+    pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(domain);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The first eight hex digits, for people.
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hash({})", self.short())
+    }
+}
+
+impl FromStr for Hash {
+    type Err = ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, ParseHashError> {
+        let error = || ParseHashError(text.chars().take(80).collect());
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(error());
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(pair).map_err(|_| error())?;
+            if !pair.iter().all(u8::is_ascii_hexdigit) {
+                return Err(error());
+            }
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| error())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl<C> minicbor::Encode<C> for Hash {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for Hash {
+    fn decode(
+        d: &mut minicbor::Decoder<'b>,
+        _: &mut C,
+    ) -> Result<Self, minicbor::decode::Error> {
+        let bytes = d.bytes()?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| minicbor::decode::Error::message("a hash is 32 bytes"))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl serde::Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_reads_back() {
+        let hash = Hash::of(b"understory");
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        assert!("".parse::<Hash>().is_err());
+        assert!("+1".repeat(32).parse::<Hash>().is_err());
+        assert!("é".repeat(32).parse::<Hash>().is_err());
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        let a = Hash::of_parts("test", &[b"ab", b"c"]);
+        assert_ne!(a, Hash::of_parts("test", &[b"a", b"bc"]));
+        assert_ne!(a, Hash::of_parts("tost", &[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn cbor_is_a_byte_string_of_32() {
+        let bytes = minicbor::to_vec(Hash([7; 32])).expect("writing to memory");
+        assert_eq!(bytes[..3], [0x58, 0x20, 7]);
+        assert_eq!(minicbor::decode::<Hash>(&bytes).expect("round trip"), Hash([7; 32]));
+        assert!(minicbor::decode::<Hash>(&bytes[..20]).is_err());
+    }
+}

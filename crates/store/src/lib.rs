@@ -1,0 +1,20 @@
+//! Objects by BLAKE3, and names that point at them.
+//!
+//! An object is a byte string kept under its hash; it is never changed, only added or collected.
+//! A *ref* is a short name that points at one object and is replaced atomically. Whatever a crash
+//! interrupts, an object is either whole or absent and a ref is either old or new.
+//!
+//! Layout of a store folder (all of it, so that it can be checked by hand):
+//!
+//! ```text
+//! objects/ab/cdef…    the bytes whose BLAKE3 is abcdef…
+//! refs/NAME           64 hex digits and a newline
+//! tmp/                unfinished writes; emptied when the store is opened for writing
+//! ```
+#![forbid(unsafe_code)]
+
+mod hash;
+mod objects;
+
+pub use hash::{Hash, ParseHashError};
+pub use objects::{Damage, Store, StoreError};
