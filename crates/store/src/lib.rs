@@ -14,7 +14,11 @@
 #![forbid(unsafe_code)]
 
 mod hash;
+mod manifest;
+mod object_ref;
 mod objects;
 
 pub use hash::{Hash, ParseHashError};
+pub use manifest::{MAX_MANIFEST, MAX_TENSORS, ManifestError, ModelManifest, TensorEntry};
+pub use object_ref::ObjectRef;
 pub use objects::{Damage, Store, StoreError};
