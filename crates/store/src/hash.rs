@@ -78,14 +78,10 @@ impl<C> minicbor::Encode<C> for Hash {
 }
 
 impl<'b, C> minicbor::Decode<'b, C> for Hash {
-    fn decode(
-        d: &mut minicbor::Decoder<'b>,
-        _: &mut C,
-    ) -> Result<Self, minicbor::decode::Error> {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let bytes = d.bytes()?;
-        let bytes = bytes
-            .try_into()
-            .map_err(|_| minicbor::decode::Error::message("a hash is 32 bytes"))?;
+        let bytes =
+            bytes.try_into().map_err(|_| minicbor::decode::Error::message("a hash is 32 bytes"))?;
         Ok(Self(bytes))
     }
 }

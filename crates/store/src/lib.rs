@@ -14,11 +14,13 @@
 #![forbid(unsafe_code)]
 
 mod hash;
+mod log;
 mod manifest;
 mod object_ref;
 mod objects;
 
 pub use hash::{Hash, ParseHashError};
+pub use log::{Log, LogError, MAX_ENTRY};
 pub use manifest::{MAX_MANIFEST, MAX_TENSORS, ManifestError, ModelManifest, TensorEntry};
 pub use object_ref::ObjectRef;
 pub use objects::{Damage, Store, StoreError};
