@@ -1,0 +1,212 @@
+//! Signed things: the bytes that were signed are the bytes that are kept and passed on.
+
+use crate::{Identity, PeerId, Signature};
+use minicbor::{Decode, Encode};
+use std::fmt;
+use store::Hash;
+
+/// What every signature of this protocol covers first.
+const DOMAIN: &[u8] = b"understory swarm 1";
+
+/// A statement of one author about one run.
+///
+/// Encoding: CBOR array `[kind, run, author, body, signature]` with `body` a byte string. The
+/// signature is over `"understory swarm 1" ‖ kind (one byte) ‖ run ‖ author ‖ body`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Envelope {
+    /// What the body is: [`Body::KIND`].
+    #[n(0)]
+    pub kind: u8,
+    /// The run's id.
+    #[n(1)]
+    pub run: Hash,
+    /// Who says it.
+    #[n(2)]
+    pub author: PeerId,
+    /// The CBOR of the body.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub body: Vec<u8>,
+    /// Over everything above.
+    #[n(4)]
+    pub signature: Signature,
+}
+
+/// Something that can be signed.
+pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Clone {
+    /// Keeps a signature of one kind of statement from counting as another.
+    const KIND: u8;
+}
+
+/// Why bytes are not what they should be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// More bytes than anything of this kind may have.
+    #[error("{what} of {len} bytes, at most {max} are read")]
+    TooLong {
+        /// What was decoded.
+        what: &'static str,
+        /// How many bytes there are.
+        len: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Not CBOR of the right shape.
+    #[error("{what} does not decode: {why}")]
+    Malformed {
+        /// What was decoded.
+        what: &'static str,
+        /// What CBOR says.
+        why: String,
+    },
+    /// CBOR, but not the only encoding of its content that is allowed.
+    #[error("{what} is not in canonical form")]
+    NotCanonical {
+        /// What was decoded.
+        what: &'static str,
+    },
+}
+
+/// The one encoding of `value`.
+pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
+    minicbor::to_vec(value).expect("writing to memory cannot fail")
+}
+
+/// Decodes `bytes` and demands that encoding the result gives the same bytes again.
+pub(crate) fn decode<T>(what: &'static str, bytes: &[u8], max: usize) -> Result<T, DecodeError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    if bytes.len() > max {
+        return Err(DecodeError::TooLong { what, len: bytes.len(), max });
+    }
+    let value: T =
+        minicbor::decode(bytes).map_err(|e| DecodeError::Malformed { what, why: e.to_string() })?;
+    if encode(&value) != bytes {
+        return Err(DecodeError::NotCanonical { what });
+    }
+    Ok(value)
+}
+
+impl Envelope {
+    /// What the signature covers.
+    fn signed_bytes(kind: u8, run: &Hash, author: &PeerId, body: &[u8]) -> Vec<u8> {
+        [DOMAIN, &[kind], &run.0, &author.0, body].concat()
+    }
+
+    /// Whether the author signed exactly this.
+    pub fn is_signed(&self) -> bool {
+        let bytes = Self::signed_bytes(self.kind, &self.run, &self.author, &self.body);
+        self.author.verifies(&bytes, &self.signature)
+    }
+
+    /// A name for this very statement, signature included.
+    pub fn hash(&self) -> Hash {
+        Hash::of_parts("understory swarm 1 envelope", &[&encode(self)])
+    }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Envelope(kind {}, by {}, {})", self.kind, self.author.short(), self.hash())
+    }
+}
+
+/// An envelope together with its decoded body. That it decodes says nothing about the signature:
+/// [`Signed::is_signed`] does.
+///
+/// Encoding: that of the [`Envelope`].
+#[derive(Clone)]
+pub struct Signed<T> {
+    envelope: Envelope,
+    body: T,
+}
+
+impl<T: Body> Signed<T> {
+    /// Signs `body` for `run`.
+    pub fn seal(identity: &Identity, run: &Hash, body: T) -> Self {
+        let (author, bytes) = (identity.id(), encode(&body));
+        let signature = identity.sign(&Envelope::signed_bytes(T::KIND, run, &author, &bytes));
+        let envelope = Envelope { kind: T::KIND, run: *run, author, body: bytes, signature };
+        Self { envelope, body }
+    }
+
+    /// Puts together a statement of which only body and signature were kept.
+    pub fn assemble(run: &Hash, author: PeerId, body: T, signature: Signature) -> Self {
+        let bytes = encode(&body);
+        let envelope = Envelope { kind: T::KIND, run: *run, author, body: bytes, signature };
+        Self { envelope, body }
+    }
+
+    /// Reads the body of an envelope.
+    ///
+    /// Errors: [`DecodeError`] for another kind of statement or a body that is malformed.
+    pub fn open(envelope: Envelope) -> Result<Self, DecodeError> {
+        let what = "signed body";
+        if envelope.kind != T::KIND {
+            let why = format!("kind is {}, expected {}", envelope.kind, T::KIND);
+            return Err(DecodeError::Malformed { what, why });
+        }
+        let body = decode(what, &envelope.body, crate::MAX_MESSAGE)?;
+        Ok(Self { envelope, body })
+    }
+
+    /// Who says it.
+    pub fn author(&self) -> PeerId {
+        self.envelope.author
+    }
+
+    /// What is said.
+    pub fn body(&self) -> &T {
+        &self.body
+    }
+
+    /// The envelope.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The author's signature.
+    pub fn signature(&self) -> Signature {
+        self.envelope.signature
+    }
+
+    /// A name for this very statement.
+    pub fn hash(&self) -> Hash {
+        self.envelope.hash()
+    }
+
+    /// Whether it is about `run` and its author signed it.
+    pub fn is_signed(&self, run: &Hash) -> bool {
+        self.envelope.run == *run && self.envelope.is_signed()
+    }
+}
+
+impl<T> PartialEq for Signed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.envelope == other.envelope
+    }
+}
+
+impl<T> Eq for Signed<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for Signed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} by {}", self.body, self.envelope.author.short())
+    }
+}
+
+impl<T, C> Encode<C> for Signed<T> {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        c: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.envelope.encode(e, c)
+    }
+}
+
+impl<'b, T: Body, C> Decode<'b, C> for Signed<T> {
+    fn decode(d: &mut minicbor::Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Self::open(Envelope::decode(d, c)?).map_err(minicbor::decode::Error::message)
+    }
+}

@@ -1,0 +1,307 @@
+//! What goes into a [`crate::Node`] and what comes out.
+
+use crate::{
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Kind, Member, ObjectRef, PeerId, State,
+    Time, TrainJob, TrainOutput, WorkError,
+};
+use serde::{Deserialize, Serialize};
+use store::Hash;
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The driver is ready; the first event of a node's life.
+    Start,
+    /// Time has passed; sent at the latest at the last [`Action::WakeAt`].
+    Tick,
+    /// A peer can be reached.
+    PeerUp(PeerId),
+    /// A peer cannot be reached any more.
+    PeerDown(PeerId),
+    /// A peer said something; `from` is authenticated by the connection.
+    Message {
+        /// Whose connection it came over (not necessarily who signed it).
+        from: PeerId,
+        /// A message's bytes.
+        bytes: Vec<u8>,
+    },
+    /// The training job for this height ended.
+    Trained {
+        /// [`TrainJob::height`].
+        height: u64,
+        /// What came out.
+        result: Result<TrainOutput, WorkError>,
+    },
+    /// An audit ended.
+    Audited {
+        /// [`AuditJob::id`].
+        id: u64,
+        /// What came out.
+        result: Result<AuditOutcome, WorkError>,
+    },
+    /// An aggregation ended.
+    Aggregated {
+        /// [`AggregateJob::id`].
+        id: u64,
+        /// What came out.
+        result: Result<AggregateOutput, WorkError>,
+    },
+    /// Everything a fetch asked for is in the store.
+    Fetched {
+        /// The fetch.
+        id: u64,
+    },
+    /// A fetch got nowhere with any provider.
+    FetchFailed {
+        /// The fetch.
+        id: u64,
+        /// An object that nobody gave.
+        missing: Hash,
+    },
+    /// The user wants to stop taking part: training ends and nothing more is sent. What is
+    /// persisted lets the peer go on later.
+    Leave,
+}
+
+/// An entry of the log that a node needs to go on after a crash.
+///
+/// Encoding: CBOR; opaque to the driver, which keeps the entries in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry(pub Vec<u8>);
+
+/// Something the driver has to do. Actions are in order: a [`Action::Persist`] must be durable
+/// before any later `Send` or `Broadcast`, of the same call or of a later one, leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send to one peer; may be lost, doubled, late.
+    Send {
+        /// To whom.
+        to: PeerId,
+        /// A message.
+        bytes: Vec<u8>,
+    },
+    /// Send to every connected peer.
+    Broadcast {
+        /// A message.
+        bytes: Vec<u8>,
+    },
+    /// Append to the log.
+    Persist(LogEntry),
+    /// Start training; at most one job at a time.
+    Train(TrainJob),
+    /// Stop the training job; its result, if any still comes, is ignored.
+    CancelTrain,
+    /// Re-run a part of somebody's work; several may be waiting.
+    Audit(AuditJob),
+    /// Add up updates; urgent.
+    Aggregate(AggregateJob),
+    /// Get objects into the store.
+    Fetch {
+        /// Comes back with the result.
+        id: u64,
+        /// What to get.
+        objects: Vec<ObjectRef>,
+        /// Also what they refer to.
+        deep: bool,
+        /// Whom to ask first; anybody connected may be asked after them.
+        providers: Vec<PeerId>,
+    },
+    /// Nobody waits for this fetch any more.
+    CancelFetch {
+        /// The fetch.
+        id: u64,
+    },
+    /// These objects are needed: by this node, or by those that may audit it.
+    Keep {
+        /// Which.
+        objects: Vec<ObjectRef>,
+    },
+    /// The protocol needs these no longer.
+    Drop {
+        /// Which.
+        objects: Vec<ObjectRef>,
+    },
+    /// Send [`Event::Tick`] at this time, instead of at any time asked for before.
+    WakeAt(Time),
+    /// Close the connection: the peer broke the protocol once too often, or was ejected.
+    Disconnect {
+        /// Whom.
+        peer: PeerId,
+        /// Why, for people.
+        why: String,
+    },
+    /// Something worth showing.
+    Notice(Notice),
+    /// The run is over. Go on delivering events: others may still need to catch up.
+    Finished {
+        /// Its final state.
+        state: State,
+        /// Height of the last record.
+        height: u64,
+    },
+    /// This node cannot go on; what for people.
+    Fatal(String),
+}
+
+/// Where a node is in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Waiting for enough members.
+    Lobby,
+    /// Watching, not (or not now) a member.
+    Watching,
+    /// Fetching the checkpoint.
+    Syncing,
+    /// Computing a contribution.
+    Training,
+    /// Waiting for the others' contributions.
+    Committed,
+    /// Waiting for the last audits.
+    Auditing,
+    /// Agreeing on the next record.
+    Deciding,
+    /// The run is over.
+    Finished,
+    /// Stopped by the user.
+    Left,
+    /// Out for good.
+    Ejected,
+}
+
+/// A record in a few words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordSummary {
+    /// Height.
+    pub height: u64,
+    /// Kind.
+    pub kind: Kind,
+    /// Rounds done after it.
+    pub round: u32,
+    /// View it was decided in.
+    pub view: u32,
+    /// Its hash.
+    pub record: Hash,
+    /// Root of the state after it.
+    pub root: Hash,
+    /// The state after it.
+    pub state: State,
+    /// Who contributed and how many inner steps.
+    pub contributions: Vec<(PeerId, u32)>,
+    /// Who was ejected.
+    pub ejected: Vec<PeerId>,
+    /// Who was let in.
+    pub joined: Vec<PeerId>,
+    /// Members that take part after it.
+    pub active: Vec<PeerId>,
+}
+
+/// How an audit ended, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictKind {
+    /// As claimed.
+    Confirmed,
+    /// Not as claimed.
+    Mismatch,
+    /// Could not be re-run.
+    Unavailable,
+}
+
+/// Something worth showing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
+pub enum Notice {
+    /// The node is somewhere else in the round.
+    PhaseChanged { height: u64, round: u32, phase: Phase },
+    /// A peer committed to its work.
+    Committed { peer: PeerId, height: u64, steps: u32 },
+    /// A record was agreed on.
+    Decided(RecordSummary),
+    /// This node's aggregate for a record: norms and clipping per contributor, in order of keys.
+    Aggregated { height: u64, norms: Vec<f32>, clipped: Vec<bool> },
+    /// Somebody re-ran (a part of) a contribution of the advance at `height`.
+    Verdict {
+        height: u64,
+        contributor: PeerId,
+        auditor: PeerId,
+        /// Whether it is an answer to a dispute.
+        dispute: bool,
+        kind: VerdictKind,
+        /// The segment of a mismatch.
+        segment: Option<u32>,
+    },
+    /// A mismatch that the others now check.
+    Disputed { height: u64, contributor: PeerId, accuser: PeerId, segment: u32 },
+    /// A member is out for good.
+    Ejected { peer: PeerId, height: u64, evidence: String },
+    /// A member was let in.
+    Joined { peer: PeerId, height: u64 },
+    /// A member is marked absent.
+    Absent { peer: PeerId, height: u64 },
+    /// An absent member is back.
+    Rejoined { peer: PeerId, height: u64 },
+    /// A proposer did not bring a decision about; the next one has its turn.
+    ViewChanged { height: u64, view: u32, proposer: PeerId },
+    /// Nothing can go on for now.
+    Waiting { why: String },
+    /// A peer sent something it should not have.
+    Misbehaved { peer: PeerId, why: String },
+    /// Training (or another job) failed here.
+    WorkFailed { height: u64, why: String },
+    /// The run is over.
+    Finished { height: u64, root: Hash },
+}
+
+/// Where a node stands, for screens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// This node.
+    pub me: PeerId,
+    /// Height of the newest record, `None` before genesis.
+    pub height: Option<u64>,
+    /// Hash of the newest record.
+    pub record: Option<Hash>,
+    /// Rounds done.
+    pub round: u32,
+    /// Rounds in all.
+    pub rounds: u32,
+    /// Where in the round.
+    pub phase: Phase,
+    /// View of the agreement on the next record.
+    pub view: u32,
+    /// Who proposes in this view.
+    pub proposer: Option<PeerId>,
+    /// The newest state.
+    pub state: State,
+    /// Its root.
+    pub root: Hash,
+    /// The newest beacon.
+    pub beacon: Hash,
+    /// Everybody who belongs to the run.
+    pub members: Vec<MemberStatus>,
+    /// Keys that are out for good.
+    pub ejected: Vec<PeerId>,
+    /// Inner steps of the job in progress, or of the last one.
+    pub steps: u32,
+    /// Measured time per inner step; 0 before the first measurement.
+    pub ms_per_step: f64,
+    /// Time the run has taken.
+    pub elapsed_ms: u64,
+}
+
+/// A member's line in [`Status`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MemberStatus {
+    /// Standing in the newest record.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Whether it votes.
+    pub votes: bool,
+    /// Clean audits it still needs; 0 past probation.
+    pub probation_left: u32,
+    /// Whether this node is connected to it.
+    pub connected: bool,
+    /// Whether it has committed for the next record.
+    pub committed: bool,
+}

@@ -1,0 +1,340 @@
+//! Records: the chain that everybody agrees on and anybody can check.
+
+use crate::{
+    Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
+    State,
+    envelope::{decode, encode},
+    message::{Commit, Have, Join, Proposal, Step, Verdict, Vote},
+};
+use minicbor::{Decode, Encode, bytes::ByteVec};
+use serde::{Deserialize, Serialize};
+use store::Hash;
+
+/// What a record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cbor(index_only)]
+pub enum Kind {
+    /// Opens the run; signed by the founder.
+    #[n(0)]
+    Genesis,
+    /// Closes a round: its contributions and the state they lead to.
+    #[n(1)]
+    Advance,
+    /// The last advance again, without members that were proven to have cheated in it.
+    #[n(2)]
+    Repair,
+    /// Ends the run, after the audits of the last round.
+    #[n(3)]
+    Close,
+}
+
+/// A member's standing after a record.
+///
+/// Encoding: CBOR array of the fields in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    #[n(0)]
+    pub id: PeerId,
+    /// Height at which it joined first; 0 for a member of genesis.
+    #[n(1)]
+    pub joined: u64,
+    /// Contributions included so far.
+    #[n(2)]
+    pub contributions: u32,
+    /// Contributions that an auditor drawn by the beacon confirmed.
+    #[n(3)]
+    pub clean: u32,
+    /// Advances running without a contribution of it.
+    #[n(4)]
+    pub missed: u32,
+    /// Audits running that could not be done for want of objects.
+    #[n(5)]
+    pub unavailable: u32,
+    /// Takes part; an absent member neither counts nor votes until it joins again.
+    #[n(6)]
+    pub active: bool,
+    /// Height at which `active` last changed.
+    #[n(7)]
+    pub since: u64,
+    /// Its error feedback after its last included contribution.
+    #[n(8)]
+    pub feedback: Option<ObjectRef>,
+}
+
+/// One contribution in an advance.
+///
+/// Encoding: CBOR array of the fields in order.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Contribution {
+    /// The work.
+    #[n(0)]
+    pub commit: Signed<Commit>,
+    /// The secret its commit fixed.
+    #[n(1)]
+    pub secret: Hash,
+    /// Who else holds the update, in the order of their keys.
+    #[n(2)]
+    pub haves: Vec<Signed<Have>>,
+}
+
+/// Proof that a key does not belong among the members.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Evidence {
+    /// Two members or more re-ran a segment of a contribution and got another hash.
+    #[n(0)]
+    Mismatch {
+        /// Height of the advance with the contribution.
+        #[n(0)]
+        height: u64,
+        /// The segment.
+        #[n(1)]
+        segment: u32,
+        /// Their verdicts, in the order of their keys.
+        #[n(2)]
+        verdicts: Vec<Signed<Verdict>>,
+    },
+    /// An auditor's mismatch that a quorum of the others did not find.
+    #[n(1)]
+    FalseAccusation {
+        /// The auditor's verdict.
+        #[n(0)]
+        accusation: Signed<Verdict>,
+        /// The others' verdicts, in the order of their keys.
+        #[n(1)]
+        contradictions: Vec<Signed<Verdict>>,
+    },
+    /// Two different statements of one author where one is allowed.
+    #[n(2)]
+    Equivocation {
+        /// One of them: the smaller.
+        #[n(0)]
+        first: Envelope,
+        /// The other.
+        #[n(1)]
+        second: Envelope,
+    },
+}
+
+/// A member that is out for good.
+///
+/// Encoding: CBOR array of the fields in order.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ejection {
+    /// Who.
+    #[n(0)]
+    pub peer: PeerId,
+    /// Why.
+    #[n(1)]
+    pub evidence: Evidence,
+}
+
+/// One link of the chain.
+///
+/// Encoding: CBOR array of the fields in order.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Record {
+    /// The run's id.
+    #[n(0)]
+    pub run: Hash,
+    /// 0 for genesis.
+    #[n(1)]
+    pub height: u64,
+    /// What it does.
+    #[n(2)]
+    pub kind: Kind,
+    /// Rounds done after it.
+    #[n(3)]
+    pub round: u32,
+    /// Hash of the record before; zeros for genesis.
+    #[n(4)]
+    pub prev: Hash,
+    /// Everybody who belongs to the run after it, in the order of their keys.
+    #[n(5)]
+    pub members: Vec<Member>,
+    /// Who asks to be let in (for genesis: everybody), in the order of their keys.
+    #[n(6)]
+    pub joins: Vec<Signed<Join>>,
+    /// The contributions of the round, in the order of their authors' keys.
+    #[n(7)]
+    pub contributions: Vec<Contribution>,
+    /// Verdicts of drawn auditors on the advance before, by contributor and auditor.
+    #[n(8)]
+    pub verdicts: Vec<Signed<Verdict>>,
+    /// Who goes, in the order of their keys.
+    #[n(9)]
+    pub ejected: Vec<Ejection>,
+    /// The state after it.
+    #[n(10)]
+    pub state: State,
+    /// The beacon after it.
+    #[n(11)]
+    pub beacon: Hash,
+}
+
+/// The signatures under a record: precommits of one view.
+///
+/// Encoding: CBOR array `[view, [[peer, signature], …]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Certificate {
+    /// The view they were given in.
+    #[n(0)]
+    pub view: u32,
+    /// In the order of the keys.
+    #[n(1)]
+    pub signatures: Vec<(PeerId, Signature)>,
+}
+
+/// A record with what makes it binding.
+///
+/// Encoding: CBOR array `[body, certificate]` with `body` the record's bytes as a byte string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRecord {
+    body: Vec<u8>,
+    record: Record,
+    hash: Hash,
+    certificate: Certificate,
+}
+
+#[derive(Encode, Decode)]
+struct SignedRecordBytes {
+    #[n(0)]
+    body: ByteVec,
+    #[n(1)]
+    certificate: Certificate,
+}
+
+impl Record {
+    /// The record's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads a record; says nothing about whether it may follow another.
+    ///
+    /// Errors: [`DecodeError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode("record", bytes, MAX_RECORD)
+    }
+
+    /// The name of a record with these bytes.
+    pub fn hash_of(bytes: &[u8]) -> Hash {
+        Hash::of_parts("understory swarm 1 record", &[bytes])
+    }
+
+    /// Who goes by this record.
+    pub fn culprits(&self) -> impl Iterator<Item = PeerId> {
+        self.ejected.iter().map(|e| e.peer)
+    }
+}
+
+impl SignedRecord {
+    /// Puts a record and its certificate together.
+    ///
+    /// Errors: [`DecodeError`] if `body` is no record.
+    pub fn new(body: Vec<u8>, certificate: Certificate) -> Result<Self, DecodeError> {
+        let record = Record::from_bytes(&body)?;
+        let hash = Record::hash_of(&body);
+        Ok(Self { body, record, hash, certificate })
+    }
+
+    /// Reads a record and its certificate.
+    ///
+    /// Errors: [`DecodeError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let parts: SignedRecordBytes = decode("signed record", bytes, MAX_MESSAGE)?;
+        Self::new(parts.body.into(), parts.certificate)
+    }
+
+    /// The record and its certificate as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (body, certificate) = (self.body.clone().into(), self.certificate.clone());
+        encode(&SignedRecordBytes { body, certificate })
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The record's bytes, as they were signed.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The record's hash.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The signatures under it.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The votes that the certificate stands for.
+    pub fn votes(&self) -> impl Iterator<Item = Signed<Vote>> {
+        let vote = Vote {
+            height: self.record.height,
+            view: self.certificate.view,
+            step: Step::Precommit,
+            value: Some(self.hash),
+        };
+        let run = self.record.run;
+        let signatures = self.certificate.signatures.iter();
+        signatures.map(move |(peer, signature)| Signed::assemble(&run, *peer, vote, *signature))
+    }
+}
+
+impl Evidence {
+    /// The run it is about.
+    pub fn run(&self) -> Hash {
+        match self {
+            Self::Mismatch { verdicts, .. } => {
+                verdicts.first().map_or(Hash::default(), |v| v.envelope().run)
+            }
+            Self::FalseAccusation { accusation, .. } => accusation.envelope().run,
+            Self::Equivocation { first, .. } => first.run,
+        }
+    }
+
+    /// The evidence that one author signed both; `None` if an honest one may have.
+    pub fn equivocation(a: &Envelope, b: &Envelope) -> Option<Self> {
+        let (first, second) = if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) };
+        let evidence = Self::Equivocation { first, second };
+        evidence.equivocator().map(|_| evidence)
+    }
+
+    /// Who contradicts itself, if this is an equivocation in form (signatures are not looked at).
+    pub fn equivocator(&self) -> Option<PeerId> {
+        let Self::Equivocation { first, second } = self else { return None };
+        let alike = first.run == second.run
+            && first.author == second.author
+            && first.kind == second.kind
+            && first < second
+            && first.body != second.body;
+        (alike && slot(first)? == slot(second)?).then_some(first.author)
+    }
+}
+
+/// What an author may say once only: a commit per height, a proposal per view, a vote per step.
+fn slot(envelope: &Envelope) -> Option<(u8, u64, u32, u32)> {
+    let e = || envelope.clone();
+    match envelope.kind {
+        Commit::KIND => {
+            let commit = Signed::<Commit>::open(e()).ok()?;
+            Some((Commit::KIND, commit.body().height, 0, 0))
+        }
+        Proposal::KIND => {
+            let proposal = Signed::<Proposal>::open(e()).ok()?;
+            Some((Proposal::KIND, proposal.body().height, proposal.body().view, 0))
+        }
+        Vote::KIND => {
+            let vote = Signed::<Vote>::open(e()).ok()?;
+            let vote = vote.body();
+            Some((Vote::KIND, vote.height, vote.view, vote.step as u32))
+        }
+        _ => None,
+    }
+}
