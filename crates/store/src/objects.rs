@@ -76,18 +76,26 @@ impl Store {
     /// Keeps `bytes` and returns their name. On return they survive a power cut.
     pub fn put(&self, bytes: &[u8]) -> Result<Hash> {
         let hash = Hash::of(bytes);
-        self.put_as(hash, bytes)?;
+        self.put_as(hash, bytes, true)?;
+        Ok(hash)
+    }
+
+    /// Keeps `bytes` without waiting for the disk: for what can be computed again, such as the
+    /// states along a training run. After a power cut the object may be absent or found damaged.
+    pub fn put_relaxed(&self, bytes: &[u8]) -> Result<Hash> {
+        let hash = Hash::of(bytes);
+        self.put_as(hash, bytes, false)?;
         Ok(hash)
     }
 
     /// Keeps `bytes` whose hash the caller has just computed.
-    fn put_as(&self, hash: Hash, bytes: &[u8]) -> Result<()> {
+    fn put_as(&self, hash: Hash, bytes: &[u8], sync: bool) -> Result<()> {
         let path = self.object_path(&hash);
         // An object of the right length may still be damaged; replacing it then is the repair.
         if self.read_verified(&hash, &path).is_ok() {
             return Ok(());
         }
-        self.write_atomically(&path, bytes)
+        self.write_atomically(&path, bytes, sync)
     }
 
     /// The bytes of `hash`, checked against their name.
@@ -116,7 +124,7 @@ impl Store {
 
     /// Points the ref `name` at `hash`, replacing what it pointed at.
     pub fn set_ref(&self, name: &str, hash: &Hash) -> Result<()> {
-        self.write_atomically(&self.ref_path(name)?, format!("{hash}\n").as_bytes())
+        self.write_atomically(&self.ref_path(name)?, format!("{hash}\n").as_bytes(), true)
     }
 
     /// What `name` points at, or `None` where there is no such ref.
@@ -196,17 +204,19 @@ impl Store {
     }
 
     /// Write, fsync, rename, fsync the folder: the file is old or new, never between.
-    fn write_atomically(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    fn write_atomically(&self, path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
         let unique = self.next_tmp.fetch_add(1, Ordering::Relaxed);
         let tmp = self.root.join("tmp").join(format!("{}-{unique}", std::process::id()));
         let folder = path.parent().expect("objects and refs lie in folders");
         let write = || -> io::Result<()> {
             let mut file = File::create(&tmp)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
+            if sync {
+                file.sync_all()?;
+            }
             fs::create_dir_all(folder)?;
             fs::rename(&tmp, path)?;
-            File::open(folder)?.sync_all()
+            if sync { File::open(folder)?.sync_all() } else { Ok(()) }
         };
         write().map_err(|e| {
             let _ = fs::remove_file(&tmp);
