@@ -1,0 +1,245 @@
+//! Causal attention with grouped heads.
+//!
+//! One task is one (sequence, key-value head). Keys and values are packed once for the group; then
+//! runs of queries go through the same tiles as matrix products. A masked entry of a tile is an
+//! exact zero: in a chain it can only turn −0 into +0, and every result gets `+ 0.0` at its end,
+//! so the bits do not depend on how queries are grouped.
+
+mod backward;
+
+use std::ops::Range;
+
+use crate::gemm::{Lines, Panels, View, multiply, pack};
+use crate::kernel::Kernel;
+use crate::loss::exp_in_place;
+use crate::scratch::{Shared, with_scratch};
+use crate::simd::{Simd, each_isa, max_of};
+
+/// The heads of an attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadShape {
+    /// Query heads, a multiple of `kv_heads`.
+    pub heads: usize,
+    /// Key-value heads; query head h uses key-value head `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Values to a head.
+    pub head_dim: usize,
+}
+
+impl HeadShape {
+    /// Values to a row of packed queries, keys and values.
+    pub fn row(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    fn group(&self) -> usize {
+        assert!(
+            self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+            "attention: {} heads over {} key-value heads",
+            self.heads,
+            self.kv_heads
+        );
+        self.heads / self.kv_heads
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+}
+
+impl Kernel {
+    /// Causal attention over whole sequences.
+    ///
+    /// Shapes: `out` `[B*T, heads*head_dim]`; `stats` `[B*T, heads, 2]`, each row's greatest score
+    /// and sum, kept for the backward pass; `qkv` `[B*T, (heads + 2*kv_heads)*head_dim]`.
+    /// Bits: a score is the chain over `head_dim` from zero, times `1/√head_dim`; e = exp(score −
+    /// max); the sum of e is taken in 16 lanes (lane = key mod 16); an output is the chain of
+    /// `e * v` over keys in order, times `1/sum`, plus 0.0.
+    pub fn attention(
+        &self,
+        out: &mut [f32],
+        stats: &mut [f32],
+        qkv: &[f32],
+        batch: usize,
+        seq: usize,
+        s: &HeadShape,
+    ) {
+        let (tokens, width) = (batch * seq, s.heads * s.head_dim);
+        assert_eq!(qkv.len(), tokens * s.row(), "attention: qkv");
+        assert_eq!(out.len(), tokens * width, "attention: out");
+        assert_eq!(stats.len(), tokens * s.heads * 2, "attention: stats");
+        let (out, stats) = (Shared::new(out), Shared::new(stats));
+        let stride = s.row();
+        let group = s.group();
+        self.parallel(batch * s.kv_heads, |task| {
+            let (sequence, head) = (task / s.kv_heads, task % s.kv_heads);
+            let qkv = &qkv[sequence * seq * stride..(sequence + 1) * seq * stride];
+            let keys = s.heads + head;
+            let job = Forward {
+                q: &qkv[head * group * s.head_dim..],
+                q_row: stride,
+                k: &qkv[keys * s.head_dim..],
+                v: &qkv[(keys + s.kv_heads) * s.head_dim..],
+                kv_row: stride,
+                rows: seq,
+                len: seq,
+                group,
+                head_dim: s.head_dim,
+                scale: s.scale(),
+                out: &out,
+                out_start: sequence * seq * width + head * group * s.head_dim,
+                out_row: width,
+                stats: Some(&stats),
+                stats_start: 2 * (sequence * seq * s.heads + head * group),
+                stats_row: 2 * s.heads,
+            };
+            forward(self.cpu, &job);
+        });
+    }
+
+    /// Attention for the last `rows` positions of a cache of `len` positions, theirs included.
+    ///
+    /// Shapes: `out`, `q` `[rows, heads*head_dim]`; `k`, `v` `[len, kv_heads*head_dim]`.
+    /// Bits: those of [`Kernel::attention`] over the whole sequence, however it is cut.
+    /// Panics: also if `rows > len`.
+    pub fn attention_cached(
+        &self,
+        out: &mut [f32],
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        rows: usize,
+        len: usize,
+        s: &HeadShape,
+    ) {
+        let (width, kv_width) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
+        assert!(rows <= len, "attention_cached: {rows} rows of {len}");
+        assert_eq!(q.len(), rows * width, "attention_cached: q");
+        assert_eq!(out.len(), rows * width, "attention_cached: out");
+        assert_eq!(k.len(), len * kv_width, "attention_cached: k");
+        assert_eq!(v.len(), len * kv_width, "attention_cached: v");
+        if rows == 0 {
+            return;
+        }
+        let out = Shared::new(out);
+        let group = s.group();
+        self.parallel(s.kv_heads, |head| {
+            let job = Forward {
+                q: &q[head * group * s.head_dim..],
+                q_row: width,
+                k: &k[head * s.head_dim..],
+                v: &v[head * s.head_dim..],
+                kv_row: kv_width,
+                rows,
+                len,
+                group,
+                head_dim: s.head_dim,
+                scale: s.scale(),
+                out: &out,
+                out_start: head * group * s.head_dim,
+                out_row: width,
+                stats: None,
+                stats_start: 0,
+                stats_row: 0,
+            };
+            forward(self.cpu, &job);
+        });
+    }
+}
+
+/// One group of heads: slices start at the group's first value.
+struct Forward<'a> {
+    q: &'a [f32],
+    q_row: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+    kv_row: usize,
+    /// Queries; they are the last of `len` positions.
+    rows: usize,
+    len: usize,
+    group: usize,
+    head_dim: usize,
+    scale: f32,
+    out: &'a Shared<'a, f32>,
+    out_start: usize,
+    out_row: usize,
+    stats: Option<&'a Shared<'a, f32>>,
+    stats_start: usize,
+    stats_row: usize,
+}
+
+each_isa! {
+    fn forward(job: &Forward) = forward_body;
+}
+
+#[inline(always)]
+fn forward_body<S: Simd>(job: &Forward) {
+    let dim = job.head_dim;
+    let padded = job.len.next_multiple_of(S::PANEL.max(16));
+    let k_size = padded * dim;
+    let v_size = dim.next_multiple_of(S::PANEL) * job.len;
+    with_scratch(k_size + v_size + S::ROWS * padded, |scratch| {
+        let (k, rest) = scratch.split_at_mut(k_size);
+        let (v, scores) = rest.split_at_mut(v_size);
+        let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
+        pack::<S>(k, S::PANEL, view(job.k), 0..job.len, 0..dim);
+        pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.len);
+        for head in 0..job.group {
+            for first in (0..job.rows).step_by(S::ROWS) {
+                let rows = first..job.rows.min(first + S::ROWS);
+                few_queries::<S>(job, k, v, scores, padded, head, rows);
+            }
+        }
+    });
+}
+
+/// One head, at most a tile's rows of queries.
+#[inline(always)]
+fn few_queries<S: Simd>(
+    job: &Forward,
+    k: &[f32],
+    v: &[f32],
+    scores: &mut [f32],
+    width: usize,
+    head: usize,
+    rows: Range<usize>,
+) {
+    let dim = job.head_dim;
+    let past = job.len - job.rows;
+    let keys = past + rows.end; // keys that the last of these queries sees
+    let q = &job.q[rows.start * job.q_row + head * dim..][..(rows.len() - 1) * job.q_row + dim];
+    let queries = Lines { start: q.as_ptr(), row: job.q_row, step: 1, count: rows.len() };
+    let columns = keys.next_multiple_of(S::PANEL);
+    let panels = Panels { values: k, stored: dim, depth: dim, columns };
+    assert!(columns <= width && S::ROWS * width <= scores.len(), "attention: scores");
+    // SAFETY: `q` holds the lines by its bounds, `scores` a tile's rows by the assertion.
+    unsafe { multiply::<S>(queries, panels, scores.as_mut_ptr(), width, false) };
+    let mut inverses = [0f32; 16];
+    for (i, row) in rows.clone().enumerate() {
+        let (seen, hidden) = scores[i * width..][..keys].split_at_mut(past + row + 1);
+        seen.iter_mut().for_each(|score| *score *= job.scale);
+        let max = max_of(seen);
+        let sum = exp_in_place::<S>(seen, max);
+        hidden.fill(0.0);
+        inverses[i] = 1.0 / sum;
+        if let Some(stats) = job.stats {
+            let at = job.stats_start + row * job.stats_row + 2 * head;
+            // SAFETY: no other task has this row and head.
+            unsafe { stats.part(at..at + 2) }.copy_from_slice(&[max, sum]);
+        }
+    }
+    let weights = Lines { start: scores.as_ptr(), row: width, step: 1, count: rows.len() };
+    let at = job.out_start + rows.start * job.out_row + head * dim;
+    let last = at + (rows.len() - 1) * job.out_row + dim;
+    assert!(last <= job.out.len(), "attention: out");
+    let panels = Panels { values: v, stored: job.len, depth: keys, columns: dim };
+    // SAFETY: the outputs of these rows and this head belong to this task and lie in `out` by the
+    // assertion; `scores` holds the weights.
+    unsafe {
+        multiply::<S>(weights, panels, job.out.start().add(at), job.out_row, false);
+        for (i, inverse) in inverses.iter().enumerate().take(rows.len()) {
+            let out = job.out.part(at + i * job.out_row..at + i * job.out_row + dim);
+            out.iter_mut().for_each(|x| *x = *x * inverse + 0.0);
+        }
+    }
+}

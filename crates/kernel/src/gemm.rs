@@ -1,0 +1,398 @@
+//! Matrix products: one chain of fused multiply-adds per output, blocked and packed around that.
+//!
+//! All three products of a linear layer are `C[M,N] (+)= A[M,K] · B[K,N]` over strided views. Rows
+//! of A are packed in groups of a tile's rows, columns of B in panels of a tile's columns, K is
+//! walked in blocks in order, and C keeps the chains between blocks. One operand is packed once for
+//! all threads, the other by each task for itself:
+//!
+//! - many rows: B is shared, a task is a run of rows and keeps its block of A in the second cache;
+//! - few rows: A is shared, a task is a run of panels and keeps its panel of B in the first cache.
+
+use std::ops::Range;
+
+use crate::isa::Isa;
+use crate::kernel::Kernel;
+use crate::scratch::{Shared, with_scratch};
+use crate::simd::{Simd, Tile, each_isa};
+
+/// Length of a block of K: a panel of this depth fits the first cache.
+const DEPTH: usize = 384;
+/// Rows of a block of A: with `DEPTH` columns it fits the second cache.
+const BLOCK_ROWS: usize = 240;
+/// At most this many rows count as few.
+const FEW_ROWS: usize = 48;
+/// Values of B packed at once for all threads (8 MiB).
+const SLAB: usize = 2 << 20;
+
+impl Kernel {
+    /// `y[m,n] = x[m,k] · wᵀ`, with `w` `[n, k]` (out × in) as in Hugging Face files.
+    ///
+    /// Bits: each output is one chain of fused multiply-adds over k in order, from zero.
+    pub fn linear(&self, y: &mut [f32], x: &[f32], w: &[f32], m: usize, n: usize, k: usize) {
+        self.forward(y, x, w, [m, n, k], false);
+    }
+
+    /// [`Kernel::linear`], but the chains start from what `y` holds (a residual).
+    pub fn linear_add(&self, y: &mut [f32], x: &[f32], w: &[f32], m: usize, n: usize, k: usize) {
+        self.forward(y, x, w, [m, n, k], true);
+    }
+
+    /// `dx[m,k] = dy[m,n] · w`; added to `dx` if `accumulate`.
+    ///
+    /// Bits: each output is one chain over n in order, from zero or from `dx`.
+    pub fn linear_backward_input(
+        &self,
+        dx: &mut [f32],
+        dy: &[f32],
+        w: &[f32],
+        m: usize,
+        n: usize,
+        k: usize,
+        accumulate: bool,
+    ) {
+        assert_eq!(dx.len(), m * k, "linear_backward_input: dx");
+        assert_eq!(dy.len(), m * n, "linear_backward_input: dy");
+        assert_eq!(w.len(), n * k, "linear_backward_input: w");
+        self.product(dx, View::rows(dy, n), View::rows(w, k), [m, k, n], accumulate);
+    }
+
+    /// `dw[n,k] += dyᵀ · x`.
+    ///
+    /// Bits: each output is one chain over the m tokens in order, continued from `dw`; so a batch
+    /// may be split.
+    pub fn linear_backward_weight(
+        &self,
+        dw: &mut [f32],
+        dy: &[f32],
+        x: &[f32],
+        m: usize,
+        n: usize,
+        k: usize,
+    ) {
+        assert_eq!(dw.len(), n * k, "linear_backward_weight: dw");
+        assert_eq!(dy.len(), m * n, "linear_backward_weight: dy");
+        assert_eq!(x.len(), m * k, "linear_backward_weight: x");
+        self.product(dw, View::columns(dy, n), View::rows(x, k), [n, k, m], true);
+    }
+
+    fn forward(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        w: &[f32],
+        [m, n, k]: [usize; 3],
+        accumulate: bool,
+    ) {
+        assert_eq!(y.len(), m * n, "linear: y");
+        assert_eq!(x.len(), m * k, "linear: x");
+        assert_eq!(w.len(), n * k, "linear: w");
+        self.product(y, View::rows(x, k), View::columns(w, k), [m, n, k], accumulate);
+    }
+
+    /// `c[m,n] (+)= a · b` with chains over k.
+    fn product(&self, c: &mut [f32], a: View, b: View, [m, n, k]: [usize; 3], accumulate: bool) {
+        if m == 0 || n == 0 {
+            return;
+        }
+        if k == 0 {
+            if !accumulate {
+                c.fill(0.0);
+            }
+            return;
+        }
+        let c = Shared::new(c);
+        let (c, shape) = (c.start(), [m, n, k]);
+        let job = Product { a, b, c: Out(c), shape, accumulate };
+        if m <= FEW_ROWS { self.few_rows(&job) } else { self.many_rows(&job) }
+    }
+
+    fn many_rows(&self, job: &Product) {
+        let [m, n, k] = job.shape;
+        let (rows, panel) = tile_shape(self.isa());
+        let slab = (SLAB / k / panel).max(1) * panel;
+        // Runs of rows: few enough to fit the cache, and as many for each thread.
+        let blocks = m.div_ceil(BLOCK_ROWS).next_multiple_of(self.threads());
+        let run = m.div_ceil(blocks).next_multiple_of(rows);
+        for start in (0..n).step_by(slab) {
+            let columns = start..n.min(start + slab);
+            let panels = columns.len().div_ceil(panel);
+            with_scratch(panels * panel * k, |packed| {
+                let shared = Shared::new(packed);
+                self.split(panels, 1, panel * k, |run| {
+                    // SAFETY: runs of panels do not overlap.
+                    let to = unsafe { shared.part(run.start * panel * k..run.end * panel * k) };
+                    let from = columns.start + run.start * panel;
+                    let to_end = columns.end.min(columns.start + run.end * panel);
+                    pack_panels(self.cpu, to, job.b.turned(), from..to_end, 0..k);
+                });
+                let packed: &[f32] = packed;
+                self.parallel(m.div_ceil(run), |task| {
+                    let at = task * run..m.min((task + 1) * run);
+                    rows_of_product(self.cpu, job, packed, at, columns.clone());
+                });
+            });
+        }
+    }
+
+    fn few_rows(&self, job: &Product) {
+        let [m, n, k] = job.shape;
+        let (rows, panel) = tile_shape(self.isa());
+        let groups = m.div_ceil(rows);
+        with_scratch(groups * rows * k, |packed| {
+            pack_groups(self.cpu, packed, job.a, 0..m, 0..k);
+            let packed: &[f32] = packed;
+            self.split(n, panel, m.max(8) * k, |columns| {
+                columns_of_product(self.cpu, job, packed, columns);
+            });
+        });
+    }
+}
+
+/// A matrix by strides: element (i, j) lies at `i * row + j * column`.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    pub start: *const f32,
+    pub row: usize,
+    pub column: usize,
+}
+
+// SAFETY: a `View` only reads, and lives inside one call that borrows what it reads.
+unsafe impl Send for View {}
+// SAFETY: as above.
+unsafe impl Sync for View {}
+
+impl View {
+    /// A row-major matrix of `width` columns.
+    fn rows(matrix: &[f32], width: usize) -> View {
+        View { start: matrix.as_ptr(), row: width, column: 1 }
+    }
+
+    /// The transpose of a row-major matrix of `width` columns.
+    fn columns(matrix: &[f32], width: usize) -> View {
+        View { start: matrix.as_ptr(), row: 1, column: width }
+    }
+
+    /// The transpose.
+    pub(crate) fn turned(self) -> View {
+        View { start: self.start, row: self.column, column: self.row }
+    }
+}
+
+/// One product, as its tasks see it.
+struct Product {
+    a: View,
+    b: View,
+    c: Out,
+    shape: [usize; 3],
+    accumulate: bool,
+}
+
+/// Where C starts; its rows follow each other.
+struct Out(*mut f32);
+
+// SAFETY: tasks write to runs of rows or columns of their own.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+/// Rows and columns of a tile.
+pub(crate) fn tile_shape(isa: Isa) -> (usize, usize) {
+    fn shape<S: Simd>() -> (usize, usize) {
+        (S::ROWS, S::PANEL)
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => shape::<crate::simd::avx512::Avx512>(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => shape::<crate::simd::avx2::Avx2>(),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => shape::<crate::simd::neon::Neon>(),
+        _ => shape::<crate::simd::scalar::Scalar>(),
+    }
+}
+
+each_isa! {
+    fn pack_panels(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) = pack_panels_body;
+    fn pack_groups(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) = pack_groups_body;
+    fn rows_of_product(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) = rows_body;
+    fn columns_of_product(job: &Product, a: &[f32], columns: Range<usize>) = columns_body;
+}
+
+#[inline(always)]
+fn pack_panels_body<S: Simd>(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) {
+    pack::<S>(to, S::PANEL, from, lines, depth);
+}
+
+#[inline(always)]
+fn pack_groups_body<S: Simd>(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) {
+    pack::<S>(to, S::ROWS, from, lines, depth);
+}
+
+/// The blocks of `0..k`: as even as can be, at most `DEPTH` long.
+fn depths(k: usize) -> impl Iterator<Item = Range<usize>> {
+    let block = k.div_ceil(k.div_ceil(DEPTH));
+    (0..k).step_by(block).map(move |start| start..k.min(start + block))
+}
+
+/// All panels against a run of rows: A is packed here, block by block.
+#[inline(always)]
+fn rows_body<S: Simd>(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) {
+    let [_, n, k] = job.shape;
+    let groups = rows.len().div_ceil(S::ROWS);
+    with_scratch(groups * S::ROWS * k.min(DEPTH), |a| {
+        for depth in depths(k) {
+            let size = depth.len();
+            pack::<S>(
+                &mut a[..groups * S::ROWS * size],
+                S::ROWS,
+                job.a,
+                rows.clone(),
+                depth.clone(),
+            );
+            for j in columns.clone().step_by(S::PANEL) {
+                let panel = (j - columns.start) * k + depth.start * S::PANEL;
+                for i in rows.clone().step_by(S::ROWS) {
+                    // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
+                    // whole groups and panels; the instruction set is that of the caller.
+                    unsafe {
+                        S::tile(&Tile {
+                            rows: S::ROWS.min(rows.end - i),
+                            cols: S::PANEL.min(columns.end - j),
+                            depth: size,
+                            a: a[(i - rows.start) * size..].as_ptr(),
+                            a_row: 1,
+                            a_step: S::ROWS,
+                            b: b[panel..].as_ptr(),
+                            c: job.c.0.add(i * n + j),
+                            c_row: n,
+                            accumulate: job.accumulate || depth.start > 0,
+                        });
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// All rows against a run of columns: each panel of B is packed here, block by block.
+#[inline(always)]
+fn columns_body<S: Simd>(job: &Product, a: &[f32], columns: Range<usize>) {
+    let [m, n, k] = job.shape;
+    with_scratch(S::PANEL * k.min(DEPTH), |b| {
+        for j in columns.clone().step_by(S::PANEL) {
+            let cols = S::PANEL.min(columns.end - j);
+            for depth in depths(k) {
+                let size = depth.len();
+                pack::<S>(
+                    &mut b[..S::PANEL * size],
+                    S::PANEL,
+                    job.b.turned(),
+                    j..j + cols,
+                    depth.clone(),
+                );
+                for i in (0..m).step_by(S::ROWS) {
+                    // SAFETY: the tile lies inside this task's columns of C; the packed operands
+                    // hold whole groups and panels; the instruction set is that of the caller.
+                    unsafe {
+                        S::tile(&Tile {
+                            rows: S::ROWS.min(m - i),
+                            cols,
+                            depth: size,
+                            a: a[i * k + depth.start * S::ROWS..].as_ptr(),
+                            a_row: 1,
+                            a_step: S::ROWS,
+                            b: b.as_ptr(),
+                            c: job.c.0.add(i * n + j),
+                            c_row: n,
+                            accumulate: job.accumulate || depth.start > 0,
+                        });
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Rows of a left operand that is not packed: (i, p) lies at `i * row + p * step`.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines {
+    pub start: *const f32,
+    pub row: usize,
+    pub step: usize,
+    pub count: usize,
+}
+
+/// A right operand in panels, each `stored` deep, of which the first `depth` are used.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    pub values: &'a [f32],
+    pub stored: usize,
+    pub depth: usize,
+    pub columns: usize,
+}
+
+/// `c (+)= a · b` in one block of K, all on this thread; `c` has rows `c_row` apart.
+///
+/// # Safety
+/// All of `a` can be read, all of `c` written, and the machine has the instruction set.
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd>(
+    a: Lines,
+    b: Panels,
+    c: *mut f32,
+    c_row: usize,
+    accumulate: bool,
+) {
+    assert!(b.depth <= b.stored, "panels: depth");
+    assert!(b.values.len() >= b.columns.next_multiple_of(S::PANEL) * b.stored, "panels: length");
+    for j in (0..b.columns).step_by(S::PANEL) {
+        for i in (0..a.count).step_by(S::ROWS) {
+            // SAFETY: the caller vouches for `a`, `c` and the instruction set, the assertions for `b`.
+            unsafe {
+                S::tile(&Tile {
+                    rows: S::ROWS.min(a.count - i),
+                    cols: S::PANEL.min(b.columns - j),
+                    depth: b.depth,
+                    a: a.start.add(i * a.row),
+                    a_row: a.row,
+                    a_step: a.step,
+                    b: b.values.as_ptr().add(j * b.stored),
+                    c: c.add(i * c_row + j),
+                    c_row,
+                    accumulate,
+                });
+            }
+        }
+    }
+}
+
+/// Packs lines (rows of `from`) side by side, `width` to a panel: `to[panel][p][line]`, with zeros
+/// where the last panel has no line.
+#[inline(always)]
+pub(crate) fn pack<S: Simd>(
+    to: &mut [f32],
+    width: usize,
+    from: View,
+    lines: Range<usize>,
+    depth: Range<usize>,
+) {
+    let panels = to.chunks_exact_mut(width * depth.len());
+    for (panel, first) in panels.zip(lines.clone().step_by(width)) {
+        let count = width.min(lines.end - first);
+        if count < width {
+            panel.fill(0.0);
+        }
+        // SAFETY: the view covers all of `lines` × `depth`, and the panel `width` × `depth`.
+        unsafe {
+            let start = from.start.add(first * from.row + depth.start * from.column);
+            if from.row == 1 {
+                for (p, to) in panel.chunks_exact_mut(width).enumerate() {
+                    let line = start.add(p * from.column);
+                    std::ptr::copy_nonoverlapping(line, to.as_mut_ptr(), count);
+                }
+            } else {
+                S::transpose(panel.as_mut_ptr(), width, start, from.row, count, depth.len());
+            }
+        }
+    }
+}
