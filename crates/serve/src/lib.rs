@@ -27,6 +27,7 @@ mod snapshot;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,9 @@ pub use snapshot::{
     Snapshot, Summary, Totals,
 };
 
+/// Most bytes of a request's body: the longest prompt, every character of it escaped.
+const MAX_BODY: usize = 128 * 1024;
+
 /// Builds the routes over a feed of snapshots and somebody who answers prompts.
 ///
 /// The event streams end when the feed's sender is dropped.
@@ -50,7 +54,8 @@ pub fn router(feed: watch::Receiver<Arc<Snapshot>>, prompt: Arc<dyn Prompt>) -> 
         .with_state(events::Feed::new(feed));
     let generate = Router::new()
         .route("/api/generate", post(generate::generate))
-        .with_state(generate::Desk::new(prompt));
+        .with_state(generate::Desk::new(prompt))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     page::routes()
         .merge(events)
         .merge(generate)

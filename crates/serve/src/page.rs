@@ -10,11 +10,17 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/favicon.svg", SVG, include_str!("../page/favicon.svg")),
     ("/app/main.js", SCRIPT, include_str!("../page/main.js")),
+    ("/app/dom.js", SCRIPT, include_str!("../page/dom.js")),
+    ("/app/format.js", SCRIPT, include_str!("../page/format.js")),
+    ("/app/curve.js", SCRIPT, include_str!("../page/curve.js")),
+    ("/app/peers.js", SCRIPT, include_str!("../page/peers.js")),
+    ("/app/rounds.js", SCRIPT, include_str!("../page/rounds.js")),
+    ("/app/prompt.js", SCRIPT, include_str!("../page/prompt.js")),
 ];
 
 pub(crate) fn routes() -> Router {

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn each_field_out_of_bounds_is_named() {
-        let cases: [(&str, fn(&mut PromptRequest)); 10] = [
+        type Change = fn(&mut PromptRequest);
+        let cases: [(&str, Change); 10] = [
             ("prompt", |r| r.prompt.clear()),
             ("prompt", |r| r.prompt = "x".repeat(MAX_PROMPT + 1)),
             ("max_tokens", |r| r.max_tokens = 0),

@@ -1,0 +1,50 @@
+// Numbers with their units, in the shortest form that is still exact enough to read.
+
+const THIN = "\u202f";
+
+const scaled = (value, units) => {
+  let unit = 0;
+  while (Math.abs(value) >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2;
+  return [value.toFixed(digits), units[unit]];
+};
+
+/** `[number, unit]` of bytes. */
+export const bytesParts = (value) => scaled(value, ["B", "kB", "MB", "GB", "TB"]);
+/** `4.21 MB` */
+export const bytes = (value) => bytesParts(value).join(THIN);
+
+/** `1.05 M`; whole numbers below a thousand. */
+export const count = (value) => {
+  const [number, unit] = scaled(value, ["", "k", "M", "G", "T"]);
+  return unit ? number + THIN + unit : number;
+};
+
+/** `12,345` */
+export const whole = (value) => Math.round(value).toLocaleString("en");
+
+/** `1:05`, `1:02:05` */
+export const clock = (seconds) => {
+  const all = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
+  const two = (part) => String(part).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+};
+
+/** `9.8 s` */
+export const seconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)}${THIN}s`;
+
+/** `1.932`: bits per byte. */
+export const bits = (value) => value.toFixed(3);
+
+/** `4.8 %` of a share from 0 to 1. */
+export const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}${THIN}%`;
+
+/** `1 file`, `2 files`, `12,345 files` */
+export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;
+
+/** `a`, `a and b`, `a, b and c` */
+export const list = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
