@@ -12,7 +12,7 @@ use std::ops::Range;
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
 use crate::loss::exp_in_place;
-use crate::scratch::{Shared, with_scratch};
+use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, each_isa, max_of};
 
 /// The heads of an attention layer.
@@ -178,19 +178,18 @@ fn forward_body<S: Simd>(job: &Forward) {
     let padded = job.len.next_multiple_of(S::PANEL.max(16));
     let k_size = padded * dim;
     let v_size = dim.next_multiple_of(S::PANEL) * job.len;
-    with_scratch(k_size + v_size + S::ROWS * padded, |scratch| {
-        let (k, rest) = scratch.split_at_mut(k_size);
-        let (v, scores) = rest.split_at_mut(v_size);
-        let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
-        pack::<S>(k, S::PANEL, view(job.k), 0..job.len, 0..dim);
-        pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.len);
-        for head in 0..job.group {
-            for first in (0..job.rows).step_by(S::ROWS) {
-                let rows = first..job.rows.min(first + S::ROWS);
-                few_queries::<S>(job, k, v, scores, padded, head, rows);
-            }
+    let mut scratch = Scratch::new(k_size + v_size + S::ROWS * padded);
+    let (k, rest) = scratch.split_at_mut(k_size);
+    let (v, scores) = rest.split_at_mut(v_size);
+    let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
+    pack::<S>(k, S::PANEL, view(job.k), 0..job.len, 0..dim);
+    pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.len);
+    for head in 0..job.group {
+        for first in (0..job.rows).step_by(S::ROWS) {
+            let rows = first..job.rows.min(first + S::ROWS);
+            few_queries::<S>(job, k, v, scores, padded, head, rows);
         }
-    });
+    }
 }
 
 /// One head, at most a tile's rows of queries.
@@ -217,7 +216,9 @@ fn few_queries<S: Simd>(
     let mut inverses = [0f32; 16];
     for (i, row) in rows.clone().enumerate() {
         let (seen, hidden) = scores[i * width..][..keys].split_at_mut(past + row + 1);
-        seen.iter_mut().for_each(|score| *score *= job.scale);
+        for score in seen.iter_mut() {
+            *score *= job.scale;
+        }
         let max = max_of(seen);
         let sum = exp_in_place::<S>(seen, max);
         hidden.fill(0.0);
@@ -239,7 +240,9 @@ fn few_queries<S: Simd>(
         multiply::<S>(weights, panels, job.out.start().add(at), job.out_row, false);
         for (i, inverse) in inverses.iter().enumerate().take(rows.len()) {
             let out = job.out.part(at + i * job.out_row..at + i * job.out_row + dim);
-            out.iter_mut().for_each(|x| *x = *x * inverse + 0.0);
+            for x in out {
+                *x = *x * inverse + 0.0;
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::isa::Isa;
 use crate::kernel::Kernel;
-use crate::scratch::{Shared, with_scratch};
+use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, Tile, each_isa};
 
 /// Length of a block of K: a panel of this depth fits the first cache.
@@ -116,20 +116,19 @@ impl Kernel {
         for start in (0..n).step_by(slab) {
             let columns = start..n.min(start + slab);
             let panels = columns.len().div_ceil(panel);
-            with_scratch(panels * panel * k, |packed| {
-                let shared = Shared::new(packed);
-                self.split(panels, 1, panel * k, |run| {
-                    // SAFETY: runs of panels do not overlap.
-                    let to = unsafe { shared.part(run.start * panel * k..run.end * panel * k) };
-                    let from = columns.start + run.start * panel;
-                    let to_end = columns.end.min(columns.start + run.end * panel);
-                    pack_panels(self.cpu, to, job.b.turned(), from..to_end, 0..k);
-                });
-                let packed: &[f32] = packed;
-                self.parallel(m.div_ceil(run), |task| {
-                    let at = task * run..m.min((task + 1) * run);
-                    rows_of_product(self.cpu, job, packed, at, columns.clone());
-                });
+            let mut packed = Scratch::new(panels * panel * k);
+            let shared = Shared::new(&mut packed);
+            self.split(panels, 1, panel * k, |run| {
+                // SAFETY: runs of panels do not overlap.
+                let to = unsafe { shared.part(run.start * panel * k..run.end * panel * k) };
+                let end = columns.end.min(columns.start + run.end * panel);
+                let lines = columns.start + run.start * panel..end;
+                pack_panels(self.cpu, to, job.b.turned(), lines, 0..k);
+            });
+            let packed: &[f32] = &packed;
+            self.parallel(m.div_ceil(run), |task| {
+                let rows = task * run..m.min((task + 1) * run);
+                rows_of_product(self.cpu, job, packed, rows, columns.clone());
             });
         }
     }
@@ -138,12 +137,11 @@ impl Kernel {
         let [m, n, k] = job.shape;
         let (rows, panel) = tile_shape(self.isa());
         let groups = m.div_ceil(rows);
-        with_scratch(groups * rows * k, |packed| {
-            pack_groups(self.cpu, packed, job.a, 0..m, 0..k);
-            let packed: &[f32] = packed;
-            self.split(n, panel, m.max(8) * k, |columns| {
-                columns_of_product(self.cpu, job, packed, columns);
-            });
+        let mut packed = Scratch::new(groups * rows * k);
+        pack_groups(self.cpu, &mut packed, job.a, 0..m, 0..k);
+        let packed: &[f32] = &packed;
+        self.split(n, panel, m.max(8) * k, |columns| {
+            columns_of_product(self.cpu, job, packed, columns);
         });
     }
 }
@@ -239,78 +237,70 @@ fn depths(k: usize) -> impl Iterator<Item = Range<usize>> {
 fn rows_body<S: Simd>(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) {
     let [_, n, k] = job.shape;
     let groups = rows.len().div_ceil(S::ROWS);
-    with_scratch(groups * S::ROWS * k.min(DEPTH), |a| {
-        for depth in depths(k) {
-            let size = depth.len();
-            pack::<S>(
-                &mut a[..groups * S::ROWS * size],
-                S::ROWS,
-                job.a,
-                rows.clone(),
-                depth.clone(),
-            );
-            for j in columns.clone().step_by(S::PANEL) {
-                let panel = (j - columns.start) * k + depth.start * S::PANEL;
-                for i in rows.clone().step_by(S::ROWS) {
-                    // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
-                    // whole groups and panels; the instruction set is that of the caller.
-                    unsafe {
-                        S::tile(&Tile {
-                            rows: S::ROWS.min(rows.end - i),
-                            cols: S::PANEL.min(columns.end - j),
-                            depth: size,
-                            a: a[(i - rows.start) * size..].as_ptr(),
-                            a_row: 1,
-                            a_step: S::ROWS,
-                            b: b[panel..].as_ptr(),
-                            c: job.c.0.add(i * n + j),
-                            c_row: n,
-                            accumulate: job.accumulate || depth.start > 0,
-                        });
-                    }
+    let mut a = Scratch::new(groups * S::ROWS * k.min(DEPTH));
+    for depth in depths(k) {
+        let size = depth.len();
+        pack::<S>(&mut a[..groups * S::ROWS * size], S::ROWS, job.a, rows.clone(), depth.clone());
+        for j in columns.clone().step_by(S::PANEL) {
+            let panel = (j - columns.start) * k + depth.start * S::PANEL;
+            for i in rows.clone().step_by(S::ROWS) {
+                // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
+                // whole groups and panels; the instruction set is that of the caller.
+                unsafe {
+                    S::tile(&Tile {
+                        rows: S::ROWS.min(rows.end - i),
+                        cols: S::PANEL.min(columns.end - j),
+                        depth: size,
+                        a: a[(i - rows.start) * size..].as_ptr(),
+                        a_row: 1,
+                        a_step: S::ROWS,
+                        b: b[panel..].as_ptr(),
+                        c: job.c.0.add(i * n + j),
+                        c_row: n,
+                        accumulate: job.accumulate || depth.start > 0,
+                    });
                 }
             }
         }
-    });
+    }
 }
 
 /// All rows against a run of columns: each panel of B is packed here, block by block.
 #[inline(always)]
 fn columns_body<S: Simd>(job: &Product, a: &[f32], columns: Range<usize>) {
     let [m, n, k] = job.shape;
-    with_scratch(S::PANEL * k.min(DEPTH), |b| {
-        for j in columns.clone().step_by(S::PANEL) {
-            let cols = S::PANEL.min(columns.end - j);
-            for depth in depths(k) {
-                let size = depth.len();
-                pack::<S>(
-                    &mut b[..S::PANEL * size],
-                    S::PANEL,
-                    job.b.turned(),
-                    j..j + cols,
-                    depth.clone(),
-                );
-                for i in (0..m).step_by(S::ROWS) {
-                    // SAFETY: the tile lies inside this task's columns of C; the packed operands
-                    // hold whole groups and panels; the instruction set is that of the caller.
-                    unsafe {
-                        S::tile(&Tile {
-                            rows: S::ROWS.min(m - i),
-                            cols,
-                            depth: size,
-                            a: a[i * k + depth.start * S::ROWS..].as_ptr(),
-                            a_row: 1,
-                            a_step: S::ROWS,
-                            b: b.as_ptr(),
-                            c: job.c.0.add(i * n + j),
-                            c_row: n,
-                            accumulate: job.accumulate || depth.start > 0,
-                        });
-                    }
+    let mut b = Scratch::new(S::PANEL * k.min(DEPTH));
+    for j in columns.clone().step_by(S::PANEL) {
+        let cols = S::PANEL.min(columns.end - j);
+        for depth in depths(k) {
+            let size = depth.len();
+            pack::<S>(
+                &mut b[..S::PANEL * size],
+                S::PANEL,
+                job.b.turned(),
+                j..j + cols,
+                depth.clone(),
+            );
+            for i in (0..m).step_by(S::ROWS) {
+                // SAFETY: the tile lies inside this task's columns of C; the packed operands
+                // hold whole groups and panels; the instruction set is that of the caller.
+                unsafe {
+                    S::tile(&Tile {
+                        rows: S::ROWS.min(m - i),
+                        cols,
+                        depth: size,
+                        a: a[i * k + depth.start * S::ROWS..].as_ptr(),
+                        a_row: 1,
+                        a_step: S::ROWS,
+                        b: b.as_ptr(),
+                        c: job.c.0.add(i * n + j),
+                        c_row: n,
+                        accumulate: job.accumulate || depth.start > 0,
+                    });
                 }
             }
         }
-    });
+    }
 }
 
 /// Rows of a left operand that is not packed: (i, p) lies at `i * row + p * step`.

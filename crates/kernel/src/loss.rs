@@ -106,7 +106,10 @@ fn loss_body<S: Simd>(logits: &[f32], target: usize) -> f32 {
     let mut lanes = [0f32; LANES];
     let (chunks, tail) = logits.as_chunks::<LANES>();
     for chunk in chunks {
-        let e = chunk.map(|x| exp_with::<S>(x - max));
+        let mut e = [0f32; LANES];
+        for l in 0..LANES {
+            e[l] = exp_with::<S>(chunk[l] - max);
+        }
         for l in 0..LANES {
             lanes[l] += e[l];
         }

@@ -1,7 +1,7 @@
 //! AdamW and plain vector operations.
 
 use crate::kernel::Kernel;
-use crate::scratch::{Shared, with_scratch};
+use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, each_isa, lane_sum};
 
 /// Constants of one AdamW step. Source: Loshchilov & Hutter 2019.
@@ -57,18 +57,17 @@ impl Kernel {
     /// Bits: chunks of 4096 in 16 lanes each; the chunks' sums are added in order.
     pub fn sum_squares(&self, x: &[f32]) -> f32 {
         let chunks = x.len().div_ceil(CHUNK);
-        with_scratch(chunks, |sums| {
-            let parts = Shared::new(sums);
-            self.split(chunks, 1, CHUNK, |at| {
-                // SAFETY: runs of chunks do not overlap.
-                let sums = unsafe { parts.part(at.clone()) };
-                for (sum, chunk) in sums.iter_mut().zip(at) {
-                    let end = x.len().min((chunk + 1) * CHUNK);
-                    *sum = squares(self.cpu, &x[chunk * CHUNK..end]);
-                }
-            });
-            sums.iter().fold(0.0, |total, sum| total + sum)
-        })
+        let mut sums = Scratch::new(chunks);
+        let parts = Shared::new(&mut sums);
+        self.split(chunks, 1, CHUNK, |at| {
+            // SAFETY: runs of chunks do not overlap.
+            let sums = unsafe { parts.part(at.clone()) };
+            for (sum, chunk) in sums.iter_mut().zip(at) {
+                let end = x.len().min((chunk + 1) * CHUNK);
+                *sum = squares(self.cpu, &x[chunk * CHUNK..end]);
+            }
+        });
+        sums.iter().fold(0.0, |total, sum| total + sum)
     }
 
     /// `y = fma(a, x, y)`.

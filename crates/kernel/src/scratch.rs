@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 /// One cache line, so that buffers start on one.
 #[derive(Clone, Copy)]
@@ -13,19 +13,52 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `f` on a buffer of `len` values left over from earlier calls: its contents are arbitrary
-/// (but initialised). Calls may be nested; each level keeps its own buffer.
-pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if lines.len() < len.div_ceil(16) {
-        lines.clear();
-        lines.resize(len.div_ceil(16), Line([0.0; 16]));
+/// A buffer left over from earlier calls on this thread: its contents are arbitrary (but
+/// initialised). Goes back when dropped; several may be out at once.
+///
+/// A guard rather than a function that takes a closure: code in a closure would not be compiled
+/// with the target features of the function around it.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Scratch {
+    /// A buffer of `len` values.
+    pub(crate) fn new(len: usize) -> Scratch {
+        let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if lines.len() < len.div_ceil(16) {
+            lines.clear();
+            lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        }
+        Scratch { lines, len }
     }
-    // SAFETY: a Line is sixteen f32 without padding, so the lines are at least `len` values.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), len) };
-    let result = f(buffer);
-    FREE.with_borrow_mut(|free| free.push(lines));
-    result
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a Line is sixteen f32 without padding, and there are lines for `len` values.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast::<f32>(), self.len) }
+    }
+}
+
+impl DerefMut for Scratch {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<f32>(), self.len) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        // At the end of a thread its list may be gone already; then the buffer just ends too.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
+    }
 }
 
 /// A slice that tasks write to at the same time, each to places of its own.

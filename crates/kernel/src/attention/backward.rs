@@ -6,7 +6,7 @@ use super::HeadShape;
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
 use crate::math::exp_with;
-use crate::scratch::{Shared, with_scratch};
+use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, each_isa, lane_sum2};
 
 /// Queries worked on together: the length of one leg of the chains for keys and values.
@@ -102,33 +102,24 @@ fn backward_body<S: Simd>(job: &Backward) {
     let dims = dim.next_multiple_of(S::PANEL);
     let sizes = [width * dim, width * dim, dims * job.seq, dims * QUERIES, dims * QUERIES];
     let total = sizes.iter().sum::<usize>() + 2 * QUERIES * width;
-    with_scratch(total, |scratch| {
-        let (keys_across, rest) = scratch.split_at_mut(sizes[0]);
-        let (values_across, rest) = rest.split_at_mut(sizes[1]);
-        let (keys_along, rest) = rest.split_at_mut(sizes[2]);
-        let (queries, rest) = rest.split_at_mut(sizes[3]);
-        let (douts, rest) = rest.split_at_mut(sizes[4]);
-        let (weights, dscores) = rest.split_at_mut(QUERIES * width);
-        let mut buffers = Buffers {
-            keys_across,
-            values_across,
-            keys_along,
-            queries,
-            douts,
-            weights,
-            dscores,
-            width,
-        };
-        job.start::<S>(&mut buffers);
-        for head in job.head * job.group..(job.head + 1) * job.group {
-            for start in (0..job.seq).step_by(QUERIES) {
-                let rows = start..job.seq.min(start + QUERIES);
-                job.scores::<S>(&mut buffers, head, rows.clone());
-                job.products::<S>(&mut buffers, head, rows);
-            }
+    let mut scratch = Scratch::new(total);
+    let (keys_across, rest) = scratch.split_at_mut(sizes[0]);
+    let (values_across, rest) = rest.split_at_mut(sizes[1]);
+    let (keys_along, rest) = rest.split_at_mut(sizes[2]);
+    let (queries, rest) = rest.split_at_mut(sizes[3]);
+    let (douts, rest) = rest.split_at_mut(sizes[4]);
+    let (weights, dscores) = rest.split_at_mut(QUERIES * width);
+    let mut buffers =
+        Buffers { keys_across, values_across, keys_along, queries, douts, weights, dscores, width };
+    job.start::<S>(&mut buffers);
+    for head in job.head * job.group..(job.head + 1) * job.group {
+        for start in (0..job.seq).step_by(QUERIES) {
+            let rows = start..job.seq.min(start + QUERIES);
+            job.scores::<S>(&mut buffers, head, rows.clone());
+            job.products::<S>(&mut buffers, head, rows);
         }
-        job.finish();
-    });
+    }
+    job.finish();
 }
 
 impl Backward<'_> {
@@ -217,9 +208,13 @@ impl Backward<'_> {
         for t in 0..self.seq {
             let queries = self.head * self.group..(self.head + 1) * self.group;
             for column in queries.map(|head| head * dim).chain([self.key_column()]) {
-                self.gradient(t, column).iter_mut().for_each(|x| *x = *x * scale + 0.0);
+                for x in self.gradient(t, column) {
+                    *x = *x * scale + 0.0;
+                }
             }
-            self.gradient(t, self.value_column()).iter_mut().for_each(|x| *x += 0.0);
+            for x in self.gradient(t, self.value_column()) {
+                *x += 0.0;
+            }
         }
     }
 
