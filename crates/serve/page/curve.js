@@ -1,7 +1,7 @@
 // The loss curve: drawn by hand as SVG, readable by pointer and by keyboard.
 
 import { byId, h, s, setText, show } from "./dom.js";
-import { bits, clock, count } from "./format.js";
+import { bits, clock, count, unbroken } from "./format.js";
 
 const AXES = {
   tokens: { of: (point) => point.tokens, label: (value) => count(value), unit: "tokens" },
@@ -9,8 +9,8 @@ const AXES = {
   round: { of: (point) => point.round, label: (value) => String(value), unit: "rounds", whole: true },
 };
 
-const TOP = 14;
-const BOTTOM = 42;
+const TOP = 28;
+const BOTTOM = 40;
 const LEFT = 42;
 const RIGHT = 74;
 
@@ -70,7 +70,7 @@ function note({ points, baselines }) {
   const general = "Bits per byte of text that the model never trains on; lower is better.";
   const [mark] = baselines;
   const under = mark && points.find((p) => p.bits_per_byte < mark.bits_per_byte);
-  setText(byId("curve-note"), under ? `${general} Below ${mark.name} since round ${under.round}.` : general);
+  setText(byId("curve-note"), under ? `${general} Below ${unbroken(mark.name)} since round ${under.round}.` : general);
 }
 
 function nearest(places, x) {
@@ -108,7 +108,7 @@ function paint(state, picture, reader, tip, empty, legend) {
       s("text", { x: LEFT - 10, y: y(value) + 4, "text-anchor": "end", text: value.toFixed(decimals(yTicks)) }))),
     ...xTicks.map((value) => s("text", { class: "tick", x: x(value), y: height - BOTTOM + 20, "text-anchor": "middle", text: axis.label(value) })),
     s("text", { class: "unit", x: width - RIGHT, y: height - 4, "text-anchor": "end", text: axis.unit }),
-    s("text", { class: "unit", x: LEFT, y: height - 4, text: "bits per byte" }),
+    s("text", { class: "unit", x: 0, y: 11, text: "bits per byte" }),
     ...references(baselines, y, width, height),
   );
 

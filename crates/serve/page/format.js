@@ -46,5 +46,8 @@ export const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}
 /** `1 file`, `2 files`, `12,345 files` */
 export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;
 
-/** `a`, `a and b`, `a, b and c` */
-export const list = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
+/** Phases in which nothing more will happen. */
+export const OVER = ["finished", "stopped", "failed"];
+
+/** A command such as `gzip -9` that no line break may split. */
+export const unbroken = (text) => text.replaceAll(" ", "\u00a0").replaceAll("-", "\u2011");

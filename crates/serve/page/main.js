@@ -2,7 +2,7 @@
 
 import { makeCurve } from "./curve.js";
 import { byId, h, hashChip, keyed, setText, show, whenChanged } from "./dom.js";
-import { bits, bytesParts, bytes, clock, count, percent, plural, whole } from "./format.js";
+import { OVER, bits, bytes, bytesParts, clock, count, percent, plural, unbroken, whole } from "./format.js";
 import { ejections, showEvidence, showPeers, standing } from "./peers.js";
 import { makePrompt } from "./prompt.js";
 import { showAudits, showRounds } from "./rounds.js";
@@ -11,7 +11,6 @@ const PHASES = {
   preparing: "Preparing", lobby: "Waiting for peers", training: "Training", deciding: "Agreeing on the round",
   auditing: "Auditing", repairing: "Repairing a round", finished: "Finished", stopped: "Stopped", failed: "Failed",
 };
-const OVER = ["finished", "stopped", "failed"];
 
 const showCurve = makeCurve(byId("curve"));
 makePrompt();
@@ -24,11 +23,11 @@ function follow() {
   events.addEventListener("snapshot", (event) => {
     const snapshot = JSON.parse(event.data);
     over = OVER.includes(snapshot.phase);
-    link(over ? "over" : "live", over ? "run is over" : "live");
+    link(over ? "over" : "live", over ? "ended" : "live");
     showAll(snapshot);
   });
   events.addEventListener("error", () =>
-    over ? link("over", "run is over") : link("lost", "connection lost, trying again"));
+    over ? link("over", "ended") : link("lost", "connection lost, trying again"));
 }
 
 function link(state, text) {
@@ -52,7 +51,8 @@ function showAll(snapshot) {
 }
 
 function showHeader(snapshot) {
-  const { phase, round, rounds, remaining_s: left, elapsed_s: gone } = snapshot;
+  const { round, rounds, remaining_s: left, elapsed_s: gone } = snapshot;
+  const phase = snapshot.phase || "preparing";
   setText(byId("run-name"), snapshot.name || "unnamed run");
   setText(byId("run-id"), snapshot.run.slice(0, 8));
   byId("run-id").title = `run ${snapshot.run}`;
@@ -121,23 +121,30 @@ function showFigures(snapshot) {
   const wrong = audits.filter((audit) => audit.verdict === "mismatch").length;
   figures([
     {
-      term: "Held-out loss", value: last ? bits(last.bits_per_byte) : "–", unit: "bits per byte",
-      note: gap === null ? "not measured yet" : `${Math.abs(gap).toFixed(3)} ${gap < 0 ? "below" : "above"} ${mark.name}`, good: gap !== null && gap < 0,
+      term: "Held-out loss", value: last ? bits(last.bits_per_byte) : "–", unit: last ? "bits per byte" : "",
+      note: gap === null ? "not measured yet" : `${Math.abs(gap).toFixed(3)} ${gap < 0 ? "below" : "above"} ${unbroken(mark.name)}`, good: gap !== null && gap < 0,
     },
-    { term: "Speed", value: whole(totals.tokens_per_s), unit: "tokens/s", note: `${count(totals.tokens)} tokens so far` },
+    speed(snapshot),
     {
       term: "Sent per round", value: round ? sent : "–", unit: round ? unit : "",
       note: round ? `${round.bytes_per_param.toFixed(2)} bytes per parameter; ${bytes(totals.bytes_sent)} in all` : "no round has ended yet",
     },
     {
       term: "Audits", value: whole(confirmed), unit: "confirmed", bad: wrong > 0,
-      note: `${wrong ? plural(wrong, "mismatch", "mismatches") : "no mismatch"}; ${percent(totals.audit_share)} of the work`,
+      note: audits.length ? `${wrong ? plural(wrong, "mismatch", "mismatches") : "no mismatch"}; ${percent(totals.audit_share)} of the work` : "none drawn yet",
     },
     {
       term: "Same root", value: round ? `${agree} of ${counted.length}` : "–", unit: round ? "peers" : "",
       note: round ? "" : "no root yet", root: round?.root,
     },
   ]);
+}
+
+function speed({ phase, totals, elapsed_s: gone }) {
+  const tokens = `${count(totals.tokens)} tokens`;
+  return OVER.includes(phase) && gone > 0
+    ? { term: "Speed", value: whole(totals.tokens / gone), unit: "tokens/s", note: `on average; ${tokens} in all` }
+    : { term: "Speed", value: whole(totals.tokens_per_s), unit: "tokens/s", note: `${tokens} so far` };
 }
 
 const figures = (items) => keyed(byId("figures"), items, (item) => item.term, makeFigure, (element, item) => element.fill(item));

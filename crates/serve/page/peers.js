@@ -1,7 +1,7 @@
 // Peers: one card each, and the proofs against those that are out.
 
 import { byId, glyph, h, hashChip, keyed, s, setText, show, whenChanged } from "./dom.js";
-import { bytes, plural, whole } from "./format.js";
+import { OVER, bytes, plural, whole } from "./format.js";
 
 const STATES = {
   joined: "joined", training: "training", auditing: "auditing", waiting: "waiting", down: "not reachable", ejected: "out",
@@ -30,7 +30,7 @@ export function showPeers(snapshot) {
   const working = peers.length - out;
   setText(byId("peers-note"), peers.length === 0
     ? "Nobody has joined yet."
-    : `${plural(working, "peer")} at work${out ? `, ${whole(out)} out` : ""}`);
+    : `${plural(working, "peer")} ${OVER.includes(snapshot.phase) ? "to the end" : "at work"}${out ? `, ${whole(out)} out` : ""}`);
   keyed(byId("peers"), peers, (peer) => peer.id, makeCard, (card, peer, at) => fillCard(card, peer, at, snapshot));
 }
 
@@ -50,9 +50,9 @@ function makeCard() {
   const card = h("li", { class: "card" },
     h("div", { class: "card-head" },
       h("i", { class: "swatch", "aria-hidden": "true" }),
-      part("name", "h3"), part("tags", "span", { class: "tags" }),
-      part("state", "span", { class: "state" })),
-    part("key", "code", { class: "key" }),
+      part("name", "h3"), part("state", "span", { class: "state" })),
+    h("p", { class: "card-line" }, part("key", "code", { class: "key" }), part("tags", "span", { class: "tags" })),
+    part("reason", "p", { class: "reason", hidden: true }),
     h("div", { class: "speed" },
       h("span", { class: "speed-now" }, part("speed", "strong"), " tokens/s"),
       s("svg", { class: "spark", viewBox: "0 0 90 24", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -60,29 +60,28 @@ function makeCard() {
     h("div", { class: "steps" },
       h("div", { class: "bar", "aria-hidden": "true" }, part("bar", "i")),
       part("steps")),
-    h("dl", { class: "card-facts" }, fact("sent", "sent"), fact("received", "received"), fact("audits passed", "audits"), fact("root", "root")),
-    part("reason", "p", { class: "reason", hidden: true }));
+    h("dl", { class: "card-facts" }, fact("sent", "sent"), fact("received", "received"), fact("audits passed", "audits"), fact("root", "root")));
   card.parts = Object.fromEntries([...card.querySelectorAll("[data-part]")].map((element) => [element.dataset.part, element]));
   card.tags = whenChanged(([you, cheat]) => card.parts.tags.replaceChildren(
     ...(you ? [h("span", { class: "tag", text: "this machine" })] : []),
-    ...(cheat ? [h("span", { class: "tag cheat", text: `told to cheat: ${cheat}` })] : [])));
+    ...(cheat ? [h("span", { class: "tag cheat", title: "the demo told this peer to cheat", text: `cheats: ${cheat}` })] : [])));
   card.root = whenChanged((standing) => showRoot(card.parts.root, standing));
   return card;
 }
 
 function fillCard(card, peer, at, snapshot) {
   const { parts } = card;
-  const out = peer.status === "ejected";
   card.className = `card ${colour(at)}`;
   card.dataset.status = peer.status;
   setText(parts.name, peer.name);
   setText(parts.key, `key ${peer.id.slice(0, 12)}`);
   parts.key.title = peer.id;
-  setText(parts.state, STATES[peer.status] ?? peer.status);
+  const over = OVER.includes(snapshot.phase);
+  setText(parts.state, over && peer.status === "waiting" ? "done" : STATES[peer.status] ?? peer.status);
   card.tags([peer.you, peer.cheat]);
   setText(parts.speed, whole(peer.tokens_per_s));
-  setText(parts.steps, out ? "no more steps" : peer.steps ? `step ${whole(peer.step)} of ${whole(peer.steps)}` : "no steps yet");
-  parts.bar.style.inlineSize = `${peer.steps && !out ? Math.min(100, (100 * peer.step) / peer.steps) : 0}%`;
+  setText(parts.steps, peer.steps ? `step ${whole(peer.step)} of ${whole(peer.steps)}` : over ? "no more steps" : "no steps yet");
+  parts.bar.style.inlineSize = `${peer.steps ? Math.min(100, (100 * peer.step) / peer.steps) : 0}%`;
   setText(parts.sent, bytes(peer.sent_bytes));
   setText(parts.received, bytes(peer.received_bytes));
   setText(parts.audits, whole(peer.audits_passed));

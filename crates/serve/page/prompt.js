@@ -61,7 +61,6 @@ async function ask(body, signal) {
   const answer = byId("answer");
   const written = h("span", { class: "written" });
   answer.replaceChildren(h("span", { class: "given", text: body.prompt }), written);
-  show(answer, true);
   note("Waiting for the model…");
   const response = await fetch("/api/generate", {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,

@@ -112,13 +112,14 @@ function describe(element, round, { peers }) {
       h("span", { text: `${bytes(round.bytes_sent)} sent` }),
       h("span", { text: `${round.bytes_per_param.toFixed(2)} bytes per parameter` }),
       h("span", {}, "root ", hashChip(round.root))),
-    h("ul", { class: "round-who" }, round.contributions.map((did) => {
-      const at = peers.findIndex((peer) => peer.id === did.peer);
-      const name = at < 0 ? did.peer.slice(0, 8) : peers[at].name;
-      return h("li", { class: at < 0 ? "" : colour(at) },
-        h("span", { class: "peer-name" }, h("i", { class: "swatch", "aria-hidden": "true" }), name),
-        h("span", { text: `${contributionWords(did).join(", ")}; weight ${did.weight.toFixed(2)}, norm ${did.norm.toPrecision(3)}` }));
-    })));
+    h("table", { class: "round-who" },
+      h("thead", {}, h("tr", {}, ["peer", "steps", "weight", "norm", "verdict"].map((text) => h("th", { scope: "col", text })))),
+      h("tbody", {}, round.contributions.map((did) => h("tr", {},
+        h("td", {}, peerChip({ peers }, did.peer)),
+        h("td", { text: whole(did.steps) }),
+        h("td", { text: did.weight.toFixed(2) }),
+        h("td", {}, did.norm.toPrecision(3), did.clipped && h("small", { text: " clipped" })),
+        h("td", {}, h("span", { class: "verdict", "data-verdict": did.verdict, text: did.verdict }), !did.included && h("small", { text: " left out" })))))));
 }
 
 const drawAudits = whenChanged((view) => {

@@ -155,7 +155,8 @@ fn round_info(round: u32, height: u64, kind: &str, without: bool, done: u32) -> 
 }
 
 fn contribution(at: usize, round: u32, without: bool, done: u32) -> Contribution {
-    let wrong = at == CHEAT && round == CAUGHT_ROUND && without;
+    let wrong = at == CHEAT && round == CAUGHT_ROUND && (without || done > CAUGHT_ROUND);
+    let left_out = wrong && without;
     let verdict = match (round, at) {
         _ if wrong => "mismatch",
         _ if round == done => "pending",
@@ -168,10 +169,10 @@ fn contribution(at: usize, round: u32, without: bool, done: u32) -> Contribution
     Contribution {
         peer: hash("peer", at as u64, 0),
         steps,
-        weight: if wrong { 0.0 } else { f64::from(steps) / 95.0 },
+        weight: if left_out { 0.0 } else { f64::from(steps) / 95.0 },
         norm: 0.7 + 0.5 * chance("norm", at as u64, round.into()),
         clipped: chance("clip", at as u64, round.into()) > 0.85,
-        included: !wrong,
+        included: !left_out,
         verdict: verdict.into(),
     }
 }
