@@ -1,10 +1,12 @@
 //! Speed of the kernels beside the machine's own limit: `cargo bench -p understory-kernel`.
 //!
 //! Arguments after `--`: words that select sections (peak, gemm, small, attention, rows), `--t1` or
-//! `--t2`… for a number of threads. The peak is measured with a register-only loop of fused
+//! `--t2`… for a number of threads, `--cpu` to count the processor time of all threads divided by
+//! their number instead of the time that passes (on a machine that others use as well). The peak is measured with a register-only loop of fused
 //! multiply-adds in turn with each figure, as shared machines drift from second to second.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::random::Stream;
@@ -18,7 +20,9 @@ fn main() {
         words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
     let wanted = |name| sections.is_empty() || sections.contains(&name);
     let isa = Isa::from_env().unwrap_or_else(|error| panic!("{error}"));
+    let cpu = words.iter().any(|word| word == "--cpu");
     for threads in chosen.map_or_else(|| vec![1, cores], |threads| vec![threads]) {
+        SHARES.store(if cpu { threads } else { 0 }, Ordering::Relaxed);
         let bench = Bench { kernel: Kernel::new(isa, threads), peak: Peak::new(isa, threads) };
         println!("\n{isa}, {threads} threads: peak {:.0} GFLOP/s", bench.peak.measure());
         if wanted("gemm") {
@@ -190,14 +194,36 @@ fn best(mut f: impl FnMut()) -> Duration {
     let started = Instant::now();
     let mut shortest = Duration::MAX;
     for runs in 0.. {
-        let start = Instant::now();
+        let start = now();
         f();
-        shortest = shortest.min(start.elapsed());
+        shortest = shortest.min(now() - start);
         if runs >= 2 && started.elapsed() > Duration::from_millis(100) {
             break;
         }
     }
     shortest
+}
+
+/// By how many threads processor time is divided; 0 to count the time that passes.
+static SHARES: AtomicUsize = AtomicUsize::new(0);
+
+/// The time on the chosen clock.
+fn now() -> Duration {
+    let shares = SHARES.load(Ordering::Relaxed);
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    if shares > 0 {
+        unsafe extern "C" {
+            fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+        }
+        const PROCESS_CPU_TIME: i32 = 2;
+        let mut time = [0i64; 2];
+        // SAFETY: the system's function, whose `timespec` is two 64-bit numbers on this target.
+        let status = unsafe { clock_gettime(PROCESS_CPU_TIME, &mut time) };
+        assert_eq!(status, 0, "clock_gettime");
+        return Duration::new(time[0] as u64, time[1] as u32) / shares as u32;
+    }
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 /// The machine's rate of fused multiply-adds in registers.
@@ -215,11 +241,11 @@ impl Peak {
         const ROUNDS: usize = 400_000;
         let tasks = self.kernel.threads();
         let time = (0..5).map(|_| {
-            let start = Instant::now();
+            let start = now();
             self.kernel.parallel(tasks, |_| {
                 black_box(multiply_adds(self.kernel.isa(), ROUNDS));
             });
-            start.elapsed()
+            now() - start
         });
         let time = time.min().expect("five runs");
         let flops = tasks * ROUNDS * 2 * width(self.kernel.isa());

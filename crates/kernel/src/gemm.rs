@@ -366,23 +366,75 @@ pub(crate) fn pack<S: Simd>(
     lines: Range<usize>,
     depth: Range<usize>,
 ) {
-    let panels = to.chunks_exact_mut(width * depth.len());
-    for (panel, first) in panels.zip(lines.clone().step_by(width)) {
+    let size = width * depth.len();
+    assert!(to.len() >= lines.len().div_ceil(width) * size, "pack: room");
+    for first in lines.clone().step_by(width) {
         let count = width.min(lines.end - first);
+        let panel = &mut to[(first - lines.start) / width * size..][..size];
         if count < width {
             panel.fill(0.0);
         }
-        // SAFETY: the view covers all of `lines` × `depth`, and the panel `width` × `depth`.
-        unsafe {
-            let start = from.start.add(first * from.row + depth.start * from.column);
-            if from.row == 1 {
-                for (p, to) in panel.chunks_exact_mut(width).enumerate() {
-                    let line = start.add(p * from.column);
-                    std::ptr::copy_nonoverlapping(line, to.as_mut_ptr(), count);
-                }
-            } else {
+        if from.row != 1 {
+            // SAFETY: the view covers all of `lines` × `depth`, and the panel `width` × `depth`.
+            unsafe {
+                let start = from.start.add(first * from.row + depth.start * from.column);
                 S::transpose(panel.as_mut_ptr(), width, start, from.row, count, depth.len());
             }
+        }
+    }
+    if from.row == 1 {
+        pack_adjacent(to, width, from, lines, depth);
+    }
+}
+
+/// [`pack`] where lines lie side by side: some depths for all panels before the next, so that
+/// memory is walked along its rows.
+#[inline(always)]
+fn pack_adjacent(
+    to: &mut [f32],
+    width: usize,
+    from: View,
+    lines: Range<usize>,
+    depth: Range<usize>,
+) {
+    const TOGETHER: usize = 8;
+    let size = width * depth.len();
+    for block in depth.clone().step_by(TOGETHER) {
+        let rows = block..depth.end.min(block + TOGETHER);
+        for first in lines.clone().step_by(width) {
+            let count = width.min(lines.end - first);
+            let panel = &mut to[(first - lines.start) / width * size..][..size];
+            for p in rows.clone() {
+                let row = &mut panel[(p - depth.start) * width..][..count];
+                // SAFETY: the view covers all of `lines` × `depth`.
+                unsafe { copy(row, from.start.add(first + p * from.column)) };
+            }
+        }
+    }
+}
+
+/// A copy of some tens of values, without a call.
+///
+/// # Safety
+/// `from` has as many values as `to`.
+#[inline(always)]
+unsafe fn copy(to: &mut [f32], from: *const f32) {
+    let (blocks, rest) = to.as_chunks_mut::<16>();
+    let (fours, ones) = rest.as_chunks_mut::<4>();
+    // SAFETY: the blocks, fours and ones follow each other in `from` as in `to`.
+    unsafe {
+        let mut from = from;
+        for block in blocks {
+            *block = from.cast::<[f32; 16]>().read_unaligned();
+            from = from.add(16);
+        }
+        for four in fours {
+            *four = from.cast::<[f32; 4]>().read_unaligned();
+            from = from.add(4);
+        }
+        for one in ones {
+            *one = *from;
+            from = from.add(1);
         }
     }
 }

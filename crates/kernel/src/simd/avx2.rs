@@ -1,8 +1,8 @@
 //! AVX2 with FMA: the 16 lanes of the specification are two registers.
 
-use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps};
+use std::arch::x86_64::*;
 
-use super::{Simd, Tile, tiles};
+use super::{Simd, Tile, tiles, transpose_plain};
 
 /// AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -22,10 +22,86 @@ impl Simd for Avx2 {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
     }
+
+    #[inline(always)]
+    unsafe fn transpose(
+        to: *mut f32,
+        width: usize,
+        from: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+    ) {
+        // SAFETY: passed on to the caller.
+        unsafe { transpose(to, width, from, stride, count, depth) }
+    }
 }
 
 tiles! {
     #[target_feature(enable = "avx2,fma")]
     16 / 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
     [1 2 3 4 5 6]
+}
+
+/// Blocks of 8 × 8; what is left over, and panels narrower than 8, in blocks of 4 × 4 and singly.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn transpose(
+    to: *mut f32,
+    width: usize,
+    from: *const f32,
+    stride: usize,
+    count: usize,
+    depth: usize,
+) {
+    let (deep, eights, fours) = (depth / 8 * 8, count / 8 * 8, count / 4 * 4);
+    // SAFETY: every block lies inside `count` × `depth`, and `count` is at most `width`.
+    unsafe {
+        for p in (0..deep).step_by(8) {
+            for j in (0..eights).step_by(8) {
+                let line = |l: usize| _mm256_loadu_ps(from.add((j + l) * stride + p));
+                let block = turn_8(std::array::from_fn(line));
+                for (r, row) in block.into_iter().enumerate() {
+                    _mm256_storeu_ps(to.add((p + r) * width + j), row);
+                }
+            }
+            for j in (eights..fours).step_by(4) {
+                for p in [p, p + 4] {
+                    let line = |l: usize| _mm_loadu_ps(from.add((j + l) * stride + p));
+                    let mut x: [__m128; 4] = std::array::from_fn(line);
+                    let [a, b, c, d] = &mut x;
+                    _MM_TRANSPOSE4_PS(a, b, c, d);
+                    for (r, row) in x.into_iter().enumerate() {
+                        _mm_storeu_ps(to.add((p + r) * width + j), row);
+                    }
+                }
+            }
+            transpose_plain(to, width, from, stride, fours..count, p..p + 8);
+        }
+        transpose_plain(to, width, from, stride, 0..count, deep..depth);
+    }
+}
+
+/// The transpose of 8 rows of 8.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn turn_8(x: [__m256; 8]) -> [__m256; 8] {
+    let zero = _mm256_setzero_ps();
+    let (mut a, mut b, mut c) = ([zero; 8], [zero; 8], [zero; 8]);
+    for i in 0..4 {
+        a[2 * i] = _mm256_unpacklo_ps(x[2 * i], x[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_ps(x[2 * i], x[2 * i + 1]);
+    }
+    for g in 0..2 {
+        for h in 0..2 {
+            let low = _mm256_castps_pd(a[4 * g + h]);
+            let high = _mm256_castps_pd(a[4 * g + 2 + h]);
+            b[4 * g + 2 * h] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+            b[4 * g + 2 * h + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+        }
+    }
+    for i in 0..4 {
+        c[i] = _mm256_permute2f128_ps::<0x20>(b[i], b[4 + i]);
+        c[4 + i] = _mm256_permute2f128_ps::<0x31>(b[i], b[4 + i]);
+    }
+    c
 }

@@ -1,6 +1,6 @@
 //! AVX-512: one register is the 16 lanes of the specification.
 
-use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps};
+use std::arch::x86_64::*;
 
 use super::{Simd, Tile, tiles};
 
@@ -22,10 +22,103 @@ impl Simd for Avx512 {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
     }
+
+    #[inline(always)]
+    unsafe fn transpose(
+        to: *mut f32,
+        width: usize,
+        from: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+    ) {
+        // SAFETY: passed on to the caller.
+        unsafe { transpose(to, width, from, stride, count, depth) }
+    }
 }
 
 tiles! {
     #[target_feature(enable = "avx512f,avx2,fma")]
     32 / 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
     [1 2 3 4 5 6 7 8 9 10 11 12]
+}
+
+/// Blocks of 16 × 16.
+///
+/// A block is stored as whole registers also where it is narrower than 16: the excess falls on
+/// places that the next row overwrites, and the very last row of a panel is stored under a mask.
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn transpose(
+    to: *mut f32,
+    width: usize,
+    from: *const f32,
+    stride: usize,
+    count: usize,
+    depth: usize,
+) {
+    // SAFETY: loads are masked to `count` lines and `depth` values, stores end inside the panel.
+    unsafe {
+        for p in (0..depth).step_by(16) {
+            let rows = (depth - p).min(16);
+            let loaded = 0xffff_u16 >> (16 - rows);
+            for j in (0..count).step_by(16) {
+                let lines = (count - j).min(16);
+                let mut block = [_mm512_setzero_ps(); 16];
+                if lines == 16 && rows == 16 {
+                    for (l, line) in block.iter_mut().enumerate() {
+                        *line = _mm512_loadu_ps(from.add((j + l) * stride + p));
+                    }
+                } else {
+                    for (l, line) in block.iter_mut().enumerate().take(lines) {
+                        *line = _mm512_maskz_loadu_ps(loaded, from.add((j + l) * stride + p));
+                    }
+                }
+                let block = turn(block);
+                let room = (width - j).min(16);
+                for (r, row) in block.into_iter().enumerate().take(rows) {
+                    let to = to.add((p + r) * width + j);
+                    if room == 16 || p + r + 1 < depth {
+                        _mm512_storeu_ps(to, row);
+                    } else {
+                        _mm512_mask_storeu_ps(to, 0xffff_u16 >> (16 - room), row);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The transpose of 16 rows of 16.
+#[inline]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn turn(x: [__m512; 16]) -> [__m512; 16] {
+    let zero = _mm512_setzero_ps();
+    let (mut a, mut b, mut c, mut d) = ([zero; 16], [zero; 16], [zero; 16], [zero; 16]);
+    // Pairs of rows, then fours: quarter q of b[4g + i] has column 4q + i of rows 4g … 4g + 3.
+    for i in 0..8 {
+        a[2 * i] = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
+    }
+    for g in 0..4 {
+        for h in 0..2 {
+            let low = _mm512_castps_pd(a[4 * g + h]);
+            let high = _mm512_castps_pd(a[4 * g + 2 + h]);
+            b[4 * g + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            b[4 * g + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    }
+    // Quarters: c holds quarters (0, 2) or (1, 3) of two groups, d those of all four.
+    for i in 0..4 {
+        c[i] = _mm512_shuffle_f32x4::<0x88>(b[i], b[4 + i]);
+        c[4 + i] = _mm512_shuffle_f32x4::<0xdd>(b[i], b[4 + i]);
+        c[8 + i] = _mm512_shuffle_f32x4::<0x88>(b[8 + i], b[12 + i]);
+        c[12 + i] = _mm512_shuffle_f32x4::<0xdd>(b[8 + i], b[12 + i]);
+    }
+    for i in 0..4 {
+        d[i] = _mm512_shuffle_f32x4::<0x88>(c[i], c[8 + i]);
+        d[8 + i] = _mm512_shuffle_f32x4::<0xdd>(c[i], c[8 + i]);
+        d[4 + i] = _mm512_shuffle_f32x4::<0x88>(c[4 + i], c[12 + i]);
+        d[12 + i] = _mm512_shuffle_f32x4::<0xdd>(c[4 + i], c[12 + i]);
+    }
+    d
 }
