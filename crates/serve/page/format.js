@@ -2,7 +2,11 @@
 
 const THIN = "\u202f";
 
+/** With so many digits; a dash for what is no number, as JSON has none for infinity. */
+export const fixed = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+
 const scaled = (value, units) => {
+  if (!Number.isFinite(value)) return ["–", units[0]];
   let unit = 0;
   while (Math.abs(value) >= 999.5 && unit < units.length - 1) {
     value /= 1000;
@@ -35,13 +39,13 @@ export const clock = (seconds) => {
 };
 
 /** `9.8 s` */
-export const seconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)}${THIN}s`;
+export const seconds = (value) => `${fixed(value, value < 10 ? 1 : 0)}${THIN}s`;
 
 /** `1.932`: bits per byte. */
-export const bits = (value) => value.toFixed(3);
+export const bits = (value) => fixed(value, 3);
 
 /** `4.8 %` of a share from 0 to 1. */
-export const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}${THIN}%`;
+export const percent = (share) => `${fixed(share * 100, share < 0.1 ? 1 : 0)}${THIN}%`;
 
 /** `1 file`, `2 files`, `12,345 files` */
 export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;

@@ -2,7 +2,7 @@
 
 import { makeCurve } from "./curve.js";
 import { byId, h, hashChip, keyed, setText, show, whenChanged } from "./dom.js";
-import { OVER, bits, bytes, bytesParts, clock, count, percent, plural, unbroken, whole } from "./format.js";
+import { OVER, bits, bytes, bytesParts, clock, count, fixed, percent, plural, unbroken, whole } from "./format.js";
 import { ejections, showEvidence, showPeers, standing } from "./peers.js";
 import { makePrompt } from "./prompt.js";
 import { showAudits, showRounds } from "./rounds.js";
@@ -127,7 +127,7 @@ function showFigures(snapshot) {
     speed(snapshot),
     {
       term: "Sent per round", value: round ? sent : "–", unit: round ? unit : "",
-      note: round ? `${round.bytes_per_param.toFixed(2)} bytes per parameter; ${bytes(totals.bytes_sent)} in all` : "no round has ended yet",
+      note: round ? `${fixed(round.bytes_per_param, 2)} bytes per parameter; ${bytes(totals.bytes_sent)} in all` : "no round has ended yet",
     },
     {
       term: "Audits", value: whole(confirmed), unit: "confirmed", bad: wrong > 0,

@@ -54,7 +54,7 @@ function busy(on) {
 function note(message, bad = false) {
   const element = byId("answer-note");
   element.classList.toggle("bad", bad);
-  element.replaceChildren(message);
+  if (element.textContent !== message) element.replaceChildren(message);
 }
 
 async function ask(body, signal) {

@@ -1,7 +1,7 @@
 // Contributions, round by round and peer by peer, and the audits of them.
 
 import { byId, h, hashChip, setText, whenChanged } from "./dom.js";
-import { bytes, clock, plural, seconds, whole } from "./format.js";
+import { bytes, clock, fixed, percent, plural, seconds, whole } from "./format.js";
 import { colour, peerChip } from "./peers.js";
 
 /** Columns and rows kept on the page; older ones are in the JSON. */
@@ -110,17 +110,19 @@ function describe(element, round, { peers }) {
       h("strong", { text: `Round ${round.round}${kind}` }),
       h("span", { text: seconds(round.seconds) }),
       h("span", { text: `${bytes(round.bytes_sent)} sent` }),
-      h("span", { text: `${round.bytes_per_param.toFixed(2)} bytes per parameter` }),
+      h("span", { text: `${fixed(round.bytes_per_param, 2)} bytes per parameter` }),
       h("span", {}, "root ", hashChip(round.root))),
     h("table", { class: "round-who" },
       h("thead", {}, h("tr", {}, ["peer", "steps", "weight", "norm", "verdict"].map((text) => h("th", { scope: "col", text })))),
       h("tbody", {}, round.contributions.map((did) => h("tr", {},
         h("td", {}, peerChip({ peers }, did.peer)),
         h("td", { text: whole(did.steps) }),
-        h("td", { text: did.weight.toFixed(2) }),
-        h("td", {}, did.norm.toPrecision(3), did.clipped && h("small", { text: " clipped" })),
+        h("td", { text: fixed(did.weight, 2) }),
+        h("td", {}, norm(did.norm), did.clipped && h("small", { text: " clipped" })),
         h("td", {}, h("span", { class: "verdict", "data-verdict": did.verdict, text: did.verdict }), !did.included && h("small", { text: " left out" })))))));
 }
+
+const norm = (value) => (Number.isFinite(value) ? Number(value.toPrecision(3)).toString() : "∞");
 
 const drawAudits = whenChanged((view) => {
   const { audits } = view;
@@ -147,6 +149,6 @@ export function showAudits({ audits, peers, totals }) {
   const wrong = audits.filter((audit) => audit.verdict === "mismatch").length;
   const fine = audits.filter((audit) => audit.verdict === "confirmed").length;
   setText(byId("audits-note"), audits.length
-    ? `${whole(fine)} confirmed, ${wrong ? plural(wrong, "mismatch", "mismatches") : "no mismatch"}; ${(totals.audit_share * 100).toFixed(1)}\u202f% of the work.`
+    ? `${whole(fine)} confirmed, ${wrong ? plural(wrong, "mismatch", "mismatches") : "no mismatch"}; ${percent(totals.audit_share)} of the work.`
     : "Peers re-run each other’s work and compare hashes.");
 }
