@@ -4,7 +4,7 @@ import { byId, h, s, setText, show } from "./dom.js";
 import { bits, clock, count, unbroken } from "./format.js";
 
 const AXES = {
-  tokens: { of: (point) => point.tokens, label: (value) => count(value), unit: "tokens" },
+  tokens: { of: (point) => point.tokens, label: (value) => count(value).replace(/\.0+(?!\d)/, ""), unit: "tokens" },
   time: { of: (point) => point.t_s, label: (value) => clock(value), unit: "time since the start" },
   round: { of: (point) => point.round, label: (value) => String(value), unit: "rounds", whole: true },
 };

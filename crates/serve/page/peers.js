@@ -56,7 +56,7 @@ function makeCard() {
     h("div", { class: "speed" },
       h("span", { class: "speed-now" }, part("speed", "strong"), " tokens/s"),
       s("svg", { class: "spark", viewBox: "0 0 90 24", preserveAspectRatio: "none", "aria-hidden": "true" },
-        s("path", { class: "spark-line", "vector-effect": "non-scaling-stroke" }))),
+        s("path", { class: "spark-under" }), s("path", { class: "spark-line", "vector-effect": "non-scaling-stroke" }))),
     h("div", { class: "steps" },
       h("div", { class: "bar", "aria-hidden": "true" }, part("bar", "i")),
       part("steps")),
@@ -88,7 +88,9 @@ function fillCard(card, peer, at, snapshot) {
   card.root(standing(peer, snapshot));
   show(parts.reason, Boolean(peer.reason));
   setText(parts.reason, peer.reason ?? "");
-  card.querySelector(".spark-line").setAttribute("d", spark(speeds.get(peer.id)));
+  const line = spark(speeds.get(peer.id));
+  card.querySelector(".spark-line").setAttribute("d", line);
+  card.querySelector(".spark-under").setAttribute("d", `${line}V24H${line.slice(1).split(" ")[0]}Z`);
 }
 
 /** Whether a peer holds the newest root, an older one of this run, or another altogether. */
