@@ -1,1 +1,66 @@
-//! placeholder
+//! What a model is: a Llama-architecture decoder, its weights, tokenizer, file formats, training
+//! step and generation.
+//!
+//! Everything numeric goes through [`kernel`], so results are the `strict-1` bits: the same on
+//! every instruction set, for any number of threads, for any split of a batch into micro-batches,
+//! and for any split of a prompt into pieces.
+//!
+//! | Module | What |
+//! |---|---|
+//! | [`config`] | the shape of a model, bounded; parameter and FLOP counts |
+//! | [`layout`] | where each named tensor lies in the one flat `f32` parameter vector |
+//! | [`init`] | initial parameters, a pure function of (config, seed) |
+//! | [`train`] | loss and gradient of a batch; forward beside backward, one file per piece |
+//! | [`optimizer`], [`schedule`] | AdamW with global-norm clipping; warm-up and decay |
+//! | [`generate`], [`sampler`] | key/value cache, logits, the choice of the next token |
+//! | [`tokenizer`] | byte-level BPE, trained on a corpus |
+//! | [`safetensors`], [`hf`], [`gguf`] | file formats, strict readers and writers |
+//! | [`mod@bench`] | a timed training step |
+//!
+//! # A training step
+//!
+//! ```
+//! use kernel::{AdamW, Isa, Kernel};
+//! use model::{Config, Optimizer, Trainer};
+//!
+//! let kernel = Kernel::new(Isa::best(), 2);
+//! let config = Config::tiny(64);
+//! let mut params = model::init(&config, 1)?;
+//! let mut grads = vec![0.0; params.len()];
+//! let mut trainer = Trainer::new(&config)?;
+//! let adamw = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+//! let mut optimizer = Optimizer::new(&config, adamw, Some(1.0))?;
+//! let tokens: Vec<u32> = (0..2 * 9).map(|t| t % 64).collect(); // two rows of 8 + 1 tokens
+//! let sum = trainer.loss_and_gradient(&kernel, &params, &tokens, 2, 8, &mut grads)?;
+//! optimizer.step(&kernel, &mut params, &grads, 1e-3)?;
+//! assert!(sum / 16.0 < 5.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod bench;
+pub mod config;
+pub mod format;
+pub mod generate;
+pub mod gguf;
+pub mod hf;
+pub mod init;
+pub mod layout;
+pub mod optimizer;
+pub mod safetensors;
+pub mod sampler;
+pub mod schedule;
+pub mod tokenizer;
+pub mod train;
+
+pub use config::{Config, ConfigError};
+pub use format::{FormatError, Imported, Lineage};
+pub use generate::{Finish, GenerateError, Model, Session};
+pub use init::init;
+pub use layout::{Layout, Tensor};
+pub use optimizer::{Optimizer, OptimizerError, StepReport};
+pub use sampler::{Sampler, SamplerError};
+pub use schedule::{Decay, Schedule};
+pub use tokenizer::{StreamDecoder, Tokenizer, TokenizerError};
+pub use train::{TrainError, Trainer};

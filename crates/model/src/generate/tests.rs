@@ -1,0 +1,117 @@
+use kernel::Isa;
+
+use super::*;
+use crate::Trainer;
+
+fn model() -> Arc<Model> {
+    let config = Config { tied: false, ..Config::tiny(50) };
+    let mut params = crate::init(&config, 3).expect("valid");
+    let stream = kernel::random::Stream::new(4, "test weights", 0);
+    for (i, value) in params.iter_mut().enumerate() {
+        *value += 0.1 * stream.normal_at(i as u64);
+    }
+    Arc::new(Model::new(&config, params).expect("fits"))
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn pieces_threads_and_training_agree_bit_for_bit() {
+    let model = model();
+    let tokens: Vec<u32> = (0..37).map(|i| i * 17 % 50).collect();
+    let kernel = Kernel::new(Isa::Scalar, 1);
+    let mut trainer = Trainer::new(model.config()).expect("valid");
+    let all = trainer.logits(&kernel, model.params(), &tokens, 1, 37).expect("valid");
+    let want = bits(&all[36 * 50..]);
+    for isa in Isa::available() {
+        for (threads, piece) in [(1, 37), (2, 1), (3, 5), (7, 36)] {
+            let mut session = Session::new(Arc::clone(&model), Kernel::new(isa, threads));
+            let mut last = Vec::new();
+            for (index, piece) in tokens.chunks(piece).enumerate() {
+                last = bits(session.extend(piece).expect("room"));
+                if index == 0 {
+                    let row = piece.len() - 1;
+                    assert_eq!(last, bits(&all[row * 50..(row + 1) * 50]), "{isa} {piece:?}");
+                }
+            }
+            assert_eq!(last, want, "{isa} {threads} {piece}");
+        }
+    }
+}
+
+#[test]
+fn prompts_longer_than_a_piece_agree_with_single_tokens() {
+    let config = Config { context: 600, layers: 1, ..Config::tiny(50) };
+    let params = crate::init(&config, 3).expect("valid");
+    let model = Arc::new(Model::new(&config, params).expect("fits"));
+    let tokens: Vec<u32> = (0..PIECE as u32 + 3).map(|i| i * 7 % 50).collect();
+    let mut whole = Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 2));
+    let mut single = Session::new(model, Kernel::new(Isa::best(), 1));
+    let want = bits(whole.extend(&tokens).expect("room"));
+    let mut last = Vec::new();
+    for token in tokens {
+        last = bits(single.extend(&[token]).expect("room"));
+    }
+    assert_eq!(last, want);
+}
+
+#[test]
+fn going_back_is_as_if_the_rest_had_not_been() {
+    let mut session = Session::new(model(), Kernel::new(Isa::best(), 1));
+    let want = bits(session.extend(&[1, 2, 3, 4]).expect("room"));
+    session.extend(&[5, 6]).expect("room");
+    session.truncate(3);
+    assert_eq!(session.len(), 3);
+    assert_eq!(bits(session.extend(&[4]).expect("room")), want);
+}
+
+#[test]
+fn generated_text_does_not_depend_on_threads() {
+    let model = model();
+    for sampler in [Sampler::greedy(), Sampler { seed: 5, temperature: 1.5, ..Sampler::default() }]
+    {
+        let run = |isa, threads| {
+            let mut session = Session::new(Arc::clone(&model), Kernel::new(isa, threads));
+            let mut out = Vec::new();
+            let end = session.generate(&[7], &sampler, 20, &[], |token| {
+                out.push(token);
+                true
+            });
+            assert_eq!(end, Ok(Finish::Length));
+            out
+        };
+        let want = run(Isa::Scalar, 1);
+        assert_eq!(want.len(), 20);
+        for threads in [1, 2, 3, 7] {
+            assert_eq!(run(Isa::best(), threads), want);
+        }
+    }
+}
+
+#[test]
+fn ends_at_stop_tokens_the_context_and_on_request() {
+    let model = model();
+    let new = || Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 1));
+    let greedy = Sampler::greedy();
+    let mut first = None;
+    let end = new().generate(&[7], &greedy, 9, &[], |token| {
+        first = Some(token);
+        false
+    });
+    assert_eq!(end, Ok(Finish::Cancelled));
+    let stop = [first.expect("one was chosen")];
+    assert_eq!(new().generate(&[7], &greedy, 9, &stop, |_| true), Ok(Finish::Stop));
+    let mut count = 0;
+    let end = new().generate(&[7; 60], &greedy, 99, &[], |_| {
+        count += 1;
+        true
+    });
+    assert_eq!((end, count), (Ok(Finish::ContextFull), 5));
+    let full = new().generate(&[7; 65], &greedy, 1, &[], |_| true);
+    assert_eq!(full, Err(GenerateError::ContextFull { held: 0, added: 65, context: 64 }));
+    assert_eq!(new().extend(&[]), Err(GenerateError::Empty));
+    let wrong = new().extend(&[1, 50]).map(<[f32]>::len);
+    assert_eq!(wrong, Err(GenerateError::Token { index: 1, token: 50, vocab: 50 }));
+}

@@ -1,0 +1,119 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Config, Lineage, Model, Tokenizer};
+
+fn model(tied: bool) -> (Model, Tokenizer) {
+    let texts = ["the commons hold the commons", "the commons hold"];
+    let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
+    // Two ids more than the tokenizer has, to see them filled up.
+    let config = Config { tied, layers: 1, ..Config::tiny(tokenizer.len() + 2) };
+    let params = crate::init(&config, 5).expect("valid");
+    (Model::new(&config, params).expect("fits"), tokenizer)
+}
+
+fn bytes(tied: bool) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (model, tokenizer) = model(tied);
+    let lineage = Lineage { name: "m".into(), run: Some("r".into()), root: Some("0".into()) };
+    let path = dir.path().join("m.gguf");
+    export(&path, &model, &tokenizer, &lineage).expect("written");
+    std::fs::read(path).expect("there")
+}
+
+static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(true));
+
+#[test]
+fn a_model_comes_back_the_same() {
+    for tied in [true, false] {
+        let (model, tokenizer) = model(tied);
+        let back = parse_model(&bytes(tied)).expect("own file");
+        assert_eq!(&back.config, model.config());
+        assert_eq!(back.params, model.params());
+        assert_eq!(back.tokenizer, Some(tokenizer));
+    }
+}
+
+#[test]
+fn query_rows_alternate_between_halves() {
+    let (model, _) = model(true);
+    let name = "model.layers.0.self_attn.q_proj.weight";
+    let range = model.layout().tensor(name).expect("present").range.clone();
+    let ours = &model.params()[range];
+    let bytes = bytes(true);
+    let file = parse(&bytes).expect("own file");
+    let theirs = file.floats("blk.0.attn_q.weight", &[32, 32]).expect("present");
+    // Heads of 8 rows: pairs (0, 4), (1, 5), … of each head become neighbours.
+    let row = |values: &[f32], i: usize| values[i * 32..(i + 1) * 32].to_vec();
+    assert_eq!(row(&theirs, 1), row(ours, 4));
+    assert_eq!(row(&theirs, 2), row(ours, 1));
+    assert_eq!(row(&theirs, 8 + 7), row(ours, 8 + 7));
+}
+
+#[test]
+fn carries_lineage_and_alignment() {
+    let file = parse(&FILE).expect("own file");
+    assert_eq!(file.metadata()["general.understory.run"].as_str(), Some("r"));
+    assert_eq!(file.metadata()["general.name"].as_str(), Some("m"));
+    let base = FILE.as_ptr() as usize;
+    for info in file.tensors().values() {
+        assert!((info.bytes.as_ptr() as usize - base).is_multiple_of(32));
+    }
+}
+
+#[test]
+fn refuses_duplicates_overlaps_and_false_counts() {
+    let mut twice = Writer::default();
+    twice.set("a", Value::U8(1));
+    twice.set("a", Value::U8(2));
+    let mut same = Writer::default();
+    same.tensor("t", &[8], vec![0.0; 8]);
+    same.tensor("t", &[8], vec![0.0; 8]);
+    for writer in [twice, same] {
+        let mut out = Vec::new();
+        writer.write_to(&mut out).expect("a vector");
+        assert!(parse(&out).is_err());
+    }
+    let mut two = Writer::default();
+    two.tensor("t", &[8], vec![0.0; 8]);
+    two.tensor("u", &[8], vec![0.0; 8]);
+    let mut out = Vec::new();
+    two.write_to(&mut out).expect("a vector");
+    assert!(parse(&out).is_ok());
+    // The second offset (the last 8 bytes of the infos) points at the first tensor.
+    let infos = 24 + 2 * (8 + 1 + 4 + 8 + 4 + 8);
+    out[infos - 8..infos].fill(0);
+    assert!(parse(&out).is_err());
+    out.truncate(out.len() - 32);
+    assert!(parse(&out).is_err());
+    let mut many = b"GGUF\x03\0\0\0".to_vec();
+    many.extend([0xff; 16]);
+    assert!(parse(&many).is_err());
+}
+
+#[test]
+fn a_claimed_array_of_any_size_costs_nothing() {
+    let mut out = b"GGUF\x03\0\0\0".to_vec();
+    out.extend(0u64.to_le_bytes());
+    out.extend(1u64.to_le_bytes());
+    out.extend(1u64.to_le_bytes());
+    out.push(b'k');
+    out.extend(9u32.to_le_bytes());
+    out.extend(0u32.to_le_bytes());
+    out.extend(u64::MAX.to_le_bytes());
+    assert!(parse(&out).is_err());
+}
+
+proptest! {
+    #[test]
+    fn mutated_bytes_never_panic(at: usize, byte: u8, cut: usize) {
+        let mut bytes = FILE.clone();
+        // Mostly in the metadata and infos, which end well before 12,000 bytes.
+        let n = bytes.len();
+        bytes[at % 12_000.min(n)] = byte;
+        bytes.truncate(n - if cut % 2 == 0 { 0 } else { cut % n });
+        let _ = parse_model(&bytes);
+    }
+}

@@ -1,0 +1,56 @@
+//! Initial parameters.
+
+use kernel::random::Stream;
+
+use crate::layout::Role;
+use crate::{Config, ConfigError, Layout};
+
+/// Initial parameters, a pure function of (config, seed).
+///
+/// Matrices are normal with standard deviation 0.02, divided by √(2·layers) for the projections
+/// that write to the residual stream (as in GPT-2); norm weights are 1. Each tensor has its own
+/// counter-based stream, keyed by its place in the layout.
+pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
+    let layout = Layout::new(config)?;
+    let mut params = vec![1.0f32; layout.len()];
+    let residual = STD / (2.0 * config.layers as f32).sqrt();
+    for (index, tensor) in layout.tensors().iter().enumerate() {
+        let std = match tensor.role {
+            Role::Norm => continue,
+            Role::Residual => residual,
+            Role::Embedding | Role::Projection | Role::Head => STD,
+        };
+        let stream = Stream::new(seed, "init", index as u64);
+        for (i, value) in params[tensor.range.clone()].iter_mut().enumerate() {
+            *value = std * stream.normal_at(i as u64);
+        }
+    }
+    Ok(params)
+}
+
+const STD: f32 = 0.02;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_the_stated_spread_and_depends_on_the_seed() {
+        let config = Config::tiny(200);
+        let layout = Layout::new(&config).expect("valid");
+        let params = init(&config, 7).expect("valid");
+        for tensor in layout.tensors() {
+            let values = &params[tensor.range.clone()];
+            let n = values.len() as f64;
+            let square = values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / n;
+            let expected = match tensor.role {
+                Role::Norm => 1.0,
+                Role::Residual => 0.01,
+                _ => 0.02,
+            };
+            assert!((square.sqrt() / expected - 1.0).abs() < 0.1, "{}", tensor.name);
+        }
+        assert_eq!(params, init(&config, 7).expect("valid"));
+        assert_ne!(params, init(&config, 8).expect("valid"));
+    }
+}

@@ -1,0 +1,181 @@
+//! The `tokenizer.json` of the `tokenizers` library.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, ModelWrapper};
+
+use super::{Tokenizer, TokenizerError};
+
+impl Tokenizer {
+    /// The `tokenizer.json` that `transformers` and the `tokenizers` library load. The same
+    /// tokenizer always gives the same bytes.
+    pub fn to_json(&self) -> String {
+        let byte_level = ByteLevel::new(false, false, true);
+        let mut out = tokenizers::Tokenizer::new(ModelWrapper::BPE(self.bpe.clone()));
+        out.with_pre_tokenizer(Some(byte_level));
+        out.with_decoder(Some(byte_level));
+        let special = self.tokens.iter().zip(&self.special).filter(|(_, special)| **special);
+        let added = special.map(|(token, _)| AddedToken::from(token.clone(), true));
+        out.add_special_tokens(added.collect::<Vec<_>>())
+            .expect("tokens that are in the vocabulary can be marked special");
+        out.to_string(false).expect("a tokenizer in memory can be written as JSON")
+    }
+
+    /// Reads a `tokenizer.json` of a byte-level BPE tokenizer with GPT-2's way of cutting words.
+    /// Anything else is refused by name: it would encode differently.
+    pub fn from_json(json: &[u8]) -> Result<Tokenizer, TokenizerError> {
+        if json.len() > MAX_JSON {
+            let text = format!("json of {} bytes, at most {MAX_JSON} are read", json.len());
+            return Err(TokenizerError::Invalid(text));
+        }
+        let file: File = serde_json::from_slice(json)
+            .map_err(|error| TokenizerError::Invalid(format!("json: {error}")))?;
+        file.check_supported()?;
+        let (tokens, special) = place(file.model.vocab, &file.added_tokens)?;
+        let merges = file.model.merges.into_iter().map(Merge::split).collect::<Option<Vec<_>>>();
+        let merges = merges.ok_or_else(|| {
+            TokenizerError::Invalid("a merge is not two tokens with a space between".to_owned())
+        })?;
+        Tokenizer::from_parts(tokens, special, merges)
+    }
+}
+
+/// Tokens by id and merges in order of a trained model.
+pub(super) fn vocab_and_merges(
+    bpe: &BPE,
+) -> Result<(Vec<String>, Vec<(String, String)>), TokenizerError> {
+    let json = serde_json::to_vec(bpe).expect("a model in memory can be written as JSON");
+    let model: Model = serde_json::from_slice(&json)
+        .map_err(|error| TokenizerError::Training(format!("json: {error}")))?;
+    let (tokens, _) = place(model.vocab, &[])?;
+    let merges = model.merges.into_iter().filter_map(Merge::split).collect();
+    Ok((tokens, merges))
+}
+
+/// Tokens in the order of their ids, which must be 0 to n − 1.
+fn place(
+    vocab: BTreeMap<String, u32>,
+    added: &[Added],
+) -> Result<(Vec<String>, Vec<bool>), TokenizerError> {
+    let mut by_id: BTreeMap<u32, (String, bool)> = BTreeMap::new();
+    let all = vocab.into_iter().map(|(token, id)| (id, token, false));
+    let added = added.iter().map(|added| (added.id, added.content.clone(), true));
+    for (id, token, special) in all.chain(added) {
+        let entry = by_id.entry(id).or_insert_with(|| (token.clone(), special));
+        let known = entry.0 == token && (special || entry.1 == special);
+        if !known {
+            return Err(TokenizerError::Invalid(format!("id {id} is {:?} and {token:?}", entry.0)));
+        }
+        entry.1 |= special;
+    }
+    let dense = by_id.keys().enumerate().all(|(i, &id)| i == id as usize);
+    if !dense {
+        return Err(TokenizerError::Invalid(format!("ids of {} tokens have gaps", by_id.len())));
+    }
+    Ok(by_id.into_values().unzip())
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    added_tokens: Vec<Added>,
+    normalizer: Option<Part>,
+    pre_tokenizer: Option<Part>,
+    post_processor: Option<Part>,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    id: u32,
+    content: String,
+    special: bool,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default = "yes")]
+    add_prefix_space: bool,
+    #[serde(default = "yes")]
+    use_regex: bool,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    dropout: Option<f32>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    vocab: BTreeMap<String, u32>,
+    merges: Vec<Merge>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Text(String),
+}
+
+impl Merge {
+    fn split(self) -> Option<(String, String)> {
+        match self {
+            Merge::Pair(a, b) => Some((a, b)),
+            Merge::Text(text) => {
+                let (a, b) = text.split_once(' ')?;
+                Some((a.to_owned(), b.to_owned()))
+            }
+        }
+    }
+}
+
+impl File {
+    /// Refuses what would make this tokenizer encode differently from ours.
+    fn check_supported(&self) -> Result<(), TokenizerError> {
+        let unsupported =
+            |what: String| Err(TokenizerError::Invalid(format!("{what} is not supported")));
+        let model = &self.model;
+        if let Some(kind) = model.kind.as_ref().filter(|kind| *kind != "BPE") {
+            return unsupported(format!("model {kind:?}"));
+        }
+        let affix = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let affixes = affix(&model.continuing_subword_prefix) || affix(&model.end_of_word_suffix);
+        let dropout = model.dropout.is_some_and(|p| p != 0.0);
+        if affixes || dropout || model.byte_fallback || model.ignore_merges {
+            return unsupported("prefix, suffix, dropout, byte fallback or ignored merges".into());
+        }
+        if let Some(normalizer) = &self.normalizer {
+            return unsupported(format!("normalizer {:?}", normalizer.kind));
+        }
+        match &self.pre_tokenizer {
+            Some(part) if part.kind == "ByteLevel" && part.use_regex && !part.add_prefix_space => {}
+            Some(part) => return unsupported(format!("pre-tokenizer {:?} as set", part.kind)),
+            None => return unsupported("no pre-tokenizer".into()),
+        }
+        if let Some(part) = self.post_processor.as_ref().filter(|part| part.kind != "ByteLevel") {
+            return unsupported(format!("post-processor {:?}", part.kind));
+        }
+        match self.added_tokens.iter().find(|added| !added.special) {
+            Some(added) => {
+                unsupported(format!("added token {:?} that is not special", added.content))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+const MAX_JSON: usize = 1 << 27;

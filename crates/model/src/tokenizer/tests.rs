@@ -1,0 +1,128 @@
+use std::str::FromStr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TEXT: &str = "The common good is held in common. It's ours, isn't it? We'll see in 2026.\n\n\
+    fn main() {\n    println!(\"{}\", 1 + 2);\n}\nDas Gemeinsame gehört allen; 共有地は皆のもの。\n\
+    The common good is held in common, and the commons hold. éàü ǆ Ⅻ ² a\u{301} 👩\u{200d}🌾 \
+    <|endoftext|>   \t\n  end";
+
+fn trained() -> Tokenizer {
+    Tokenizer::train([TEXT, TEXT], 400).expect("enough room")
+}
+
+/// The crate's own tokenizer, from our JSON.
+fn reference(tokenizer: &Tokenizer) -> tokenizers::Tokenizer {
+    let mut out = tokenizers::Tokenizer::from_str(&tokenizer.to_json()).expect("valid JSON");
+    out.set_encode_special_tokens(true);
+    out
+}
+
+#[test]
+fn decoding_gives_the_text_back() {
+    let tokenizer = trained();
+    let ids = tokenizer.encode(TEXT);
+    assert_eq!(tokenizer.decode(&ids), TEXT);
+    assert_eq!(tokenizer.byte_len(&ids), TEXT.len());
+    assert!(ids.len() < TEXT.len() * 3 / 4, "{} tokens", ids.len());
+    assert!(!ids.contains(&tokenizer.end_of_text()), "text that spells a special token is text");
+}
+
+#[test]
+fn training_is_deterministic_in_any_order_of_texts() {
+    let texts: Vec<String> = (0..300)
+        .map(|i| format!("{} word{} {TEXT} num{}", i * 7919 % 1000, i % 17, i * 31 % 257))
+        .collect();
+    let forward = Tokenizer::train(texts.iter().map(String::as_str), 900).expect("enough room");
+    for _ in 0..4 {
+        let backward = Tokenizer::train(texts.iter().rev().map(String::as_str), 900);
+        assert_eq!(forward.to_json(), backward.expect("enough room").to_json());
+    }
+    assert_eq!(forward.end_of_text(), 0);
+    assert_eq!(forward.tokens()[0], END_OF_TEXT);
+}
+
+#[test]
+fn json_round_trips() {
+    let tokenizer = trained();
+    let json = tokenizer.to_json();
+    let again = Tokenizer::from_json(json.as_bytes()).expect("own JSON");
+    assert_eq!(again, tokenizer);
+    assert_eq!(again.to_json(), json);
+}
+
+#[test]
+fn encodes_like_the_library_that_reads_our_json() {
+    let tokenizer = trained();
+    let reference = reference(&tokenizer);
+    for text in [TEXT, "", " ", "  ", "\n", " a", "a ", "''s 's", "1a ²x\u{3000} \u{3000}b", "'"] {
+        let want = reference.encode(text, false).expect("encodes");
+        assert_eq!(tokenizer.encode(text), want.get_ids(), "{text:?}");
+    }
+}
+
+#[test]
+fn streams_never_cut_a_character() {
+    let tokenizer = trained();
+    let mut stream = StreamDecoder::default();
+    let mut text = String::new();
+    for id in tokenizer.encode("né 共👩\u{200d}🌾!") {
+        let piece = stream.push(&tokenizer, id);
+        assert!(!piece.contains(char::REPLACEMENT_CHARACTER), "{piece:?}");
+        text += &piece;
+    }
+    assert_eq!(text + &stream.finish(), "né 共👩\u{200d}🌾!");
+    let lone = tokenizer.encode("é")[0];
+    let half = (0..tokenizer.len() as u32).find(|&id| tokenizer.bytes(id) == [0xc3]);
+    let half = half.expect("every byte is a token");
+    assert_eq!(stream.push(&tokenizer, half), "");
+    assert_eq!(stream.push(&tokenizer, half), "\u{fffd}");
+    assert_eq!(stream.finish(), "\u{fffd}");
+    assert!(tokenizer.bytes(lone).starts_with(&[0xc3]));
+}
+
+#[test]
+fn refuses_other_kinds_of_tokenizer() {
+    let json = trained().to_json();
+    let changed = [
+        ("\"use_regex\":true", "\"use_regex\":false"),
+        ("\"add_prefix_space\":false", "\"add_prefix_space\":true"),
+        ("\"type\":\"BPE\"", "\"type\":\"Unigram\""),
+        ("\"ignore_merges\":false", "\"ignore_merges\":true"),
+        ("\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}"),
+        ("\"special\":true", "\"special\":false"),
+        ("\"!\":", "\"!x\":"),
+    ];
+    for (from, to) in changed {
+        assert!(json.contains(from), "{from}");
+        let json = json.replace(from, to);
+        assert!(Tokenizer::from_json(json.as_bytes()).is_err(), "{to}");
+    }
+    assert!(Tokenizer::train([TEXT], 256).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_text_round_trips_and_agrees_with_the_library(text in "\\PC{0,40}|[ \t\n'a-z0-9é²ー.]{0,40}") {
+        let tokenizer = FIXED.clone();
+        let ids = tokenizer.encode(&text);
+        prop_assert_eq!(tokenizer.decode(&ids), text.clone());
+        let want = REFERENCE.encode(text, false).expect("encodes");
+        prop_assert_eq!(ids, want.get_ids());
+    }
+
+    #[test]
+    fn mutated_json_never_panics(at: usize, byte: u8, cut: usize) {
+        let mut json = FIXED_JSON.as_bytes().to_vec();
+        let n = json.len();
+        json[at % n] = byte;
+        json.truncate(n - if cut % 2 == 0 { 0 } else { cut % n });
+        let _ = Tokenizer::from_json(&json);
+    }
+}
+
+static FIXED: LazyLock<Tokenizer> = LazyLock::new(trained);
+static FIXED_JSON: LazyLock<String> = LazyLock::new(|| FIXED.to_json());
+static REFERENCE: LazyLock<tokenizers::Tokenizer> = LazyLock::new(|| reference(&FIXED));

@@ -1,0 +1,233 @@
+//! Bits must not depend on threads, micro-batches, instruction set, or resuming; gradients must
+//! agree with finite differences. Agreement with PyTorch is in `tests/golden.rs`.
+
+use kernel::{AdamW, Isa, Kernel, random::Stream};
+
+use super::*;
+use crate::{Optimizer, OptimizerError};
+
+const BATCH: usize = 5;
+const SEQ: usize = 11;
+
+fn configs() -> [Config; 3] {
+    let tiny = Config::tiny(50);
+    [
+        tiny.clone(),
+        Config { tied: false, kv_heads: 1, heads: 3, ffn: 37, ..tiny.clone() },
+        Config { dim: 20, kv_heads: 4, head_dim: 6, layers: 1, vocab: 1031, ..tiny },
+    ]
+}
+
+fn tokens(config: &Config, batch: usize, seq: usize) -> Vec<u32> {
+    let stream = Stream::new(9, "test tokens", 0);
+    let count = (batch * (seq + 1)) as u64;
+    (0..count).map(|i| stream.below(i, config.vocab as u64) as u32).collect()
+}
+
+fn optimizer(config: &Config) -> Optimizer {
+    let adamw = AdamW { lr: 0.0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+    Optimizer::new(config, adamw, Some(0.5)).expect("valid")
+}
+
+/// Loss, gradient and parameters after two steps.
+fn run(config: &Config, kernel: &Kernel, micro: Option<usize>) -> (f64, Vec<f32>, Vec<f32>) {
+    let mut trainer = Trainer::new(config).expect("valid");
+    if let Some(micro) = micro {
+        trainer = trainer.with_micro(micro);
+    }
+    let mut params = crate::init(config, 3).expect("valid");
+    let mut grads = vec![f32::NAN; params.len()];
+    let tokens = tokens(config, BATCH, SEQ);
+    let mut optimizer = optimizer(config);
+    let mut loss = 0.0;
+    for _ in 0..2 {
+        loss = trainer
+            .loss_and_gradient(kernel, &params, &tokens, BATCH, SEQ, &mut grads)
+            .expect("finite");
+        optimizer.step(kernel, &mut params, &grads, 0.01).expect("finite");
+    }
+    (loss, grads, params)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn threads_micro_batches_and_instruction_sets_change_no_bit() {
+    for config in configs() {
+        let (loss, grads, params) = run(&config, &Kernel::new(Isa::Scalar, 1), Some(1));
+        let mut classes: Vec<(Isa, usize, Option<usize>)> =
+            Isa::available().into_iter().map(|isa| (isa, 2, None)).collect();
+        classes.extend([1, 2, 3, 7].map(|threads| (Isa::best(), threads, None)));
+        classes.extend([1, 2, 3, BATCH].map(|micro| (Isa::best(), 2, Some(micro))));
+        for (isa, threads, micro) in classes {
+            let other = run(&config, &Kernel::new(isa, threads), micro);
+            assert_eq!(loss.to_bits(), other.0.to_bits(), "{isa} {threads} {micro:?}");
+            assert_eq!(bits(&grads), bits(&other.1), "{isa} {threads} {micro:?}");
+            assert_eq!(bits(&params), bits(&other.2), "{isa} {threads} {micro:?}");
+        }
+    }
+}
+
+#[test]
+fn reusing_the_workspace_changes_no_bit() {
+    let config = Config::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 2);
+    let params = crate::init(&config, 3).expect("valid");
+    let (fresh, want, _) = {
+        let mut trainer = Trainer::new(&config).expect("valid");
+        let mut grads = vec![0.0; params.len()];
+        let batch = tokens(&config, 2, 7);
+        let loss = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 7, &mut grads);
+        (loss.expect("finite"), grads, ())
+    };
+    let mut trainer = Trainer::new(&config).expect("valid").with_micro(3);
+    let mut grads = vec![0.0; params.len()];
+    let large = tokens(&config, 4, 31);
+    trainer.loss(&kernel, &params, &large, 4, 31).expect("finite");
+    trainer.loss_and_gradient(&kernel, &params, &large, 4, 31, &mut grads).expect("finite");
+    let batch = tokens(&config, 2, 7);
+    let alone = trainer.loss(&kernel, &params, &batch, 2, 7).expect("finite");
+    let loss = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 7, &mut grads);
+    assert_eq!(loss.expect("finite").to_bits(), fresh.to_bits());
+    assert_eq!(alone.to_bits(), fresh.to_bits());
+    assert_eq!(bits(&grads), bits(&want));
+}
+
+#[test]
+fn resuming_from_saved_state_changes_no_bit() {
+    let config = Config::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 2);
+    let mut trainer = Trainer::new(&config).expect("valid");
+    let mut params = crate::init(&config, 3).expect("valid");
+    let mut grads = vec![0.0; params.len()];
+    let batch = tokens(&config, BATCH, SEQ);
+    let mut first = optimizer(&config);
+    let mut saved = None;
+    for step in 0..4 {
+        if step == 2 {
+            saved = Some((params.clone(), first.save()));
+        }
+        trainer
+            .loss_and_gradient(&kernel, &params, &batch, BATCH, SEQ, &mut grads)
+            .expect("finite");
+        first.step(&kernel, &mut params, &grads, 0.01).expect("finite");
+    }
+    let (mut again, state) = saved.expect("saved at step 2");
+    let mut second = optimizer(&config);
+    second.restore(&state).expect("own state");
+    assert_eq!(second.steps(), 2);
+    let mut trainer = Trainer::new(&config).expect("valid");
+    for _ in 0..2 {
+        trainer.loss_and_gradient(&kernel, &again, &batch, BATCH, SEQ, &mut grads).expect("finite");
+        second.step(&kernel, &mut again, &grads, 0.01).expect("finite");
+    }
+    assert_eq!(bits(&params), bits(&again));
+    assert_eq!(first, second);
+    assert!(second.restore(&state[..state.len() - 1]).is_err());
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let kernel = Kernel::new(Isa::best(), 1);
+    for config in configs() {
+        let mut trainer = Trainer::new(&config).expect("valid");
+        // Larger weights than the initial ones, so that attention is not flat.
+        let mut params = crate::init(&config, 3).expect("valid");
+        let stream = Stream::new(4, "test weights", 0);
+        for (i, value) in params.iter_mut().enumerate() {
+            *value += 0.1 * stream.normal_at(i as u64);
+        }
+        let mut grads = vec![0.0; params.len()];
+        let batch = tokens(&config, 2, 9);
+        trainer.loss_and_gradient(&kernel, &params, &batch, 2, 9, &mut grads).expect("finite");
+        for (index, tensor) in trainer.layout().tensors().to_vec().iter().enumerate() {
+            let stream = Stream::new(5, "test direction", index as u64);
+            let direction: Vec<f32> =
+                (0..tensor.range.len() as u64).map(|i| stream.normal_at(i)).collect();
+            let norm = direction.iter().map(|d| d * d).sum::<f32>().sqrt();
+            let along: f64 = grads[tensor.range.clone()]
+                .iter()
+                .zip(&direction)
+                .map(|(&g, &d)| f64::from(g) * f64::from(d / norm))
+                .sum();
+            let mut at = |step: f32| -> f64 {
+                let mut moved = params.clone();
+                for (p, d) in moved[tensor.range.clone()].iter_mut().zip(&direction) {
+                    *p += step * d / norm;
+                }
+                trainer.loss(&kernel, &moved, &batch, 2, 9).expect("finite") / 18.0
+            };
+            let h = 0.02;
+            let slope = (at(h) - at(-h)) / f64::from(2.0 * h);
+            let allowed = 2e-4 + 0.01 * slope.abs();
+            assert!((slope - along).abs() < allowed, "{}: {slope} {along}", tensor.name);
+        }
+    }
+}
+
+#[test]
+fn training_on_one_batch_learns_it() {
+    let config = Config::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 2);
+    let mut trainer = Trainer::new(&config).expect("valid");
+    let mut params = crate::init(&config, 3).expect("valid");
+    let mut grads = vec![0.0; params.len()];
+    let batch = tokens(&config, 2, 8);
+    let mut optimizer = optimizer(&config);
+    let mut losses = Vec::new();
+    for _ in 0..150 {
+        let sum = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 8, &mut grads);
+        losses.push(sum.expect("finite") / 16.0);
+        optimizer.step(&kernel, &mut params, &grads, 0.01).expect("finite");
+    }
+    assert!((losses[0] - 50f64.ln()).abs() < 0.1, "{}", losses[0]);
+    assert!(losses[149] < 0.1, "{}", losses[149]);
+}
+
+#[test]
+fn a_forward_pass_gives_the_loss_of_its_logits() {
+    let config = Config::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 2);
+    let mut trainer = Trainer::new(&config).expect("valid");
+    let params = crate::init(&config, 3).expect("valid");
+    let batch = tokens(&config, 2, 8);
+    let loss = trainer.loss(&kernel, &params, &batch, 2, 8).expect("finite");
+    let inputs: Vec<u32> = batch.chunks(9).flat_map(|row| &row[..8]).copied().collect();
+    let targets: Vec<u32> = batch.chunks(9).flat_map(|row| &row[1..]).copied().collect();
+    let logits = trainer.logits(&kernel, &params, &inputs, 2, 8).expect("valid");
+    let mut losses = vec![0.0; 16];
+    kernel.cross_entropy_forward(&mut losses, &logits, &targets, 50);
+    let sum: f64 = losses.iter().map(|&x| f64::from(x)).sum();
+    assert_eq!(loss.to_bits(), sum.to_bits());
+}
+
+#[test]
+fn refuses_batches_and_numbers_that_are_no_use() {
+    let config = Config::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 1);
+    let mut trainer = Trainer::new(&config).expect("valid");
+    let mut params = crate::init(&config, 3).expect("valid");
+    let mut batch = tokens(&config, 2, 8);
+    let shape = |e| matches!(e, Err(TrainError::Shape { .. }));
+    assert!(shape(trainer.loss(&kernel, &params, &batch, 0, 8)));
+    assert!(shape(trainer.loss(&kernel, &params, &batch, 1, 65)));
+    let short = trainer.loss(&kernel, &params, &batch[1..], 2, 8);
+    assert!(matches!(short, Err(TrainError::Length { what: "tokens", .. })));
+    batch[12] = 50;
+    let wrong = trainer.loss(&kernel, &params, &batch, 2, 8);
+    assert_eq!(wrong, Err(TrainError::Token { index: 12, token: 50, vocab: 50 }));
+    batch[12] = 0;
+    params[40] = f32::NAN;
+    let mut grads = vec![0.0; params.len()];
+    let sick = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 8, &mut grads);
+    // Token 1's embedding is sick: only batches that have it see it, through the tied head all.
+    assert!(matches!(sick, Err(TrainError::NonFiniteLoss { .. })), "{sick:?}");
+    grads.fill(0.0);
+    grads[7] = f32::INFINITY;
+    let before = params.clone();
+    let step = optimizer(&config).step(&kernel, &mut params, &grads, 0.1);
+    assert!(matches!(step, Err(OptimizerError::NonFiniteGradient { step: 1, .. })));
+    assert_eq!(bits(&before), bits(&params));
+}
