@@ -113,6 +113,18 @@ impl Store {
         fs::metadata(self.object_path(hash)).ok().map(|m| m.len())
     }
 
+    /// The object's file as it lies there, for reading piece by piece: whoever gets the bytes
+    /// checks them.
+    pub fn open_object(&self, hash: &Hash) -> Result<File> {
+        let path = self.object_path(hash);
+        match File::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Missing { hash: *hash, path: self.root.to_path_buf() })
+            }
+            opened => opened.map_err(io_error("open", &path)),
+        }
+    }
+
     /// Removes an object; absent ones are no error.
     pub fn remove(&self, hash: &Hash) -> Result<()> {
         let path = self.object_path(hash);

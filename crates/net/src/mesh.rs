@@ -1,0 +1,562 @@
+//! Connections to every other peer of the run: one each, made again when lost.
+
+use crate::{
+    address::{AddrRecord, PeerAddr, peer_id},
+    book::{Book, Saved},
+    limit::Bucket,
+    objects::Server,
+    outbox::Outbox,
+    traffic::{Counters, TrafficTable, add},
+    wire::{ALPN, Frame, FrameError, Hello, MAX_RECORDS, message_frame},
+};
+use iroh::{
+    Endpoint, SecretKey,
+    endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use store::Hash;
+use swarm::PeerId;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+
+/// The most peers connected at a time.
+pub(crate) const MAX_LINKS: usize = 64;
+/// The most connections that have not said hello yet; past half of it, callers must first prove
+/// that they own their address.
+const MAX_GREETING: usize = 32;
+const MAX_DIALLING: usize = 8;
+/// A peer that takes no byte for so long is cut off.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+const DIAL_INTERVAL: Duration = Duration::from_millis(100);
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Messages and bytes one peer may send per second, and in one burst.
+const MESSAGE_RATE: (f64, f64) = (500.0, 2_000.0);
+const BYTE_RATE: (f64, f64) = (4e6, 32e6);
+/// A peer that sent so many messages beyond its rate is cut off for [`BAN`].
+const MAX_EXCESS: u64 = 5_000;
+const BAN: Duration = Duration::from_secs(60);
+const MAX_BANS: usize = 256;
+/// Bytes of one peer's messages that wait to be handled; each counts as at least 4 KiB.
+const INBOX: u32 = 1 << 20;
+
+/// Application close codes.
+mod close {
+    pub const BYE: u32 = 0;
+    pub const NOT_THIS_RUN: u32 = 1;
+    pub const REPLACED: u32 = 2;
+    pub const PROTOCOL: u32 = 3;
+    pub const FULL: u32 = 4;
+    pub const FLOOD: u32 = 5;
+}
+
+/// What the mesh tells the driver.
+#[derive(Debug)]
+pub(crate) enum MeshEvent {
+    Up(PeerId),
+    /// Told late at times: whether the peer is linked again by now, [`Mesh::connection`] knows.
+    Down(PeerId),
+    /// A new life of a linked peer took the place of the former.
+    Restarted(PeerId),
+    /// A message; dropping `hold` lets the peer send more.
+    Message {
+        from: PeerId,
+        bytes: Vec<u8>,
+        hold: OwnedSemaphorePermit,
+    },
+}
+
+/// All links of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    endpoint: Endpoint,
+    key: SecretKey,
+    me: PeerId,
+    run: Hash,
+    instance: u64,
+    /// Addresses this node cannot see itself, such as a forwarded port.
+    external: Vec<SocketAddr>,
+    state: Mutex<State>,
+    events: mpsc::Sender<MeshEvent>,
+    traffic: Arc<TrafficTable>,
+    server: Arc<Server>,
+    greeting: Arc<Semaphore>,
+    greeting_time: Duration,
+    dial_now: Notify,
+}
+
+/// How long a connection may take to be made and to say hello.
+pub(crate) const GREETING_TIME: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+struct State {
+    links: BTreeMap<PeerId, Arc<Link>>,
+    book: Book,
+    record: AddrRecord,
+    bans: BTreeMap<PeerId, Instant>,
+}
+
+#[derive(Debug)]
+struct Link {
+    peer: PeerId,
+    connection: Connection,
+    /// Whether we made the connection.
+    dialled: bool,
+    instance: u64,
+    outbox: Outbox,
+    inbox: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+/// What became of a new link.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    /// The first one to this peer; `restarted`: a former life of the peer was still linked.
+    New {
+        restarted: bool,
+    },
+    /// It took the place of another to the same peer.
+    InPlace,
+    /// The other one stays.
+    Duplicate,
+    Full,
+}
+
+impl Mesh {
+    pub fn new(
+        endpoint: Endpoint,
+        key: SecretKey,
+        run: Hash,
+        external: Vec<SocketAddr>,
+        server: Arc<Server>,
+        traffic: Arc<TrafficTable>,
+        greeting_time: Duration,
+    ) -> (Arc<Self>, mpsc::Receiver<MeshEvent>) {
+        let (events, receiver) = mpsc::channel(1024);
+        let me = peer_id(key.public());
+        let record = AddrRecord::sign(own_address(&endpoint, &external), wall_ms(), &key);
+        let state =
+            State { links: BTreeMap::new(), book: Book::new(me), record, bans: BTreeMap::new() };
+        let mesh = Self {
+            instance: instance(me),
+            endpoint,
+            key,
+            me,
+            run,
+            external,
+            state: Mutex::new(state),
+            events,
+            traffic,
+            server,
+            greeting: Arc::new(Semaphore::new(MAX_GREETING)),
+            greeting_time,
+            dial_now: Notify::new(),
+        };
+        (Arc::new(mesh), receiver)
+    }
+
+    /// Keeps accepting, dialling and announcing until the endpoint closes.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(self.accept_loop(), self.dial_loop(), self.announce_loop());
+    }
+
+    /// Adds addresses to try.
+    pub fn hint(&self, addresses: impl IntoIterator<Item = PeerAddr>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        addresses.into_iter().for_each(|at| state.book.hint(at, now));
+        drop(state);
+        self.dial_now.notify_one();
+    }
+
+    /// Names the run's members: they are dialled first and keep their place when it gets full.
+    pub fn set_members(&self, members: BTreeSet<PeerId>) {
+        self.state().book.set_members(members);
+    }
+
+    /// Queues a message for one peer; a peer that is not linked does not get it.
+    pub fn send(&self, to: PeerId, bytes: &[u8]) {
+        if let Some(link) = self.link(to) {
+            link.push(message_frame(bytes).into());
+        }
+    }
+
+    /// Queues a message for every linked peer.
+    pub fn broadcast(&self, bytes: &[u8]) {
+        self.push_all(message_frame(bytes).into(), None);
+    }
+
+    /// Cuts a peer off for [`BAN`].
+    pub fn disconnect(&self, peer: PeerId, why: &str) {
+        tracing::info!("disconnecting {}: {why}", peer.short());
+        let code = self.ban(peer);
+        if let Some(link) = self.link(peer) {
+            link.close(code);
+        }
+    }
+
+    /// The live connection to `peer`.
+    pub fn connection(&self, peer: PeerId) -> Option<Connection> {
+        self.link(peer).map(|link| link.connection.clone())
+    }
+
+    /// Everybody linked at the moment, in the order of their keys.
+    pub fn linked(&self) -> Vec<PeerId> {
+        self.state().links.keys().copied().collect()
+    }
+
+    /// Where this endpoint says it can be reached.
+    pub fn own_address(&self) -> PeerAddr {
+        own_address(&self.endpoint, &self.external)
+    }
+
+    /// Other peers' addresses, the most useful first.
+    pub fn known(&self, most: usize) -> Vec<PeerAddr> {
+        self.state().book.best(most)
+    }
+
+    /// What to keep on disk for the next start.
+    pub fn to_save(&self) -> Saved {
+        let bound = self.endpoint.bound_sockets().first().copied();
+        Saved::of(&self.state().book, bound)
+    }
+
+    /// Says goodbye to everybody and closes the endpoint, within `most`.
+    pub async fn close(&self, most: Duration) {
+        for link in self.state().links.values() {
+            link.connection.close(VarInt::from_u32(close::BYE), b"bye");
+        }
+        if timeout(most, self.endpoint.close()).await.is_err() {
+            tracing::debug!("the endpoint took longer than {most:?} to close");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    fn link(&self, peer: PeerId) -> Option<Arc<Link>> {
+        self.state().links.get(&peer).cloned()
+    }
+
+    fn push_all(&self, frame: Arc<[u8]>, except: Option<PeerId>) {
+        let state = self.state();
+        for link in state.links.values().filter(|link| Some(link.peer) != except) {
+            link.push(frame.clone());
+        }
+    }
+
+    async fn accept_loop(self: &Arc<Self>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let Ok(slot) = self.greeting.clone().try_acquire_owned() else {
+                incoming.refuse();
+                continue;
+            };
+            let crowded = self.greeting.available_permits() < MAX_GREETING / 2;
+            if crowded && !incoming.remote_addr_validated() {
+                // A forged sender address never answers this, and it costs us no state.
+                let _ = incoming.retry();
+                continue;
+            }
+            tokio::spawn(self.clone().accept(incoming, slot));
+        }
+    }
+
+    async fn accept(self: Arc<Self>, incoming: Incoming, slot: OwnedSemaphorePermit) {
+        match timeout(self.greeting_time, incoming).await {
+            Ok(Ok(connection)) => self.converse(connection, false, slot).await,
+            Ok(Err(e)) => tracing::debug!("an incoming connection failed: {e}"),
+            Err(_) => tracing::debug!("an incoming connection took too long"),
+        }
+    }
+
+    async fn dial_loop(self: &Arc<Self>) {
+        let slots = Arc::new(Semaphore::new(MAX_DIALLING));
+        while !self.endpoint.is_closed() {
+            let due = {
+                let mut state = self.state();
+                let State { links, book, .. } = &mut *state;
+                let room = slots.available_permits().min(MAX_LINKS.saturating_sub(links.len()));
+                book.due(|peer| links.contains_key(&peer), room, Instant::now())
+            };
+            for at in due {
+                let slot = slots.clone().acquire_owned().await.expect("never closed");
+                tokio::spawn(self.clone().dial(at, slot));
+            }
+            let _ = timeout(DIAL_INTERVAL, self.dial_now.notified()).await;
+        }
+    }
+
+    async fn dial(self: Arc<Self>, at: PeerAddr, slot: OwnedSemaphorePermit) {
+        let connected = match at.to_endpoint() {
+            Some(endpoint) => {
+                timeout(self.greeting_time, self.endpoint.connect(endpoint, ALPN)).await.ok()
+            }
+            None => None,
+        };
+        let connected = connected.and_then(|r| {
+            r.inspect_err(|e| tracing::debug!("dialling {}: {e}", at.peer.short())).ok()
+        });
+        self.state().book.dialled(at.peer, connected.is_some(), Instant::now());
+        if let Some(connection) = connected {
+            self.converse(connection, true, slot).await;
+        }
+    }
+
+    /// Own addresses change (a laptop moves): sign the new one and tell everybody.
+    async fn announce_loop(self: &Arc<Self>) {
+        while !self.endpoint.is_closed() {
+            tokio::time::sleep(ADDRESS_INTERVAL).await;
+            let at = self.own_address();
+            let mut state = self.state();
+            if state.record.at == at {
+                continue;
+            }
+            state.record = AddrRecord::sign(at, wall_ms(), &self.key);
+            let frame = Frame::Addresses(vec![state.record.clone()]).encode();
+            drop(state);
+            self.push_all(frame.into(), None);
+        }
+    }
+
+    /// Greets the peer at the other end and, if it may stay, talks to it until either leaves.
+    async fn converse(
+        self: &Arc<Self>,
+        connection: Connection,
+        dialled: bool,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let greeted = timeout(self.greeting_time, self.greet(&connection)).await;
+        drop(slot);
+        let (hello, send, recv) = match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(code)) => return connection.close(VarInt::from_u32(code), b"greeting"),
+            Err(_) => return connection.close(VarInt::from_u32(close::PROTOCOL), b"too slow"),
+        };
+        let peer = peer_id(connection.remote_id());
+        let link = Arc::new(Link {
+            peer,
+            connection,
+            dialled,
+            instance: hello.instance,
+            outbox: Outbox::default(),
+            inbox: Arc::new(Semaphore::new(INBOX as usize)),
+            counters: self.traffic.of(peer),
+        });
+        let admission = self.admit(&link);
+        match admission {
+            Admission::Full => return link.close(close::FULL),
+            Admission::Duplicate => return link.close(close::REPLACED),
+            Admission::InPlace => {}
+            Admission::New { restarted: true } => self.tell(MeshEvent::Restarted(peer)).await,
+            Admission::New { restarted: false } => self.tell(MeshEvent::Up(peer)).await,
+        }
+        self.learn(vec![hello.at], Some(peer));
+        link.push(Frame::Addresses(self.state().book.records(MAX_RECORDS)).encode().into());
+        let code = self.serve_link(&link, send, recv).await;
+        link.close(code);
+        if self.remove(&link) {
+            self.tell(MeshEvent::Down(peer)).await;
+        }
+    }
+
+    /// Exchanges hellos; the error is a close code.
+    async fn greet(&self, connection: &Connection) -> Result<(Hello, SendStream, RecvStream), u32> {
+        let broken = |_| close::PROTOCOL;
+        let peer = peer_id(connection.remote_id());
+        if peer == self.me || self.is_banned(peer) {
+            return Err(close::FLOOD);
+        }
+        let mut send = connection.open_uni().await.map_err(broken)?;
+        // Messages go before the bytes of objects.
+        let _ = send.set_priority(10);
+        let at = self.state().record.clone();
+        let hello = Frame::Hello(Box::new(Hello { run: self.run, instance: self.instance, at }));
+        send.write_all(&hello.encode()).await.map_err(|_| close::PROTOCOL)?;
+        let mut recv = connection.accept_uni().await.map_err(broken)?;
+        match Frame::read(&mut recv).await {
+            Ok(Frame::Hello(hello)) if hello.run != self.run => Err(close::NOT_THIS_RUN),
+            Ok(Frame::Hello(hello)) if hello.at.at.peer == peer && hello.at.is_valid() => {
+                Ok((*hello, send, recv))
+            }
+            _ => Err(close::PROTOCOL),
+        }
+    }
+
+    fn is_banned(&self, peer: PeerId) -> bool {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.bans.retain(|_, until| *until > now);
+        state.bans.contains_key(&peer)
+    }
+
+    /// Decides which of two connections to one peer stays. Both sides decide alike: a restarted
+    /// peer's new connection; else of two made by the same side the later, of two made by
+    /// different sides the one made by the peer with the lower key.
+    fn admit(&self, link: &Arc<Link>) -> Admission {
+        let mut state = self.state();
+        let admission = match state.links.get(&link.peer) {
+            Some(old) if old.connection.close_reason().is_some() => Admission::InPlace,
+            Some(old) if old.instance != link.instance => Admission::New { restarted: true },
+            Some(old) if old.dialled == link.dialled => Admission::InPlace,
+            Some(_) if link.dialled == (self.me < link.peer) => Admission::InPlace,
+            Some(_) => return Admission::Duplicate,
+            None if state.links.len() < MAX_LINKS => Admission::New { restarted: false },
+            None if !state.book.is_member(link.peer) => return Admission::Full,
+            None => {
+                let stranger = state.links.keys().find(|peer| !state.book.is_member(**peer));
+                let Some(stranger) = stranger.copied() else { return Admission::Full };
+                // Its own task notices the closed connection and removes it.
+                state.links[&stranger].close(close::FULL);
+                Admission::New { restarted: false }
+            }
+        };
+        if let Some(old) = state.links.insert(link.peer, link.clone()) {
+            old.close(close::REPLACED);
+        }
+        admission
+    }
+
+    /// Whether `link` was still the one to its peer.
+    fn remove(&self, link: &Arc<Link>) -> bool {
+        let mut state = self.state();
+        let current = state.links.get(&link.peer).is_some_and(|now| Arc::ptr_eq(now, link));
+        if current {
+            state.links.remove(&link.peer);
+            state.book.lost(link.peer, Instant::now());
+        }
+        current
+    }
+
+    async fn serve_link(&self, link: &Arc<Link>, send: SendStream, recv: RecvStream) -> u32 {
+        tokio::select! {
+            code = self.read_loop(link, recv) => code,
+            () = write_loop(link, send) => close::BYE,
+            () = self.server.serve(&link.connection, &link.counters) => close::BYE,
+            _ = link.connection.closed() => close::BYE,
+        }
+    }
+
+    async fn read_loop(&self, link: &Arc<Link>, mut recv: RecvStream) -> u32 {
+        let start = Instant::now();
+        let mut messages = Bucket::new(MESSAGE_RATE.0, MESSAGE_RATE.1, start);
+        let mut bytes = Bucket::new(BYTE_RATE.0, BYTE_RATE.1, start);
+        let mut excess = 0;
+        loop {
+            let frame = match Frame::read(&mut recv).await {
+                Ok(frame) => frame,
+                Err(FrameError::Ended) => return close::BYE,
+                Err(e) => {
+                    tracing::warn!("peer {} broke the protocol: {e}", link.peer.short());
+                    return close::PROTOCOL;
+                }
+            };
+            let len = match &frame {
+                Frame::Message(bytes) => bytes.len() + 5,
+                Frame::Addresses(records) => 8 + 200 * records.len(),
+                Frame::Hello(_) => return close::PROTOCOL,
+            };
+            add(&link.counters.messages_in, len);
+            let now = Instant::now();
+            if !messages.take(1.0, now) || !bytes.take(len as f64, now) {
+                add(&link.counters.dropped_in, 1);
+                excess += 1;
+                if excess > MAX_EXCESS {
+                    tracing::warn!("peer {} floods us: cut off for {BAN:?}", link.peer.short());
+                    return self.ban(link.peer);
+                }
+                continue;
+            }
+            match frame {
+                Frame::Message(bytes) => self.deliver(link, bytes).await,
+                Frame::Addresses(records) => self.learn(records, Some(link.peer)),
+                Frame::Hello(_) => return close::PROTOCOL,
+            }
+        }
+    }
+
+    fn ban(&self, peer: PeerId) -> u32 {
+        let mut state = self.state();
+        if state.bans.len() < MAX_BANS {
+            state.bans.insert(peer, Instant::now() + BAN);
+        }
+        close::FLOOD
+    }
+
+    async fn deliver(&self, link: &Link, bytes: Vec<u8>) {
+        let cost = (bytes.len() as u32).max(4 << 10);
+        let hold = link.inbox.clone().acquire_many_owned(cost).await.expect("never closed");
+        self.tell(MeshEvent::Message { from: link.peer, bytes, hold }).await;
+    }
+
+    async fn tell(&self, event: MeshEvent) {
+        // Without a driver the node is on its way out.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Takes signed addresses and passes on those that are news.
+    fn learn(&self, records: Vec<AddrRecord>, from: Option<PeerId>) {
+        let valid: Vec<_> = records.into_iter().filter(AddrRecord::is_valid).collect();
+        let now = Instant::now();
+        let mut state = self.state();
+        let news: Vec<_> = valid
+            .into_iter()
+            .filter(|record| state.book.learn(record.clone(), from == Some(record.at.peer), now))
+            .collect();
+        drop(state);
+        if !news.is_empty() {
+            self.push_all(Frame::Addresses(news).encode().into(), from);
+            self.dial_now.notify_one();
+        }
+    }
+}
+
+impl Link {
+    fn push(&self, frame: Arc<[u8]>) {
+        add(&self.counters.dropped_out, self.outbox.push(frame));
+    }
+
+    fn close(&self, code: u32) {
+        self.connection.close(VarInt::from_u32(code), b"");
+    }
+}
+
+async fn write_loop(link: &Link, mut send: SendStream) {
+    loop {
+        let frame = link.outbox.next().await;
+        match timeout(WRITE_TIME, send.write_all(&frame)).await {
+            Ok(Ok(())) => add(&link.counters.messages_out, frame.len()),
+            _ => return,
+        }
+    }
+}
+
+fn own_address(endpoint: &Endpoint, external: &[SocketAddr]) -> PeerAddr {
+    let mut at = PeerAddr::from_endpoint(&endpoint.addr());
+    for addr in external.iter().rev() {
+        at.addrs.retain(|known| known != addr);
+        at.addrs.insert(0, *addr);
+    }
+    at.addrs.truncate(crate::address::MAX_ADDRS);
+    at
+}
+
+fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// A number that no earlier start of this node drew.
+fn instance(me: PeerId) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let pid = std::process::id();
+    let draw =
+        Hash::of_parts("understory net instance", &[&me.0, &now.to_le_bytes(), &pid.to_le_bytes()]);
+    u64::from_le_bytes(draw.0[..8].try_into().expect("eight bytes were sliced"))
+}
