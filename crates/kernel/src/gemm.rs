@@ -19,6 +19,8 @@ use crate::simd::{Simd, Tile, each_isa};
 const DEPTH: usize = 384;
 /// Rows of a block of A: with `DEPTH` columns it fits the second cache.
 const BLOCK_ROWS: usize = 240;
+/// Values of B that stay in the second cache beside the block of A.
+const CHUNK: usize = 96 << 10;
 /// At most this many rows count as few.
 const FEW_ROWS: usize = 48;
 /// Values of B packed at once for all threads (8 MiB).
@@ -241,24 +243,30 @@ fn rows_body<S: Simd>(job: &Product, b: &[f32], rows: Range<usize>, columns: Ran
     for depth in depths(k) {
         let size = depth.len();
         pack::<S>(&mut a[..groups * S::ROWS * size], S::ROWS, job.a, rows.clone(), depth.clone());
-        for j in columns.clone().step_by(S::PANEL) {
-            let panel = (j - columns.start) * k + depth.start * S::PANEL;
+        // Some panels at a time stay in the second cache; a group of A stays in the first while
+        // it meets them, and C is walked along its rows.
+        let chunk = (CHUNK / size / S::PANEL).max(1) * S::PANEL;
+        for first in columns.clone().step_by(chunk) {
+            let last = columns.end.min(first + chunk);
             for i in rows.clone().step_by(S::ROWS) {
-                // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
-                // whole groups and panels; the instruction set is that of the caller.
-                unsafe {
-                    S::tile(&Tile {
-                        rows: S::ROWS.min(rows.end - i),
-                        cols: S::PANEL.min(columns.end - j),
-                        depth: size,
-                        a: a[(i - rows.start) * size..].as_ptr(),
-                        a_row: 1,
-                        a_step: S::ROWS,
-                        b: b[panel..].as_ptr(),
-                        c: job.c.0.add(i * n + j),
-                        c_row: n,
-                        accumulate: job.accumulate || depth.start > 0,
-                    });
+                for j in (first..last).step_by(S::PANEL) {
+                    let panel = (j - columns.start) * k + depth.start * S::PANEL;
+                    // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
+                    // whole groups and panels; the instruction set is that of the caller.
+                    unsafe {
+                        S::tile(&Tile {
+                            rows: S::ROWS.min(rows.end - i),
+                            cols: S::PANEL.min(columns.end - j),
+                            depth: size,
+                            a: a[(i - rows.start) * size..].as_ptr(),
+                            a_row: 1,
+                            a_step: S::ROWS,
+                            b: b[panel..].as_ptr(),
+                            c: job.c.0.add(i * n + j),
+                            c_row: n,
+                            accumulate: job.accumulate || depth.start > 0,
+                        });
+                    }
                 }
             }
         }

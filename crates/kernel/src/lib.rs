@@ -14,6 +14,7 @@
 //! but an index (token, target, position) out of range.
 
 mod attention;
+mod conformance;
 mod embed;
 mod gemm;
 mod isa;
@@ -31,6 +32,7 @@ mod simd;
 mod swiglu;
 
 pub use attention::HeadShape;
+pub use conformance::{EXPECTED, conformance};
 pub use isa::{Isa, IsaError};
 pub use kernel::Kernel;
 pub use optim::AdamW;

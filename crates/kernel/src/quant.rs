@@ -12,7 +12,7 @@ impl Kernel {
     ///
     /// Shapes: `q` as `x`; `scales` one per block begun.
     /// Bits: `scale = max|x| / 127`, `q = x / scale` rounded to nearest, ties to even, and kept
-    /// within ±127; all zero where the scale is zero. Non-finite input gives arbitrary (but fixed)
+    /// within ±127; all zero where the scale is zero. Non-finite input gives arbitrary
     /// integers: check with [`Kernel::all_finite`] first.
     pub fn quantize_i8(&self, q: &mut [i8], scales: &mut [f32], x: &[f32]) {
         assert_eq!(q.len(), x.len(), "quantize_i8: q");
@@ -49,7 +49,7 @@ each_isa! {
 
 #[inline(always)]
 fn quantize_body<S: Simd>(q: &mut [i8], scales: &mut [f32], x: &[f32]) {
-    /// Adding and taking away 1.5 · 2²³ rounds to an integer, ties to even.
+    /// Adding 1.5 · 2²³ rounds to an integer, ties to even, that stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     for ((q, scale), x) in q.chunks_mut(BLOCK).zip(scales).zip(x.chunks(BLOCK)) {
         let mut sizes = [0f32; BLOCK];
@@ -65,7 +65,7 @@ fn quantize_body<S: Simd>(q: &mut [i8], scales: &mut [f32], x: &[f32]) {
             let ratio = x / *scale;
             let ratio = if ratio > 127.0 { 127.0 } else { ratio };
             let ratio = if ratio < -127.0 { -127.0 } else { ratio };
-            *q = (ratio + ROUND - ROUND) as i8;
+            *q = (ratio + ROUND).to_bits() as i8;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! f64 helpers for tables, schedules and checks: the same bits everywhere, not fast.
 
-const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
+const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// π/2 in three parts; the first two have 33 bits, so multiples up to 2²⁰ are exact.
@@ -21,10 +21,7 @@ pub fn exp64(x: f64) -> f64 {
     let n = (x * std::f64::consts::LOG2_E).round_ties_even();
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     // Taylor to r^13: |r| ≤ 0.347, so the rest is below 1e-17.
-    let mut sum = 1.0;
-    for i in (1..=13).rev() {
-        sum = 1.0 + sum * r / f64::from(i);
-    }
+    let sum = INVERSE_FACTORIALS[..14].iter().rev().fold(0.0, |sum, c| sum * r + c);
     // n can be 1024 at the very top, one more than an exponent holds.
     let half = (n as i64) / 2;
     sum * power_of_two(half) * power_of_two(n as i64 - half)
@@ -90,25 +87,32 @@ fn reduce(x: f64) -> (i64, f64) {
 
 /// Taylor to r^19: the rest is below 1e-20 for |r| ≤ π/4.
 fn sine(r: f64) -> f64 {
-    let square = r * r;
-    let mut sum = 0.0;
-    for i in (1..=9).rev() {
-        let d = f64::from(2 * i * (2 * i + 1));
-        sum = -square / d * (1.0 + sum);
-    }
-    r + r * sum
+    let odd = INVERSE_FACTORIALS.iter().skip(3).step_by(2);
+    r + r * -(r * r) * alternating(odd, r * r)
 }
 
 /// Taylor to r^20.
 fn cosine(r: f64) -> f64 {
-    let square = r * r;
-    let mut sum = 0.0;
-    for i in (1..=10).rev() {
-        let d = f64::from((2 * i - 1) * 2 * i);
-        sum = -square / d * (1.0 + sum);
-    }
-    1.0 + sum
+    let even = INVERSE_FACTORIALS.iter().skip(2).step_by(2);
+    1.0 - r * r * alternating(even, r * r)
 }
+
+/// `c₀ − c₁ x + c₂ x² − …`, from the last term on.
+fn alternating<'a>(terms: impl DoubleEndedIterator<Item = &'a f64>, x: f64) -> f64 {
+    terms.rev().fold(0.0, |sum, c| c - sum * x)
+}
+
+/// 1/n! for n from 0 to 20.
+const INVERSE_FACTORIALS: [f64; 21] = {
+    let mut table = [1.0; 21];
+    let (mut n, mut factorial) = (1, 1u64);
+    while n < table.len() {
+        factorial *= n as u64; // 20! is below 2⁶³
+        table[n] = 1.0 / factorial as f64;
+        n += 1;
+    }
+    table
+};
 
 fn power_of_two(n: i64) -> f64 {
     f64::from_bits(((n + 1023) as u64) << 52)

@@ -43,6 +43,9 @@ tiles! {
     [1 2 3 4 5 6 7 8 9 10 11 12]
 }
 
+/// How far ahead lines are fetched, in values.
+const AHEAD: usize = 128;
+
 /// Blocks of 16 × 16.
 ///
 /// A block is stored as whole registers also where it is narrower than 16: the excess falls on
@@ -66,7 +69,10 @@ unsafe fn transpose(
                 let mut block = [_mm512_setzero_ps(); 16];
                 if lines == 16 && rows == 16 {
                     for (l, line) in block.iter_mut().enumerate() {
-                        *line = _mm512_loadu_ps(from.add((j + l) * stride + p));
+                        let from = from.add((j + l) * stride + p);
+                        // Too many streams for the machine to foresee; may point past the end.
+                        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                        *line = _mm512_loadu_ps(from);
                     }
                 } else {
                     for (l, line) in block.iter_mut().enumerate().take(lines) {

@@ -67,7 +67,7 @@ pub(crate) fn fused(a: f32, b: f32, c: f32) -> f32 {
     let bits = sum.to_bits();
     // Towards zero when the error points there, else away from it. NaN errors (an infinite sum)
     // compare as neither and leave the sum alone.
-    let inexact = error > 0.0 || error < 0.0;
+    let inexact = error.abs() > 0.0;
     let outwards = (error > 0.0) == (sum > 0.0);
     let odd = if outwards { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
     let rounded = if inexact && bits & 1 == 0 { odd } else { bits };

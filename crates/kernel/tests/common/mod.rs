@@ -1,4 +1,5 @@
 //! Shared by the tests: inputs, every kernel of this machine, comparisons.
+#![allow(dead_code)] // not every test file uses everything
 
 use kernel::random::Stream;
 use kernel::{Isa, Kernel};
@@ -43,7 +44,6 @@ pub fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
 }
 
 /// The gradient of `f` at `x` by central differences, in f64.
-#[allow(dead_code)] // not every test file differentiates
 pub fn numeric_gradient(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let mut x = x.to_vec();
     let step = 1e-5;
@@ -60,7 +60,6 @@ pub fn numeric_gradient(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         .collect()
 }
 
-#[allow(dead_code)]
 pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().copied().map(f64::from).collect()
 }

@@ -1,0 +1,238 @@
+//! Conformance vectors of profile `strict-1`: fixed inputs through every operation, hashed.
+//!
+//! Whoever gets these hashes computes what everybody else computes. They are part of the profile:
+//! a change of any of them is a new profile.
+
+use crate::attention::HeadShape;
+use crate::kernel::Kernel;
+use crate::math;
+use crate::optim::AdamW;
+use crate::random::{Stream, fnv1a64};
+use crate::rope::RopeTable;
+
+/// The hash of every check, in the order of [`conformance`].
+pub const EXPECTED: [(&str, u64); 29] = [
+    ("linear", 0x73fa_8ea9_4eb1_cb72),
+    ("linear_add", 0xde31_3ba8_eb7b_7b6b),
+    ("linear_backward_input", 0x1f7d_849e_5ddc_17ec),
+    ("linear_backward_weight", 0x09bc_fa2d_1c1c_bfad),
+    ("rms_norm", 0xfae6_045e_ee08_2717),
+    ("rms_norm_backward", 0xd64e_7070_7cd9_322c),
+    ("rope", 0xea7f_0022_19b5_98af),
+    ("rope_backward", 0x859c_4029_c2a8_e246),
+    ("swiglu", 0x0270_11db_b7f5_898a),
+    ("swiglu_backward", 0x5644_cada_4a9b_b541),
+    ("embed", 0x31a8_3469_cefa_53c7),
+    ("embed_backward", 0xd7ea_88db_af85_175a),
+    ("attention", 0x9564_fea1_0c40_65bd),
+    ("attention_backward", 0xfc56_941e_1dc8_952d),
+    ("attention_cached", 0xb783_35b2_c73d_d646),
+    ("cross_entropy", 0xa9fc_dd86_c101_855b),
+    ("cross_entropy_forward", 0xa5da_a9c7_11b2_56c4),
+    ("softmax_rows", 0xd144_ff28_217d_4ea0),
+    ("adamw", 0xc8b8_5eaf_a483_6dba),
+    ("sum_squares", 0x034d_d3b2_2591_0db9),
+    ("add_scaled, scale", 0x6c04_a048_73c0_502c),
+    ("quantize_i8, dequantize_i8", 0xdc78_5d8d_c20b_0e10),
+    ("exp", 0x8240_6561_277d_e224),
+    ("ln", 0x707d_cfa6_4c4b_8117),
+    ("sin", 0xd799_d198_302e_2d1e),
+    ("cos", 0x2b9e_5839_bc67_1730),
+    ("tanh", 0x47ab_610a_5f5f_8eab),
+    ("erf", 0xde7a_3256_3281_f096),
+    ("random", 0xa394_c5ba_1b08_d4d7),
+];
+
+/// Runs every operation on fixed inputs of odd shapes; names and hashes of the outputs' bits.
+///
+/// Bits: FNV-1a, 64 bits, over the little-endian outputs in the order of the parameters. Inputs
+/// are `normal_at` of the stream with seed 1, the check's name as purpose and the input's number
+/// as item.
+pub fn conformance(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    [products(kernel), layers(kernel), attention(kernel), losses(kernel), vectors(kernel)]
+        .concat()
+        .into_iter()
+        .chain(functions())
+        .collect()
+}
+
+fn products(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    // Rows, outputs, inputs: around the sizes of tiles and blocks, one row, many rows.
+    let shapes = [[1, 37, 801], [7, 33, 65], [61, 130, 47], [257, 19, 421]];
+    let mut hashes = [Hash::new(); 4];
+    for [m, n, k] in shapes {
+        let [x, w, dy] = inputs("linear", [m * k, n * k, m * n]);
+        let (mut y, mut dx, mut dw) = (vec![0.0; m * n], vec![0.0; m * k], w.clone());
+        kernel.linear(&mut y, &x, &w, m, n, k);
+        hashes[0].add(&y);
+        kernel.linear_add(&mut y, &x, &w, m, n, k);
+        hashes[1].add(&y);
+        kernel.linear_backward_input(&mut dx, &dy, &w, m, n, k, false);
+        hashes[2].add(&dx);
+        kernel.linear_backward_input(&mut dx, &dy, &w, m, n, k, true);
+        hashes[2].add(&dx);
+        kernel.linear_backward_weight(&mut dw, &dy, &x, m, n, k);
+        hashes[3].add(&dw);
+    }
+    let names = ["linear", "linear_add", "linear_backward_input", "linear_backward_weight"];
+    names.into_iter().zip(hashes.map(Hash::value)).collect()
+}
+
+fn layers(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let (t, c) = (13, 101);
+    let [x, w, dout] = inputs("rms_norm", [t * c, c, t * c]);
+    let (mut out, mut rstd) = (vec![0.0; t * c], vec![0.0; t]);
+    kernel.rms_norm(&mut out, &mut rstd, &x, &w, 1e-5);
+    let norm = Hash::of(&[&out, &rstd]);
+    let (mut dx, mut dw) = (x.clone(), w.clone());
+    kernel.rms_norm_backward(&mut dx, &mut dw, &dout, &x, &w, &rstd);
+    let norm_backward = Hash::of(&[&dx, &dw]);
+
+    let s = HeadShape { heads: 3, kv_heads: 1, head_dim: 34 };
+    let table = RopeTable::new(s.head_dim, 2048, 10_000.0);
+    let positions: Vec<u32> = (0..t as u32).map(|i| i * i * 14).collect();
+    let [mut qkv] = inputs("rope", [t * s.row()]);
+    kernel.rope(&mut qkv, &positions, &table, &s);
+    let rope = Hash::of(&[&qkv]);
+    kernel.rope_backward(&mut qkv, &positions, &table, &s);
+    let rope_backward = Hash::of(&[&qkv]);
+
+    let [gate_up, dh] = inputs("swiglu", [2 * t * c, t * c]);
+    let (mut h, mut dgate_up) = (vec![0.0; t * c], vec![0.0; 2 * t * c]);
+    kernel.swiglu(&mut h, &gate_up, c);
+    kernel.swiglu_backward(&mut dgate_up, &dh, &gate_up, c);
+
+    let tokens: Vec<u32> = (0..t as u32).map(|i| i * 5 % 7).collect();
+    let [table, dout] = inputs("embed", [7 * c, t * c]);
+    let (mut embedded, mut dtable) = (vec![0.0; t * c], table.clone());
+    kernel.embed(&mut embedded, &table, &tokens, c);
+    kernel.embed_backward(&mut dtable, &dout, &tokens, c);
+    vec![
+        ("rms_norm", norm),
+        ("rms_norm_backward", norm_backward),
+        ("rope", rope),
+        ("rope_backward", rope_backward),
+        ("swiglu", Hash::of(&[&h])),
+        ("swiglu_backward", Hash::of(&[&dgate_up])),
+        ("embed", Hash::of(&[&embedded])),
+        ("embed_backward", Hash::of(&[&dtable])),
+    ]
+}
+
+fn attention(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let mut hashes = [Hash::new(); 3];
+    for [batch, seq, heads, kv_heads, head_dim] in [[2, 67, 4, 2, 10], [1, 131, 3, 1, 33]] {
+        let s = HeadShape { heads, kv_heads, head_dim };
+        let (tokens, width) = (batch * seq, heads * head_dim);
+        let [qkv, dout] = inputs("attention", [tokens * s.row(), tokens * width]);
+        let (mut out, mut stats) = (vec![0.0; tokens * width], vec![0.0; tokens * heads * 2]);
+        kernel.attention(&mut out, &mut stats, &qkv, batch, seq, &s);
+        hashes[0].add(&out).add(&stats);
+        let mut dqkv = vec![0.0; qkv.len()];
+        kernel.attention_backward(&mut dqkv, &dout, &out, &stats, &qkv, batch, seq, &s);
+        hashes[1].add(&dqkv);
+        let kv = seq * kv_heads * head_dim;
+        let [q, k, v] = inputs("attention_cached", [5 * width, kv, kv]);
+        let mut out = vec![0.0; 5 * width];
+        kernel.attention_cached(&mut out, &q, &k, &v, 5, seq, &s);
+        hashes[2].add(&out);
+    }
+    let names = ["attention", "attention_backward", "attention_cached"];
+    names.into_iter().zip(hashes.map(Hash::value)).collect()
+}
+
+fn losses(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let (t, vocab) = (9, 1003);
+    let [logits] = inputs("cross_entropy", [t * vocab]);
+    let targets: Vec<u32> = (0..t as u32).map(|i| i * 111).collect();
+    let (mut losses, mut gradient, mut shares) = (vec![0.0; t], logits.clone(), logits.clone());
+    kernel.cross_entropy(&mut losses, &mut gradient, &targets, vocab, 0.1);
+    let both = Hash::of(&[&losses, &gradient]);
+    kernel.cross_entropy_forward(&mut losses, &logits, &targets, vocab);
+    kernel.softmax_rows(&mut shares, vocab);
+    vec![
+        ("cross_entropy", both),
+        ("cross_entropy_forward", Hash::of(&[&losses])),
+        ("softmax_rows", Hash::of(&[&shares])),
+    ]
+}
+
+fn vectors(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let n = 8_201;
+    let [mut p, g, mut m] = inputs("adamw", [n; 3]);
+    let mut v: Vec<f32> = g.iter().map(|g| g * g).collect();
+    let h = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+    kernel.adamw(&mut p, &g, &mut m, &mut v, &h, 7, 0.25, true);
+    kernel.adamw(&mut p, &g, &mut m, &mut v, &h, 8, 1.0, false);
+    let adamw = Hash::of(&[&p, &m, &v]);
+    let squares = Hash::of(&[&[kernel.sum_squares(&g)]]);
+    kernel.add_scaled(&mut p, 0.7, &g);
+    kernel.scale(&mut p, 1.1);
+    let linear = Hash::of(&[&p]);
+    let (mut q, mut scales) = (vec![0i8; n], vec![0.0; n.div_ceil(256)]);
+    kernel.quantize_i8(&mut q, &mut scales, &g);
+    let mut back = vec![0.0; n];
+    kernel.dequantize_i8(&mut back, &q, &scales);
+    vec![
+        ("adamw", adamw),
+        ("sum_squares", squares),
+        ("add_scaled, scale", linear),
+        ("quantize_i8, dequantize_i8", Hash::of(&[&scales, &back])),
+    ]
+}
+
+fn functions() -> Vec<(&'static str, u64)> {
+    let [x] = inputs("functions", [4096]);
+    let x: Vec<f32> = x.iter().map(|x| x * x * x * 3.0).collect();
+    let hash = |f: fn(f32) -> f32| Hash::of(&[&x.iter().map(|&x| f(x)).collect::<Vec<f32>>()]);
+    let stream = Stream::new(u64::MAX, "conformance", 1 << 40);
+    let words: Vec<u8> =
+        (0..999).flat_map(|i| stream.u64_at(i * 0x1_0000_0001).to_le_bytes()).collect();
+    vec![
+        ("exp", hash(math::exp)),
+        ("ln", hash(|x| math::ln(x.abs()))),
+        ("sin", hash(math::sin)),
+        ("cos", hash(math::cos)),
+        ("tanh", hash(math::tanh)),
+        ("erf", hash(math::erf)),
+        ("random", fnv1a64(&words)),
+    ]
+}
+
+fn inputs<const N: usize>(purpose: &str, lengths: [usize; N]) -> [Vec<f32>; N] {
+    let mut item = 0;
+    lengths.map(|length| {
+        let stream = Stream::new(1, purpose, item);
+        item += 1;
+        (0..length as u64).map(|i| stream.normal_at(i)).collect()
+    })
+}
+
+/// FNV-1a over the bits of values.
+#[derive(Clone, Copy)]
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Hash {
+        Hash(fnv1a64(&[]))
+    }
+
+    fn of(parts: &[&[f32]]) -> u64 {
+        let mut hash = Hash::new();
+        for part in parts {
+            hash.add(part);
+        }
+        hash.0
+    }
+
+    fn add(&mut self, values: &[f32]) -> &mut Hash {
+        for byte in values.iter().flat_map(|value| value.to_bits().to_le_bytes()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        self
+    }
+
+    fn value(self) -> u64 {
+        self.0
+    }
+}
