@@ -111,7 +111,7 @@ function showRoot(element, { root, mark, word, good, bad }) {
 }
 
 function spark(kept) {
-  if (kept.length < 2) return "M0 23H90";
+  if (kept.length < 2) return "M0 23";
   const top = Math.max(1, ...kept.map(({ speed }) => speed)) * 1.05;
   const step = 90 / (KEPT - 1);
   const from = 90 - (kept.length - 1) * step;
