@@ -2,7 +2,7 @@
 
 use crate::{Identity, PeerId, Signature};
 use minicbor::{Decode, Encode};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 use store::Hash;
 
 /// What every signature of this protocol covers first.
@@ -208,5 +208,36 @@ impl<T, C> Encode<C> for Signed<T> {
 impl<'b, T: Body, C> Decode<'b, C> for Signed<T> {
     fn decode(d: &mut minicbor::Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
         Self::open(Envelope::decode(d, c)?).map_err(minicbor::decode::Error::message)
+    }
+}
+
+/// Remembers which signatures were found right, so that a statement that comes again, or comes
+/// inside a record, is not checked twice.
+#[derive(Default)]
+pub struct SignatureCache {
+    right: BTreeSet<Hash>,
+}
+
+impl SignatureCache {
+    /// Signatures remembered before the memory starts over.
+    const MAX: usize = 1 << 14;
+
+    /// Whether `envelope` is about `run` and its author signed it.
+    pub fn is_signed(&mut self, envelope: &Envelope, run: &Hash) -> bool {
+        if envelope.run != *run {
+            return false;
+        }
+        let hash = envelope.hash();
+        if self.right.contains(&hash) {
+            return true;
+        }
+        let right = envelope.is_signed();
+        if right {
+            if self.right.len() >= Self::MAX {
+                self.right.clear();
+            }
+            self.right.insert(hash);
+        }
+        right
     }
 }

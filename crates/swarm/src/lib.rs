@@ -5,16 +5,24 @@
 //! one seed always takes the same course. The work itself is behind [`Worker`].
 #![forbid(unsafe_code)]
 
+mod agreement;
+mod chain;
+mod draw;
 mod envelope;
 mod event;
 mod identity;
+mod log;
+mod members;
 mod message;
 mod node;
+mod pace;
 mod record;
 mod rules;
 mod worker;
 
-pub use envelope::{Body, DecodeError, Envelope, Signed};
+pub use chain::{ChainError, ChainState, LastAdvance, verify_chain};
+pub use draw::{Draw, draw_audits};
+pub use envelope::{Body, DecodeError, Envelope, SignatureCache, Signed};
 pub use event::{
     Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
 };

@@ -82,17 +82,14 @@ pub struct Contribution {
 /// Proof that a key does not belong among the members.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Evidence {
-    /// Two members or more re-ran a segment of a contribution and got another hash.
+    /// Two members or more re-ran a contribution, or a segment of it, and got another hash.
     #[n(0)]
     Mismatch {
         /// Height of the advance with the contribution.
         #[n(0)]
         height: u64,
-        /// The segment.
-        #[n(1)]
-        segment: u32,
         /// Their verdicts, in the order of their keys.
-        #[n(2)]
+        #[n(1)]
         verdicts: Vec<Signed<Verdict>>,
     },
     /// An auditor's mismatch that a quorum of the others did not find.

@@ -4,6 +4,7 @@ use crate::PeerId;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use store::Hash;
+pub use store::ObjectRef;
 
 /// Milliseconds on a monotonic clock of the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,21 +20,6 @@ impl Time {
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
-}
-
-/// An object's name and its exact length in bytes, known before it is fetched.
-///
-/// Encoding: CBOR array `[hash, len]`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
-)]
-pub struct ObjectRef {
-    /// BLAKE3 of the bytes.
-    #[n(0)]
-    pub hash: Hash,
-    /// How many bytes.
-    #[n(1)]
-    pub len: u64,
 }
 
 /// A checkpoint: the model's manifest (which refers to its tensors) and the outer optimizer's state.
@@ -232,10 +218,10 @@ pub fn faults(n: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn rules() -> Rules {
+    pub(crate) fn rules() -> Rules {
         Rules {
             rounds: 10,
             steps_min: 4,
