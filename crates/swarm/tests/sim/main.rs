@@ -1,0 +1,9 @@
+//! Whole runs of the protocol on a virtual clock, by seed.
+//!
+//! A failing seed is named in the panic; `SEED=17 cargo test -p understory-swarm --test sim NAME`
+//! runs it alone, and with `TRACE=1` prints what the nodes noticed.
+
+mod rng;
+mod scenarios;
+mod work;
+mod world;

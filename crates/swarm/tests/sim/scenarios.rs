@@ -1,0 +1,293 @@
+//! What can go wrong, and what must come of it anyway.
+
+use crate::{
+    work::{Habit, rules},
+    world::{Fault, Net, World},
+};
+use swarm::{Notice, Rules, SignedRecord};
+
+const SEEDS: u64 = 50;
+const LIMIT: u64 = 20 * 60 * 1000;
+use Habit::{Accomplice, Copy, Honest, Lazy, Liar, Noise, SignFlip, Silent, TwoFaced};
+
+/// Runs `scenario` for every seed (or for the one in `SEED`).
+fn each_seed(seeds: u64, scenario: impl Fn(u64)) {
+    match std::env::var("SEED").ok().and_then(|s| s.parse().ok()) {
+        Some(seed) => scenario(seed),
+        None => (0..seeds).for_each(scenario),
+    }
+}
+
+/// Whether nothing keeps a node from finishing: it follows the rules and was not to be ejected.
+fn is_honest(world: &World, n: usize) -> bool {
+    matches!(world.nodes[n].habit, Honest)
+}
+
+/// Runs the world to its end and checks what must hold after anything.
+fn finish(world: &mut World) {
+    for n in 0..world.nodes.len() {
+        if world.phase(n).is_none() && n < world.run_of().rules.min_members as usize {
+            world.start(n);
+        }
+    }
+    let done = |world: &World| {
+        (0..world.nodes.len()).all(|n| !is_honest(world, n) || world.nodes[n].finished.is_some())
+    };
+    world.run(LIMIT, done);
+    if std::env::var("TRACE").is_ok() {
+        for (n, notice) in &world.notices {
+            println!("{n} {notice:?}");
+        }
+    }
+    check(world);
+}
+
+fn check(world: &World) {
+    let seed = world.seed;
+    let mut roots = Vec::new();
+    for n in (0..world.nodes.len()).filter(|n| is_honest(world, *n)) {
+        let peer = &world.nodes[n];
+        assert_eq!(peer.fatal, None, "seed {seed}: node {n}");
+        let status = peer.node.as_ref().map(|node| node.status());
+        let root = peer.finished.map(|s| s.root());
+        assert!(root.is_some(), "seed {seed}: node {n} did not finish: {status:#?}");
+        roots.extend(root);
+        assert!(!world.is_ejected(n), "seed {seed}: honest node {n} was ejected");
+        let chain: Vec<Vec<u8>> = peer
+            .node
+            .as_ref()
+            .map_or(Vec::new(), |n| n.chain().iter().map(SignedRecord::to_bytes).collect());
+        let checked = swarm::verify_chain(world.run_of(), chain.iter().map(Vec::as_slice));
+        assert!(checked.is_ok(), "seed {seed}: node {n}: {checked:?}");
+    }
+    roots.dedup();
+    assert_eq!(roots.len(), 1, "seed {seed}: honest nodes ended with different roots");
+}
+
+fn ejected(world: &World, n: usize) {
+    assert!(world.is_ejected(n), "seed {}: {:?} got away", world.seed, world.nodes[n].habit);
+}
+
+fn world(seed: u64, habits: &[Habit], net: Net) -> World {
+    World::new(seed, habits, rules(), net)
+}
+
+#[test]
+fn four_honest_peers_finish_with_one_root() {
+    each_seed(SEEDS, |seed| finish(&mut world(seed, &[Honest; 4], Net::GOOD)));
+}
+
+#[test]
+fn one_two_and_three_peers_finish() {
+    each_seed(5, |seed| {
+        for count in 1..=3 {
+            let rules = Rules { min_members: count, ..rules() };
+            let habits = vec![Honest; count as usize];
+            finish(&mut World::new(seed, &habits, rules, Net::GOOD));
+        }
+    });
+}
+
+#[test]
+fn loss_delay_doubles_and_reordering_change_nothing() {
+    each_seed(SEEDS, |seed| finish(&mut world(seed, &[Honest; 4], Net::BAD)));
+}
+
+#[test]
+fn one_seed_twice_is_one_trace() {
+    each_seed(3, |seed| {
+        let run = || {
+            let mut world = world(seed, &[Honest, Honest, Honest, Lazy], Net::BAD);
+            finish(&mut world);
+            (world.trace.finalize(), world.now, world.notices.len())
+        };
+        assert_eq!(run(), run(), "seed {seed}");
+    });
+}
+
+fn a_cheat_is_ejected(cheat: Habit) {
+    each_seed(SEEDS, |seed| {
+        let net = if seed % 2 == 0 { Net::GOOD } else { Net::BAD };
+        let mut habits = [Honest; 4];
+        habits[seed as usize % 4] = cheat;
+        let mut world = world(seed, &habits, net);
+        finish(&mut world);
+        ejected(&world, seed as usize % 4);
+    });
+}
+
+#[test]
+fn a_lazy_worker_is_ejected() {
+    a_cheat_is_ejected(Lazy);
+}
+
+#[test]
+fn a_noisy_worker_is_ejected() {
+    a_cheat_is_ejected(Noise);
+}
+
+#[test]
+fn a_copying_worker_is_ejected() {
+    a_cheat_is_ejected(Copy);
+}
+
+#[test]
+fn a_sign_flipping_worker_is_ejected() {
+    a_cheat_is_ejected(SignFlip);
+}
+
+#[test]
+fn a_lying_auditor_is_ejected() {
+    a_cheat_is_ejected(Liar);
+}
+
+#[test]
+fn a_two_faced_proposer_is_ejected_and_forks_nothing() {
+    a_cheat_is_ejected(TwoFaced);
+}
+
+#[test]
+fn a_cheat_with_an_accomplice_among_seven_is_ejected() {
+    each_seed(SEEDS / 5, |seed| {
+        let rules = Rules { min_members: 7, probation: 5, ..rules() };
+        let habits = [Honest, Honest, Honest, Honest, Honest, Lazy, Accomplice];
+        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        finish(&mut world);
+        ejected(&world, 5);
+    });
+}
+
+#[test]
+fn a_silent_member_is_marked_absent_and_stops_nobody() {
+    each_seed(SEEDS, |seed| {
+        let mut world = world(seed, &[Honest, Honest, Silent, Honest], Net::GOOD);
+        finish(&mut world);
+        let id = world.nodes[2].identity.id();
+        let absent = world
+            .notices
+            .iter()
+            .any(|(_, notice)| matches!(notice, Notice::Absent { peer, .. } if *peer == id));
+        assert!(absent, "seed {seed}: the silent member still counts");
+    });
+}
+
+#[test]
+fn a_crash_at_any_action_loses_and_forks_nothing() {
+    each_seed(SEEDS * 2, |seed| {
+        let mut world = world(seed, &[Honest; 4], if seed % 2 == 0 { Net::GOOD } else { Net::BAD });
+        for _ in 0..3 {
+            let time = world.rng().range(50, 6000);
+            let (node, after_actions) =
+                (world.rng().range(0, 3) as usize, world.rng().range(0, 12) as usize);
+            world.at(time, Fault::Crash { node, after_actions });
+            let back = time + world.rng().range(50, 4000);
+            world.at(back, Fault::Restart { node });
+            // The crash may wait for actions that come later than that.
+            world.at(back + 10_000, Fault::Restart { node });
+            world.at(back + 100_000, Fault::Restart { node });
+        }
+        finish(&mut world);
+    });
+}
+
+#[test]
+fn all_crashing_at_once_goes_on_from_the_logs() {
+    each_seed(SEEDS, |seed| {
+        let mut world = world(seed, &[Honest; 4], Net::GOOD);
+        let time = world.rng().range(100, 5000);
+        for node in 0..4 {
+            let after_actions = world.rng().range(0, 6) as usize;
+            world.at(time, Fault::Crash { node, after_actions });
+            for pause in [1000, 10_000, 100_000] {
+                world.at(time + pause, Fault::Restart { node });
+            }
+        }
+        finish(&mut world);
+    });
+}
+
+#[test]
+fn a_partition_halts_the_minority_and_heals_to_one_chain() {
+    each_seed(SEEDS, |seed| {
+        let rules = Rules { min_members: 7, ..rules() };
+        let habits = [Honest; 7];
+        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        let sides =
+            if seed % 2 == 0 { vec![0, 0, 0, 0, 0, 1, 1] } else { vec![0, 1, 0, 1, 2, 0, 1] };
+        let start = world.rng().range(100, 4000);
+        let length = world.rng().range(1000, 15_000);
+        world.at(start, Fault::Split { sides });
+        world.at(start + length, Fault::Heal);
+        finish(&mut world);
+    });
+}
+
+#[test]
+fn a_joiner_catches_up_and_contributes() {
+    each_seed(SEEDS, |seed| {
+        let rules = Rules { rounds: 8, ..rules() };
+        let net = if seed % 2 == 0 { Net::GOOD } else { Net::BAD };
+        let mut world = World::new(seed, &[Honest; 5], rules, net);
+        let time = world.rng().range(500, 2500);
+        world.at(time, Fault::Arrive { node: 4 });
+        finish(&mut world);
+        let id = world.nodes[4].identity.id();
+        let contributed = world.notices.iter().any(|(_, notice)| match notice {
+            Notice::Decided(summary) => summary.contributions.iter().any(|c| c.0 == id),
+            _ => false,
+        });
+        assert!(contributed, "seed {seed}: the joiner's work never counted");
+    });
+}
+
+#[test]
+fn a_cheating_joiner_is_ejected() {
+    each_seed(SEEDS / 2, |seed| {
+        let rules = Rules { rounds: 10, ..rules() };
+        let habits = [Honest, Honest, Honest, Honest, Noise];
+        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        let time = world.rng().range(500, 2500);
+        world.at(time, Fault::Arrive { node: 4 });
+        finish(&mut world);
+        ejected(&world, 4);
+    });
+}
+
+#[test]
+fn a_crash_after_the_cheat_is_out_still_leaves_a_quorum() {
+    each_seed(SEEDS, |seed| {
+        let rules = Rules { rounds: 8, ..rules() };
+        let mut world = World::new(seed, &[Honest, Honest, Honest, Lazy], rules, Net::GOOD);
+        let time = world.rng().range(3000, 6000);
+        world.at(time, Fault::Crash { node: 1, after_actions: 0 });
+        world.at(time + 20_000, Fault::Restart { node: 1 });
+        finish(&mut world);
+        ejected(&world, 3);
+    });
+}
+
+#[test]
+fn everything_at_once() {
+    each_seed(SEEDS, |seed| {
+        let cheat = [Lazy, Noise, Copy, SignFlip, Liar][seed as usize % 5];
+        let rules = Rules { min_members: 7, rounds: 6, ..rules() };
+        let habits = [Honest, Honest, Honest, Honest, Honest, cheat, Honest, Honest];
+        let mut world = World::new(seed, &habits, rules, Net::BAD);
+        for _ in 0..3 {
+            let time = world.rng().range(200, 12_000);
+            let node = world.rng().range(0, 4) as usize;
+            let after_actions = world.rng().range(0, 8) as usize;
+            world.at(time, Fault::Crash { node, after_actions });
+            for pause in [500, 8_000, 60_000, 200_000] {
+                world.at(time + pause, Fault::Restart { node });
+            }
+        }
+        let split = world.rng().range(500, 8000);
+        let sides = (0..8).map(|n| usize::from(n == seed as usize % 5 || n == 6)).collect();
+        world.at(split, Fault::Split { sides });
+        world.at(split + 6000, Fault::Heal);
+        world.at(3000, Fault::Arrive { node: 7 });
+        finish(&mut world);
+        ejected(&world, 5);
+    });
+}
