@@ -3,7 +3,7 @@
 //! Exit status 1 if any hash is not the expected one.
 #![allow(dead_code, unused_imports)] // a crate root of the library's modules, of which it uses few
 
-#[path = "../src/attention.rs"]
+#[path = "../src/attention/mod.rs"]
 mod attention;
 #[path = "../src/conformance.rs"]
 mod conformance;
@@ -17,7 +17,7 @@ mod isa;
 mod kernel;
 #[path = "../src/loss.rs"]
 mod loss;
-#[path = "../src/math.rs"]
+#[path = "../src/math/mod.rs"]
 mod math;
 #[path = "../src/norm.rs"]
 mod norm;
@@ -33,7 +33,7 @@ mod random;
 mod rope;
 #[path = "../src/scratch.rs"]
 mod scratch;
-#[path = "../src/simd.rs"]
+#[path = "../src/simd/mod.rs"]
 mod simd;
 #[path = "../src/swiglu.rs"]
 mod swiglu;

@@ -18,6 +18,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn fetch(line: *const f32) {
+        fetch(line);
+    }
+
+    #[inline(always)]
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
@@ -39,7 +44,7 @@ impl Simd for Avx2 {
 
 tiles! {
     #[target_feature(enable = "avx2,fma")]
-    16 / 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
+    16 / 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps, fetch,
     [1 2 3 4 5 6]
 }
 
@@ -104,4 +109,11 @@ fn turn_8(x: [__m256; 8]) -> [__m256; 8] {
         c[4 + i] = _mm256_permute2f128_ps::<0x31>(b[i], b[4 + i]);
     }
     c
+}
+
+/// Brings a line closer; the address need not be valid.
+#[inline(always)]
+fn fetch(line: *const f32) {
+    // SAFETY: a hint only, part of every x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
 }

@@ -18,6 +18,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn fetch(line: *const f32) {
+        fetch(line);
+    }
+
+    #[inline(always)]
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
@@ -39,7 +44,7 @@ impl Simd for Avx512 {
 
 tiles! {
     #[target_feature(enable = "avx512f,avx2,fma")]
-    32 / 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
+    32 / 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps, fetch,
     [1 2 3 4 5 6 7 8 9 10 11 12]
 }
 
@@ -71,7 +76,7 @@ unsafe fn transpose(
                     for (l, line) in block.iter_mut().enumerate() {
                         let from = from.add((j + l) * stride + p);
                         // Too many streams for the machine to foresee; may point past the end.
-                        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                        fetch(from.wrapping_add(AHEAD));
                         *line = _mm512_loadu_ps(from);
                     }
                 } else {
@@ -127,4 +132,11 @@ fn turn(x: [__m512; 16]) -> [__m512; 16] {
         d[12 + i] = _mm512_shuffle_f32x4::<0xdd>(c[4 + i], c[12 + i]);
     }
     d
+}
+
+/// Brings a line closer; the address need not be valid.
+#[inline(always)]
+fn fetch(line: *const f32) {
+    // SAFETY: a hint only, part of every x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
 }

@@ -26,7 +26,7 @@ impl Simd for Neon {
 
 tiles! {
     #[target_feature(enable = "neon")]
-    16 / 4, vld1q_f32, vst1q_f32, vdupq_n_f32, fma, [1 2 3 4 5 6]
+    16 / 4, vld1q_f32, vst1q_f32, vdupq_n_f32, fma, fetch, [1 2 3 4 5 6]
 }
 
 /// The intrinsic takes the addend first.
@@ -35,3 +35,7 @@ unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
     // SAFETY: NEON is in the baseline.
     unsafe { vfmaq_f32(c, a, b) }
 }
+
+/// No hint here.
+#[inline(always)]
+fn fetch(_line: *const f32) {}

@@ -24,7 +24,7 @@ impl Simd for Scalar {
     }
 }
 
-tiles! { 8 / 8, load, store, splat, fma, [1 2] }
+tiles! { 8 / 8, load, store, splat, fma, fetch, [1 2] }
 
 #[inline(always)]
 unsafe fn load(from: *const f32) -> Octet {
@@ -73,6 +73,10 @@ pub(crate) fn fused(a: f32, b: f32, c: f32) -> f32 {
     let rounded = if inexact && bits & 1 == 0 { odd } else { bits };
     f64::from_bits(rounded) as f32
 }
+
+/// No hint here.
+#[inline(always)]
+fn fetch(_line: *const f32) {}
 
 #[cfg(test)]
 mod tests {

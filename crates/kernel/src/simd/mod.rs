@@ -36,6 +36,10 @@ pub(crate) trait Simd: Copy + 'static {
     /// The machine has the instruction set and every address that `tile` describes is valid.
     unsafe fn tile(tile: &Tile);
 
+    /// Brings a line of memory closer; the address need not be valid.
+    #[inline(always)]
+    fn fetch(_line: *const f32) {}
+
     /// `to[p * width + j] = from[j * stride + p]` for `p < depth`, `j < count`: a transposing copy.
     ///
     /// # Safety
@@ -98,10 +102,11 @@ pub(crate) struct Tile {
 
 /// Writes the tile kernel of an instruction set for every number of rows up to its `ROWS`.
 ///
-/// `$lanes` values fill a register, on which `$load`, `$store`, `$splat` and `$fma` work; a tile has
+/// `$lanes` values fill a register, on which `$load`, `$store`, `$splat` and `$fma` work; `$fetch` brings a
+/// line closer; a tile has
 /// `$panel` columns.
 macro_rules! tiles {
-    ($(#[$feature:meta])* $panel:literal / $lanes:literal, $load:path, $store:path, $splat:path, $fma:path, [$($rows:literal)*]) => {
+    ($(#[$feature:meta])* $panel:literal / $lanes:literal, $load:path, $store:path, $splat:path, $fma:path, $fetch:path, [$($rows:literal)*]) => {
         $(#[$feature])*
         unsafe fn tile(tile: &$crate::simd::Tile) {
             // SAFETY: the caller vouches for the addresses in `tile`.
@@ -124,6 +129,9 @@ macro_rules! tiles {
                 let mut acc = [[$splat(0.0); VECTORS]; ROWS];
                 if t.accumulate {
                     for i in 0..ROWS {
+                        // The next tile lies to the right, most often.
+                        $fetch(t.c.wrapping_add(i * t.c_row + $panel));
+                        $fetch(t.c.wrapping_add(i * t.c_row + 2 * $panel - 1));
                         let from = t.c.add(i * t.c_row).cast_const();
                         if whole {
                             for j in 0..VECTORS {
