@@ -322,11 +322,12 @@ pub(crate) struct Lines {
     pub count: usize,
 }
 
-/// A right operand in panels, each `stored` deep, of which the first `depth` are used.
+/// A right operand in panels, each `stored` deep, of which `depth` are used after the first `skip`.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub values: &'a [f32],
     pub stored: usize,
+    pub skip: usize,
     pub depth: usize,
     pub columns: usize,
 }
@@ -343,7 +344,7 @@ pub(crate) unsafe fn multiply<S: Simd>(
     c_row: usize,
     accumulate: bool,
 ) {
-    assert!(b.depth <= b.stored, "panels: depth");
+    assert!(b.skip + b.depth <= b.stored, "panels: depth");
     assert!(b.values.len() >= b.columns.next_multiple_of(S::PANEL) * b.stored, "panels: length");
     for j in (0..b.columns).step_by(S::PANEL) {
         for i in (0..a.count).step_by(S::ROWS) {
@@ -356,7 +357,7 @@ pub(crate) unsafe fn multiply<S: Simd>(
                     a: a.start.add(i * a.row),
                     a_row: a.row,
                     a_step: a.step,
-                    b: b.values.as_ptr().add(j * b.stored),
+                    b: b.values.as_ptr().add(j * b.stored + b.skip * S::PANEL),
                     c: c.add(i * c_row + j),
                     c_row,
                     accumulate,

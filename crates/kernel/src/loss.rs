@@ -131,7 +131,7 @@ fn softmax_body<S: Simd>(row: &mut [f32]) {
 
 /// `x = exp(x − max)`; returns the sum in 16 lanes.
 #[inline(always)]
-pub(crate) fn exp_in_place<S: Simd>(x: &mut [f32], max: f32) -> f32 {
+fn exp_in_place<S: Simd>(x: &mut [f32], max: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let (chunks, tail) = x.as_chunks_mut::<LANES>();
     for chunk in chunks {

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use super::HeadShape;
+use super::{HeadShape, row_width};
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
 use crate::math::exp_with;
 use crate::scratch::{Scratch, Shared};
-use crate::simd::{Simd, each_isa, lane_sum2};
+use crate::simd::{LANES, Simd, each_isa, lane_sum2};
 
-/// Queries worked on together: the length of one leg of the chains for keys and values.
+/// Queries worked on together: the length of one leg of the chains for keys and values. A multiple
+/// of a tile's rows on every instruction set.
 const QUERIES: usize = 48;
 
 impl Kernel {
@@ -82,9 +83,11 @@ struct Buffers<'a> {
     values_across: &'a mut [f32],
     /// Keys as panels over `head_dim`, depth `seq`.
     keys_along: &'a mut [f32],
-    /// Queries and output gradients as panels over `head_dim`, depth `QUERIES`.
+    /// Queries and output gradients as panels over `head_dim`, depth their number.
     queries: &'a mut [f32],
     douts: &'a mut [f32],
+    /// A tile's rows of queries or output gradients, depth `head_dim`.
+    lines: &'a mut [f32],
     /// Rows of weights and of score gradients, `width` apart.
     weights: &'a mut [f32],
     dscores: &'a mut [f32],
@@ -98,25 +101,38 @@ each_isa! {
 #[inline(always)]
 fn backward_body<S: Simd>(job: &Backward) {
     let dim = job.shape.head_dim;
-    let width = job.seq.next_multiple_of(S::PANEL.max(16));
+    let width = row_width::<S>(job.seq);
     let dims = dim.next_multiple_of(S::PANEL);
-    let sizes = [width * dim, width * dim, dims * job.seq, dims * QUERIES, dims * QUERIES];
-    let total = sizes.iter().sum::<usize>() + 2 * QUERIES * width;
-    let mut scratch = Scratch::new(total);
+    let (across, rows) = (width * dim, QUERIES * width);
+    let sizes = [across, across, dims * job.seq, dims * QUERIES, dims * QUERIES, S::ROWS * dim];
+    let mut scratch = Scratch::new(sizes.iter().sum::<usize>() + 2 * rows);
     let (keys_across, rest) = scratch.split_at_mut(sizes[0]);
     let (values_across, rest) = rest.split_at_mut(sizes[1]);
     let (keys_along, rest) = rest.split_at_mut(sizes[2]);
     let (queries, rest) = rest.split_at_mut(sizes[3]);
     let (douts, rest) = rest.split_at_mut(sizes[4]);
-    let (weights, dscores) = rest.split_at_mut(QUERIES * width);
-    let mut buffers =
-        Buffers { keys_across, values_across, keys_along, queries, douts, weights, dscores, width };
+    let (lines, rest) = rest.split_at_mut(sizes[5]);
+    let (weights, dscores) = rest.split_at_mut(rows);
+    let mut buffers = Buffers {
+        keys_across,
+        values_across,
+        keys_along,
+        queries,
+        douts,
+        lines,
+        weights,
+        dscores,
+        width,
+    };
     job.start::<S>(&mut buffers);
     for head in job.head * job.group..(job.head + 1) * job.group {
         for start in (0..job.seq).step_by(QUERIES) {
             let rows = start..job.seq.min(start + QUERIES);
-            job.scores::<S>(&mut buffers, head, rows.clone());
-            job.products::<S>(&mut buffers, head, rows);
+            for first in rows.clone().step_by(S::ROWS) {
+                let few = first..rows.end.min(first + S::ROWS);
+                job.few_queries::<S>(&mut buffers, head, rows.clone(), few);
+            }
+            job.keys_and_values::<S>(&mut buffers, head, rows);
         }
     }
     job.finish();
@@ -138,66 +154,98 @@ impl Backward<'_> {
         }
     }
 
-    /// Weights and score gradients of some queries of a head.
+    /// Weights and score gradients of at most a tile's rows of queries, `few` of `rows`, and what
+    /// follows for the queries themselves.
     #[inline(always)]
-    fn scores<S: Simd>(&self, b: &mut Buffers, head: usize, rows: Range<usize>) {
-        let dim = self.shape.head_dim;
-        let (heads, scale) = (self.shape.heads, self.shape.scale());
-        let columns = rows.end.next_multiple_of(S::PANEL);
-        let across = |values| Panels { values, stored: dim, depth: dim, columns };
-        let (queries, douts) = (self.query_lines(head, &rows), self.dout_lines(head, &rows));
-        assert!(columns <= b.width && rows.len() <= QUERIES, "attention_backward: buffers");
-        // SAFETY: the lines were cut from slices that hold them; both buffers hold `QUERIES` rows.
-        unsafe {
-            multiply::<S>(queries, across(b.keys_across), b.weights.as_mut_ptr(), b.width, false);
-            multiply::<S>(douts, across(b.values_across), b.dscores.as_mut_ptr(), b.width, false);
+    fn few_queries<S: Simd>(
+        &self,
+        b: &mut Buffers,
+        head: usize,
+        rows: Range<usize>,
+        few: Range<usize>,
+    ) {
+        let (dim, width) = (self.shape.head_dim, b.width);
+        let columns = few.end.next_multiple_of(S::PANEL);
+        let at = (few.start - rows.start) * width;
+        let room = b.weights.len().min(b.dscores.len());
+        assert!(columns <= width && at + few.len() * width <= room, "attention_backward: buffers");
+        assert!(b.lines.len() >= S::ROWS * dim, "attention_backward: lines");
+        let (weights, dscores) = (b.weights[at..].as_mut_ptr(), b.dscores[at..].as_mut_ptr());
+        let lines = Lines { start: b.lines.as_ptr(), row: 1, step: S::ROWS, count: few.len() };
+        let across = |values| Panels { values, stored: dim, skip: 0, depth: dim, columns };
+        pack::<S>(b.lines, S::ROWS, self.queries(head, &few), 0..few.len(), 0..dim);
+        // SAFETY: `lines` and both buffers hold these rows by the assertions.
+        unsafe { multiply::<S>(lines, across(b.keys_across), weights, width, false) };
+        pack::<S>(b.lines, S::ROWS, self.douts(head, &few), 0..few.len(), 0..dim);
+        // SAFETY: as above.
+        unsafe { multiply::<S>(lines, across(b.values_across), dscores, width, false) };
+        let length = few.end.next_multiple_of(LANES).max(rows.end.min(columns));
+        for t in few.clone() {
+            let at = (t - rows.start) * width;
+            let (weights, dscores) = (&mut b.weights[at..], &mut b.dscores[at..]);
+            self.row::<S>(&mut weights[..length], &mut dscores[..length], head, t);
         }
-        for (i, t) in rows.clone().enumerate() {
-            let stats = &self.stats[2 * (t * heads + head)..];
-            let (max, inverse) = (stats[0], 1.0 / stats[1]);
-            let at = (t * heads + head) * dim;
-            let (dout, out) = (&self.dout[at..at + dim], &self.out[at..at + dim]);
-            let dot = lane_sum2(dout, out, |sum, a, b| S::fma(a, b, sum));
-            let row = i * b.width..i * b.width + rows.end;
-            let (weights, hidden) = b.weights[row.clone()].split_at_mut(t + 1);
-            let (dscores, dhidden) = b.dscores[row].split_at_mut(t + 1);
-            for (weight, ds) in weights.iter_mut().zip(dscores) {
-                *weight = exp_with::<S>(*weight * scale - max) * inverse;
-                *ds = *weight * (*ds - dot);
-            }
-            hidden.fill(0.0);
-            dhidden.fill(0.0);
+        let dscores = Lines { start: dscores, row: width, step: 1, count: few.len() };
+        let depth = few.end;
+        let along = Panels { values: b.keys_along, stored: self.seq, skip: 0, depth, columns: dim };
+        let dq = self.gradient(few.start, head * dim).as_mut_ptr();
+        // SAFETY: the gradients of this query head belong to this task, for rows of its sequence;
+        // the score gradients are those just made.
+        unsafe { multiply::<S>(dscores, along, dq, self.shape.row(), false) };
+    }
+
+    /// Weights and score gradients of query `t`, zeros (of either sign) for keys after it.
+    #[inline(always)]
+    fn row<S: Simd>(&self, weights: &mut [f32], dscores: &mut [f32], head: usize, t: usize) {
+        let (heads, dim) = (self.shape.heads, self.shape.head_dim);
+        let scale = self.shape.scale();
+        let stats = &self.stats[2 * (t * heads + head)..];
+        let (max, inverse) = (stats[0], 1.0 / stats[1]);
+        let at = (t * heads + head) * dim;
+        let (dout, out) = (&self.dout[at..at + dim], &self.out[at..at + dim]);
+        let dot = lane_sum2(dout, out, |sum, a, b| S::fma(a, b, sum));
+        weights[t + 1..].fill(f32::NEG_INFINITY);
+        dscores[t + 1..].fill(0.0);
+        for (weight, ds) in weights.iter_mut().zip(dscores) {
+            *weight = exp_with::<S>(*weight * scale - max) * inverse;
+            *ds = *weight * (*ds - dot);
         }
     }
 
-    /// What those queries give to the gradients.
+    /// What some queries give to keys and values.
     #[inline(always)]
-    fn products<S: Simd>(&self, b: &mut Buffers, head: usize, rows: Range<usize>) {
-        let (dim, stride) = (self.shape.head_dim, self.shape.row());
-        let across = |lines: Lines| View { start: lines.start, row: 1, column: lines.row };
-        pack::<S>(
-            b.queries,
-            S::PANEL,
-            across(self.query_lines(head, &rows)),
-            0..dim,
-            0..rows.len(),
-        );
-        pack::<S>(b.douts, S::PANEL, across(self.dout_lines(head, &rows)), 0..dim, 0..rows.len());
-        let (keys, depth) = (rows.end, rows.len());
-        let turned = |x: &[f32]| Lines { start: x.as_ptr(), row: 1, step: b.width, count: keys };
-        let along = |values| Panels { values, stored: depth, depth, columns: dim };
-        let dscores = Lines { start: b.dscores.as_ptr(), row: b.width, step: 1, count: depth };
-        let keys_along =
-            Panels { values: b.keys_along, stored: self.seq, depth: keys, columns: dim };
-        let place = |t: usize, column: usize| self.gradient(t, column).as_mut_ptr();
-        // SAFETY: the buffers hold `QUERIES` rows of at least `keys` values. The gradients of these
-        // query heads and of this key-value head belong to this task, for rows of its sequence.
-        unsafe {
-            multiply::<S>(dscores, keys_along, place(rows.start, head * dim), stride, false);
-            let dk = place(0, self.key_column());
-            multiply::<S>(turned(b.dscores), along(b.queries), dk, stride, true);
-            let dv = place(0, self.value_column());
-            multiply::<S>(turned(b.weights), along(b.douts), dv, stride, true);
+    fn keys_and_values<S: Simd>(&self, b: &mut Buffers, head: usize, rows: Range<usize>) {
+        let (dim, stride, width) = (self.shape.head_dim, self.shape.row(), b.width);
+        let count = rows.len();
+        pack::<S>(b.queries, S::PANEL, self.queries(head, &rows).turned(), 0..dim, 0..count);
+        pack::<S>(b.douts, S::PANEL, self.douts(head, &rows).turned(), 0..dim, 0..count);
+        let (dk, dv) = (self.key_column(), self.value_column());
+        for (scores, panels, column) in [(&b.dscores, &b.queries, dk), (&b.weights, &b.douts, dv)] {
+            // Keys before the first query get something from every query; a later group of keys
+            // only from the queries that are not before it.
+            let early = (0, 0..rows.start);
+            let late = (rows.clone())
+                .step_by(S::ROWS)
+                .map(|j| (j - rows.start, j..rows.end.min(j + S::ROWS)));
+            for (skip, keys) in [early].into_iter().chain(late) {
+                if keys.is_empty() {
+                    continue;
+                }
+                let from =
+                    &scores[skip * width + keys.start..][..(count - skip - 1) * width + keys.len()];
+                let turned = Lines { start: from.as_ptr(), row: 1, step: width, count: keys.len() };
+                let along = Panels {
+                    values: &panels[..],
+                    stored: count,
+                    skip,
+                    depth: count - skip,
+                    columns: dim,
+                };
+                let to = self.gradient(keys.start, column).as_mut_ptr();
+                // SAFETY: the lines were cut from a slice that holds them; the gradients of this
+                // key-value head belong to this task, for rows of its sequence.
+                unsafe { multiply::<S>(turned, along, to, stride, true) };
+            }
         }
     }
 
@@ -218,19 +266,21 @@ impl Backward<'_> {
         }
     }
 
-    fn query_lines(&self, head: usize, rows: &Range<usize>) -> Lines {
+    /// Some queries of a head.
+    fn queries(&self, head: usize, rows: &Range<usize>) -> View {
         let (dim, stride) = (self.shape.head_dim, self.shape.row());
-        let lines =
+        let from =
             &self.qkv[rows.start * stride + head * dim..(rows.end - 1) * stride + (head + 1) * dim];
-        Lines { start: lines.as_ptr(), row: stride, step: 1, count: rows.len() }
+        View { start: from.as_ptr(), row: stride, column: 1 }
     }
 
-    fn dout_lines(&self, head: usize, rows: &Range<usize>) -> Lines {
+    /// The gradients of some outputs of a head.
+    fn douts(&self, head: usize, rows: &Range<usize>) -> View {
         let dim = self.shape.head_dim;
         let stride = self.shape.heads * dim;
-        let lines = &self.dout
+        let from = &self.dout
             [rows.start * stride + head * dim..(rows.end - 1) * stride + (head + 1) * dim];
-        Lines { start: lines.as_ptr(), row: stride, step: 1, count: rows.len() }
+        View { start: from.as_ptr(), row: stride, column: 1 }
     }
 
     /// One head's values in row `t` of the gradient.

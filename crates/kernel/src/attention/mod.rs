@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
-use crate::loss::exp_in_place;
+use crate::math::exp_with;
 use crate::scratch::{Scratch, Shared};
-use crate::simd::{Simd, each_isa, max_of};
+use crate::simd::{LANES, Simd, each_isa, fold_sum, max_of};
 
 /// The heads of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,32 +172,42 @@ each_isa! {
     fn forward(job: &Forward) = forward_body;
 }
 
+/// Values from one row of scores to the next: a whole number of panels for `len` keys and a line
+/// more, so that rows do not all fall on the same places of a cache.
+fn row_width<S: Simd>(len: usize) -> usize {
+    len.next_multiple_of(S::PANEL.max(LANES)) + LANES
+}
+
 #[inline(always)]
 fn forward_body<S: Simd>(job: &Forward) {
     let dim = job.head_dim;
-    let padded = job.len.next_multiple_of(S::PANEL.max(16));
-    let k_size = padded * dim;
+    let width = row_width::<S>(job.len);
+    let k_size = width * dim;
     let v_size = dim.next_multiple_of(S::PANEL) * job.len;
-    let mut scratch = Scratch::new(k_size + v_size + S::ROWS * padded);
+    let mut scratch = Scratch::new(k_size + v_size + S::ROWS * dim + S::ROWS * width);
     let (k, rest) = scratch.split_at_mut(k_size);
-    let (v, scores) = rest.split_at_mut(v_size);
+    let (v, rest) = rest.split_at_mut(v_size);
+    let (q, scores) = rest.split_at_mut(S::ROWS * dim);
     let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
     pack::<S>(k, S::PANEL, view(job.k), 0..job.len, 0..dim);
     pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.len);
     for head in 0..job.group {
         for first in (0..job.rows).step_by(S::ROWS) {
             let rows = first..job.rows.min(first + S::ROWS);
-            few_queries::<S>(job, k, v, scores, padded, head, rows);
+            let from = &job.q[first * job.q_row + head * dim..];
+            assert!(from.len() >= (rows.len() - 1) * job.q_row + dim, "attention: q");
+            let lines = View { start: from.as_ptr(), row: job.q_row, column: 1 };
+            pack::<S>(q, S::ROWS, lines, 0..rows.len(), 0..dim);
+            few_queries::<S>(job, [q, k, v], scores, width, head, rows);
         }
     }
 }
 
-/// One head, at most a tile's rows of queries.
+/// One head, at most a tile's rows of queries; all operands packed.
 #[inline(always)]
 fn few_queries<S: Simd>(
     job: &Forward,
-    k: &[f32],
-    v: &[f32],
+    [q, k, v]: [&[f32]; 3],
     scores: &mut [f32],
     width: usize,
     head: usize,
@@ -206,22 +216,17 @@ fn few_queries<S: Simd>(
     let dim = job.head_dim;
     let past = job.len - job.rows;
     let keys = past + rows.end; // keys that the last of these queries sees
-    let q = &job.q[rows.start * job.q_row + head * dim..][..(rows.len() - 1) * job.q_row + dim];
-    let queries = Lines { start: q.as_ptr(), row: job.q_row, step: 1, count: rows.len() };
     let columns = keys.next_multiple_of(S::PANEL);
-    let panels = Panels { values: k, stored: dim, depth: dim, columns };
+    let panels = Panels { values: k, stored: dim, skip: 0, depth: dim, columns };
+    let queries = Lines { start: q.as_ptr(), row: 1, step: S::ROWS, count: rows.len() };
     assert!(columns <= width && S::ROWS * width <= scores.len(), "attention: scores");
-    // SAFETY: `q` holds the lines by its bounds, `scores` a tile's rows by the assertion.
+    assert!(q.len() >= S::ROWS * dim, "attention: q");
+    // SAFETY: `q` and `scores` hold a tile's rows by the assertions.
     unsafe { multiply::<S>(queries, panels, scores.as_mut_ptr(), width, false) };
     let mut inverses = [0f32; 16];
     for (i, row) in rows.clone().enumerate() {
-        let (seen, hidden) = scores[i * width..][..keys].split_at_mut(past + row + 1);
-        for score in seen.iter_mut() {
-            *score *= job.scale;
-        }
-        let max = max_of(seen);
-        let sum = exp_in_place::<S>(seen, max);
-        hidden.fill(0.0);
+        let length = keys.next_multiple_of(LANES);
+        let (max, sum) = weigh::<S>(&mut scores[i * width..][..length], past + row + 1, job.scale);
         inverses[i] = 1.0 / sum;
         if let Some(stats) = job.stats {
             let at = job.stats_start + row * job.stats_row + 2 * head;
@@ -233,7 +238,7 @@ fn few_queries<S: Simd>(
     let at = job.out_start + rows.start * job.out_row + head * dim;
     let last = at + (rows.len() - 1) * job.out_row + dim;
     assert!(last <= job.out.len(), "attention: out");
-    let panels = Panels { values: v, stored: job.len, depth: keys, columns: dim };
+    let panels = Panels { values: v, stored: job.len, skip: 0, depth: keys, columns: dim };
     // SAFETY: the outputs of these rows and this head belong to this task and lie in `out` by the
     // assertion; `scores` holds the weights.
     unsafe {
@@ -245,4 +250,25 @@ fn few_queries<S: Simd>(
             }
         }
     }
+}
+
+/// Turns a row of products into `exp(score − max)`, exact zeros from `seen` on; returns the
+/// maximum and the sum. The row is a whole number of 16 lanes.
+///
+/// The greatest product times the scale is the greatest score: rounding keeps order. An entry of
+/// −inf gives the zero that it stands for, also to its lane of the sum.
+#[inline(always)]
+fn weigh<S: Simd>(row: &mut [f32], seen: usize, scale: f32) -> (f32, f32) {
+    row[seen..].fill(f32::NEG_INFINITY);
+    let max = max_of(row) * scale;
+    let mut lanes = [0f32; LANES];
+    for chunk in row.as_chunks_mut::<LANES>().0 {
+        for l in 0..LANES {
+            chunk[l] = exp_with::<S>(chunk[l] * scale - max);
+        }
+        for l in 0..LANES {
+            lanes[l] += chunk[l];
+        }
+    }
+    (max, fold_sum(lanes))
 }
