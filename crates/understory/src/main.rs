@@ -1,1 +1,92 @@
-fn main() {}
+//! The `understory` program: commands, printing, exit codes, wiring.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cheat;
+mod cli;
+mod config;
+mod corpus_source;
+mod events;
+mod export;
+mod generate;
+mod hint;
+mod model_source;
+mod peer;
+mod run;
+mod status;
+mod worker;
+
+use anyhow::Result;
+use clap::Parser;
+use cli::{BenchCommand, Cli, Command, SwarmCommand};
+use hint::WithHint;
+use kernel::{Isa, Kernel};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli.command) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            hint::print(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args)?,
+        Command::Export(args) => export::export(args)?,
+        Command::Bench { command } => run_bench(command)?,
+        Command::Swarm { command } => swarm_command(command)?,
+        _ => anyhow::bail!("not wired yet"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn swarm_command(command: &SwarmCommand) -> Result<()> {
+    match command {
+        SwarmCommand::Start(args) => peer::start(args),
+        SwarmCommand::Join(args) => peer::join(args),
+        SwarmCommand::Status { dir, json } => status::print(dir, *json),
+        SwarmCommand::Config => {
+            print!("{}", toml::to_string_pretty(&config::RunConfig::default())?);
+            Ok(())
+        }
+    }
+}
+
+fn run_bench(command: &BenchCommand) -> Result<()> {
+    match command {
+        BenchCommand::LossGap { h, workers, rounds, data, json: _ } => {
+            let options = bench::LossGapOptions {
+                h: *h,
+                workers: *workers,
+                rounds: *rounds,
+                data: data.clone(),
+                config: config::RunConfig::default(),
+                kernel: kernel_for(None)?,
+            };
+            println!("{}", serde_json::to_string(&bench::loss_gap(options)?)?);
+        }
+        _ => anyhow::bail!("not wired yet"),
+    }
+    Ok(())
+}
+
+/// The kernel that the environment asks for, on `threads` threads or all.
+fn kernel_for(threads: Option<usize>) -> Result<Kernel> {
+    let isa = Isa::from_env().hint("unset UNDERSTORY_ISA to take the best there is")?;
+    let all = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Ok(Kernel::new(isa, threads.unwrap_or(all).clamp(1, 256)))
+}
+
+/// Whoever read our output has had enough (`understory … | head`): that is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,267 @@
+//! Documents of plain text from files and folders.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+use store::Hash;
+
+/// Most bytes one file may unpack to; a bomb is an error, not an outage.
+const MAX_FILE: u64 = 1 << 30;
+/// Most bytes a corpus may hold in this version (it is held in memory).
+const MAX_CORPUS: u64 = 4 << 30;
+/// Shorter paragraphs repeat legitimately; longer ones only as boilerplate.
+const REPEATABLE: usize = 160;
+
+/// Text to learn from, in a fixed order, with where it came from.
+#[derive(Clone, Debug, Default)]
+pub struct Documents {
+    /// One document each, never empty.
+    pub texts: Vec<String>,
+    /// Files read.
+    pub files: u64,
+    /// Files per licence, as their packages declare it (`unstated` where they do not).
+    pub licences: BTreeMap<String, u64>,
+    /// Where from, for people.
+    pub source: String,
+    seen: BTreeSet<Hash>,
+}
+
+/// Why a corpus cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}")]
+    Io { path: PathBuf, source: io::Error },
+    /// A line of a `.jsonl` file has no text.
+    #[error("{path}, line {line}: {why}; each line must be an object with a \"text\" string")]
+    Line { path: PathBuf, line: usize, why: String },
+    /// Not UTF-8.
+    #[error("{path} is not UTF-8 text (at byte {at})")]
+    NotText { path: PathBuf, at: usize },
+    /// Larger than this version reads.
+    #[error("{path} holds more than {limit} bytes of text")]
+    TooLarge { path: PathBuf, limit: u64 },
+    /// Nothing there to train on.
+    #[error("no text found in {0}")]
+    Nothing(String),
+}
+
+impl Documents {
+    /// Reads `.txt`, `.md` and `.jsonl` files, plain or `.gz`, from files and folders, in the order
+    /// of their paths; other files of a folder are left out, a file named outright is read as text.
+    pub fn from_paths(paths: &[PathBuf]) -> Result<Self, DocumentError> {
+        let mut documents = Self { source: list(paths), ..Self::default() };
+        for path in paths {
+            for file in text_files(path)? {
+                documents.add_file(&file)?;
+            }
+        }
+        if documents.texts.is_empty() {
+            return Err(DocumentError::Nothing(documents.source));
+        }
+        documents.licences.insert("yours".to_owned(), documents.files);
+        Ok(documents)
+    }
+
+    /// Total bytes of text.
+    pub fn bytes(&self) -> u64 {
+        self.texts.iter().map(|t| t.len() as u64).sum()
+    }
+
+    /// Adds one document, without the long paragraphs an earlier one had: licences and boilerplate
+    /// would otherwise be learnt by heart and leak into the held-out text.
+    pub fn add(&mut self, text: &str) -> bool {
+        let mut kept = String::with_capacity(text.len());
+        for paragraph in text.split("\n\n") {
+            let paragraph = paragraph.trim_matches('\n').trim_end();
+            if paragraph.trim().is_empty() {
+                continue;
+            }
+            if paragraph.len() >= REPEATABLE && !self.seen.insert(Hash::of(paragraph.as_bytes())) {
+                continue;
+            }
+            if !kept.is_empty() {
+                kept.push_str("\n\n");
+            }
+            kept.push_str(paragraph);
+        }
+        if kept.is_empty() {
+            return false;
+        }
+        kept.push('\n');
+        self.texts.push(kept);
+        true
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), DocumentError> {
+        let name = path.to_string_lossy();
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        if plain.ends_with(".jsonl") {
+            self.add_json_lines(path)?;
+        } else {
+            let mut bytes = Vec::new();
+            let read = open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes);
+            read.map_err(|source| DocumentError::Io { path: path.to_path_buf(), source })?;
+            if bytes.len() as u64 > MAX_FILE {
+                return Err(too_large(path, MAX_FILE));
+            }
+            let text = String::from_utf8(bytes).map_err(|e| DocumentError::NotText {
+                path: path.to_path_buf(),
+                at: e.utf8_error().valid_up_to(),
+            })?;
+            self.add(&text);
+        }
+        self.files += 1;
+        if self.bytes() > MAX_CORPUS {
+            return Err(too_large(path, MAX_CORPUS));
+        }
+        Ok(())
+    }
+
+    fn add_json_lines(&mut self, path: &Path) -> Result<(), DocumentError> {
+        let mut reader = BufReader::new(open(path)?.take(MAX_FILE + 1));
+        let (mut line, mut read) = (String::new(), 0);
+        for number in 1.. {
+            line.clear();
+            let got = reader.read_line(&mut line);
+            let got = got.map_err(|source| DocumentError::Io { path: path.into(), source })?;
+            read += got as u64;
+            if got == 0 {
+                break;
+            }
+            if read > MAX_FILE {
+                return Err(too_large(path, MAX_FILE));
+            }
+            if line.trim().is_empty() {
+                continue;
+            }
+            let text = text_of_line(&line).map_err(|why| DocumentError::Line {
+                path: path.to_path_buf(),
+                line: number,
+                why,
+            })?;
+            self.add(&text);
+        }
+        Ok(())
+    }
+}
+
+/// The text of one JSON line: `text`, or the contents of `messages`, or `prompt` and `completion`.
+fn text_of_line(line: &str) -> Result<String, String> {
+    let value: serde_json::Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let field = |name: &str| value.get(name).and_then(|v| v.as_str());
+    if let Some(text) = field("text") {
+        return Ok(text.to_owned());
+    }
+    if let (Some(prompt), Some(completion)) = (field("prompt"), field("completion")) {
+        return Ok(format!("{prompt}{completion}"));
+    }
+    let messages = value.get("messages").and_then(|m| m.as_array()).ok_or("no \"text\" in it")?;
+    let contents: Option<Vec<&str>> =
+        messages.iter().map(|m| m.get("content").and_then(|c| c.as_str())).collect();
+    Ok(contents.ok_or("a message without \"content\"")?.join("\n\n"))
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>, DocumentError> {
+    let file =
+        File::open(path).map_err(|source| DocumentError::Io { path: path.into(), source })?;
+    if path.extension().is_some_and(|e| e == "gz") {
+        Ok(Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))))
+    } else {
+        Ok(Box::new(file))
+    }
+}
+
+fn text_files(path: &Path) -> Result<Vec<PathBuf>, DocumentError> {
+    let io = |e: walkdir::Error| DocumentError::Io {
+        path: e.path().unwrap_or(path).to_path_buf(),
+        source: e.into(),
+    };
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+        let entry = entry.map_err(io)?;
+        if entry.file_type().is_file() && (entry.depth() == 0 || is_text(entry.path())) {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+fn is_text(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    [".txt", ".md", ".jsonl"].iter().any(|ending| plain.ends_with(ending))
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn too_large(path: &Path, limit: u64) -> DocumentError {
+    DocumentError::TooLarge { path: path.to_path_buf(), limit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, io::Write};
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn reads_text_markdown_json_lines_and_gzip_in_path_order() {
+        let dir = folder();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.txt"), "first").expect("write");
+        fs::write(at("b.md"), "# second").expect("write");
+        fs::write(at("c.jsonl"), "{\"text\":\"third\"}\n\n{\"prompt\":\"4\",\"completion\":\"th\"}\n")
+            .expect("write");
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(b"fifth").expect("compress");
+        fs::write(at("d.txt.gz"), gz.finish().expect("compress")).expect("write");
+        fs::write(at("e.bin"), [255, 254]).expect("write");
+        let documents = Documents::from_paths(&[dir.path().to_path_buf()]).expect("read");
+        assert_eq!(documents.texts, ["first\n", "# second\n", "third\n", "4th\n", "fifth\n"]);
+        assert_eq!(documents.files, 4);
+    }
+
+    #[test]
+    fn says_which_line_has_no_text() {
+        let dir = folder();
+        let path = dir.path().join("x.jsonl");
+        for bad in ["{\"text\":\"a\"}\n{\"txt\":1}", "[]\n", "{", "{\"messages\":[{}]}"] {
+            fs::write(&path, bad).expect("write");
+            let error = Documents::from_paths(std::slice::from_ref(&path)).expect_err("bad line");
+            assert!(matches!(error, DocumentError::Line { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_binary_and_missing_files() {
+        let dir = folder();
+        let path = dir.path().join("x");
+        fs::write(&path, b"ab\xff").expect("write");
+        let error = Documents::from_paths(std::slice::from_ref(&path)).expect_err("binary");
+        assert!(matches!(error, DocumentError::NotText { at: 2, .. }));
+        assert!(Documents::from_paths(&[dir.path().join("absent")]).is_err());
+        let empty = folder();
+        let error = Documents::from_paths(&[empty.path().to_path_buf()]).expect_err("empty");
+        assert!(matches!(error, DocumentError::Nothing(_)));
+    }
+
+    #[test]
+    fn a_long_paragraph_counts_once() {
+        let mut documents = Documents::default();
+        let long = "licence ".repeat(40);
+        assert!(documents.add(&format!("one\n\n{long}")));
+        assert!(documents.add(&format!("{long}\n\ntwo")));
+        assert!(!documents.add(&long));
+        assert_eq!(documents.texts.len(), 2);
+        assert_eq!(documents.texts[1], "two\n");
+    }
+}

@@ -1,0 +1,146 @@
+//! The documentation of the crates this program was built from, as a corpus that every machine
+//! with a Rust toolchain already has.
+
+use super::{DocumentError, Documents};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Longer files are generated tables rather than prose.
+const MAX_SOURCE: u64 = 1 << 20;
+
+/// Reads Markdown files and doc comments of every package that `lock_file` (the text of a
+/// `Cargo.lock`) names, from the local cargo registry at `registries` (folders that hold
+/// `NAME-VERSION` folders). Packages that are not there are left out.
+///
+/// Errors: [`DocumentError::Nothing`] when none is found.
+pub fn registry_documents(
+    lock_file: &str,
+    registries: &[PathBuf],
+) -> Result<Documents, DocumentError> {
+    let mut documents = Documents::default();
+    let mut packages = 0u64;
+    for package in locked_packages(lock_file) {
+        let Some(folder) = registries.iter().map(|r| r.join(&package)).find(|p| p.is_dir()) else {
+            continue;
+        };
+        packages += 1;
+        add_package(&mut documents, &folder)?;
+    }
+    documents.source = format!("documentation of {packages} crates in the local cargo registry");
+    if documents.texts.is_empty() {
+        return Err(DocumentError::Nothing("the local cargo registry".to_owned()));
+    }
+    Ok(documents)
+}
+
+/// `NAME-VERSION` of every package that came from a registry.
+fn locked_packages(lock_file: &str) -> Vec<String> {
+    let table: toml::Table = lock_file.parse().unwrap_or_default();
+    let packages = table.get("package").and_then(|p| p.as_array()).cloned().unwrap_or_default();
+    let text = |p: &toml::Value, key: &str| p.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+    packages
+        .iter()
+        .filter(|p| text(p, "source").is_some_and(|s| s.starts_with("registry+")))
+        .filter_map(|p| Some(format!("{}-{}", text(p, "name")?, text(p, "version")?)))
+        .collect()
+}
+
+fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentError> {
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_file() || entry.metadata().is_ok_and(|m| m.len() > MAX_SOURCE) {
+            continue;
+        }
+        let extension = entry.path().extension().and_then(|e| e.to_str());
+        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        let added = match extension {
+            Some("md") => documents.add(&text),
+            Some("rs") => documents.add(&doc_comments(&text)),
+            _ => false,
+        };
+        files += u64::from(added);
+    }
+    documents.files += files;
+    if files > 0 {
+        *documents.licences.entry(licence(folder)).or_default() += files;
+    }
+    Ok(())
+}
+
+/// The `license` field of the package's manifest.
+fn licence(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let licence = table.get("package").and_then(|p| p.get("license")).and_then(|l| l.as_str());
+    licence.unwrap_or("unstated").to_owned()
+}
+
+/// The text of `///` and `//!` comments; consecutive lines stay together, blocks are paragraphs.
+fn doc_comments(source: &str) -> String {
+    let mut text = String::new();
+    let mut in_block = false;
+    for line in source.lines() {
+        let line = line.trim_start();
+        let comment = line
+            .strip_prefix("//!")
+            .or_else(|| line.strip_prefix("///").filter(|rest| !rest.starts_with('/')));
+        match comment {
+            Some(comment) => {
+                text.push_str(comment.strip_prefix(' ').unwrap_or(comment).trim_end());
+                text.push('\n');
+                in_block = true;
+            }
+            None if in_block => {
+                text.push('\n');
+                in_block = false;
+            }
+            None => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCK: &str = r#"
+version = 4
+[[package]]
+name = "leaf"
+version = "1.0.0"
+source = "registry+https://example.org/index"
+[[package]]
+name = "ours"
+version = "0.1.0"
+[[package]]
+name = "absent"
+version = "2.0.0"
+source = "registry+https://example.org/index"
+"#;
+
+    #[test]
+    fn reads_markdown_and_doc_comments_of_locked_packages_only() {
+        let registry = tempfile::tempdir().expect("a temporary folder");
+        let leaf = registry.path().join("leaf-1.0.0");
+        fs::create_dir_all(leaf.join("src")).expect("make");
+        fs::create_dir_all(registry.path().join("other-1.0.0")).expect("make");
+        fs::write(leaf.join("Cargo.toml"), "[package]\nlicense = \"MIT\"\n").expect("write");
+        fs::write(leaf.join("README.md"), "# Leaf").expect("write");
+        let source = "//! A leaf.\n//! Green.\n\n/// Falls.\nfn fall() {}\n// no\n//// no\n";
+        fs::write(leaf.join("src/lib.rs"), source).expect("write");
+        fs::write(registry.path().join("other-1.0.0/README.md"), "other").expect("write");
+        let found = registry_documents(LOCK, &[registry.path().to_path_buf()]).expect("read");
+        assert_eq!(found.texts, ["# Leaf\n", "A leaf.\nGreen.\n\nFalls.\n"]);
+        assert_eq!(found.licences.get("MIT"), Some(&2));
+    }
+
+    #[test]
+    fn an_empty_registry_is_a_clear_error() {
+        let error = registry_documents(LOCK, &[]).expect_err("nothing there");
+        assert_eq!(error.to_string(), "no text found in the local cargo registry");
+    }
+}

@@ -1,0 +1,151 @@
+//! What training apart costs: W workers with H inner steps between roots against plain
+//! data-parallel training, at equal tokens.
+
+use crate::{config::RunConfig, corpus_source};
+use anyhow::Result;
+use kernel::Kernel;
+use recipe::{
+    Contributor, Corpus, Task,
+    corpus::{self, DataOptions},
+    held_out::HeldOut,
+    outer::{self, Weighted},
+    run::RunManifest,
+    update,
+};
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc, time::Instant};
+use store::{Hash, Store};
+
+/// What to compare.
+pub struct Options {
+    pub h: u32,
+    pub workers: u32,
+    pub rounds: u32,
+    pub data: Vec<PathBuf>,
+    pub config: RunConfig,
+    pub kernel: Kernel,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub struct LossGap {
+    pub parameters: usize,
+    pub non_embedding: usize,
+    pub workers: u32,
+    pub h: u32,
+    pub rounds: u32,
+    pub tokens: u64,
+    /// Held-out nats per token-sized unit are not comparable across tokenizers; bits per byte are.
+    pub apart_bits_per_byte: f64,
+    pub together_bits_per_byte: f64,
+    /// Loss of training apart over loss of data-parallel training, minus one.
+    pub gap: f64,
+    pub apart_seconds: f64,
+    pub together_seconds: f64,
+}
+
+/// Trains both ways on the same data, prints progress to stderr and returns the comparison.
+pub fn loss_gap(options: Options) -> Result<LossGap> {
+    let folder = std::env::temp_dir().join(format!("understory-bench-{}", std::process::id()));
+    let result = run(&options, &folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    result
+}
+
+fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {
+    let store = Store::open(folder)?;
+    let documents = corpus_source::documents(&options.data)?;
+    let data = DataOptions { max_bytes: 24 << 20, ..options.config.data.options.clone() };
+    let root = corpus::build(&store, &documents, &data, &mut |_, _| ())?;
+    let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
+    let mut config = options.config.clone();
+    config.rounds.rounds = options.rounds;
+    config.rounds.leaf_every = options.h;
+    config.rounds.steps_min = options.h;
+    config.rounds.steps_max = options.h;
+    let vocab = corpus.manifest.vocab as usize;
+    let manifest = config.manifest(Hash([1; 32]), root, vocab)?;
+    let mut held_out = HeldOut::new(&corpus, &manifest.model, manifest.inner.seq, 1 << 16);
+    eprintln!("{} parameters, {} tokens of text", manifest.parameters(), corpus.tokens.len());
+
+    let start = Instant::now();
+    let apart = train_apart(options, &manifest, &corpus, &mut held_out)?;
+    let apart_seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let together = train_together(options, &manifest, &corpus, &mut held_out)?;
+    let together_seconds = start.elapsed().as_secs_f64();
+    let tokens = manifest.step_tokens() * u64::from(options.h * options.rounds * options.workers);
+    Ok(LossGap {
+        parameters: manifest.parameters(),
+        non_embedding: manifest.model.non_embedding_parameters(),
+        workers: options.workers,
+        h: options.h,
+        rounds: options.rounds,
+        tokens,
+        apart_bits_per_byte: apart,
+        together_bits_per_byte: together,
+        gap: apart / together - 1.0,
+        apart_seconds,
+        together_seconds,
+    })
+}
+
+fn train_apart(
+    options: &Options,
+    manifest: &RunManifest,
+    corpus: &Arc<Corpus>,
+    held_out: &mut HeldOut,
+) -> Result<f64> {
+    let kernel = &options.kernel;
+    let mut contributor =
+        Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
+    let mut params = model::init(&manifest.model, manifest.seed)?;
+    let mut momentum = vec![0.0; params.len()];
+    let mut feedbacks: Vec<Option<Vec<u8>>> = vec![None; options.workers as usize];
+    for round in 0..options.rounds {
+        let mut updates = Vec::new();
+        for (worker, feedback) in feedbacks.iter_mut().enumerate() {
+            let beacon = Hash::of(&round.to_le_bytes());
+            let task =
+                Task { beacon, worker: Hash([worker as u8; 32]), round, steps: options.h };
+            let mut state = contributor.start(&params);
+            for step in 0..options.h {
+                contributor.step(&task, step, &mut state)?;
+            }
+            let (bytes, left) = contributor.encode(&params, &state, feedback.as_deref())?;
+            *feedback = Some(left);
+            let values = update::decode(kernel, &bytes, params.len())?;
+            updates.push(Weighted { steps: options.h, values });
+        }
+        outer::aggregate(kernel, &manifest.outer, &mut params, &mut momentum, &updates)
+            .map_err(|i| anyhow::anyhow!("update {i} has no finite norm"))?;
+        let bits = held_out.bits_per_byte(kernel, &params)?;
+        eprintln!("apart: round {} of {}, {bits:.4} bits per byte", round + 1, options.rounds);
+    }
+    Ok(held_out.bits_per_byte(kernel, &params)?)
+}
+
+fn train_together(
+    options: &Options,
+    manifest: &RunManifest,
+    corpus: &Arc<Corpus>,
+    held_out: &mut HeldOut,
+) -> Result<f64> {
+    let kernel = &options.kernel;
+    let mut manifest = manifest.clone();
+    manifest.inner.batch *= options.workers as usize;
+    manifest.rounds.rounds = 1;
+    let steps = options.h * options.rounds;
+    let mut contributor = Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
+    let params = model::init(&manifest.model, manifest.seed)?;
+    let mut state = contributor.start(&params);
+    let task = Task { beacon: Hash::of(b"together"), worker: Hash([0; 32]), round: 0, steps };
+    for step in 0..steps {
+        contributor.step(&task, step, &mut state)?;
+        if (step + 1) % options.h == 0 {
+            let bits = held_out.bits_per_byte(kernel, state.params())?;
+            eprintln!("together: step {} of {steps}, {bits:.4} bits per byte", step + 1);
+        }
+    }
+    Ok(held_out.bits_per_byte(kernel, state.params())?)
+}

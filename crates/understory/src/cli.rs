@@ -1,0 +1,280 @@
+//! The commands and their flags: one definition feeds parsing, help and the docs.
+
+use crate::cheat::Cheat;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Train language models together with people you need not trust, and check every step.
+#[derive(Parser, Debug)]
+#[command(name = "understory", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Train a small model with four peers on this machine, one of which cheats
+    Demo(DemoArgs),
+    /// Generate text with a model
+    Run(RunArgs),
+    /// Re-run contributions of a finished or running co-training from its stored objects
+    ///
+    /// Exit status: 0 confirmed, 1 mismatch, 2 unavailable or failed.
+    Verify(VerifyArgs),
+    /// Write a model in other programs' formats
+    Export(ExportArgs),
+    /// Co-train with others
+    Swarm {
+        #[command(subcommand)]
+        command: SwarmCommand,
+    },
+    /// Measure this program on this machine
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Peers, each a process of its own
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub peers: u32,
+    /// How many of them cheat
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=15))]
+    pub cheaters: u32,
+    /// How they cheat
+    #[arg(long, value_enum, default_value_t = Cheat::SignFlip)]
+    pub cheat: Cheat,
+    /// Train on these files or folders (.txt, .md, .jsonl, also .gz) instead of the documentation
+    /// in the local cargo registry
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// How long to train, roughly
+    #[arg(long, default_value_t = 2.0, conflicts_with = "steps")]
+    pub minutes: f64,
+    /// Rounds of the run
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: Option<u32>,
+    /// Inner steps of every peer and round, instead of as many as fit into the time: with this,
+    /// the same command gives the same bits
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub steps: Option<u32>,
+    /// Seed of the peers' keys and the first parameters
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for the run; by default the first free of understory-demo, understory-demo-2, …
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Go on with the newest demo, or with the one in --dir
+    #[arg(long)]
+    pub resume: bool,
+    /// Port of the page on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 7070)]
+    pub port: u16,
+    /// Do not serve the page
+    #[arg(long)]
+    pub no_page: bool,
+    /// Keep serving the page after the run has ended, until Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file; or FOLDER@ROOT
+    pub model: String,
+    /// Text to continue; read from standard input when absent
+    pub prompt: Option<String>,
+    /// Most tokens to generate
+    #[arg(short = 'n', long, default_value_t = 128)]
+    pub max_tokens: usize,
+    /// 0 always takes the most likely token
+    #[arg(long, default_value_t = 0.8)]
+    pub temperature: f32,
+    /// Keep the most likely tokens that together have this probability
+    #[arg(long, default_value_t = 0.95)]
+    pub top_p: f32,
+    /// Keep this many of the most likely tokens; 0 keeps all
+    #[arg(long, default_value_t = 40)]
+    pub top_k: usize,
+    /// Drop tokens less likely than this part of the most likely one
+    #[arg(long, default_value_t = 0.05)]
+    pub min_p: f32,
+    /// Seed of the choices
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads; changes no bit
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object: text, tokens, root
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Folder of a demo or of a peer
+    pub run: PathBuf,
+    /// Re-run every contribution
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+    /// Part of the contributions to re-run, for example 5%
+    #[arg(long, default_value = "10%", value_parser = parse_share)]
+    pub sample: f64,
+    /// Seed of the sample; by default drawn anew
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Threads; changes no bit
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Folder of a demo or of a peer, or FOLDER@ROOT
+    pub model: String,
+    /// Format
+    #[arg(long, value_enum)]
+    pub to: ExportFormat,
+    /// Folder to write; must not exist or be empty
+    pub dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// A folder that Hugging Face transformers loads
+    Hf,
+    /// A file that llama.cpp loads
+    Gguf,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum SwarmCommand {
+    /// Begin a run and print a ticket that others join with
+    Start(StartArgs),
+    /// Join a run, or go on with one
+    Join(JoinArgs),
+    /// Show where a peer stands
+    Status {
+        /// Folder of the peer
+        #[arg(default_value = "understory-swarm")]
+        dir: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration with every default, to begin from
+    Config,
+}
+
+#[derive(Args, Debug)]
+pub struct StartArgs {
+    /// Configuration of the run; `understory swarm config` prints one. Not needed to go on
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// Ticket of the run. Not needed to go on
+    pub ticket: Option<String>,
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct PeerArgs {
+    /// Folder of this peer: key, objects, log
+    #[arg(long, value_name = "DIR", default_value = "understory-swarm")]
+    pub dir: PathBuf,
+    /// Address to listen on; 0.0.0.0:0 for other machines
+    #[arg(long, default_value = "0.0.0.0:0")]
+    pub bind: std::net::SocketAddr,
+    /// A relay for peers that cannot reach each other directly (iroh relay URL, or "public")
+    #[arg(long, value_name = "URL")]
+    pub relay: Option<String>,
+    /// Threads; changes no bit
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Derive this peer's key from a number, for tests and demos only
+    #[arg(long, hide = true)]
+    pub key_seed: Option<u64>,
+    /// Cheat, to see it caught
+    #[arg(long, value_enum, hide = true)]
+    pub cheat: Option<Cheat>,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub leash: bool,
+    /// Stop when the run has finished instead of serving it to others
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum BenchCommand {
+    /// A training step at about 1M, 10M and 50M parameters
+    Train {
+        /// 1m, 10m, 50m; all by default
+        #[arg(long)]
+        size: Vec<String>,
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Timed steps
+        #[arg(long, default_value_t = 7)]
+        steps: usize,
+        #[arg(long)]
+        json: bool,
+    },
+    /// What co-training costs: four peers against one process, bytes, share of auditing
+    Swarm {
+        /// Seconds each side trains
+        #[arg(long, default_value_t = 60.0)]
+        seconds: f64,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Loss of 4 workers with H inner steps against plain data-parallel training at equal tokens
+    LossGap {
+        /// Inner steps per round
+        #[arg(long, default_value_t = 30)]
+        h: u32,
+        #[arg(long, default_value_t = 4)]
+        workers: u32,
+        /// Rounds
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+        /// Text to train on; by default the documentation in the local cargo registry
+        #[arg(long, value_name = "PATH", num_args = 1..)]
+        data: Vec<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    let share = number.trim().parse::<f64>().map_err(|e| e.to_string())? / unit;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("must be from 0% to 100%".to_owned())
+    }
+}

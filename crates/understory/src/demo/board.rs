@@ -1,0 +1,410 @@
+//! What all peers of a demo said, put together into what a screen shows.
+
+use crate::{cheat::Cheat, events::PeerEvent};
+use serve::{
+    Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary,
+};
+use std::{collections::BTreeMap, time::Instant};
+use store::Hash;
+use swarm::{Kind, Notice, PeerId, RecordSummary, VerdictKind};
+
+/// The state behind the screen.
+pub struct Board {
+    snapshot: Snapshot,
+    start: Instant,
+    /// Seconds this run took before this process, when it is resumed.
+    minutes: f64,
+    step_tokens: u64,
+    parameters: u64,
+    /// Index of each peer by its key.
+    index: BTreeMap<PeerId, usize>,
+    decided: BTreeMap<u64, RecordSummary>,
+    norms: BTreeMap<u64, (Vec<f32>, Vec<bool>)>,
+    last_decision_s: f64,
+    sent_before: u64,
+    work: Vec<(f64, f64)>,
+    /// Tokens and time of each peer's last progress, for its rate.
+    rates: Vec<(u64, Instant)>,
+}
+
+impl Board {
+    /// A board for `peers` peers, of which the last ones were told to cheat.
+    pub fn new(peers: usize, cheats: &[Option<Cheat>], minutes: f64) -> Self {
+        let peer = |n: usize| Peer {
+            name: format!("peer {}", n + 1),
+            status: "joined".to_owned(),
+            cheat: cheats[n].map(|c| c.to_string()),
+            ..Peer::default()
+        };
+        let snapshot = Snapshot {
+            phase: "preparing".to_owned(),
+            peers: (0..peers).map(peer).collect(),
+            ..Snapshot::default()
+        };
+        let now = Instant::now();
+        Self {
+            snapshot,
+            start: now,
+            minutes,
+            step_tokens: 0,
+            parameters: 1,
+            index: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            norms: BTreeMap::new(),
+            last_decision_s: 0.0,
+            sent_before: 0,
+            work: vec![(0.0, 0.0); peers],
+            rates: vec![(0, now); peers],
+        }
+    }
+
+    /// What a screen shows now.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let elapsed = self.start.elapsed().as_secs_f64();
+        self.snapshot.elapsed_s = elapsed;
+        if self.snapshot.summary.is_none() && self.snapshot.rounds > 0 {
+            self.snapshot.remaining_s = self.remaining(elapsed);
+        } else {
+            self.snapshot.remaining_s = None;
+        }
+        self.snapshot.clone()
+    }
+
+    /// From the pace of the rounds so far; from the asked-for minutes before there is one.
+    fn remaining(&self, elapsed: f64) -> Option<f64> {
+        let done = self.snapshot.rounds_done.iter().filter(|r| r.kind == "advance").count() as f64;
+        let left = f64::from(self.snapshot.rounds) - done;
+        if done >= 1.0 && self.minutes == 0.0 {
+            let pace = self.last_decision_s / done;
+            return Some((left * pace - (elapsed - self.last_decision_s)).max(0.0));
+        }
+        (self.minutes > 0.0).then(|| (self.minutes * 60.0 - elapsed).max(0.0))
+    }
+
+    /// Takes in one line of one peer.
+    pub fn event(&mut self, from: usize, event: PeerEvent) {
+        match event {
+            PeerEvent::Preparing { what, done } => self.preparing(from, &what, done),
+            PeerEvent::Corpus(corpus) => self.snapshot.corpus = corpus,
+            PeerEvent::Started { run, name, peer, rounds, step_tokens, model, .. } => {
+                self.index.insert(peer, from);
+                self.step_tokens = step_tokens;
+                self.parameters = model.params;
+                let s = &mut self.snapshot;
+                s.peers[from].id = peer.to_string();
+                (s.run, s.name, s.rounds, s.model) = (run.to_string(), name, rounds, model);
+                if s.phase == "preparing" {
+                    s.phase = "lobby".to_owned();
+                    s.message = Some("peers are joining".to_owned());
+                }
+            }
+            PeerEvent::Progress { step, steps, tokens, .. } => {
+                self.progress(from, step, steps, tokens);
+            }
+            PeerEvent::Traffic { sent, received } => {
+                let peer = &mut self.snapshot.peers[from];
+                (peer.sent_bytes, peer.received_bytes) = (sent, received);
+                self.snapshot.totals.bytes_sent =
+                    self.snapshot.peers.iter().map(|p| p.sent_bytes).sum();
+            }
+            PeerEvent::Work { training_s, auditing_s, aggregating_s } => {
+                self.work[from] = (training_s + aggregating_s, auditing_s);
+                let (train, audit) =
+                    self.work.iter().fold((0.0, 0.0), |a, w| (a.0 + w.0, a.1 + w.1));
+                self.snapshot.totals.audit_share = audit / (train + audit).max(1e-9);
+            }
+            PeerEvent::Model { root, .. } => {
+                self.snapshot.peers[from].root = Some(root.to_string());
+            }
+            PeerEvent::Failed { error } => self.down(from, &error),
+            PeerEvent::Stopped => self.down(from, "stopped"),
+            PeerEvent::Protocol { notice } => self.notice(from, notice),
+            PeerEvent::Connection { .. } => {}
+        }
+    }
+
+    /// A peer's process has ended.
+    pub fn down(&mut self, from: usize, why: &str) {
+        let peer = &mut self.snapshot.peers[from];
+        if peer.status != "ejected" {
+            peer.status = "down".to_owned();
+            peer.reason = Some(why.to_owned());
+        }
+        peer.tokens_per_s = 0.0;
+    }
+
+    /// How well a root predicts the held-out text.
+    pub fn measured(&mut self, round: u32, root: Hash, bits_per_byte: f64) {
+        let repaired = self.decided.values().any(|r| {
+            r.kind == Kind::Repair && r.state.model.hash == root
+        });
+        let tokens = self.snapshot.totals.tokens;
+        let point = CurvePoint {
+            round,
+            t_s: self.start.elapsed().as_secs_f64(),
+            tokens,
+            bits_per_byte,
+            root: root.to_string(),
+            repaired,
+        };
+        let curve = &mut self.snapshot.curve;
+        curve.retain(|p| p.round != round);
+        curve.push(point);
+        curve.sort_by_key(|p| p.round);
+    }
+
+    /// What a compressor makes of the held-out text.
+    pub fn baseline(&mut self, name: &str, bits_per_byte: f64) {
+        self.snapshot.baselines.push(Baseline { name: name.to_owned(), bits_per_byte });
+    }
+
+    /// One sentence about what is going on.
+    pub fn say(&mut self, phase: &str, message: Option<String>) {
+        self.snapshot.phase = phase.to_owned();
+        self.snapshot.message = message;
+    }
+
+    /// How it ended.
+    pub fn finish(&mut self, summary: Summary) {
+        self.snapshot.summary = Some(summary);
+        self.say("finished", None);
+    }
+
+    /// Roots of the honest peers that still run.
+    pub fn honest_roots(&self) -> Vec<Option<String>> {
+        let honest = |p: &&Peer| p.cheat.is_none() && p.status != "ejected";
+        self.snapshot.peers.iter().filter(honest).map(|p| p.root.clone()).collect()
+    }
+
+    /// The newest record that anybody reported.
+    pub fn newest(&self) -> Option<&RecordSummary> {
+        self.decided.values().next_back()
+    }
+
+    fn preparing(&mut self, from: usize, what: &str, done: Option<f64>) {
+        if from == 0 && self.snapshot.phase == "preparing" {
+            let far = done.map_or_else(String::new, |d| format!(", {:.0} %", d * 100.0));
+            self.snapshot.message = Some(format!("{what}{far}"));
+        }
+    }
+
+    fn progress(&mut self, from: usize, step: u32, steps: u32, tokens: u64) {
+        let now = Instant::now();
+        let (before, then) = self.rates[from];
+        let peer = &mut self.snapshot.peers[from];
+        let seconds = now.duration_since(then).as_secs_f64();
+        if tokens > before && seconds > 0.0 {
+            let rate = (tokens - before) as f64 / seconds;
+            let old = if peer.tokens_per_s > 0.0 { peer.tokens_per_s } else { rate };
+            peer.tokens_per_s = 0.7 * old + 0.3 * rate;
+        }
+        self.rates[from] = (tokens, now);
+        (peer.step, peer.steps) = (step, steps);
+        if peer.status != "ejected" {
+            peer.status = if step < steps { "training" } else { "waiting" }.to_owned();
+            peer.reason = None;
+        }
+        self.snapshot.totals.tokens_per_s =
+            self.snapshot.peers.iter().map(|p| p.tokens_per_s).sum();
+    }
+
+    fn notice(&mut self, from: usize, notice: Notice) {
+        match notice {
+            Notice::PhaseChanged { phase, .. } => self.phase(from, phase),
+            Notice::Aggregated { height, norms, clipped } => {
+                self.norms.entry(height).or_insert((norms, clipped));
+                self.fill_norms(height);
+            }
+            Notice::Decided(record) => self.record(record),
+            Notice::Verdict { height, contributor, auditor, kind, segment, .. } => {
+                self.verdict(height, contributor, auditor, kind, segment);
+            }
+            Notice::Disputed { contributor, accuser, segment, .. } => {
+                let (a, b) = (self.name(&accuser), self.name(&contributor));
+                let message = format!("{a} accuses {b}: everybody re-runs segment {segment}");
+                self.say("repairing", Some(message));
+            }
+            Notice::Ejected { peer, height, evidence } => self.ejected(peer, height, evidence),
+            Notice::Absent { peer, .. } => {
+                if let Some(i) = self.index.get(&peer) {
+                    let _ = self.snapshot.peers[*i].reason.insert("absent".to_owned());
+                }
+            }
+            Notice::Waiting { why } if from == 0 => self.snapshot.message = Some(why),
+            Notice::WorkFailed { why, .. } => {
+                self.snapshot.peers[from].reason = Some(why);
+            }
+            _ => {}
+        }
+    }
+
+    fn phase(&mut self, from: usize, phase: swarm::Phase) {
+        use swarm::Phase::*;
+        let status = match phase {
+            Lobby | Watching | Syncing => "joined",
+            Training => "training",
+            Committed | Deciding | Finished | Left => "waiting",
+            Auditing => "auditing",
+            Ejected => "ejected",
+        };
+        let peer = &mut self.snapshot.peers[from];
+        if peer.status != "ejected" {
+            peer.status = status.to_owned();
+        }
+        if phase != Training {
+            peer.tokens_per_s *= 0.5;
+        } else {
+            self.rates[from] = (0, Instant::now());
+        }
+        if from == 0 && self.snapshot.summary.is_none() {
+            let words = match phase {
+                Lobby | Watching | Syncing => "lobby",
+                Training => "training",
+                Auditing => "auditing",
+                Committed | Deciding => "deciding",
+                Finished | Left | Ejected => return,
+            };
+            self.say(words, None);
+        }
+    }
+
+    fn record(&mut self, record: RecordSummary) {
+        if self.decided.contains_key(&record.height) {
+            return;
+        }
+        let now = self.start.elapsed().as_secs_f64();
+        let sent = self.snapshot.totals.bytes_sent;
+        let kind = format!("{:?}", record.kind).to_lowercase();
+        let round = record.round;
+        if record.kind == Kind::Repair {
+            self.drop_repaired_round(&record);
+        }
+        if matches!(record.kind, Kind::Advance | Kind::Repair) {
+            let total: u32 = record.contributions.iter().map(|(_, steps)| steps).sum();
+            let contributions = record.contributions.iter().map(|(peer, steps)| Contribution {
+                peer: peer.to_string(),
+                steps: *steps,
+                weight: f64::from(*steps) / f64::from(total.max(1)),
+                included: true,
+                verdict: "not drawn".to_owned(),
+                ..Contribution::default()
+            });
+            self.snapshot.rounds_done.push(RoundInfo {
+                round,
+                height: record.height,
+                kind,
+                root: record.root.to_string(),
+                seconds: now - self.last_decision_s,
+                bytes_sent: sent.saturating_sub(self.sent_before),
+                bytes_per_param: recipe::update::encoded_len(self.parameters as usize) as f64
+                    / self.parameters as f64,
+                contributions: contributions.collect(),
+            });
+            if record.kind == Kind::Advance {
+                self.snapshot.totals.tokens += u64::from(total) * self.step_tokens;
+            }
+        }
+        self.snapshot.round = (round + 1).min(self.snapshot.rounds);
+        (self.last_decision_s, self.sent_before) = (now, sent);
+        let height = record.height;
+        self.decided.insert(height, record);
+        self.fill_norms(height);
+    }
+
+    /// The advance that a repair replaces stays visible, with its culprit marked.
+    fn drop_repaired_round(&mut self, record: &RecordSummary) {
+        let culprits: Vec<String> = record.ejected.iter().map(PeerId::to_string).collect();
+        let replaced =
+            self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
+        for contribution in replaced.into_iter().flat_map(|r| &mut r.contributions) {
+            if culprits.contains(&contribution.peer) {
+                contribution.included = false;
+                contribution.verdict = "mismatch".to_owned();
+            }
+        }
+    }
+
+    fn fill_norms(&mut self, height: u64) {
+        let Some((norms, clipped)) = self.norms.get(&height) else { return };
+        let round = self.snapshot.rounds_done.iter_mut().find(|r| r.height == height);
+        let Some(round) = round else { return };
+        for (i, contribution) in round.contributions.iter_mut().enumerate() {
+            contribution.norm = norms.get(i).copied().map_or(0.0, f64::from);
+            contribution.clipped = clipped.get(i).copied().unwrap_or(false);
+        }
+    }
+
+    fn verdict(
+        &mut self,
+        height: u64,
+        contributor: PeerId,
+        auditor: PeerId,
+        kind: VerdictKind,
+        segment: Option<u32>,
+    ) {
+        let verdict = format!("{kind:?}").to_lowercase();
+        let round = self.decided.get(&height).map_or(0, |r| r.round);
+        let (contributor, auditor) = (contributor.to_string(), auditor.to_string());
+        let known = self.snapshot.audits.iter().any(|a| {
+            a.round == round
+                && a.contributor == contributor
+                && a.auditor == auditor
+                && a.verdict == verdict
+        });
+        if known {
+            return;
+        }
+        if kind == VerdictKind::Confirmed
+            && let Some(peer) = self.snapshot.peers.iter_mut().find(|p| p.id == contributor)
+        {
+            peer.audits_passed += 1;
+        }
+        for round in self.snapshot.rounds_done.iter_mut().filter(|r| r.height == height) {
+            for c in round.contributions.iter_mut().filter(|c| c.peer == contributor) {
+                if c.verdict != "mismatch" {
+                    c.verdict = verdict.clone();
+                }
+            }
+        }
+        let t_s = self.start.elapsed().as_secs_f64();
+        self.snapshot.audits.push(Audit { round, contributor, auditor, verdict, segment, t_s });
+    }
+
+    fn ejected(&mut self, id: PeerId, height: u64, what: String) {
+        let peer = id.to_string();
+        if self.snapshot.evidence.iter().any(|e| e.peer == peer) {
+            return;
+        }
+        let mismatches: Vec<&Audit> = self
+            .snapshot
+            .audits
+            .iter()
+            .filter(|a| a.contributor == peer && a.verdict == "mismatch")
+            .collect();
+        let round = mismatches
+            .last()
+            .map(|a| a.round)
+            .or_else(|| self.decided.get(&height).map(|r| r.round))
+            .unwrap_or(0);
+        let evidence = Evidence {
+            peer: peer.clone(),
+            round,
+            what: what.clone(),
+            segment: mismatches.last().and_then(|a| a.segment),
+            confirmed_by: mismatches.iter().map(|a| a.auditor.clone()).collect(),
+            ..Evidence::default()
+        };
+        self.snapshot.evidence.push(evidence);
+        if let Some(i) = self.index.get(&id) {
+            let peer = &mut self.snapshot.peers[*i];
+            peer.status = "ejected".to_owned();
+            peer.reason = Some(what);
+            peer.tokens_per_s = 0.0;
+        }
+    }
+
+    fn name(&self, id: &PeerId) -> String {
+        let index = self.index.get(id);
+        index.map_or_else(|| id.short(), |i| self.snapshot.peers[*i].name.clone())
+    }
+}

@@ -1,0 +1,53 @@
+//! Errors that also say what to do.
+
+use std::fmt;
+
+/// An error with a way out of it.
+#[derive(Debug)]
+pub struct Hinted {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Hinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Adds a hint to a failing result.
+pub trait WithHint<T> {
+    /// Where this fails, tells the user `hint` below the error.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|e| Hinted { error: e.into(), hint: hint.into() }.into())
+    }
+}
+
+/// Prints an error, its causes and its hints to stderr.
+pub fn print(error: &anyhow::Error) {
+    let mut last = error.to_string();
+    eprintln!("error: {last}");
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        // A transparent wrapper says the same as what it wraps.
+        if text != last {
+            eprintln!("  because: {text}");
+        }
+        last = text;
+    }
+    for cause in error.chain() {
+        if let Some(hinted) = cause.downcast_ref::<Hinted>() {
+            eprintln!("hint: {}", hinted.hint);
+        }
+    }
+}

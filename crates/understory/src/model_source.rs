@@ -1,0 +1,103 @@
+//! Finding the model a user means by a path.
+
+use crate::hint::WithHint;
+use anyhow::{Context, Result, bail};
+use model::Tokenizer;
+use recipe::{Checkpoint, RunManifest};
+use std::path::{Path, PathBuf};
+use store::{Hash, Store};
+
+/// A model ready to run, and where it came from.
+pub struct LoadedModel {
+    /// Its shape.
+    pub config: model::Config,
+    /// All parameters.
+    pub params: Vec<f32>,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The root, where the model came from a store.
+    pub root: Option<Hash>,
+    /// The run it came from and that run's id.
+    pub run: Option<(RunManifest, Hash)>,
+}
+
+/// Opens what `text` names: the folder of a demo, of a peer or of a store (its newest model, or
+/// `FOLDER@ROOT` for a certain one), a Hugging Face folder, or a `.gguf` file.
+pub fn load(text: &str) -> Result<LoadedModel> {
+    let (path, root) = match text.rsplit_once('@') {
+        Some((path, root)) if root.len() == 64 => (path, Some(root.parse::<Hash>()?)),
+        _ => (text, None),
+    };
+    let path = Path::new(path);
+    if root.is_none() && path.is_file() {
+        return from_gguf(path);
+    }
+    if root.is_none() && path.join("config.json").is_file() {
+        return from_hugging_face(path);
+    }
+    let store = find_store(path)
+        .hint("name the folder of a demo or of a peer, a Hugging Face folder, or a .gguf file")?;
+    from_store(&store, root)
+}
+
+/// The store of `path` itself, of the peer in it, or of the first peer of the demo in it.
+pub fn find_store(path: &Path) -> Result<Store> {
+    for candidate in [path.to_path_buf(), path.join("store"), path.join("peer-1/store")] {
+        if candidate.join("objects").is_dir() {
+            return Ok(Store::open_existing(candidate)?);
+        }
+    }
+    bail!("no model at {}", path.display())
+}
+
+/// Folders of the peers in `path`: itself, or all `peer-N` of a demo, in order.
+pub fn peer_folders(path: &Path) -> Vec<PathBuf> {
+    if path.join("store").is_dir() {
+        return vec![path.to_path_buf()];
+    }
+    let peers = (1..=64).map(|n| path.join(format!("peer-{n}")));
+    peers.filter(|p| p.join("store").is_dir()).collect()
+}
+
+/// The newest model of `store`, or the one under `root`.
+pub fn from_store(store: &Store, root: Option<Hash>) -> Result<LoadedModel> {
+    let root = match root {
+        Some(root) => root,
+        None => store
+            .get_ref(MODEL_REF)?
+            .with_context(|| format!("no finished round in {}", store.root().display()))
+            .hint("wait for the first round to be decided, or name a root with FOLDER@ROOT")?,
+    };
+    let checkpoint = Checkpoint::load(store, &root)?;
+    let tokenizer = Tokenizer::from_json(&store.get(&checkpoint.tokenizer.hash)?)?;
+    let run = match store.get_ref(RUN_REF)? {
+        Some(id) => Some((RunManifest::parse(&store.get(&id)?)?, id)),
+        None => None,
+    };
+    let Checkpoint { config, params, .. } = checkpoint;
+    Ok(LoadedModel { config, params, tokenizer, root: Some(root), run })
+}
+
+/// The ref that points at a peer's newest model.
+pub const MODEL_REF: &str = "model";
+/// The ref that points at a peer's run manifest.
+pub const RUN_REF: &str = "run";
+
+fn from_gguf(path: &Path) -> Result<LoadedModel> {
+    let imported = model::gguf::import(path)
+        .hint("Llama models of F32, F16 or BF16 weights with a GPT-2 style tokenizer are read")?;
+    imported_model(imported, path)
+}
+
+fn from_hugging_face(path: &Path) -> Result<LoadedModel> {
+    let imported = model::hf::import(path)
+        .hint("LlamaForCausalLM folders with one model.safetensors are read")?;
+    imported_model(imported, path)
+}
+
+fn imported_model(imported: model::Imported, path: &Path) -> Result<LoadedModel> {
+    let model::Imported { config, params, tokenizer } = imported;
+    let tokenizer =
+        tokenizer.with_context(|| format!("{} has no tokenizer we read", path.display()))?;
+    Ok(LoadedModel { config, params, tokenizer, root: None, run: None })
+}
