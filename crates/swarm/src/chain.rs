@@ -81,13 +81,13 @@ pub fn verify_chain<'a>(
     run: &Run,
     records: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<SignedRecord>, ChainError> {
-    let mut cache = SignatureCache::default();
+    let cache = SignatureCache::default();
     let mut state: Option<ChainState> = None;
     let mut chain = Vec::new();
     for (height, bytes) in (0..).zip(records) {
         let record = SignedRecord::from_bytes(bytes)
             .map_err(|source| ChainError::Decode { height, source })?;
-        state = Some(ChainState::follow(state.as_ref(), run, &record, &mut cache)?);
+        state = Some(ChainState::follow(state.as_ref(), run, &record, &cache)?);
         chain.push(record);
     }
     Ok(chain)
@@ -140,7 +140,7 @@ impl ChainState {
         before: Option<&Self>,
         run: &Run,
         record: &SignedRecord,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Result<Self, ChainError> {
         let height = record.record().height;
         let invalid = |why| ChainError::Invalid { height, why };
@@ -154,7 +154,7 @@ impl ChainState {
         run: &Run,
         record: &Record,
         hash: Hash,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Result<Self, String> {
         demand(record.run == run.id, || "is of another run".to_owned())?;
         match before {
@@ -194,7 +194,7 @@ impl ChainState {
         before: Option<&Self>,
         run: &Run,
         record: &SignedRecord,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Check {
         let Certificate { view, signatures } = record.certificate();
         let mut electorate = before.map_or_else(|| vec![run.founder], |b| b.voters(run));
@@ -212,7 +212,7 @@ impl ChainState {
         for vote in record.votes() {
             let author = vote.author();
             demand(electorate.contains(&author), || format!("{author} has no vote on it"))?;
-            demand(cache.is_signed(vote.envelope(), &run.id), || {
+            demand(cache.is_right(&vote, &run.id), || {
                 format!("the signature of {author} under it is wrong")
             })?;
         }
@@ -224,7 +224,7 @@ impl ChainState {
         run: &Run,
         record: &Record,
         hash: Hash,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Result<Self, String> {
         let Record { joins, .. } = record;
         let plain = record.kind == Kind::Genesis
@@ -243,7 +243,7 @@ impl ChainState {
             "opens without the founder".to_owned()
         })?;
         for join in joins {
-            demand(cache.is_signed(join.envelope(), &run.id), || {
+            demand(cache.is_right(join, &run.id), || {
                 format!("the join of {} is not signed by it", join.author())
             })?;
         }
@@ -261,7 +261,7 @@ impl ChainState {
         run: &Run,
         record: &Record,
         hash: Hash,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Result<Self, String> {
         demand(self.kind != Kind::Close, || "follows the end of the run".to_owned())?;
         demand(record.height == self.height + 1 && record.prev == self.hash, || {
@@ -340,7 +340,7 @@ impl ChainState {
         }
     }
 
-    fn check_advance(&self, run: &Run, record: &Record, cache: &mut SignatureCache) -> Check {
+    fn check_advance(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         demand(self.round < run.rules.rounds, || "all rounds are done".to_owned())?;
         demand(!record.contributions.is_empty(), || "has no contribution".to_owned())?;
         demand(ascends(record.contributions.iter().map(|c| c.commit.author())), || {
@@ -361,7 +361,7 @@ impl ChainState {
         &self,
         run: &Run,
         contribution: &Contribution,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Check {
         let Contribution { commit, secret, haves } = contribution;
         self.check_commit(run, commit)?;
@@ -370,7 +370,7 @@ impl ChainState {
         demand(haves.len() >= self.haves_needed(), || {
             format!("{} holders, needs {}", haves.len(), self.haves_needed())
         })?;
-        demand(cache.is_signed(commit.envelope(), &run.id), || "not signed".to_owned())?;
+        demand(cache.is_right(commit, &run.id), || "not signed".to_owned())?;
         let hash = commit.hash();
         for have in haves {
             let holder = have.author();
@@ -378,7 +378,7 @@ impl ChainState {
                 && have.body().height == commit.body().height
                 && have.body().commit == hash
                 && member(&self.members, &holder).is_some_and(|m| m.active)
-                && cache.is_signed(have.envelope(), &run.id);
+                && cache.is_right(have, &run.id);
             demand(fits, || format!("the receipt of holder {holder} does not count"))?;
         }
         Ok(())
@@ -434,7 +434,7 @@ impl ChainState {
         demand(bare && record.state == self.state, || "the end changes nothing".to_owned())
     }
 
-    fn check_joins(&self, run: &Run, record: &Record, cache: &mut SignatureCache) -> Check {
+    fn check_joins(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         demand(ascends(record.joins.iter().map(Signed::author)), || {
             "joins are not in order".to_owned()
         })?;
@@ -447,7 +447,7 @@ impl ChainState {
             let author = join.author();
             let allowed = self.may_join(join)
                 && !record.culprits().any(|c| c == author)
-                && cache.is_signed(join.envelope(), &run.id);
+                && cache.is_right(join, &run.id);
             demand(allowed, || format!("{author} may not join"))?;
         }
         Ok(())
@@ -463,11 +463,11 @@ impl ChainState {
         fits && height <= self.height
     }
 
-    fn check_verdicts(&self, run: &Run, record: &Record, cache: &mut SignatureCache) -> Check {
+    fn check_verdicts(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         let order = record.verdicts.iter().map(|v| (v.body().contributor, v.author()));
         demand(ascends(order), || "verdicts are not in order".to_owned())?;
         for verdict in &record.verdicts {
-            let counts = self.is_drawn(verdict) && cache.is_signed(verdict.envelope(), &run.id);
+            let counts = self.is_drawn(verdict) && cache.is_right(verdict, &run.id);
             demand(counts, || format!("the verdict of {} does not count", verdict.author()))?;
         }
         Ok(())
@@ -483,7 +483,7 @@ impl ChainState {
             && draw.is_some_and(|d| self.auditors(d).contains(&verdict.author()))
     }
 
-    fn check_ejections(&self, run: &Run, record: &Record, cache: &mut SignatureCache) -> Check {
+    fn check_ejections(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         demand(ascends(record.culprits()), || "ejections are not in order".to_owned())?;
         for Ejection { peer, evidence } in &record.ejected {
             demand(member(&self.members, peer).is_some(), || format!("ejects stranger {peer}"))?;
@@ -499,7 +499,7 @@ impl ChainState {
         run: &Run,
         peer: &PeerId,
         evidence: &Evidence,
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Check {
         match evidence {
             Evidence::Mismatch { height, verdicts } => {
@@ -517,7 +517,7 @@ impl ChainState {
                     return Err("it accused nobody".to_owned());
                 };
                 demand(accusation.author() == *peer, || "it accused nobody".to_owned())?;
-                demand(cache.is_signed(accusation.envelope(), &run.id), || {
+                demand(cache.is_right(accusation, &run.id), || {
                     "the accusation is not signed".to_owned()
                 })?;
                 let needed = self.contradictions_needed(peer, &body.contributor);
@@ -545,7 +545,7 @@ impl ChainState {
         run: &Run,
         about: &About,
         verdicts: &[Signed<Verdict>],
-        cache: &mut SignatureCache,
+        cache: &SignatureCache,
     ) -> Check {
         demand(ascends(verdicts.iter().map(Signed::author)), || {
             "the verdicts are not in order".to_owned()
@@ -556,7 +556,7 @@ impl ChainState {
                 && about.finds(body)
                 && !about.not.contains(&author)
                 && member(&self.members, &author).is_some()
-                && cache.is_signed(verdict.envelope(), &run.id);
+                && cache.is_right(verdict, &run.id);
             demand(fits, || format!("the verdict of {author} does not count"))?;
         }
         Ok(())

@@ -2,7 +2,11 @@
 
 use crate::{Identity, PeerId, Signature};
 use minicbor::{Decode, Encode};
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use store::Hash;
 
 /// What every signature of this protocol covers first.
@@ -119,6 +123,7 @@ impl fmt::Debug for Envelope {
 pub struct Signed<T> {
     envelope: Envelope,
     body: T,
+    hash: Hash,
 }
 
 impl<T: Body> Signed<T> {
@@ -126,15 +131,13 @@ impl<T: Body> Signed<T> {
     pub fn seal(identity: &Identity, run: &Hash, body: T) -> Self {
         let (author, bytes) = (identity.id(), encode(&body));
         let signature = identity.sign(&Envelope::signed_bytes(T::KIND, run, &author, &bytes));
-        let envelope = Envelope { kind: T::KIND, run: *run, author, body: bytes, signature };
-        Self { envelope, body }
+        Self::with(Envelope { kind: T::KIND, run: *run, author, body: bytes, signature }, body)
     }
 
     /// Puts together a statement of which only body and signature were kept.
     pub fn assemble(run: &Hash, author: PeerId, body: T, signature: Signature) -> Self {
         let bytes = encode(&body);
-        let envelope = Envelope { kind: T::KIND, run: *run, author, body: bytes, signature };
-        Self { envelope, body }
+        Self::with(Envelope { kind: T::KIND, run: *run, author, body: bytes, signature }, body)
     }
 
     /// Reads the body of an envelope.
@@ -147,7 +150,12 @@ impl<T: Body> Signed<T> {
             return Err(DecodeError::Malformed { what, why });
         }
         let body = decode(what, &envelope.body, crate::MAX_MESSAGE)?;
-        Ok(Self { envelope, body })
+        Ok(Self::with(envelope, body))
+    }
+
+    fn with(envelope: Envelope, body: T) -> Self {
+        let hash = envelope.hash();
+        Self { envelope, body, hash }
     }
 
     /// Who says it.
@@ -170,9 +178,9 @@ impl<T: Body> Signed<T> {
         self.envelope.signature
     }
 
-    /// A name for this very statement.
+    /// A name for this very statement ([`Envelope::hash`]).
     pub fn hash(&self) -> Hash {
-        self.envelope.hash()
+        self.hash
     }
 
     /// Whether it is about `run` and its author signed it.
@@ -212,10 +220,10 @@ impl<'b, T: Body, C> Decode<'b, C> for Signed<T> {
 }
 
 /// Remembers which signatures were found right, so that a statement that comes again, or comes
-/// inside a record, is not checked twice.
-#[derive(Default)]
+/// inside a record, is not checked twice. Clones share the memory: right is right for everybody.
+#[derive(Clone, Default)]
 pub struct SignatureCache {
-    right: BTreeSet<Hash>,
+    right: Arc<Mutex<BTreeSet<Hash>>>,
 }
 
 impl SignatureCache {
@@ -223,21 +231,35 @@ impl SignatureCache {
     const MAX: usize = 1 << 14;
 
     /// Whether `envelope` is about `run` and its author signed it.
-    pub fn is_signed(&mut self, envelope: &Envelope, run: &Hash) -> bool {
+    pub fn is_signed(&self, envelope: &Envelope, run: &Hash) -> bool {
+        self.is_named_signed(envelope, &envelope.hash(), run)
+    }
+
+    /// The same for a statement whose name is known.
+    pub fn is_right<T: Body>(&self, statement: &Signed<T>, run: &Hash) -> bool {
+        self.is_named_signed(statement.envelope(), &statement.hash, run)
+    }
+
+    fn is_named_signed(&self, envelope: &Envelope, name: &Hash, run: &Hash) -> bool {
         if envelope.run != *run {
             return false;
         }
-        let hash = envelope.hash();
-        if self.right.contains(&hash) {
+        if self.lock().contains(name) {
             return true;
         }
         let right = envelope.is_signed();
         if right {
-            if self.right.len() >= Self::MAX {
-                self.right.clear();
+            let mut known = self.lock();
+            if known.len() >= Self::MAX {
+                known.clear();
             }
-            self.right.insert(hash);
+            known.insert(*name);
         }
         right
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Hash>> {
+        // A set of hashes is right whatever happened to the thread that held it.
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -119,6 +119,18 @@ impl Node {
     ///
     /// Errors: [`RestoreError`] for rules that cannot hold or a damaged log.
     pub fn new(identity: Identity, run: Run, log: Vec<LogEntry>) -> Result<Self, RestoreError> {
+        Self::with_cache(identity, run, log, SignatureCache::default())
+    }
+
+    /// The same, sharing the memory of checked signatures with other nodes of this process.
+    ///
+    /// Errors: as [`Node::new`].
+    pub fn with_cache(
+        identity: Identity,
+        run: Run,
+        log: Vec<LogEntry>,
+        cache: SignatureCache,
+    ) -> Result<Self, RestoreError> {
         run.rules.validate()?;
         let resend_ms = run.rules.retry_ms();
         let mut node = Self {
@@ -126,7 +138,7 @@ impl Node {
             run,
             records: Vec::new(),
             chain: None,
-            cache: SignatureCache::default(),
+            cache,
             life: Life::New,
             now: Time(0),
             peers: BTreeMap::new(),
@@ -204,9 +216,8 @@ impl Node {
             Entry::Record(bytes) => {
                 let bad = |why: String| RestoreError::Record { entry: number, why };
                 let record = SignedRecord::from_bytes(&bytes).map_err(|e| bad(e.to_string()))?;
-                let next =
-                    ChainState::follow(self.chain.as_ref(), &self.run, &record, &mut self.cache)
-                        .map_err(|e| bad(e.to_string()))?;
+                let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
+                    .map_err(|e| bad(e.to_string()))?;
                 self.keep_book(&next);
                 self.chain = Some(next);
                 self.records.push(record);

@@ -126,8 +126,7 @@ impl Node {
         record.round = expected.round;
         let body = record.to_bytes();
         let hash = Record::hash_of(&body);
-        if let Err(why) = ChainState::after(Some(chain), &self.run, &record, hash, &mut self.cache)
-        {
+        if let Err(why) = ChainState::after(Some(chain), &self.run, &record, hash, &self.cache) {
             // Something that looked right by itself does not fit: better none than a wrong one.
             return self.notice(Notice::WorkFailed { height: record.height, why });
         }
@@ -294,7 +293,7 @@ impl Node {
         }
         let record = Record::from_bytes(work.agreement.body(hash)?).ok()?;
         let chain = self.chain.as_ref();
-        let checked = ChainState::after(chain, &self.run, &record, *hash, &mut self.cache);
+        let checked = ChainState::after(chain, &self.run, &record, *hash, &self.cache);
         let good = checked.is_ok();
         if let Err(why) = checked {
             let view = work.agreement.view();
@@ -445,7 +444,7 @@ impl Node {
         record: SignedRecord,
         from: Option<PeerId>,
     ) -> Result<(), String> {
-        let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &mut self.cache)
+        let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
             .map_err(|e| e.to_string())?;
         let mine = self.own_aggregate(record.record());
         if let Some(mine) = mine.filter(|s| *s != next.state) {

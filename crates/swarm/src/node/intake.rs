@@ -248,7 +248,7 @@ impl Node {
         if !wanted || peer == self.id() {
             return;
         }
-        match chain.check_evidence(&self.run, &peer, &evidence, &mut self.cache) {
+        match chain.check_evidence(&self.run, &peer, &evidence, &self.cache) {
             Ok(()) => {
                 self.evidence.insert(peer, evidence);
             }

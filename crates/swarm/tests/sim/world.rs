@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 use swarm::{
     Action, Commit, Event, Identity, LogEntry, Message, Node, Notice, PeerId, Phase, Proposal,
-    Record, Rules, Run, Signed, State, Step, Time, TrainJob, Vote,
+    Record, Rules, Run, SignatureCache, Signed, State, Step, Time, TrainJob, Vote,
 };
 
 /// How the network treats messages.
@@ -54,6 +54,7 @@ pub struct World {
     pub decided: BTreeMap<u64, Hash>,
     pub trace: blake3::Hasher,
     pub notices: Vec<(usize, Notice)>,
+    pub signatures: SignatureCache,
     rng: Rng,
     run: Run,
     net: Net,
@@ -122,6 +123,7 @@ impl World {
             decided: BTreeMap::new(),
             trace: blake3::Hasher::new(),
             notices: Vec::new(),
+            signatures: SignatureCache::default(),
             rng,
             run,
             net,
@@ -223,7 +225,8 @@ impl World {
             return;
         }
         peer.clock.0 = offset;
-        let node = Node::new(peer.identity.clone(), self.run.clone(), peer.log.clone());
+        let (identity, run, log) = (peer.identity.clone(), self.run.clone(), peer.log.clone());
+        let node = Node::with_cache(identity, run, log, self.signatures.clone());
         peer.node = Some(node.expect("a log written by a node restores it"));
         self.tell(n, Event::Start);
         for other in (0..self.nodes.len()).filter(|o| *o != n) {
