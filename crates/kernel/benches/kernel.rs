@@ -165,6 +165,7 @@ impl Bench {
         per_value("quantize_i8", n, || kernel.quantize_i8(&mut q, &mut scales, &g));
         per_value("dequantize_i8", n, || kernel.dequantize_i8(&mut p, &q, &scales));
         let stream = Stream::new(1, "bench", 0);
+        per_value("normals", n, || kernel.normals(&mut p, &stream, 0));
         per_value("normal_at", 1 << 20, || {
             black_box((0..1 << 20).map(|i| stream.normal_at(i)).sum::<f32>());
         });

@@ -57,49 +57,57 @@ pub fn pow64(base: f64, exponent: f64) -> f64 {
 }
 
 /// The sine in f64 of `x` radians, |x| up to 10⁶; beyond, the error grows.
+#[inline(always)]
 pub fn sin64(x: f64) -> f64 {
     let (quadrant, r) = reduce(x);
-    match quadrant {
-        0 => sine(r),
-        1 => cosine(r),
-        2 => -sine(r),
-        _ => -cosine(r),
-    }
+    turned(quadrant, r)
 }
 
 /// The cosine in f64 of `x` radians, |x| up to 10⁶; beyond, the error grows.
+#[inline(always)]
 pub fn cos64(x: f64) -> f64 {
     let (quadrant, r) = reduce(x);
-    match quadrant {
-        0 => cosine(r),
-        1 => -sine(r),
-        2 => -cosine(r),
-        _ => sine(r),
-    }
+    turned(quadrant.wrapping_add(1), r)
 }
 
 /// `x` as quadrant · π/2 + r with |r| ≤ π/4 (NaN for what is not finite).
-fn reduce(x: f64) -> (i64, f64) {
-    let n = (x * std::f64::consts::FRAC_2_PI).round_ties_even();
+#[inline(always)]
+fn reduce(x: f64) -> (u64, f64) {
+    /// 1.5 · 2⁵²: adding it rounds to an integer that stands in the low bits.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    let shifted = x * std::f64::consts::FRAC_2_PI + ROUND;
+    let n = shifted - ROUND;
     let r = ((x - n * HALF_PI[0]) - n * HALF_PI[1]) - n * HALF_PI[2];
-    ((n as i64) & 3, if x.is_finite() { r } else { f64::NAN })
+    (shifted.to_bits(), r)
+}
+
+/// The sine of quadrant · π/2 + r; both polynomials, no branch.
+#[inline(always)]
+fn turned(quadrant: u64, r: f64) -> f64 {
+    let value = if quadrant & 1 == 0 { sine(r) } else { cosine(r) };
+    if quadrant & 2 == 0 { value } else { -value }
 }
 
 /// Taylor to r^19: the rest is below 1e-20 for |r| ≤ π/4.
+#[inline(always)]
 fn sine(r: f64) -> f64 {
-    let odd = INVERSE_FACTORIALS.iter().skip(3).step_by(2);
-    r + r * -(r * r) * alternating(odd, r * r)
+    r + r * -(r * r) * alternating([3, 5, 7, 9, 11, 13, 15, 17, 19], r * r)
 }
 
 /// Taylor to r^20.
+#[inline(always)]
 fn cosine(r: f64) -> f64 {
-    let even = INVERSE_FACTORIALS.iter().skip(2).step_by(2);
-    1.0 - r * r * alternating(even, r * r)
+    1.0 - r * r * alternating([2, 4, 6, 8, 10, 12, 14, 16, 18, 20], r * r)
 }
 
-/// `c₀ − c₁ x + c₂ x² − …`, from the last term on.
-fn alternating<'a>(terms: impl DoubleEndedIterator<Item = &'a f64>, x: f64) -> f64 {
-    terms.rev().fold(0.0, |sum, c| c - sum * x)
+/// `1/a! − x/b! + x²/c! − …` for the given numbers, from the last term on.
+#[inline(always)]
+fn alternating<const N: usize>(numbers: [usize; N], x: f64) -> f64 {
+    let mut sum = 0.0;
+    for n in numbers.into_iter().rev() {
+        sum = INVERSE_FACTORIALS[n] - sum * x;
+    }
+    sum
 }
 
 /// 1/n! for n from 0 to 20.
