@@ -196,3 +196,16 @@ pub fn rules() -> Rules {
         absent_after: 2,
     }
 }
+
+/// Makes everything but every `every`-th leaf follow from the leaf before it.
+pub fn rechain(job: &TrainJob, output: &mut TrainOutput, every: usize) {
+    let mut last = start(job);
+    for (n, claimed) in output.leaves.iter_mut().enumerate() {
+        if n % every != 0 {
+            claimed.hash = leaf(&last, n as u32);
+        }
+        last = claimed.hash;
+    }
+    let (update, feedback) = encoded(&last, job);
+    (output.update.hash, output.feedback.hash) = (update, feedback);
+}
