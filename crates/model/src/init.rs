@@ -21,14 +21,36 @@ pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
             Role::Embedding | Role::Projection | Role::Head => STD,
         };
         let stream = Stream::new(seed, "init", index as u64);
-        for (i, value) in params[tensor.range.clone()].iter_mut().enumerate() {
-            *value = std * stream.normal_at(i as u64);
-        }
+        fill(&mut params[tensor.range.clone()], |i| std * stream.normal_at(i));
     }
     Ok(params)
 }
 
+/// Sets each element to the function of its index, on several threads where there is much to do.
+fn fill(values: &mut [f32], f: impl Fn(u64) -> f32 + Sync) {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = values.len().div_ceil(threads).max(SHARE);
+    let alone = values.len() <= share;
+    std::thread::scope(|scope| {
+        for (part, values) in values.chunks_mut(share).enumerate() {
+            let (f, first) = (&f, (part * share) as u64);
+            let mut work = move || {
+                for (i, value) in values.iter_mut().enumerate() {
+                    *value = f(first + i as u64);
+                }
+            };
+            if alone {
+                work();
+            } else {
+                scope.spawn(work);
+            }
+        }
+    });
+}
+
 const STD: f32 = 0.02;
+/// Fewest elements worth a thread.
+const SHARE: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@
 //! | [`generate`], [`sampler`] | key/value cache, logits, the choice of the next token |
 //! | [`tokenizer`] | byte-level BPE, trained on a corpus |
 //! | [`safetensors`], [`hf`], [`gguf`] | file formats, strict readers and writers |
+//! | [`expect`] | logits and greedy text, for comparing other programs with ours |
 //! | [`mod@bench`] | a timed training step |
 //!
 //! # A training step
@@ -41,6 +42,7 @@
 
 pub mod bench;
 pub mod config;
+pub mod expect;
 pub mod format;
 pub mod generate;
 pub mod gguf;

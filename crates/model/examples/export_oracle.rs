@@ -1,0 +1,62 @@
+//! Trains a small model for some steps and exports it for `oracle/export_check.py`:
+//! `export_oracle OUT_DIR [tied|untied]` writes `hf/`, `model.gguf` and `expected.json`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kernel::{AdamW, Isa, Kernel, random::Stream};
+use model::{Config, Lineage, Model, Optimizer, Tokenizer, Trainer, expect, gguf, hf};
+
+const TEXT: &str = concat!(include_str!("../src/config.rs"), include_str!("../src/train.rs"));
+const STEPS: u64 = 120;
+const BATCH: usize = 8;
+const SEQ: usize = 48;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let out = PathBuf::from(args.first().ok_or("usage: export_oracle OUT_DIR [tied|untied]")?);
+    let tied = args.get(1).is_none_or(|word| word == "tied");
+    let kernel = Kernel::new(Isa::from_env()?, 2);
+    let tokenizer = Tokenizer::train([TEXT], 512)?;
+    let config = Config {
+        dim: 72,
+        heads: 6,
+        kv_heads: 2,
+        head_dim: if tied { 12 } else { 16 },
+        ffn: 160,
+        context: 128,
+        tied,
+        ..Config::tiny(tokenizer.len())
+    };
+    let params = train(&kernel, &config, &tokenizer)?;
+    let model = Arc::new(Model::new(&config, params)?);
+    let lineage = Lineage { name: "oracle".into(), run: Some("none".into()), root: None };
+    hf::export(&out.join("hf"), &model, &tokenizer, &lineage)?;
+    gguf::export(&out.join("model.gguf"), &model, &tokenizer, &lineage)?;
+    let expected = expect::expectation(&kernel, &model, &tokenizer, "/// Number of it's", 40)?;
+    println!("{:?} (smallest lead {})", expected.text, expected.margin);
+    std::fs::write(out.join("expected.json"), serde_json::to_vec(&expected)?)?;
+    Ok(())
+}
+
+fn train(
+    kernel: &Kernel,
+    config: &Config,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+    let ids = tokenizer.encode(TEXT);
+    let mut params = model::init(config, 1)?;
+    let mut grads = vec![0.0; params.len()];
+    let mut trainer = Trainer::new(config)?;
+    let adamw = AdamW { lr: 0.0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+    let mut optimizer = Optimizer::new(config, adamw, Some(1.0))?;
+    for step in 0..STEPS {
+        let stream = Stream::new(1, "oracle rows", step);
+        let start = |row| stream.below(row, (ids.len() - SEQ - 1) as u64) as usize;
+        let rows = (0..BATCH as u64).flat_map(|row| &ids[start(row)..start(row) + SEQ + 1]);
+        let tokens: Vec<u32> = rows.copied().collect();
+        trainer.loss_and_gradient(kernel, &params, &tokens, BATCH, SEQ, &mut grads)?;
+        optimizer.step(kernel, &mut params, &grads, 3e-3)?;
+    }
+    Ok(params)
+}
