@@ -27,6 +27,7 @@ pub use event::{
     Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
 };
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
+pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{
     Commit, Finding, Have, Join, MAX_LEAVES, MAX_RECORDS, Message, Proposal, Reveal, Scope, Step,
     Verdict, Vote, parse_message, parse_record, secret_hash,
