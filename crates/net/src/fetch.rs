@@ -224,7 +224,7 @@ impl Fetcher {
         let _slot = self.slots.acquire().await.expect("never closed");
         let kib = (len / 1024 + 1).min(MAX_MEMORY_KIB as u64) as u32;
         let _memory = self.memory.acquire_many(kib).await.expect("never closed");
-        self.from_peers(object, providers, turn).await?;
+        self.receive(object, providers, turn).await?;
         self.children(object, deep).await?.ok_or(FetchError::Missing(hash))
     }
 
@@ -261,7 +261,7 @@ impl Fetcher {
     }
 
     /// Asks one provider after the other, each going on where the last one broke off.
-    async fn from_peers(
+    async fn receive(
         &self,
         object: ObjectRef,
         providers: &[PeerId],

@@ -11,6 +11,8 @@ mod book;
 mod driver;
 mod endpoint;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzz;
 mod jobs;
 mod limit;
 mod mesh;

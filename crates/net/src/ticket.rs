@@ -148,7 +148,7 @@ mod tests {
 
     fn ticket() -> Ticket {
         let peer = peer_id(SecretKey::from_bytes(&[7; 32]).public());
-        let addrs = vec!["192.168.1.7:4711", "[fe80::1]:9"];
+        let addrs = ["192.168.1.7:4711", "[fe80::1]:9"];
         let addrs = addrs.iter().map(|a| a.parse().expect("an address")).collect();
         let peers = vec![PeerAddr { peer, addrs, relay: None }];
         Ticket { run: Hash::of(b"manifest"), manifest_len: 8, founder: peer, peers }

@@ -79,7 +79,10 @@ impl Frame {
         }
     }
 
-    fn decode(kind: u8, body: Vec<u8>) -> Result<Self, FrameError> {
+    /// Reads a frame of `kind`.
+    ///
+    /// Errors: [`FrameError::Malformed`].
+    pub fn decode(kind: u8, body: Vec<u8>) -> Result<Self, FrameError> {
         let malformed = FrameError::Malformed(kind);
         match kind {
             HELLO if body.len() <= MAX_HELLO => match whole(&body) {
