@@ -17,6 +17,9 @@ use store::Hash;
 const VIEWS_AHEAD: u32 = 8;
 /// Proposals for views further back are forgotten, unless their value may still matter.
 const VIEWS_BACK: u32 = 8;
+/// Votes for views further ahead do not count: a single voter among three could otherwise carry
+/// the others off to the end of numbers.
+const VIEWS_TO_SKIP: u32 = 10_000;
 /// Votes of one author for views ahead of this one that are kept.
 const VOTES_AHEAD: usize = 4;
 /// From this view on, timeouts no longer grow.
@@ -93,6 +96,9 @@ struct Timers {
     prevote: Option<Time>,
     precommit: Option<Time>,
 }
+
+/// A proposal with its record's bytes.
+pub type Proposed = (Signed<Proposal>, Vec<u8>);
 
 /// What became of something handed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,9 +197,15 @@ impl Agreement {
             .collect()
     }
 
+    /// The prevotes for a value in a view.
+    pub fn prevotes(&self, view: u32, value: &Hash) -> Vec<&Signed<Vote>> {
+        let votes = self.votes.get(&(view, Step::Prevote)).into_iter().flat_map(|v| v.values());
+        votes.filter(|v| v.body().value == Some(*value)).collect()
+    }
+
     /// What the others may lack: proposals and votes of this view, the one before, and the one of
     /// the newest valid value.
-    pub fn gossip(&self) -> (Vec<(Signed<Proposal>, Vec<u8>)>, Vec<Signed<Vote>>) {
+    pub fn gossip(&self) -> (Vec<Proposed>, Vec<Signed<Vote>>) {
         let matters = |view: u32| {
             view == self.view || view + 1 == self.view || self.valid.is_some_and(|v| v.0 == view)
         };
@@ -328,6 +340,10 @@ impl Agreement {
                 true => Taken::Ignored,
                 false => Taken::Contradicts(known.envelope().clone()),
             };
+        }
+        // A view that nobody can have got to by waiting is no view.
+        if body.view > self.view.saturating_add(VIEWS_TO_SKIP) && author != self.me {
+            return Taken::Ignored;
         }
         let long_ago = body.view.saturating_add(VIEWS_BACK) < self.view;
         if long_ago && !body.value.is_some_and(|v| self.values.contains_key(&v)) {
@@ -527,7 +543,7 @@ impl Agreement {
         }
         let over = self.timers.precommit.is_some_and(|t| t <= now);
         if over {
-            self.enter(self.view + 1, now);
+            self.enter(self.view.saturating_add(1), now);
         }
         over
     }
@@ -539,6 +555,8 @@ impl Agreement {
         }
         self.view = view;
         self.stage = Stage::Propose;
+        // What was due before may not be any more.
+        self.offered = None;
         self.timers = Timers { propose: Some(now.after(self.wait_ms())), ..Timers::default() };
         self.forget_old();
     }

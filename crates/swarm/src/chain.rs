@@ -178,9 +178,10 @@ impl ChainState {
         draw.auditors.iter().filter(|a| !self.ejected.contains(a)).take(2).copied().collect()
     }
 
-    /// Receipts of holders that a contribution needs.
+    /// Receipts of holders other than the author that a contribution needs: two, or as many as
+    /// there are in a quorum, so that it does not take more peers than deciding does.
     pub fn haves_needed(&self) -> usize {
-        self.active().count().saturating_sub(1).min(2)
+        (quorum(self.active().count()) - 1).min(2)
     }
 
     /// Verdicts on a false accusation's contradiction that it takes to prove it: a quorum of the

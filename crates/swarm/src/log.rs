@@ -26,13 +26,16 @@ pub enum Entry {
         #[n(1)]
         record: ByteVec,
     },
-    /// A record this node is locked on.
+    /// A record this node is locked on, and the prevotes that are the reason: others may need them
+    /// to vote for it again.
     #[n(3)]
     Locked {
         #[n(0)]
         view: u32,
         #[n(1)]
         record: ByteVec,
+        #[n(2)]
+        prevotes: Vec<Envelope>,
     },
     /// The run's clock and this node's speed.
     #[n(4)]

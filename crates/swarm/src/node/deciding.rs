@@ -410,7 +410,9 @@ impl Node {
             }
             Output::Lock { view, value } => {
                 let Some(body) = work.agreement.body(&value).map(<[u8]>::to_vec) else { return };
-                self.persist(&Entry::Locked { view, record: body.into() });
+                let prevotes = work.agreement.prevotes(view, &value);
+                let prevotes = prevotes.iter().map(|v| v.envelope().clone()).collect();
+                self.persist(&Entry::Locked { view, record: body.into(), prevotes });
             }
             Output::View(view) => {
                 if let Some(proposer) = work.agreement.proposer(view) {
@@ -560,9 +562,12 @@ impl Node {
                 Said::Proposal(header, record, body) => {
                     work.agreement.propose(header, body, excluded_by(&record));
                 }
-                Said::Lock(view, record, body) => {
+                Said::Lock(view, record, body, prevotes) => {
                     let hash = Record::hash_of(&body);
                     work.agreement.restore_lock(view, hash, body, excluded_by(&record));
+                    for vote in prevotes {
+                        work.agreement.vote(vote);
+                    }
                 }
             }
         }
@@ -578,7 +583,7 @@ enum Said {
     Commit(Signed<Commit>),
     Vote(Signed<Vote>),
     Proposal(Signed<Proposal>, Box<Record>, Vec<u8>),
-    Lock(u32, Box<Record>, Vec<u8>),
+    Lock(u32, Box<Record>, Vec<u8>, Vec<Signed<Vote>>),
 }
 
 impl Said {
@@ -594,10 +599,11 @@ impl Said {
                 let body = record.to_vec();
                 Some(Self::Proposal(header, Box::new(Record::from_bytes(&body).ok()?), body))
             }
-            Entry::Locked { view, record } => {
+            Entry::Locked { view, record, prevotes } => {
                 let body = record.to_vec();
                 let record = Record::from_bytes(&body).ok().filter(|r| r.height == height)?;
-                Some(Self::Lock(*view, Box::new(record), body))
+                let prevotes = prevotes.iter().filter_map(open::<Vote>).collect();
+                Some(Self::Lock(*view, Box::new(record), body, prevotes))
             }
             Entry::Record(_) | Entry::Clock { .. } => None,
         }
@@ -608,7 +614,7 @@ impl Said {
             Self::Commit(_) => None,
             Self::Vote(vote) => Some(vote.body().view),
             Self::Proposal(header, _, _) => Some(header.body().view),
-            Self::Lock(view, _, _) => Some(*view),
+            Self::Lock(view, ..) => Some(*view),
         }
     }
 }

@@ -196,14 +196,15 @@ impl Node {
         let Some(work) = &mut self.work else { return };
         let envelope = header.envelope().clone();
         match work.agreement.propose(header, body, excluded) {
-            Taken::New => self.learn_from(from, &record),
+            // Whoever passes a proposal on has not looked at what is in it; its author has.
+            Taken::New => self.learn_from(envelope.author, &record),
             Taken::Contradicts(known) => self.contradiction(from, known, &envelope),
             Taken::Ignored => {}
         }
     }
 
     /// A proposal may carry what was lost on the way here.
-    pub(super) fn learn_from(&mut self, from: PeerId, record: &Record) {
+    fn learn_from(&mut self, from: PeerId, record: &Record) {
         for contribution in &record.contributions {
             let (author, height) =
                 (contribution.commit.author(), contribution.commit.body().height);

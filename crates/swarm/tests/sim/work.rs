@@ -26,6 +26,8 @@ pub enum Habit {
     Accomplice,
     /// Is a member and says nothing.
     Silent,
+    /// Works, until it is gone for good.
+    Leaver,
     /// Works, but signs two of everything and tells each half of the others another one.
     TwoFaced,
 }

@@ -18,11 +18,15 @@ pub struct Net {
     pub delay: (u64, u64),
     pub loss_percent: u64,
     pub double_percent: u64,
+    /// Old messages sent once more, by whoever feels like it.
+    pub replay_percent: u64,
 }
 
 impl Net {
-    pub const GOOD: Self = Self { delay: (1, 20), loss_percent: 0, double_percent: 0 };
-    pub const BAD: Self = Self { delay: (1, 400), loss_percent: 15, double_percent: 10 };
+    pub const GOOD: Self =
+        Self { delay: (1, 20), loss_percent: 0, double_percent: 0, replay_percent: 0 };
+    pub const BAD: Self =
+        Self { delay: (1, 400), loss_percent: 15, double_percent: 10, replay_percent: 5 };
 }
 
 /// Something that happens to the world at a time.
@@ -60,6 +64,7 @@ pub struct World {
     net: Net,
     queue: BTreeMap<(u64, u64), Happening>,
     next: u64,
+    heard: Vec<(usize, Vec<u8>)>,
     sides: Vec<usize>,
 }
 
@@ -129,6 +134,7 @@ impl World {
             net,
             queue: BTreeMap::new(),
             next: 0,
+            heard: Vec::new(),
             sides,
         }
     }
@@ -274,7 +280,12 @@ impl World {
             Action::Persist(entry) => self.nodes[n].log.push(entry),
             Action::Train(job) => {
                 let slow = if self.nodes[n].habit == Habit::Copy { 500 } else { 0 };
-                let time = self.now + self.rng.range(100, 400) + slow;
+                let took = match self.run.rules.target_ms {
+                    0 => self.rng.range(100, 400) + slow,
+                    // Node 0 is the fastest.
+                    _ => u64::from(job.steps) * (10 + 10 * n as u64),
+                };
+                let time = self.now + took;
                 self.next += 1;
                 let id = self.next;
                 self.nodes[n].training = Some(id);
@@ -401,6 +412,17 @@ impl World {
         let cut = self.sides[from] != self.sides[to] || self.nodes[to].node.is_none();
         if silent || cut || self.rng.chance(self.net.loss_percent) {
             return;
+        }
+        if self.net.replay_percent > 0 {
+            self.heard.push((to, bytes.clone()));
+            if self.rng.chance(self.net.replay_percent) {
+                let at = self.rng.range(0, self.heard.len() as u64 - 1) as usize;
+                let (to, bytes) = self.heard[at].clone();
+                let from = self.nodes[from].identity.id();
+                let event = Event::Message { from, bytes };
+                let epoch = self.nodes[to].epoch;
+                self.schedule(self.now + 1, Happening::Tell { to, epoch, event });
+            }
         }
         let copies = if self.rng.chance(self.net.double_percent) { 2 } else { 1 };
         for _ in 0..copies {
