@@ -15,8 +15,8 @@ pub fn frame(bytes: &[u8]) {
     let Some((kind, body)) = bytes.split_first() else { return };
     let Ok(frame) = Frame::decode(*kind, body.to_vec()) else { return };
     match &frame {
-        Frame::Hello(hello) => drop(hello.at.is_valid()),
-        Frame::Addresses(records) => records.iter().for_each(|r| drop(r.is_valid())),
+        Frame::Hello(hello) => _ = hello.at.is_valid(),
+        Frame::Addresses(records) => records.iter().for_each(|r| _ = r.is_valid()),
         Frame::Message(_) => {}
     }
     let again = frame.encode();
