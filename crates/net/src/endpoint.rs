@@ -6,6 +6,7 @@ use iroh::{
     endpoint::{Builder, PortmapperConfig, QuicTransportConfig, VarInt, presets},
 };
 use std::{net::SocketAddr, time::Duration};
+use tokio::time::{sleep, timeout};
 
 /// Bytes of one stream a peer may send before we read them.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -17,6 +18,9 @@ const SEND_WINDOW: u64 = 6 << 20;
 pub(crate) const MAX_REQUESTS: u32 = 16;
 /// A peer that is not heard of for so long is gone.
 const IDLE_MS: u32 = 12_000;
+
+/// How long a start waits for the machine's addresses.
+const ADDRESS_TIME: Duration = Duration::from_secs(3);
 
 /// Whether peers that cannot reach each other directly are helped by a relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +68,7 @@ async fn bind_at(
     relay: &Relay,
 ) -> Result<Endpoint, EndpointError> {
     let failed = |why: String| EndpointError::Bind { bind, why };
-    builder(relay)?
+    let endpoint = builder(relay)?
         .secret_key(secret.clone())
         .alpns(vec![ALPN.to_vec()])
         .transport_config(transport())
@@ -73,7 +77,18 @@ async fn bind_at(
         .map_err(|e| failed(e.to_string()))?
         .bind()
         .await
-        .map_err(|e| failed(e.to_string()))
+        .map_err(|e| failed(e.to_string()))?;
+    // Which addresses the machine has is found out in the background; a ticket without them would
+    // be of no use.
+    let known = async {
+        while endpoint.addr().ip_addrs().next().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(ADDRESS_TIME, known).await.is_err() {
+        tracing::warn!("no network address found yet: others can only be dialled");
+    }
+    Ok(endpoint)
 }
 
 fn builder(relay: &Relay) -> Result<Builder, EndpointError> {

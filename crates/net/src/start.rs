@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
@@ -183,7 +183,7 @@ fn share(
     traffic: Arc<TrafficTable>,
     runtime: Runtime,
 ) -> (Shared, Handle) {
-    let (reports, _) = broadcast::channel(REPORTS);
+    let (reports, first) = broadcast::channel(REPORTS);
     let me = mesh.own_address().peer;
     let status = NetStatus {
         me,
@@ -203,6 +203,7 @@ fn share(
         founder,
         mesh: mesh.clone(),
         reports: reports.clone(),
+        first: Mutex::new(Some(first)),
         status: status.subscribe(),
         outcome: outcome.subscribe(),
         stop: watch::Sender::new(false),
@@ -353,6 +354,8 @@ pub struct Handle {
     founder: PeerId,
     mesh: Arc<Mesh>,
     reports: broadcast::Sender<Report>,
+    /// Since the start, for the first subscriber.
+    first: Mutex<Option<broadcast::Receiver<Report>>>,
     status: watch::Receiver<NetStatus>,
     outcome: watch::Receiver<Option<Outcome>>,
     stop: watch::Sender<bool>,
@@ -382,9 +385,11 @@ impl Handle {
         }
     }
 
-    /// Everything the node reports from now on. A subscriber that falls behind misses the oldest.
+    /// What the node reports: the first subscriber gets it from the start, later ones from now
+    /// on. A subscriber that falls behind (by some thousands) misses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<Report> {
-        self.reports.subscribe()
+        let first = self.first.lock().expect("no holder of this lock panics").take();
+        first.unwrap_or_else(|| self.reports.subscribe())
     }
 
     /// Where the node stands, at most half a second old.

@@ -24,7 +24,7 @@ async fn messages_arrive_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_dial_each_other_at_once_keep_one_connection() {
     for round in 0..4 {
-        let (mut a, mut b) = (Peer::new(10 + 2 * round).await, Peer::new(11 + 2 * round).await);
+        let (mut a, mut b) = (Peer::new(12 + 2 * round).await, Peer::new(13 + 2 * round).await);
         let (at_a, at_b) = (a.at(), b.at());
         a.mesh.hint([at_b]);
         b.mesh.hint([at_a]);
@@ -98,4 +98,33 @@ async fn a_lost_peer_is_noticed_and_linked_again_when_it_is_back() {
     back.mesh.broadcast(b"here again");
     assert_eq!(stays.message().await, (gone, b"here again".to_vec()));
     drop(leaked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bound_to_every_network_it_can_be_reached_at_the_addresses_it_tells() {
+    let everywhere = "0.0.0.0:0".parse().expect("an address");
+    let endpoint = bind(&secret(8), everywhere, None, &Relay::None).await.expect("bound");
+    let mut a = Peer::over(endpoint, 8, 1 << 20);
+    let endpoint = bind(&secret(9), everywhere, None, &Relay::None).await.expect("bound");
+    let mut b = Peer::over(endpoint, 9, 1 << 20);
+    let at = a.at();
+    assert!(!at.addrs.is_empty() && at.is_valid(), "{at:?}");
+    b.mesh.hint([at]);
+    a.up(b.id()).await;
+    b.up(a.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_of_the_last_start_is_taken_again_if_it_is_free() {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let first = bind(&secret(10), any, None, &Relay::None).await.expect("bound");
+    let port = first.bound_sockets()[0];
+    let other = bind(&secret(11), any, Some(port), &Relay::None).await.expect("bound elsewhere");
+    assert_ne!(other.bound_sockets()[0], port);
+    first.close().await;
+    drop(first);
+    let again = bind(&secret(10), any, Some(port), &Relay::None).await.expect("bound");
+    assert_eq!(again.bound_sockets()[0], port);
+    let bad = Relay::Url("not a url".to_owned());
+    assert!(bind(&secret(10), any, None, &bad).await.is_err());
 }

@@ -58,11 +58,14 @@ impl Peer {
     }
 
     async fn with_bound(seed: u8, max_object: u64) -> Self {
+        Self::over(loopback(seed).await, seed, max_object)
+    }
+
+    fn over(endpoint: Endpoint, seed: u8, max_object: u64) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path().join("store")).expect("an empty store opens");
         let traffic = Arc::new(TrafficTable::default());
         let server = Server::new(store.clone());
-        let endpoint = loopback(seed).await;
         let run = Hash::of(RUN);
         let (mesh, events) =
             Mesh::new(endpoint, secret(seed), run, Vec::new(), server, traffic.clone(), SHORT * 4);

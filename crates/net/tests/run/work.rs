@@ -1,0 +1,158 @@
+//! Training over hashes: contributions are bytes drawn from chains of hashes, so that a run takes
+//! seconds and is re-run and compared exactly like the real thing.
+
+use std::{sync::Arc, time::Duration};
+use store::{Hash, ObjectRef, Store, StoreError};
+use swarm::{
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, PeerId, Rules, Run, Segments,
+    State, TrainJob, TrainOutput, WorkError, Worker,
+};
+
+pub const UPDATE_LEN: u64 = 20_000;
+pub const LEAF_LEN: u64 = 30_000;
+pub const FEEDBACK_LEN: u64 = 10_000;
+const TENSOR_LEN: usize = 50_000;
+
+/// What a run's manifest says. As bytes: `R` and CBOR `[rules, founder, state]`.
+pub fn manifest(store: &Store, rules: &Rules, founder: PeerId) -> Vec<u8> {
+    let initial = checkpoint(store, Hash::of(b"the beginning")).expect("put");
+    tagged(b'R', &(rules, founder, initial))
+}
+
+/// Reads a run's manifest back.
+pub fn read_manifest(bytes: &[u8]) -> Result<Run, String> {
+    let body = bytes.strip_prefix(b"R").ok_or("no manifest of a run")?;
+    let (rules, founder, initial) = minicbor::decode(body).map_err(|e| e.to_string())?;
+    Ok(Run { id: Hash::of(bytes), founder, rules, initial })
+}
+
+/// What a manifest refers to: a run's to its first checkpoint, a model's (`M`) to its tensors.
+pub fn references(object: &[u8]) -> Result<Vec<ObjectRef>, String> {
+    match object.first() {
+        Some(b'R') => read_manifest(object).map(|run| vec![run.initial.model, run.initial.outer]),
+        Some(b'M') => minicbor::decode(&object[1..]).map_err(|e| e.to_string()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn tagged(tag: u8, value: &impl minicbor::Encode<()>) -> Vec<u8> {
+    [&[tag], minicbor::to_vec(value).expect("writing to memory").as_slice()].concat()
+}
+
+/// A checkpoint that follows from one hash: a manifest, two tensors and an outer state.
+fn checkpoint(store: &Store, seed: Hash) -> Result<State, StoreError> {
+    let put = |name: &str, len| put(store, &expand(name, seed, len));
+    let tensors = vec![put("first tensor", TENSOR_LEN)?, put("second tensor", TENSOR_LEN)?];
+    let outer = put("outer", TENSOR_LEN)?;
+    let manifest = tagged(b'M', &tensors);
+    store.put(&manifest)?;
+    Ok(State { model: ObjectRef::of(&manifest), outer })
+}
+
+fn put(store: &Store, bytes: &[u8]) -> Result<ObjectRef, StoreError> {
+    store.put(bytes)?;
+    Ok(ObjectRef::of(bytes))
+}
+
+/// `0` (no manifest's tag) and bytes that follow from `seed`.
+fn expand(purpose: &str, seed: Hash, len: usize) -> Vec<u8> {
+    let blocks = (0..len.div_ceil(32) as u64)
+        .flat_map(|i| Hash::of_parts(purpose, &[&seed.0, &i.to_le_bytes()]).0);
+    [0].into_iter().chain(blocks).take(len).collect()
+}
+
+/// A worker over one store.
+pub struct HashWorker {
+    pub store: Store,
+    /// Time one inner step takes.
+    pub step: Duration,
+    /// Hands in another update than its training gave.
+    pub cheats: bool,
+}
+
+impl HashWorker {
+    pub fn shared(store: &Store, step: Duration, cheats: bool) -> Arc<dyn Worker> {
+        Arc::new(Self { store: store.clone(), step, cheats })
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<ObjectRef, WorkError> {
+        put(&self.store, bytes).map_err(|e| WorkError::Other(e.to_string()))
+    }
+
+    fn get(&self, hash: Hash) -> Result<Vec<u8>, WorkError> {
+        self.store.get(&hash).map_err(|_| WorkError::Missing(hash))
+    }
+}
+
+/// The bytes of leaves, update and feedback that a job gives.
+fn outputs(job: &TrainJob) -> (Vec<Vec<u8>>, Vec<u8>, Vec<u8>) {
+    let (height, root) = (job.height.to_le_bytes(), job.base.root());
+    let mut seed = Hash::of_parts("start", &[&root.0, &job.beacon.0, &job.worker.0, &height]);
+    let mut leaves = Vec::new();
+    for index in 0..job.steps / job.leaf_every {
+        seed = Hash::of_parts("leaf", &[&seed.0, &index.to_le_bytes()]);
+        leaves.push(expand("leaf bytes", seed, LEAF_LEN as usize));
+    }
+    let feedback = job.feedback.map_or(Hash::default(), |f| f.hash);
+    let seed = Hash::of_parts("encode", &[&seed.0, &root.0, &feedback.0]);
+    let update = expand("update bytes", seed, UPDATE_LEN as usize);
+    (leaves, update, expand("feedback bytes", seed, FEEDBACK_LEN as usize))
+}
+
+impl Worker for HashWorker {
+    fn train(&self, job: &TrainJob, control: &Control) -> Result<TrainOutput, WorkError> {
+        for step in 1..=job.steps {
+            if control.is_cancelled() {
+                return Err(WorkError::Cancelled);
+            }
+            std::thread::sleep(self.step);
+            control.progress(step, job.steps, 1.0, u64::from(step) * 64);
+        }
+        let (leaves, mut update, feedback) = outputs(job);
+        if self.cheats {
+            update[1..].iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        let leaves = leaves.iter().map(|leaf| self.put(leaf)).collect::<Result<_, _>>()?;
+        Ok(TrainOutput { leaves, update: self.put(&update)?, feedback: self.put(&feedback)? })
+    }
+
+    fn audit(&self, job: &AuditJob, _: &Control) -> Result<AuditOutcome, WorkError> {
+        let (leaves, update, feedback) = outputs(&job.job);
+        let last = leaves.len() as u32;
+        let segments = match &job.segments {
+            Segments::All => (0..=last).collect(),
+            Segments::Some(some) => some.clone(),
+        };
+        let right = |segment: &u32| match leaves.get(*segment as usize) {
+            Some(leaf) => job.claimed.leaves.get(*segment as usize) == Some(&ObjectRef::of(leaf)),
+            None => {
+                job.claimed.update == ObjectRef::of(&update)
+                    && job.claimed.feedback == ObjectRef::of(&feedback)
+            }
+        };
+        match segments.into_iter().find(|segment| !right(segment)) {
+            Some(segment) => Ok(AuditOutcome::Mismatch { segment }),
+            None => Ok(AuditOutcome::Confirmed),
+        }
+    }
+
+    fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
+        // The whole base has to be here, as for real aggregation.
+        let model = self.get(job.base.model.hash)?;
+        for tensor in references(&model).map_err(WorkError::Other)? {
+            self.get(tensor.hash)?;
+        }
+        let mut seed = Hash::of(&self.get(job.base.outer.hash)?);
+        for included in &job.updates {
+            let update = self.get(included.update.hash)?;
+            seed = Hash::of_parts("add", &[&seed.0, &included.worker.0, &update]);
+        }
+        let state = checkpoint(&self.store, seed).map_err(|e| WorkError::Other(e.to_string()))?;
+        let count = job.updates.len();
+        Ok(AggregateOutput { state, norms: vec![1.0; count], clipped: vec![false; count] })
+    }
+
+    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
+        references(object).map_err(WorkError::Other)
+    }
+}
