@@ -32,6 +32,7 @@ pub struct TrainingWorker {
     training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
     cheat: Option<Cheat>,
+    keep_feedback: bool,
     time: Arc<WorkTime>,
 }
 
@@ -76,7 +77,14 @@ impl TrainingWorker {
         let (training, checking) = (contributor()?, contributor()?);
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
-        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, time })
+        let keep_feedback = false;
+        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, keep_feedback, time })
+    }
+
+    /// Keeps the error feedback of every contribution that an audit confirms, so that the author's
+    /// next one can be re-run where the author's own store is not at hand.
+    pub fn keeping_feedback(self) -> Self {
+        Self { keep_feedback: true, ..self }
     }
 
     /// Adds up in `time` how long each kind of work takes.
@@ -338,8 +346,12 @@ impl TrainingWorker {
         };
         let same = match contributor.encode(base, state, feedback.as_deref()) {
             Ok((update, feedback)) => {
-                Hash::of(&update) == audit.claimed.update.hash
-                    && Hash::of(&feedback) == audit.claimed.feedback.hash
+                let same = Hash::of(&update) == audit.claimed.update.hash
+                    && Hash::of(&feedback) == audit.claimed.feedback.hash;
+                if same && self.keep_feedback {
+                    self.keep_leaf(&feedback)?;
+                }
+                same
             }
             // Nobody can have worked from feedback that does not decode.
             Err(ContributionError::Feedback(_) | ContributionError::Length { .. }) => false,
