@@ -1,4 +1,5 @@
 //! Attention: against f64, against finite differences, cached against whole, on every kernel.
+#![allow(clippy::disallowed_methods)] // the platform's functions in f64 are the reference
 
 mod common;
 

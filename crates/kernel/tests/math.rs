@@ -1,4 +1,5 @@
 //! Elementary functions against f64; the bounds are those that the module's documentation states.
+#![allow(clippy::disallowed_methods)] // the platform's functions in f64 are the reference
 
 use kernel::math;
 use kernel::random::Stream;

@@ -1,4 +1,5 @@
 //! AdamW, sums, quantized blocks: against f64 or the definition, the same bits on every kernel.
+#![allow(clippy::disallowed_methods)] // the platform's functions in f64 are the reference
 
 mod common;
 

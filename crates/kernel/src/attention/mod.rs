@@ -263,8 +263,8 @@ fn weigh<S: Simd>(row: &mut [f32], seen: usize, scale: f32) -> (f32, f32) {
     let max = max_of(row) * scale;
     let mut lanes = [0f32; LANES];
     for chunk in row.as_chunks_mut::<LANES>().0 {
-        for l in 0..LANES {
-            chunk[l] = exp_with::<S>(chunk[l] * scale - max);
+        for x in chunk.iter_mut() {
+            *x = exp_with::<S>(*x * scale - max);
         }
         for l in 0..LANES {
             lanes[l] += chunk[l];

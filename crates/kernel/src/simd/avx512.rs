@@ -66,17 +66,17 @@ unsafe fn transpose(
 ) {
     // SAFETY: loads are masked to `count` lines and `depth` values, stores end inside the panel.
     unsafe {
-        for p in (0..depth).step_by(16) {
-            let rows = (depth - p).min(16);
-            let loaded = 0xffff_u16 >> (16 - rows);
-            for j in (0..count).step_by(16) {
-                let lines = (count - j).min(16);
+        for j in (0..count).step_by(16) {
+            let lines = (count - j).min(16);
+            for p in (0..depth).step_by(16) {
+                let rows = (depth - p).min(16);
+                let loaded = 0xffff_u16 >> (16 - rows);
                 let mut block = [_mm512_setzero_ps(); 16];
                 if lines == 16 && rows == 16 {
                     for (l, line) in block.iter_mut().enumerate() {
                         let from = from.add((j + l) * stride + p);
                         // Too many streams for the machine to foresee; may point past the end.
-                        fetch(from.wrapping_add(AHEAD));
+                        _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(AHEAD).cast());
                         *line = _mm512_loadu_ps(from);
                     }
                 } else {
