@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares exported models with what understory computes.
 
-Usage: export_check.py HF_DIR MODEL.gguf expected.json [--tolerance 1e-3]
+Usage: export_check.py HF_DIR MODEL.gguf expected.json [--tolerance 1e-4]
 
 expected.json holds a prompt, its ids, the logits after each of them, and the greedy continuation
 (`cargo run --release -p understory-model --example export_oracle OUT_DIR` makes all three).
@@ -75,7 +75,7 @@ def main():
     parser.add_argument("hf_dir")
     parser.add_argument("gguf")
     parser.add_argument("expected")
-    parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
     args = parser.parse_args()
     with open(args.expected, encoding="utf-8") as file:
         expected = json.load(file)

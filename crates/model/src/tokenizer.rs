@@ -27,10 +27,13 @@ pub struct Tokenizer {
     /// Per id: the bytes it stands for; none for special tokens.
     bytes: Vec<Vec<u8>>,
     special: Vec<bool>,
-    merges: Vec<(String, String)>,
+    merges: Vec<Pair>,
     end: u32,
     bpe: BPE,
 }
+
+/// Two tokens that are merged, in the byte alphabet.
+pub type Pair = (String, String);
 
 /// Why a tokenizer was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -84,7 +87,7 @@ impl Tokenizer {
     pub fn from_parts(
         tokens: Vec<String>,
         special: Vec<bool>,
-        merges: Vec<(String, String)>,
+        merges: Vec<Pair>,
     ) -> Result<Tokenizer, TokenizerError> {
         if !(MIN_VOCAB..=MAX_VOCAB).contains(&tokens.len()) || special.len() != tokens.len() {
             return Err(TokenizerError::VocabSize(tokens.len()));
@@ -129,7 +132,7 @@ impl Tokenizer {
     }
 
     /// Pairs of tokens in the order in which they are merged.
-    pub fn merges(&self) -> &[(String, String)] {
+    pub fn merges(&self) -> &[Pair] {
         &self.merges
     }
 
@@ -274,10 +277,7 @@ fn index<'a>(
     Ok(ids)
 }
 
-fn check_merges(
-    ids: &HashMap<&str, u32>,
-    merges: &[(String, String)],
-) -> Result<(), TokenizerError> {
+fn check_merges(ids: &HashMap<&str, u32>, merges: &[Pair]) -> Result<(), TokenizerError> {
     let mut seen = HashMap::with_capacity(merges.len());
     for (rank, (a, b)) in merges.iter().enumerate() {
         let product = format!("{a}{b}");

@@ -7,7 +7,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, ModelWrapper};
 
-use super::{Tokenizer, TokenizerError};
+use super::{Pair, Tokenizer, TokenizerError};
 
 impl Tokenizer {
     /// The `tokenizer.json` that `transformers` and the `tokenizers` library load. The same
@@ -44,9 +44,7 @@ impl Tokenizer {
 }
 
 /// Tokens by id and merges in order of a trained model.
-pub(super) fn vocab_and_merges(
-    bpe: &BPE,
-) -> Result<(Vec<String>, Vec<(String, String)>), TokenizerError> {
+pub(super) fn vocab_and_merges(bpe: &BPE) -> Result<(Vec<String>, Vec<Pair>), TokenizerError> {
     let json = serde_json::to_vec(bpe).expect("a model in memory can be written as JSON");
     let model: Model = serde_json::from_slice(&json)
         .map_err(|error| TokenizerError::Training(format!("json: {error}")))?;
@@ -103,6 +101,17 @@ struct Part {
     add_prefix_space: bool,
     #[serde(default = "yes")]
     use_regex: bool,
+    #[serde(default)]
+    single: Vec<BTreeMap<String, serde_json::Value>>,
+}
+
+impl Part {
+    /// Whether a post-processor leaves the ids of a text alone: byte-level ones change offsets
+    /// only, and `transformers` saves a template of just the text.
+    fn adds_nothing(&self) -> bool {
+        let just_text = self.single.len() == 1 && self.single[0].contains_key("Sequence");
+        self.kind == "ByteLevel" || (self.kind == "TemplateProcessing" && just_text)
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,7 +171,7 @@ impl File {
             Some(part) => return unsupported(format!("pre-tokenizer {:?} as set", part.kind)),
             None => return unsupported("no pre-tokenizer".into()),
         }
-        if let Some(part) = self.post_processor.as_ref().filter(|part| part.kind != "ByteLevel") {
+        if let Some(part) = self.post_processor.as_ref().filter(|part| !part.adds_nothing()) {
             return unsupported(format!("post-processor {:?}", part.kind));
         }
         match self.added_tokens.iter().find(|added| !added.special) {

@@ -86,6 +86,15 @@ fn streams_never_cut_a_character() {
 #[test]
 fn refuses_other_kinds_of_tokenizer() {
     let json = trained().to_json();
+    let template = |single: &str| {
+        let to =
+            format!("\"post_processor\":{{\"type\":\"TemplateProcessing\",\"single\":[{single}]}}");
+        json.replace("\"post_processor\":null", &to)
+    };
+    let text = "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}";
+    let start = "{\"SpecialToken\":{\"id\":\"<|endoftext|>\",\"type_id\":0}}";
+    assert!(Tokenizer::from_json(template(text).as_bytes()).is_ok(), "as transformers saves it");
+    assert!(Tokenizer::from_json(template(&format!("{start},{text}")).as_bytes()).is_err());
     let changed = [
         ("\"use_regex\":true", "\"use_regex\":false"),
         ("\"add_prefix_space\":false", "\"add_prefix_space\":true"),
