@@ -53,11 +53,14 @@ pub(crate) async fn bind(
     before: Option<SocketAddr>,
     relay: &Relay,
 ) -> Result<Endpoint, EndpointError> {
-    let again = before.filter(|b| bind.port() == 0 && b.ip() == bind.ip());
-    if let Some(again) = again
-        && let Ok(endpoint) = bind_at(secret, again, relay).await
-    {
-        return Ok(endpoint);
+    if let Some(again) = before.filter(|b| bind.port() == 0 && b.ip() == bind.ip()) {
+        // A socket closed a moment ago may still be held for an instant.
+        for _ in 0..10 {
+            if let Ok(endpoint) = bind_at(secret, again, relay).await {
+                return Ok(endpoint);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
     }
     bind_at(secret, bind, relay).await
 }

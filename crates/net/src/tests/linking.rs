@@ -116,7 +116,8 @@ async fn bound_to_every_network_it_can_be_reached_at_the_addresses_it_tells() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_of_the_last_start_is_taken_again_if_it_is_free() {
-    let any = "127.0.0.1:0".parse().expect("an address");
+    // An address that no other test binds, or one of them could take the port.
+    let any = "127.9.9.9:0".parse().expect("an address");
     let first = bind(&secret(10), any, None, &Relay::None).await.expect("bound");
     let port = first.bound_sockets()[0];
     let other = bind(&secret(11), any, Some(port), &Relay::None).await.expect("bound elsewhere");
