@@ -611,3 +611,6 @@ impl Agreement {
 fn is_for_a_value(vote: &Signed<Vote>) -> bool {
     vote.body().value.is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,27 @@
 //! The crate moves hashes. It opens no socket or file, starts no thread and reads no clock: a
 //! [`Node`] takes an [`Event`] and the time and gives back [`Action`]s, so that a simulation with
 //! one seed always takes the same course. The work itself is behind [`Worker`].
+//!
+//! - Everybody who takes part agrees, height by height, on one chain of [`Record`]s: genesis, an
+//!   advance per round, a repair where somebody is proven to have cheated, the close. A record
+//!   names the contributions that count and the state they lead to; each voter has computed that
+//!   state itself before it signs. [`verify_chain`] checks a chain from nothing but its bytes.
+//! - A contribution is committed to before anybody shows the secrets that make the next beacon;
+//!   that beacon draws who re-runs what. A mismatch is re-run by everybody else: two that find it
+//!   prove it, a quorum that does not ejects the accuser.
+//! - What a node must not contradict after a crash it persists before it says it.
+//!
+//! `docs/protocol.md` has the rules in full, the reasons, and every message byte by byte.
+//!
+//! ```text
+//! identity   keys and signatures              chain      which record may follow, what follows from it
+//! envelope   signed statements, decoding      members    who takes part, who votes
+//! message    what peers say                   draw       who audits what
+//! record     links of the chain               agreement  Tendermint, for one height
+//! rules      a run's rules, quorums           pace       how many steps fit the time
+//! worker     the work, as a trait             node       the state machine that wires it all
+//! event      what goes into a node and out    log        what a node keeps for after a crash
+//! ```
 #![forbid(unsafe_code)]
 
 mod agreement;

@@ -6,5 +6,6 @@
 mod rate;
 mod rng;
 mod scenarios;
+mod tamper;
 mod work;
 mod world;

@@ -56,7 +56,8 @@ pub struct World {
     pub nodes: Vec<Peer>,
     pub now: u64,
     pub decided: BTreeMap<u64, Hash>,
-    pub trace: blake3::Hasher,
+    /// Every event of every node, for comparing two runs.
+    pub trace: Option<blake3::Hasher>,
     pub notices: Vec<(usize, Notice)>,
     pub signatures: SignatureCache,
     rng: Rng,
@@ -126,7 +127,7 @@ impl World {
             nodes,
             now: 0,
             decided: BTreeMap::new(),
-            trace: blake3::Hasher::new(),
+            trace: None,
             notices: Vec::new(),
             signatures: SignatureCache::default(),
             rng,
@@ -248,13 +249,14 @@ impl World {
         let time = self.clock(n);
         let peer = &mut self.nodes[n];
         let Some(node) = &mut peer.node else { return };
-        self.trace.update(&self.now.to_le_bytes());
-        self.trace.update(&[n as u8]);
-        if let Event::Message { bytes, .. } = &event {
-            self.trace.update(bytes);
-            if let Ok(Message::Commit(commit)) = swarm::parse_message(bytes) {
-                peer.seen.push(commit.body().clone());
-            }
+        if let Some(trace) = &mut self.trace {
+            trace.update(&self.now.to_le_bytes());
+            trace.update(format!("{n} {event:?}").as_bytes());
+        }
+        if let (Habit::Copy, Event::Message { bytes, .. }) = (peer.habit, &event)
+            && let Ok(Message::Commit(commit)) = swarm::parse_message(bytes)
+        {
+            peer.seen.push(commit.body().clone());
         }
         let actions = node.handle(time, event);
         for action in actions {

@@ -1,0 +1,198 @@
+use super::*;
+use crate::Identity;
+
+const RUN: Hash = Hash([7; 32]);
+
+fn peers() -> Vec<Identity> {
+    let mut peers: Vec<Identity> = (1..=4).map(|n| Identity::from_seed([n; 32])).collect();
+    peers.sort_unstable_by_key(Identity::id);
+    peers
+}
+
+fn agreement(me: usize) -> Agreement {
+    let voters: Vec<PeerId> = peers().iter().map(Identity::id).collect();
+    let me = voters[me];
+    Agreement::new(1, voters, me, RUN, 1000)
+}
+
+/// A peer that neither proposes in view 0 nor in view 1.
+fn bystander() -> usize {
+    let probe = agreement(0);
+    let busy = [probe.proposer(0), probe.proposer(1)];
+    peers().iter().position(|p| !busy.contains(&Some(p.id()))).expect("four peers, two proposers")
+}
+
+fn vote(by: usize, view: u32, step: Step, value: Option<Hash>) -> Signed<Vote> {
+    Signed::seal(&peers()[by], &RUN, Vote { height: 1, view, step, value })
+}
+
+fn value(text: &str) -> (Hash, Vec<u8>) {
+    (Hash::of(text.as_bytes()), text.as_bytes().to_vec())
+}
+
+/// Hands in the proposal of `text` by whoever's turn it is, already judged valid.
+fn propose(agreement: &mut Agreement, view: u32, valid_view: Option<u32>, text: &str) -> Hash {
+    let (hash, body) = value(text);
+    let proposer = agreement.proposer(view).expect("there are voters");
+    let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
+    let proposal = Proposal { height: 1, view, valid_view, value: hash };
+    let header = Signed::seal(&identity, &RUN, proposal);
+    assert_eq!(agreement.propose(header, body, BTreeSet::new()), Taken::New);
+    agreement.judge(&hash, Validity::Valid);
+    hash
+}
+
+/// Runs until nothing more comes, signing votes as the node does; gives what was put out.
+fn drive(agreement: &mut Agreement, me: usize, now: u64) -> Vec<Output> {
+    let mut all = Vec::new();
+    loop {
+        let outputs = agreement.run(Time(now));
+        if outputs.is_empty() {
+            return all;
+        }
+        for output in &outputs {
+            if let Output::Vote { view, step, value } = output {
+                agreement.vote(vote(me, *view, *step, *value));
+            }
+        }
+        all.extend(outputs);
+    }
+}
+
+fn others(me: usize) -> impl Iterator<Item = usize> {
+    (0..4).filter(move |n| *n != me)
+}
+
+#[test]
+fn a_valid_proposal_is_prevoted_locked_precommitted_and_decided() {
+    let me = bystander();
+    let mut a = agreement(me);
+    let hash = propose(&mut a, 0, None, "A");
+    let prevote = Output::Vote { view: 0, step: Step::Prevote, value: Some(hash) };
+    assert_eq!(drive(&mut a, me, 0), [prevote]);
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Prevote, Some(hash)));
+    }
+    let lock = Output::Lock { view: 0, value: hash };
+    let precommit = Output::Vote { view: 0, step: Step::Precommit, value: Some(hash) };
+    assert_eq!(drive(&mut a, me, 1), [lock, precommit]);
+    a.vote(vote(others(me).next().expect("others"), 0, Step::Precommit, Some(hash)));
+    assert_eq!(drive(&mut a, me, 2), [], "two of four decide nothing");
+    a.vote(vote(others(me).nth(1).expect("others"), 0, Step::Precommit, Some(hash)));
+    assert_eq!(drive(&mut a, me, 3), [Output::Decided { view: 0, value: hash }]);
+    assert_eq!(a.precommits(0, &hash).len(), 3);
+}
+
+/// Locked on A in view 0, now in view 1.
+fn locked_on_a(me: usize) -> (Agreement, Hash) {
+    let mut a = agreement(me);
+    let hash = propose(&mut a, 0, None, "A");
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Prevote, Some(hash)));
+    }
+    drive(&mut a, me, 0);
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Precommit, None));
+    }
+    drive(&mut a, me, 1);
+    drive(&mut a, me, 10_000);
+    assert_eq!(a.view(), 1);
+    (a, hash)
+}
+
+#[test]
+fn a_locked_voter_prevotes_nothing_else_without_a_newer_quorum() {
+    let me = bystander();
+    let (mut a, _) = locked_on_a(me);
+    propose(&mut a, 1, None, "B");
+    let nil = Output::Vote { view: 1, step: Step::Prevote, value: None };
+    assert_eq!(drive(&mut a, me, 10_001), [nil]);
+}
+
+#[test]
+fn a_locked_voter_prevotes_what_it_is_locked_on() {
+    let me = bystander();
+    let (mut a, hash) = locked_on_a(me);
+    assert_eq!(propose(&mut a, 1, Some(0), "A"), hash);
+    let again = Output::Vote { view: 1, step: Step::Prevote, value: Some(hash) };
+    assert_eq!(drive(&mut a, me, 10_001), [again]);
+}
+
+#[test]
+fn a_restored_voter_repeats_nothing_and_keeps_its_lock() {
+    let me = bystander();
+    let mut a = agreement(me);
+    let (hash, body) = value("A");
+    a.restore_view(0);
+    a.vote(vote(me, 0, Step::Prevote, Some(hash)));
+    a.vote(vote(me, 0, Step::Precommit, Some(hash)));
+    a.restore_lock(0, hash, body, BTreeSet::new());
+    a.resume(Time(0));
+    propose(&mut a, 0, None, "B");
+    assert_eq!(drive(&mut a, me, 5000), [], "it has voted in this view");
+    for n in others(me).take(2) {
+        a.vote(vote(n, 1, Step::Prevote, None));
+    }
+    assert_eq!(drive(&mut a, me, 6000), [Output::View(1)], "f + 1 others are further");
+    propose(&mut a, 1, None, "B");
+    let nil = Output::Vote { view: 1, step: Step::Prevote, value: None };
+    assert!(drive(&mut a, me, 6001).contains(&nil), "locked on A");
+}
+
+#[test]
+fn a_silent_proposer_costs_one_view() {
+    let me = bystander();
+    let mut a = agreement(me);
+    a.begin(Time(0));
+    assert_eq!(drive(&mut a, me, 999), []);
+    assert_eq!(a.deadline(), Some(Time(1000)));
+    let nil = |step| Output::Vote { view: 0, step, value: None };
+    assert_eq!(drive(&mut a, me, 1000), [nil(Step::Prevote)]);
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Prevote, None));
+        a.vote(vote(n, 0, Step::Precommit, None));
+    }
+    assert_eq!(drive(&mut a, me, 1001), [nil(Step::Precommit)]);
+    assert_eq!(drive(&mut a, me, 1501), [Output::View(1)]);
+    assert_eq!(a.deadline(), Some(Time(3501)), "later views are longer");
+}
+
+#[test]
+fn contradictions_are_found_and_far_views_ignored() {
+    let me = bystander();
+    let mut a = agreement(me);
+    let by = others(me).next().expect("others");
+    let first = vote(by, 0, Step::Prevote, None);
+    assert_eq!(a.vote(first.clone()), Taken::New);
+    assert_eq!(a.vote(first.clone()), Taken::Ignored);
+    let second = vote(by, 0, Step::Prevote, Some(Hash::of(b"A")));
+    assert_eq!(a.vote(second), Taken::Contradicts(first.envelope().clone()));
+    assert_eq!(a.vote(vote(by, u32::MAX, Step::Prevote, None)), Taken::Ignored);
+    let stranger = Identity::from_seed([9; 32]);
+    let body = Vote { height: 1, view: 0, step: Step::Prevote, value: None };
+    assert_eq!(a.vote(Signed::seal(&stranger, &RUN, body)), Taken::Ignored);
+    // Votes for views ahead are bounded; the newest stay.
+    for view in 1..100 {
+        a.vote(vote(by, view, Step::Prevote, None));
+    }
+    let author = peers()[by].id();
+    let kept = (1..100).filter(|v| a.known_vote(*v, Step::Prevote, &author).is_some());
+    assert_eq!(kept.collect::<Vec<_>>(), [96, 97, 98, 99]);
+}
+
+#[test]
+fn a_repair_is_decided_by_those_it_does_not_eject() {
+    let me = bystander();
+    let mut a = agreement(me);
+    let (hash, body) = value("repair");
+    let culprit = others(me).next().expect("others");
+    let proposer = a.proposer(0).expect("there are voters");
+    let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
+    let header = Proposal { height: 1, view: 0, valid_view: None, value: hash };
+    a.propose(Signed::seal(&identity, &RUN, header), body, [peers()[culprit].id()].into());
+    a.judge(&hash, Validity::Valid);
+    a.vote(vote(culprit, 0, Step::Prevote, Some(hash)));
+    assert_eq!(drive(&mut a, me, 0).len(), 1, "the culprit's vote does not count");
+    a.vote(vote(others(me).nth(1).expect("others"), 0, Step::Prevote, Some(hash)));
+    assert_eq!(drive(&mut a, me, 1).len(), 2, "two of three lock and precommit");
+}
