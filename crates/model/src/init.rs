@@ -1,6 +1,7 @@
 //! Initial parameters.
 
 use kernel::random::Stream;
+use kernel::{Isa, Kernel};
 
 use crate::layout::Role;
 use crate::{Config, ConfigError, Layout};
@@ -13,6 +14,9 @@ use crate::{Config, ConfigError, Layout};
 pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
     let layout = Layout::new(config)?;
     let mut params = vec![1.0f32; layout.len()];
+    // Bits depend neither on the instruction set nor on the threads, so the caller need not say.
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let kernel = Kernel::new(Isa::best(), threads);
     let residual = STD / (2.0 * config.layers as f32).sqrt();
     for (index, tensor) in layout.tensors().iter().enumerate() {
         let std = match tensor.role {
@@ -20,37 +24,14 @@ pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
             Role::Residual => residual,
             Role::Embedding | Role::Projection | Role::Head => STD,
         };
-        let stream = Stream::new(seed, "init", index as u64);
-        fill(&mut params[tensor.range.clone()], |i| std * stream.normal_at(i));
+        let values = &mut params[tensor.range.clone()];
+        kernel.normals(values, &Stream::new(seed, "init", index as u64), 0);
+        kernel.scale(values, std);
     }
     Ok(params)
 }
 
-/// Sets each element to the function of its index, on several threads where there is much to do.
-fn fill(values: &mut [f32], f: impl Fn(u64) -> f32 + Sync) {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let share = values.len().div_ceil(threads).max(SHARE);
-    let alone = values.len() <= share;
-    std::thread::scope(|scope| {
-        for (part, values) in values.chunks_mut(share).enumerate() {
-            let (f, first) = (&f, (part * share) as u64);
-            let mut work = move || {
-                for (i, value) in values.iter_mut().enumerate() {
-                    *value = f(first + i as u64);
-                }
-            };
-            if alone {
-                work();
-            } else {
-                scope.spawn(work);
-            }
-        }
-    });
-}
-
 const STD: f32 = 0.02;
-/// Fewest elements worth a thread.
-const SHARE: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

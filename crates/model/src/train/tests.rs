@@ -70,6 +70,18 @@ fn threads_micro_batches_and_instruction_sets_change_no_bit() {
     }
 }
 
+/// Guards against differences between builds (debug and release), machines, and versions.
+#[test]
+fn a_run_has_the_bits_written_down_here() {
+    let (loss, grads, params) = run(&configs()[1], &Kernel::new(Isa::best(), 2), None);
+    let words = bits(&grads).into_iter().chain(bits(&params));
+    let hash = words.fold(0xcbf2_9ce4_8422_2325u64, |hash, word| {
+        (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let found = (loss.to_bits(), hash);
+    assert_eq!(found, (0x4068_6c56_e880_0000, 0x1a28_3751_3a22_8a03), "{found:#x?}");
+}
+
 #[test]
 fn reusing_the_workspace_changes_no_bit() {
     let config = Config::tiny(50);
