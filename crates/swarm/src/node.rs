@@ -12,9 +12,9 @@ mod lobby;
 mod working;
 
 use crate::{
-    Action, ChainState, DecodeError, Event, Evidence, Identity, Join, LogEntry, Member,
+    Action, Body, ChainState, DecodeError, Event, Evidence, Identity, Join, LogEntry, Member,
     MemberStatus, Message, Notice, PeerId, Phase, RulesError, Run, SignatureCache, Signed,
-    SignedRecord, Status, Time, WorkError, log::Entry, pace::Pace,
+    SignedRecord, Status, Time, Verdict, WorkError, log::Entry, pace::Pace,
 };
 use auditing::{AuditKey, Book};
 use catchup::Peer;
@@ -221,7 +221,9 @@ impl Node {
                 self.keep_book(&next);
                 self.chain = Some(next);
                 self.records.push(record);
-                self.restored.retain(|e| matches!(e, Entry::Said(_)));
+                // What was said for this height is history; verdicts are about heights before.
+                self.restored
+                    .retain(|e| matches!(e, Entry::Said(said) if said.kind == Verdict::KIND));
             }
             Entry::Clock { elapsed_ms, us_per_step } => {
                 self.pace.restore(elapsed_ms, us_per_step);

@@ -3,6 +3,7 @@
 //! A failing seed is named in the panic; `SEED=17 cargo test -p understory-swarm --test sim NAME`
 //! runs it alone, and with `TRACE=1` prints what the nodes noticed.
 
+mod babble;
 mod rate;
 mod rng;
 mod scenarios;

@@ -8,7 +8,9 @@ use swarm::{Node, Notice, Rules};
 
 const SEEDS: u64 = 50;
 const LIMIT: u64 = 20 * 60 * 1000;
-use Habit::{Accomplice, Copy, Honest, Lazy, Leaver, Liar, Noise, SignFlip, Silent, TwoFaced};
+use Habit::{
+    Accomplice, Babbler, Copy, Honest, Lazy, Leaver, Liar, Noise, SignFlip, Silent, TwoFaced,
+};
 
 /// Runs `scenario` for every seed (or for the one in `SEED`).
 fn each_seed(seeds: u64, scenario: impl Fn(u64)) {
@@ -159,6 +161,16 @@ fn a_two_faced_proposer_forks_nothing_and_is_ejected_once_two_compare() {
     if std::env::var("SEED").is_err() {
         assert!(caught.get() >= SEEDS / 2, "caught in {} of {SEEDS} runs only", caught.get());
     }
+}
+
+#[test]
+fn a_member_that_signs_nonsense_stops_nobody() {
+    each_seed(SEEDS, |seed| {
+        let net = if seed % 2 == 0 { Net::GOOD } else { Net::BAD };
+        let mut habits = [Honest; 4];
+        habits[seed as usize % 4] = Babbler;
+        finish(&mut world(seed, &habits, net));
+    });
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Habit {
     Accomplice,
     /// Is a member and says nothing.
     Silent,
+    /// Works, and says all kinds of things between, well signed.
+    Babbler,
     /// Works, until it is gone for good.
     Leaver,
     /// Works, but signs two of everything and tells each half of the others another one.

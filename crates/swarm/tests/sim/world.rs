@@ -2,6 +2,7 @@
 //! partitions, crashes in the middle of what a node was about to do, skewed clocks.
 
 use crate::{
+    babble::Words,
     rng::Rng,
     work::{self, Habit},
 };
@@ -370,6 +371,13 @@ impl World {
     }
 
     fn broadcast(&mut self, n: usize, bytes: &[u8]) {
+        if self.nodes[n].habit == Habit::Babbler {
+            for babble in self.babble(n) {
+                (0..self.nodes.len()).filter(|to| *to != n).for_each(|to| {
+                    self.post(n, to, babble.clone());
+                });
+            }
+        }
         let other = match self.nodes[n].habit {
             Habit::TwoFaced => self.second_face(n, bytes),
             _ => None,
@@ -380,6 +388,15 @@ impl World {
                 _ => self.post(n, to, bytes.to_vec()),
             }
         }
+    }
+
+    fn babble(&mut self, n: usize) -> Vec<Vec<u8>> {
+        let everybody: Vec<PeerId> = self.nodes.iter().map(|p| p.identity.id()).collect();
+        let Some(node) = &self.nodes[n].node else { return Vec::new() };
+        let height = node.status().height.unwrap_or(0);
+        let words =
+            Words { identity: &self.nodes[n].identity, run: self.run.id, height, everybody };
+        (0..3).map(|_| words.one(&mut self.rng).to_bytes()).collect()
     }
 
     /// A second, different statement in place of one that may be made only once.
