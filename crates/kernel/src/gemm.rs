@@ -236,33 +236,50 @@ fn depths(k: usize) -> impl Iterator<Item = Range<usize>> {
     (0..k).step_by(block).map(move |start| start..k.min(start + block))
 }
 
-/// All panels against a run of rows: A is packed here, block by block.
+/// All panels against a run of rows. A is packed here, block by block, unless its rows can be read
+/// where they lie.
 #[inline(always)]
 fn rows_body<S: Simd>(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) {
     let [_, n, k] = job.shape;
     let groups = rows.len().div_ceil(S::ROWS);
-    let mut a = Scratch::new(groups * S::ROWS * k.min(DEPTH));
+    // Rows a multiple of 4 KiB apart would all fall on the same places of the first cache.
+    let in_place = (job.a.column == 1 && !job.a.row.is_multiple_of(1024))
+        || (job.a.row == 1 && columns.len() <= 4 * S::PANEL);
+    let room = if in_place { 0 } else { groups * S::ROWS * k.min(DEPTH) };
+    let mut packed = Scratch::new(room);
     for depth in depths(k) {
         let size = depth.len();
-        pack::<S>(&mut a[..groups * S::ROWS * size], S::ROWS, job.a, rows.clone(), depth.clone());
+        if !in_place {
+            let packed = &mut packed[..groups * S::ROWS * size];
+            pack::<S>(packed, S::ROWS, job.a, rows.clone(), depth.clone());
+        }
         // Some panels at a time stay in the second cache; a group of A stays in the first while
         // it meets them, and C is walked along its rows.
         let chunk = (CHUNK / size / S::PANEL).max(1) * S::PANEL;
         for first in columns.clone().step_by(chunk) {
             let last = columns.end.min(first + chunk);
             for i in rows.clone().step_by(S::ROWS) {
+                let (a, a_row, a_step) = if in_place {
+                    {
+                        let start = i * job.a.row + depth.start * job.a.column;
+                        (job.a.start.wrapping_add(start), job.a.row, job.a.column)
+                    }
+                } else {
+                    (packed[(i - rows.start) * size..].as_ptr(), 1, S::ROWS)
+                };
                 for j in (first..last).step_by(S::PANEL) {
                     let panel = (j - columns.start) * k + depth.start * S::PANEL;
-                    // SAFETY: the tile lies inside this task's rows of C; the packed operands hold
-                    // whole groups and panels; the instruction set is that of the caller.
+                    // SAFETY: the tile lies inside this task's rows of C; A's rows are inside the
+                    // view or packed in whole groups, B in whole panels; the instruction set is
+                    // that of the caller.
                     unsafe {
                         S::tile(&Tile {
                             rows: S::ROWS.min(rows.end - i),
                             cols: S::PANEL.min(columns.end - j),
                             depth: size,
-                            a: a[(i - rows.start) * size..].as_ptr(),
-                            a_row: 1,
-                            a_step: S::ROWS,
+                            a,
+                            a_row,
+                            a_step,
                             b: b[panel..].as_ptr(),
                             c: job.c.0.add(i * n + j),
                             c_row: n,
