@@ -70,9 +70,9 @@ pub struct DemoArgs {
     /// Go on with the newest demo, or with the one in --dir
     #[arg(long)]
     pub resume: bool,
-    /// Port of the page on 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = 7070)]
-    pub port: u16,
+    /// Port of the page on 127.0.0.1, by default 7070 or a free one; 0 takes a free one
+    #[arg(long)]
+    pub port: Option<u16>,
     /// Do not serve the page
     #[arg(long)]
     pub no_page: bool,

@@ -4,8 +4,10 @@
 mod bench;
 mod cheat;
 mod cli;
+mod compress;
 mod config;
 mod corpus_source;
+mod demo;
 mod events;
 mod export;
 mod generate;
@@ -13,7 +15,9 @@ mod hint;
 mod model_source;
 mod peer;
 mod run;
+mod scratch;
 mod status;
+mod verify;
 mod worker;
 
 use anyhow::Result;
@@ -37,11 +41,12 @@ fn main() -> ExitCode {
 
 fn dispatch(command: &Command) -> Result<ExitCode> {
     match command {
+        Command::Demo(args) => return demo::demo(args),
         Command::Run(args) => run::run(args)?,
+        Command::Verify(args) => return verify::verify(args),
         Command::Export(args) => export::export(args)?,
         Command::Bench { command } => run_bench(command)?,
         Command::Swarm { command } => swarm_command(command)?,
-        _ => anyhow::bail!("not wired yet"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -159,9 +159,9 @@ impl<'a> Peer<'a> {
         };
         let handle = net::start(config, Arc::new(references), Box::new(open)).await?;
         let outcome = self.watch(&handle, &time).await;
+        let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
-        let state = status::Status::ended(&self.dir);
-        state.write(&self.dir)?;
+        status::Status::of(&status.borrow(), &ticket).ended().write(&self.dir)?;
         match outcome? {
             Outcome::Failed { why } => bail!("{why}"),
             _ => {

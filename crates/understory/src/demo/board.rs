@@ -133,6 +133,15 @@ impl Board {
         peer.tokens_per_s = 0.0;
     }
 
+    /// A peer that was down is started again.
+    pub fn back(&mut self, peer: usize) {
+        let peer = &mut self.snapshot.peers[peer];
+        if peer.status != "ejected" {
+            peer.status = "joined".to_owned();
+            peer.reason = Some("started again, catching up".to_owned());
+        }
+    }
+
     /// How well a root predicts the held-out text.
     pub fn measured(&mut self, round: u32, root: Hash, bits_per_byte: f64) {
         let repaired = self.decided.values().any(|r| {
@@ -403,7 +412,8 @@ impl Board {
         }
     }
 
-    fn name(&self, id: &PeerId) -> String {
+    /// A peer's name for people.
+    pub fn name(&self, id: &PeerId) -> String {
         let index = self.index.get(id);
         index.map_or_else(|| id.short(), |i| self.snapshot.peers[*i].name.clone())
     }

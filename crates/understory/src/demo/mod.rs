@@ -1,0 +1,301 @@
+//! `understory demo`: strangers co-train a model on one machine, and the one that cheats is caught.
+//!
+//! Each peer is a process of its own (`understory swarm start` and `join`, nothing else), with its
+//! own key and folder; this one only watches them, draws the screen and serves the page.
+
+mod board;
+mod judge;
+mod peers;
+mod plan;
+mod prompt;
+mod screen;
+
+use crate::{
+    cli::DemoArgs,
+    events::PeerEvent,
+    hint::WithHint,
+    model_source::{self, find_store},
+};
+use anyhow::{Context, Result, bail};
+use board::Board;
+use judge::Judge;
+use peers::{Line, Peers};
+use plan::Plan;
+use prompt::DemoPrompt;
+use screen::Screen;
+use serve::Snapshot;
+use std::{
+    io::IsTerminal,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use swarm::Notice;
+use tokio::sync::{oneshot, watch};
+
+/// Runs the demo to its end, or until Ctrl-C.
+pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
+    let (dir, plan) = Plan::prepare(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(Demo::new(args, dir, plan)?.run());
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    code
+}
+
+struct Demo<'a> {
+    args: &'a DemoArgs,
+    dir: PathBuf,
+    plan: Plan,
+    board: Board,
+    peers: Peers,
+    screen: Screen,
+    feed: watch::Sender<Arc<Snapshot>>,
+    prompt: Arc<DemoPrompt>,
+    /// Whether each peer has said that the run is over.
+    finished: Vec<bool>,
+    judge: Option<Judge>,
+    close_page: Option<oneshot::Sender<()>>,
+}
+
+/// How the main loop ended.
+enum End {
+    Finished,
+    Interrupted,
+}
+
+impl<'a> Demo<'a> {
+    fn new(args: &'a DemoArgs, dir: PathBuf, plan: Plan) -> Result<Self> {
+        let cheats = plan.cheats();
+        let count = plan.peers as usize;
+        let board = Board::new(count, &cheats, plan.minutes);
+        let peers = Peers::new(&dir, &plan)?;
+        let screen = Screen::new(args.json);
+        let prompt = Arc::new(DemoPrompt::new(&dir, count));
+        let feed = watch::Sender::new(Arc::new(Snapshot::default()));
+        Ok(Self {
+            args,
+            dir,
+            plan,
+            board,
+            peers,
+            screen,
+            feed,
+            prompt,
+            finished: vec![false; count],
+            judge: None,
+            close_page: None,
+        })
+    }
+
+    async fn run(mut self) -> Result<ExitCode> {
+        self.open_page().await?;
+        self.peers.start_founder()?;
+        let end = self.watch().await;
+        self.draw();
+        let code = match end {
+            Ok(End::Finished) => self.conclude().await,
+            Ok(End::Interrupted) => {
+                self.board.say("stopped", Some("stopped; --resume goes on from here".to_owned()));
+                self.draw();
+                self.peers.stop().await;
+                self.screen.close();
+                eprintln!("stopped; go on with: understory demo --resume --dir {}", show(&self.dir));
+                Ok(ExitCode::from(130))
+            }
+            Err(error) => {
+                self.peers.stop().await;
+                self.screen.close();
+                Err(error)
+            }
+        };
+        if let Some(close) = self.close_page.take() {
+            let _ = close.send(());
+        }
+        code
+    }
+
+    async fn open_page(&mut self) -> Result<()> {
+        if self.args.no_page {
+            return Ok(());
+        }
+        let (close, closed) = oneshot::channel();
+        let router = || serve::router(self.feed.subscribe(), self.prompt.clone());
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let shutdown = async {
+            let _ = closed.await;
+        };
+        // The usual port may be another demo's; one that was asked for must be free.
+        let port = match self.args.port {
+            Some(port) => port,
+            None if std::net::TcpListener::bind(at(7070)).is_ok() => 7070,
+            None => 0,
+        };
+        let address = serve::serve(at(port), router(), shutdown)
+            .await
+            .hint("choose another port with --port, or none with --no-page")?;
+        self.close_page = Some(close);
+        self.screen.page(&format!("http://{address}"));
+        Ok(())
+    }
+
+    /// Until every honest peer has finished, or the user has had enough.
+    async fn watch(&mut self) -> Result<End> {
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        loop {
+            tokio::select! {
+                biased;
+                _ = tokio::signal::ctrl_c() => return Ok(End::Interrupted),
+                _ = terminate.recv() => return Ok(End::Interrupted),
+                line = self.peers.next() => self.line(line)?,
+                _ = tick.tick() => {
+                    self.measured();
+                    self.peers.restart_the_killed(&mut self.board)?;
+                    self.draw();
+                }
+            }
+            if self.is_finished() {
+                return Ok(End::Finished);
+            }
+        }
+    }
+
+    fn line(&mut self, line: Line) -> Result<()> {
+        match line {
+            Line::Event(from, event) => self.event(from, event),
+            Line::Ended(from, status) => {
+                let failed = self.peers.ended(from, status, &mut self.board);
+                if failed && from == 0 && self.board.newest().is_none() {
+                    bail!("{}", self.peers.last_error(0));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn event(&mut self, from: usize, event: PeerEvent) -> Result<()> {
+        match &event {
+            PeerEvent::Started { ticket, .. } if from == 0 => {
+                self.peers.start_others(ticket)?;
+                if self.judge.is_none() {
+                    self.judge = Some(Judge::start(self.dir.join("peer-1/store"))?);
+                }
+            }
+            PeerEvent::Protocol { notice: Notice::Finished { .. } } => self.finished[from] = true,
+            PeerEvent::Model { round, root, .. } => {
+                self.prompt.newest(from, *root);
+                if let Some(judge) = &self.judge {
+                    judge.ask(self.dir.join(format!("peer-{}/store", from + 1)), *round, *root);
+                }
+            }
+            PeerEvent::Failed { error } => self.peers.note_error(from, error),
+            _ => {}
+        }
+        self.screen.event(&self.board, from, &event);
+        self.board.event(from, event);
+        Ok(())
+    }
+
+    fn measured(&mut self) {
+        let Some(judge) = &self.judge else { return };
+        for answer in judge.answers() {
+            match answer {
+                judge::Answer::Baseline(name, bits) => self.board.baseline(&name, bits),
+                judge::Answer::Model { round, root, bits } => {
+                    self.board.measured(round, root, bits);
+                    self.screen.measured(round, self.plan.config.rounds.rounds, bits);
+                }
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        let snapshot = Arc::new(self.board.snapshot());
+        self.screen.draw(&snapshot);
+        self.feed.send_replace(snapshot);
+    }
+
+    /// Every honest peer that runs has finished and its model is in its store.
+    fn is_finished(&self) -> bool {
+        let roots = self.board.honest_roots();
+        let cheats = self.plan.cheats();
+        let honest = (0..self.finished.len()).filter(|i| cheats[*i].is_none());
+        let all = honest.clone().all(|i| self.finished[i] || self.peers.is_gone(i));
+        let newest = self.board.newest().map(|r| r.state.model.hash.to_string());
+        all && honest.count() > 0
+            && newest.is_some()
+            && self.finished.iter().any(|f| *f)
+            && roots.iter().flatten().any(|r| Some(r) == newest.as_ref())
+    }
+
+    async fn conclude(&mut self) -> Result<ExitCode> {
+        // The peers serve each other until here; nobody needs them any more.
+        self.board.say("deciding", Some("measuring the final model".to_owned()));
+        self.draw();
+        self.peers.stop().await;
+        let newest = self.board.newest().context("a finished run has records")?.clone();
+        let root = newest.state.model.hash;
+        let held: Vec<bool> = self.holders(&root.to_string());
+        let agree = held.iter().filter(|h| **h).count() as u32;
+        let store = find_store(&self.dir)?;
+        let judge = self.judge.take().context("a finished run was measured")?;
+        let (bits, bytes) =
+            tokio::task::spawn_blocking(move || judge.finish(&root)).await??;
+        self.board.measured(newest.round, root, bits);
+        let loaded = model_source::from_store(&store, Some(root))?;
+        let sample =
+            tokio::task::spawn_blocking(move || prompt::sample(loaded)).await??;
+        let dir = show(&self.dir);
+        let next = vec![
+            format!("understory run {dir} \"The \""),
+            format!("understory verify {dir} --all"),
+            format!("understory export {dir} --to gguf {dir}-gguf"),
+            "understory swarm config > my-run.toml".to_owned(),
+        ];
+        let summary = serve::Summary {
+            agree,
+            honest: held.len() as u32,
+            root: newest.root.to_string(),
+            sample,
+            next,
+        };
+        self.board.finish(summary);
+        self.draw();
+        let snapshot = self.board.snapshot();
+        self.screen.close();
+        self.screen.summary(&snapshot, bits, bytes);
+        if self.close_page.is_some() && (self.args.stay || self.on_terminal()) {
+            eprintln!("the page stays up until Ctrl-C");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+        let agreed = agree == held.len() as u32;
+        Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    /// For each honest peer, whether the model in its own store is the final one.
+    fn holders(&self, root: &str) -> Vec<bool> {
+        let cheats = self.plan.cheats();
+        let honest = (0..self.finished.len()).filter(|i| cheats[*i].is_none());
+        honest
+            .map(|i| {
+                let store = find_store(&self.dir.join(format!("peer-{}", i + 1))).ok();
+                let held = store.and_then(|s| s.get_ref(model_source::MODEL_REF).ok().flatten());
+                held.is_some_and(|h| h.to_string() == root)
+            })
+            .collect()
+    }
+
+    fn on_terminal(&self) -> bool {
+        std::io::stdout().is_terminal() && !self.args.json
+    }
+}
+
+fn show(dir: &Path) -> String {
+    dir.display().to_string()
+}
