@@ -57,6 +57,14 @@ pub enum OptimizerError {
         /// The norm.
         norm: f32,
     },
+    /// A learning rate that is negative, infinite or not a number.
+    #[error("learning rate of step {step} is {lr}")]
+    LearningRate {
+        /// The step that was about to be taken, from 1.
+        step: u32,
+        /// The rate.
+        lr: f32,
+    },
     /// The state of 2³² − 1 steps.
     #[error("optimizer has no steps left")]
     StepOverflow,
@@ -119,6 +127,9 @@ impl Optimizer {
         length("params", params.len(), self.m.len())?;
         length("grads", grads.len(), self.m.len())?;
         let step = self.step.checked_add(1).ok_or(OptimizerError::StepOverflow)?;
+        if !(lr >= 0.0 && lr.is_finite()) {
+            return Err(OptimizerError::LearningRate { step, lr });
+        }
         let norm = kernel.sum_squares(grads).sqrt();
         if !norm.is_finite() {
             return Err(OptimizerError::NonFiniteGradient { step, norm });
@@ -153,6 +164,9 @@ impl Optimizer {
         let step = step.ok_or_else(|| FormatError::new("optimizer state: no step number"))?;
         let shape = [self.m.len()];
         let (m, v) = (file.floats("m", &shape)?, file.floats("v", &shape)?);
+        if !m.iter().all(|x| x.is_finite()) || !v.iter().all(|x| *x >= 0.0 && x.is_finite()) {
+            return Err(FormatError::new("optimizer state: a moment is not finite or negative"));
+        }
         (self.m, self.v, self.step) = (m, v, step);
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Tokenizer {
             TokenizerError::Invalid(format!("token {id} ({token:?}) is not in the byte alphabet"))
         })?;
         let ids = index(&tokens, &special)?;
-        check_merges(&ids, &merges)?;
+        check_merges(&ids, &special, &merges)?;
         let end = end_of_text(&tokens, &special)?;
         let vocab = ids.into_iter().map(|(token, id)| (token.to_owned(), id));
         let bpe = BpeBuilder::new()
@@ -277,11 +277,16 @@ fn index<'a>(
     Ok(ids)
 }
 
-fn check_merges(ids: &HashMap<&str, u32>, merges: &[Pair]) -> Result<(), TokenizerError> {
+/// Merges only join ordinary tokens to ordinary tokens, else text could become a special token.
+fn check_merges(
+    ids: &HashMap<&str, u32>,
+    special: &[bool],
+    merges: &[Pair],
+) -> Result<(), TokenizerError> {
     let mut seen = HashMap::with_capacity(merges.len());
+    let ordinary = |token: &str| ids.get(token).is_some_and(|&id| !special[id as usize]);
     for (rank, (a, b)) in merges.iter().enumerate() {
-        let product = format!("{a}{b}");
-        let known = [a, b, &product].iter().all(|part| ids.contains_key(part.as_str()));
+        let known = ordinary(a) && ordinary(b) && ordinary(&format!("{a}{b}"));
         if !known || seen.insert((a, b), rank).is_some() {
             let text = format!("merge {rank} ({a:?}, {b:?}) is unknown or there twice");
             return Err(TokenizerError::Invalid(text));

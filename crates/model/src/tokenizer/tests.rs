@@ -112,6 +112,21 @@ fn refuses_other_kinds_of_tokenizer() {
     assert!(Tokenizer::train([TEXT], 256).is_err());
 }
 
+#[test]
+fn text_can_not_become_a_special_token_by_merging() {
+    let good = trained();
+    let (a, b) = good.merges()[0].clone();
+    let product = format!("{a}{b}");
+    let id = good.tokens().iter().position(|token| *token == product).expect("a token");
+    let mut special = vec![false; good.len()];
+    special[0] = true;
+    let build =
+        |special| Tokenizer::from_parts(good.tokens().to_vec(), special, good.merges().to_vec());
+    assert_eq!(build(special.clone()).as_ref(), Ok(&good));
+    special[id] = true;
+    assert!(build(special).is_err());
+}
+
 proptest! {
     #[test]
     fn any_text_round_trips_and_agrees_with_the_library(text in "\\PC{0,40}|[ \t\n'a-z0-9é²ー.]{0,40}") {

@@ -242,4 +242,7 @@ fn refuses_batches_and_numbers_that_are_no_use() {
     let step = optimizer(&config).step(&kernel, &mut params, &grads, 0.1);
     assert!(matches!(step, Err(OptimizerError::NonFiniteGradient { step: 1, .. })));
     assert_eq!(bits(&before), bits(&params));
+    grads[7] = 1.0;
+    let step = optimizer(&config).step(&kernel, &mut params, &grads, f32::NAN);
+    assert!(matches!(step, Err(OptimizerError::LearningRate { .. })));
 }
