@@ -117,8 +117,9 @@ impl LogContents {
                 }
                 self.is_about(Record::from_bytes(&record).map_err(text)?.run)
             }
-            Entry::Locked { record, .. } => {
-                self.is_about(Record::from_bytes(&record).map_err(text)?.run)
+            Entry::Locked { record, prevotes, .. } => {
+                self.is_about(Record::from_bytes(&record).map_err(text)?.run)?;
+                prevotes.iter().try_for_each(|vote| self.quoted(vote))
             }
             Entry::Clock { .. } => Ok(()),
         }
@@ -134,6 +135,15 @@ impl LogContents {
         }
         self.statements += 1;
         Ok(())
+    }
+
+    /// Somebody else's statement, kept as a reason for an own one.
+    fn quoted(&mut self, said: &Envelope) -> Result<(), String> {
+        self.is_about(said.run)?;
+        match said.is_signed() {
+            true => Ok(()),
+            false => Err(format!("the signature of {} is wrong", said.author)),
+        }
     }
 
     fn is_about(&mut self, run: Hash) -> Result<(), String> {

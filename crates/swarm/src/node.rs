@@ -4,11 +4,14 @@
 //! it knows ([`Node::progress`]) until nothing does. So it does not matter in which order things
 //! become known, and a restart is no special case.
 
+mod adding;
 mod auditing;
 mod catchup;
 mod deciding;
+mod heading;
 mod intake;
 mod lobby;
+mod restoring;
 mod working;
 
 use crate::{

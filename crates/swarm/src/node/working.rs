@@ -9,7 +9,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
-use super::deciding::{Aggregate, Checked};
+use super::{adding::Aggregate, deciding::Checked};
 
 /// A job that failed is tried so many times for one height.
 const TRIES: u32 = 3;
