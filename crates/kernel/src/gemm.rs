@@ -242,9 +242,10 @@ fn depths(k: usize) -> impl Iterator<Item = Range<usize>> {
 fn rows_body<S: Simd>(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) {
     let [_, n, k] = job.shape;
     let groups = rows.len().div_ceil(S::ROWS);
-    // Rows a multiple of 4 KiB apart would all fall on the same places of the first cache.
+    // Rows a multiple of 4 KiB apart would all fall on the same places of the first cache; a
+    // transposed A strides through memory, which pays only for some panels.
     let in_place = (job.a.column == 1 && !job.a.row.is_multiple_of(1024))
-        || (job.a.row == 1 && columns.len() <= 4 * S::PANEL);
+        || (job.a.row == 1 && columns.len() <= 12 * S::PANEL);
     let room = if in_place { 0 } else { groups * S::ROWS * k.min(DEPTH) };
     let mut packed = Scratch::new(room);
     for depth in depths(k) {
