@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Exports a model of a run and compares it with transformers (PYTHON with torch) and with llama.cpp
+# (npm's prebuilt one, or PYTHON's llama-cpp-python): oracle.sh [RUN]
+#
+# RUN is the folder of a demo or a peer; without one a small model is trained for the purpose.
+# MODULES names a folder that has, or may get, node_modules/node-llama-cpp. Each side that is missing
+# is `skipped`.
+set -euo pipefail
+run=${1:+$(realpath "$1")}
+if [ -z "$run" ]; then UNDERSTORY=${UNDERSTORY:-none}; fi
+. "$(dirname "$0")/lib.sh"
+python=${PYTHON:-python3}
+example() { (cd "$root" && cargo run --release --quiet -p understory-model --example "$@"); }
+
+if [ -z "$run" ]; then
+  example export_oracle "$work"
+  hf=$work/hf gguf=$work/model.gguf
+else
+  hf=$work/hf
+  check "exports a Hugging Face folder" understory export "$run" --to hf "$hf"
+  check "exports a GGUF" understory export "$run" --to gguf "$work/gguf"
+  gguf=$(echo "$work"/gguf/*.gguf)
+  example expectation "$hf" "/// Returns the number of" >"$work/expected.json"
+fi
+
+if command -v "$python" >/dev/null && "$python" -c 'import torch, transformers' 2>/dev/null; then
+  check "transformers agrees" "$python" "$root/oracle/export_check.py" "$hf" "$gguf" "$work/expected.json"
+  grep -E 'transformers|llama' "$work/check.log" || true
+else
+  echo "skipped: transformers (PYTHON=$python has no torch with transformers)"
+fi
+
+modules=${MODULES:-$work/npm}
+llama_cpp() {
+  command -v node >/dev/null && command -v npm >/dev/null || return 1
+  [ -d "$modules/node_modules/node-llama-cpp" ] && return
+  [ "$(uname -sm)" = "Linux x86_64" ] || return 1
+  npm install --silent --no-save --no-audit --no-fund --omit=optional --ignore-scripts \
+    --prefix "$modules" node-llama-cpp@3 @node-llama-cpp/linux-x64@3 >"$work/npm.log" 2>&1
+}
+if llama_cpp; then
+  export CHECK_MODULES=$modules
+  check "llama.cpp agrees" node "$root/checks/llama/check.mjs" "$gguf" "$work/expected.json"
+  grep 'largest' "$work/check.log" || true
+else
+  echo "skipped: llama.cpp (no Node.js with npm, or npm could not install node-llama-cpp)"
+fi
+finish

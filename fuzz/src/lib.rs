@@ -1,0 +1,220 @@
+//! What each fuzz target does with its bytes: parse, and where something was parsed, hold it to
+//! what the parser promises (one encoding, bounds, a result that can be used without a panic).
+#![forbid(unsafe_code)]
+
+use kernel::{Isa, Kernel};
+use model::{Config, Sampler, Tokenizer};
+use std::{fs, io::Write, path::Path, sync::LazyLock};
+use tempfile::{NamedTempFile, TempDir};
+
+/// A message of the swarm protocol.
+pub fn swarm_message(bytes: &[u8]) {
+    if let Ok(message) = swarm::parse_message(bytes) {
+        assert_eq!(message.to_bytes(), bytes, "a message has one encoding");
+    }
+}
+
+/// A record of the chain with its certificate.
+pub fn swarm_record(bytes: &[u8]) {
+    if let Ok(record) = swarm::parse_record(bytes) {
+        assert_eq!(record.to_bytes(), bytes, "a record has one encoding");
+        assert_eq!(record.record().culprits().count(), record.record().ejected.len());
+    }
+}
+
+/// A node's log: entries, each after its length in two bytes.
+pub fn swarm_log(mut bytes: &[u8]) {
+    let mut entries = Vec::new();
+    while let Some((len, rest)) = bytes.split_first_chunk() {
+        let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
+        let (entry, rest) = rest.split_at(len);
+        entries.push(entry);
+        bytes = rest;
+    }
+    match swarm::read_log(entries.iter().copied()) {
+        Ok(contents) => assert!(contents.records.len() + contents.statements <= entries.len()),
+        Err(error) => assert!(error.entry < entries.len()),
+    }
+}
+
+/// A safetensors file.
+pub fn safetensors(bytes: &[u8]) {
+    if let Ok(file) = model::safetensors::parse(bytes) {
+        for (name, view) in file.tensors() {
+            drop(file.floats(name, &view.shape));
+        }
+    }
+    drop(model::hf::parse_weights(bytes, &Config::tiny(64)));
+}
+
+/// A GGUF file.
+pub fn gguf(bytes: &[u8]) {
+    if let Ok(imported) = model::gguf::parse_model(bytes) {
+        imported.config.validate().expect("only valid shapes are read");
+        assert_eq!(imported.params.len(), imported.config.parameters());
+    }
+}
+
+/// The `config.json` of a Hugging Face folder.
+pub fn hf_config(bytes: &[u8]) {
+    if let Ok(config) = model::hf::parse_config(bytes) {
+        config.validate().expect("only valid shapes are read");
+    }
+}
+
+/// A `tokenizer.json`; what is read must encode and decode any text without loss.
+pub fn tokenizer_json(bytes: &[u8]) {
+    if let Ok(tokenizer) = Tokenizer::from_json(bytes) {
+        let text = "fn main() { println!(\"ä 水 \u{1F331}\\n\"); }  \r\n";
+        assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
+        let again = Tokenizer::from_json(tokenizer.to_json().as_bytes());
+        assert_eq!(again.expect("what was written reads back").to_json(), tokenizer.to_json());
+    }
+}
+
+/// Any text through a trained tokenizer, whole and token by token.
+pub fn tokenizer_text(bytes: &[u8]) {
+    static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+        let text = "The quick brown fox, the lazy dog; the fox's 1234 tails.\n".repeat(20);
+        Tokenizer::train([text.as_str()], 400).expect("enough text")
+    });
+    let text = String::from_utf8_lossy(bytes);
+    let ids = TOKENIZER.encode(&text);
+    assert_eq!(TOKENIZER.decode(&ids), text);
+    assert_eq!(TOKENIZER.byte_len(&ids), text.len());
+    let mut stream = model::StreamDecoder::default();
+    let pieces: String = ids.iter().map(|id| stream.push(&TOKENIZER, *id)).collect();
+    assert_eq!(pieces + &stream.finish(), text);
+}
+
+/// The manifest of a model.
+pub fn model_manifest(bytes: &[u8]) {
+    if let Ok(manifest) = store::ModelManifest::parse(bytes) {
+        assert_eq!(manifest.to_bytes(), bytes, "a manifest has one encoding");
+        assert_eq!(manifest.references().len(), manifest.tensors.len() + 1);
+    }
+}
+
+/// The manifest of a corpus.
+pub fn corpus_manifest(bytes: &[u8]) {
+    if let Ok(manifest) = recipe::CorpusManifest::parse(bytes) {
+        assert_eq!(manifest.to_bytes(), bytes, "a manifest has one encoding");
+        assert_eq!(manifest.references().len(), manifest.shards.len() + 3);
+        assert!(manifest.tokens() <= 1 << 36);
+    }
+}
+
+/// The manifest of a run.
+pub fn run_manifest(bytes: &[u8]) {
+    if let Ok(manifest) = recipe::RunManifest::parse(bytes) {
+        let text = manifest.to_toml();
+        let again = recipe::RunManifest::parse(text.as_bytes());
+        assert_eq!(again.expect("what was written reads back"), manifest);
+        assert!(manifest.step_tokens() > 0 && manifest.parameters() > 0);
+    }
+}
+
+/// A contribution's update; the first two bytes say of how many parameters.
+pub fn update(bytes: &[u8]) {
+    static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel::new(Isa::best(), 1));
+    let Some((count, update)) = bytes.split_first_chunk() else { return };
+    let parameters = usize::from(u16::from_le_bytes(*count));
+    if let Ok(values) = recipe::update::decode(&KERNEL, update, parameters) {
+        assert_eq!(values.len(), parameters);
+    }
+    // The length that fits, so that what lies behind the length check is reached as well.
+    let fitting = (0..update.len()).rev().find(|n| recipe::update::encoded_len(*n) == update.len());
+    if let Some(parameters) = fitting {
+        let _ = recipe::update::decode(&KERNEL, update, parameters);
+    }
+}
+
+/// A log file: reading changes nothing, opening cuts off at most a torn end.
+pub fn store_log(bytes: &[u8]) {
+    let file = file_of(bytes, ".log");
+    let read = store::Log::read(file.path());
+    assert_eq!(fs::read(file.path()).expect("it is there"), bytes, "reading changes nothing");
+    match store::Log::open(file.path()) {
+        Ok((mut log, entries)) => {
+            assert!(read.is_err() || read.is_ok_and(|read| read == entries));
+            log.append(b"next").expect("an open log takes entries");
+            drop(log);
+            let again = store::Log::read(file.path()).expect("whole after opening");
+            assert_eq!(again.len(), entries.len() + 1);
+        }
+        Err(_) => assert!(read.is_err()),
+    }
+}
+
+/// Text files: the first byte chooses among `.txt`, `.jsonl` and both packed with gzip.
+pub fn documents(bytes: &[u8]) {
+    let Some((kind, text)) = bytes.split_first() else { return };
+    let ending = [".txt", ".jsonl", ".txt.gz", ".jsonl.gz"][usize::from(kind % 4)];
+    let file = file_of(text, ending);
+    if let Ok(documents) = recipe::corpus::Documents::from_paths(&[file.path().to_path_buf()]) {
+        assert!(!documents.texts.is_empty() && documents.texts.iter().all(|t| !t.is_empty()));
+    }
+}
+
+/// What the page asks of the model.
+pub fn prompt_request(bytes: &[u8]) {
+    if let Ok(request) = serde_json::from_slice::<serve::PromptRequest>(bytes) {
+        let text = serde_json::to_vec(&request).expect("a request has a JSON form");
+        // A number beyond f32 becomes infinite and so null; the server's own check refuses it.
+        let finite = [request.temperature, request.top_p, request.min_p];
+        if finite.iter().all(|x| x.is_finite()) {
+            let again: serve::PromptRequest = serde_json::from_slice(&text).expect("reads back");
+            assert_eq!(again, request);
+        }
+    }
+}
+
+/// The choice of a token: 24 bytes of settings, then logits.
+pub fn sampler(bytes: &[u8]) {
+    let Some((settings, rest)) = bytes.split_first_chunk::<24>() else { return };
+    let word = |at: usize| <[u8; 4]>::try_from(&settings[at..at + 4]).expect("four bytes");
+    let sampler = Sampler {
+        temperature: f32::from_le_bytes(word(0)),
+        top_k: u32::from_le_bytes(word(4)) as usize,
+        top_p: f32::from_le_bytes(word(8)),
+        min_p: f32::from_le_bytes(word(12)),
+        seed: u64::from(u32::from_le_bytes(word(16))),
+    };
+    let index = u64::from(u32::from_le_bytes(word(20)));
+    let logits: Vec<f32> = recipe::checkpoint::from_bytes(rest).collect();
+    if let Ok(token) = sampler.choose(&logits, index) {
+        assert!((token as usize) < logits.len());
+        assert_eq!(sampler.choose(&logits, index), Ok(token));
+    }
+}
+
+/// A ticket, as typed.
+pub fn ticket(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(ticket) = text.parse::<net::Ticket>() {
+        assert_eq!(ticket.to_string().parse(), Ok(ticket));
+    }
+}
+
+/// A frame between peers, or a request for an object.
+pub fn wire_frame(bytes: &[u8]) {
+    net::fuzz::frame(bytes);
+}
+
+/// The file of remembered addresses.
+pub fn address_book(bytes: &[u8]) {
+    net::fuzz::address_book(file_of(bytes, ".book").path());
+}
+
+/// A file that holds `bytes`, in memory where the system has a place for that.
+fn file_of(bytes: &[u8], ending: &str) -> NamedTempFile {
+    static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
+        let memory = Path::new("/dev/shm");
+        let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        made.expect("a temporary folder can be made")
+    });
+    let made = tempfile::Builder::new().suffix(ending).tempfile_in(FOLDER.path());
+    let mut file = made.expect("a temporary file can be made");
+    file.write_all(bytes).expect("it can be written");
+    file
+}

@@ -1,0 +1,203 @@
+//! Writes a good example or two for each target to begin from: `seeds FOLDER`.
+#![forbid(unsafe_code)]
+
+use kernel::{Isa, Kernel, random::Stream};
+use model::{Config, Lineage, Model, Tokenizer};
+use std::{error::Error, fs, io::Write, path::Path, path::PathBuf};
+use store::{Hash, ObjectRef};
+use swarm::{Certificate, Identity, Message, Record, Signed, SignedRecord};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: seeds FOLDER")?);
+    protocol(&folder)?;
+    models(&folder)?;
+    manifests(&folder)?;
+    texts(&folder)?;
+    let mut update: Vec<f32> = (0..300).map(|i| Stream::new(1, "seed", 0).normal_at(i)).collect();
+    let update = recipe::update::encode(&Kernel::new(Isa::best(), 1), &mut update);
+    save(&folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;
+    let settings = [1.0f32, f32::from_bits(40), 0.9, 0.05, 0.0, 0.0, 0.5, -1.0, 3.0];
+    save(&folder, "sampler", &recipe::checkpoint::to_bytes(&settings))
+}
+
+fn protocol(folder: &Path) -> Outcome {
+    let (run, hash) = (Hash::of(b"run"), Hash::of(b"other"));
+    let object = ObjectRef::of(b"object");
+    let join = swarm::Join { nonce: hash, height: 0 };
+    let commit = swarm::Commit {
+        height: 3,
+        round: 2,
+        base: hash,
+        steps: 8,
+        leaves: vec![object; 2],
+        update: object,
+        feedback_before: Some(object),
+        feedback: object,
+        secret_hash: swarm::secret_hash(&hash),
+    };
+    let vote = |value| swarm::Vote { height: 3, view: 1, step: swarm::Step::Precommit, value };
+    let proposal = swarm::Proposal { height: 3, view: 1, valid_view: Some(0), value: hash };
+    let verdict = swarm::Verdict {
+        height: 3,
+        contributor: Identity::from_seed([1; 32]).id(),
+        scope: swarm::Scope::Dispute { segment: 1 },
+        finding: swarm::Finding::Mismatch { segment: 1 },
+    };
+    let (a, b) = (sealed(&run, vote(None)), sealed(&run, vote(Some(hash))));
+    let evidence = swarm::Evidence::equivocation(a.envelope(), b.envelope());
+    let said = [
+        Message::Join(sealed(&run, join)).to_bytes(),
+        Message::Commit(sealed(&run, commit)).to_bytes(),
+        Message::Vote(a).to_bytes(),
+        Message::Verdict(sealed(&run, verdict)).to_bytes(),
+    ];
+    for (i, message) in said.iter().enumerate() {
+        save(folder, "swarm_message", message)?;
+        // A statement in a log: the same envelope under the log's tag.
+        let mut entry = message.clone();
+        entry[1] = 1;
+        save(folder, "swarm_log", &sized(&[&entry]))?;
+        save(folder, "wire_frame", &[&[1], &message[..]].concat())?;
+        if i == 0 {
+            save(folder, "store_log", &log_file(message)?)?;
+        }
+    }
+    let header = sealed(&run, proposal);
+    save(
+        folder,
+        "swarm_message",
+        &Message::Proposal { header, record: vec![1].into() }.to_bytes(),
+    )?;
+    let evidence = evidence.ok_or("two votes for one step are evidence")?;
+    save(folder, "swarm_message", &Message::Evidence(evidence).to_bytes())?;
+    let head = Message::Head { run, height: Some(3), record: hash, elapsed_ms: 1500 };
+    save(folder, "swarm_message", &head.to_bytes())?;
+    save(folder, "swarm_record", &genesis(run, object)?.to_bytes())
+}
+
+fn sealed<T: swarm::Body>(run: &Hash, body: T) -> Signed<T> {
+    Signed::seal(&Identity::from_seed([1; 32]), run, body)
+}
+
+fn genesis(run: Hash, object: ObjectRef) -> Result<SignedRecord, Box<dyn Error>> {
+    let record = Record {
+        run,
+        height: 0,
+        kind: swarm::Kind::Genesis,
+        round: 0,
+        prev: Hash::default(),
+        members: Vec::new(),
+        joins: Vec::new(),
+        contributions: Vec::new(),
+        verdicts: Vec::new(),
+        ejected: Vec::new(),
+        state: swarm::State { model: object, outer: object },
+        beacon: run,
+    };
+    Ok(SignedRecord::new(record.to_bytes(), Certificate { view: 0, signatures: Vec::new() })?)
+}
+
+/// Entries as the target `swarm_log` splits them.
+fn sized(entries: &[&[u8]]) -> Vec<u8> {
+    entries.iter().flat_map(|e| [&(e.len() as u16).to_le_bytes()[..], e].concat()).collect()
+}
+
+fn log_file(entry: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("log");
+    let (mut log, _) = store::Log::open(&path)?;
+    log.append_all(&[entry, b"second"])?;
+    Ok(fs::read(path)?)
+}
+
+fn models(folder: &Path) -> Outcome {
+    let text = "a small text of small words, of which some come again\n".repeat(9);
+    let tokenizer = Tokenizer::train([text.as_str()], 280)?;
+    let config = Config::tiny(tokenizer.len());
+    let model = Model::new(&config, model::init(&config, 1)?)?;
+    let lineage = Lineage { name: "seed".into(), run: None, root: None };
+    let work = tempfile::tempdir()?;
+    model::hf::export(work.path(), &model, &tokenizer, &lineage)?;
+    let gguf = work.path().join("model.gguf");
+    model::gguf::export(&gguf, &model, &tokenizer, &lineage)?;
+    save(folder, "gguf", &fs::read(gguf)?)?;
+    for (target, file) in [
+        ("safetensors", "model.safetensors"),
+        ("hf_config", "config.json"),
+        ("tokenizer_json", "tokenizer.json"),
+    ] {
+        save(folder, target, &fs::read(work.path().join(file))?)?;
+    }
+    Ok(())
+}
+
+fn manifests(folder: &Path) -> Outcome {
+    let object = ObjectRef { hash: Hash::of(b"x"), len: 24 };
+    let tensor = store::TensorEntry {
+        name: "w".into(),
+        dtype: "f32".into(),
+        shape: vec![2, 3],
+        data: object,
+    };
+    let model = store::ModelManifest {
+        version: 1,
+        architecture: "{}".into(),
+        tokenizer: object,
+        tensors: vec![tensor],
+    };
+    save(folder, "model_manifest", &model.to_bytes())?;
+    let corpus = recipe::CorpusManifest {
+        version: 1,
+        tokenizer: object,
+        vocab: 512,
+        shards: vec![object],
+        held_out_text: object,
+        held_out_tokens: object,
+        train_bytes: 24,
+        files: 1,
+        licences: vec![("MIT".into(), 1)],
+        source: "here".into(),
+    };
+    save(folder, "corpus_manifest", &corpus.to_bytes())?;
+    let run = recipe::RunManifest {
+        format: 1,
+        profile: recipe::run::PROFILE.into(),
+        name: "seed".into(),
+        founder: Hash::of(b"founder"),
+        seed: 1,
+        corpus: object,
+        model: Config { context: 512, ..Config::tiny(512) },
+        inner: recipe::run::Inner::default(),
+        outer: recipe::run::Outer::default(),
+        rounds: recipe::run::Rounds::default(),
+    };
+    save(folder, "run_manifest", run.to_toml().as_bytes())
+}
+
+fn texts(folder: &Path) -> Outcome {
+    let lines = b"{\"text\":\"one\"}\n{\"messages\":[{\"content\":\"two\"}]}\n";
+    save(folder, "documents", &[&[1], &lines[..]].concat())?;
+    let mut packed = flate2::write::GzEncoder::new(vec![3], flate2::Compression::fast());
+    packed.write_all(lines)?;
+    save(folder, "documents", &packed.finish()?)?;
+    let request = serve::PromptRequest { prompt: "fn main".into(), ..Default::default() };
+    save(folder, "prompt_request", &serde_json::to_vec(&request)?)?;
+    save(folder, "tokenizer_text", "It's 12 o'clock, ä 水 \u{1F331}!\r\n".as_bytes())?;
+    let peer = net::PeerAddr {
+        peer: Identity::from_seed([1; 32]).id(),
+        addrs: vec!["127.0.0.1:7".parse()?],
+        relay: None,
+    };
+    let founder = peer.peer;
+    let run = Hash::of(b"run");
+    let ticket = net::Ticket { run, manifest_len: 8, founder, peers: vec![peer] };
+    save(folder, "ticket", ticket.to_string().as_bytes())
+}
+
+fn save(folder: &Path, target: &str, bytes: &[u8]) -> Outcome {
+    let folder = folder.join(target);
+    fs::create_dir_all(&folder)?;
+    Ok(fs::write(folder.join(format!("seed-{:.8}", Hash::of(bytes).to_string())), bytes)?)
+}
