@@ -163,7 +163,7 @@ impl Rules {
     }
 
     /// Bytes of a contribution in a record: commit, secret, two receipts of holders, two verdicts,
-    /// a member's line and a certificate's signature, without the leaves (measured 1,322).
+    /// a member's line and a certificate's signature, without the leaves; a simulation checks it.
     const CONTRIBUTION_BYTES: u64 = 1600;
     /// Bytes of a leaf: hash, length, and the array around them.
     const LEAF_BYTES: u64 = 44;

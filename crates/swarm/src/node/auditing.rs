@@ -9,6 +9,9 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
+/// Verdicts in the evidence of a mismatch: two prove it, and a record has to stay small.
+const WITNESSES: usize = 3;
+
 /// Which re-run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditKey {
@@ -331,6 +334,7 @@ impl Node {
                 let witnesses = book.mismatches(&contributor).into_values();
                 let verdicts = witnesses
                     .filter(|v| crate::members::member(&chain.members, &v.author()).is_some())
+                    .take(WITNESSES)
                     .cloned()
                     .collect();
                 let height = book.advance.height;
@@ -360,7 +364,8 @@ impl Node {
                 let refuted = book.dispute(chain, &accusation) == Dispute::Refuted;
                 if let (true, Some(verdict)) = (refuted, book.verdicts.get(&key)) {
                     let accusation = verdict.clone();
-                    let contradictions = book.refutations(&contributor, segment);
+                    let mut contradictions = book.refutations(&contributor, segment);
+                    contradictions.truncate(chain.contradictions_needed(&accuser, &contributor));
                     let evidence = Evidence::FalseAccusation { accusation, contradictions };
                     all.insert(accuser, evidence);
                 }

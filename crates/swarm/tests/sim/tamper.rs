@@ -192,3 +192,17 @@ fn a_flipped_bit_anywhere_in_a_chain_is_found() {
     assert_eq!(part(&bytes[..3]), Ok(()));
     assert!(part(&[&bytes[..1], &bytes[2..]].concat()).is_err());
 }
+
+/// The run's rules are only allowed if records fit; this is what that sum is made of.
+#[test]
+fn a_record_takes_no_more_bytes_than_the_rules_count_on() {
+    let world = finished();
+    for record in chain(&world).iter().filter(|r| r.record().kind == Kind::Advance) {
+        let contributions = &record.record().contributions;
+        let leaves = contributions.iter().map(|c| c.commit.body().leaves.len()).max();
+        let each = 1600 + 44 * leaves.expect("an advance has contributions");
+        let bytes = record.to_bytes().len();
+        println!("{bytes} bytes for {} contributions, {each} each allowed", contributions.len());
+        assert!(bytes <= contributions.len() * each);
+    }
+}
