@@ -47,7 +47,7 @@ pub mod format;
 pub mod generate;
 pub mod gguf;
 pub mod hf;
-pub mod init;
+mod init;
 pub mod layout;
 pub mod optimizer;
 pub mod safetensors;
