@@ -1,12 +1,13 @@
 //! Speed of the kernels beside the machine's own limit: `cargo bench -p understory-kernel`.
 //!
-//! Arguments after `--`: words that select sections (peak, gemm, small, attention, rows), `--t1` or
-//! `--t2`… for a number of threads, `--cpu` to count the processor time of all threads divided by
-//! their number instead of the time that passes (on a machine that others use as well). The peak is measured with a register-only loop of fused
-//! multiply-adds in turn with each figure, as shared machines drift from second to second.
+//! Arguments after `--`: words that select sections (gemm, small, attention, rows), `--t1` or
+//! `--t2`… for a number of threads, `--cpu` to count the thread's processor time instead of the time
+//! that passes (one thread only; for a machine that others use as well). The peak is measured with
+//! a register-only loop of fused multiply-adds in turn with each figure, as shared machines drift
+//! from second to second.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::random::Stream;
@@ -22,7 +23,7 @@ fn main() {
     let isa = Isa::from_env().unwrap_or_else(|error| panic!("{error}"));
     let cpu = words.iter().any(|word| word == "--cpu");
     for threads in chosen.map_or_else(|| vec![1, cores], |threads| vec![threads]) {
-        SHARES.store(if cpu { threads } else { 0 }, Ordering::Relaxed);
+        PROCESSOR_TIME.store(cpu && threads == 1, Ordering::Relaxed);
         let bench = Bench { kernel: Kernel::new(isa, threads), peak: Peak::new(isa, threads) };
         println!("\n{isa}, {threads} threads: peak {:.0} GFLOP/s", bench.peak.measure());
         if wanted("gemm") {
@@ -205,23 +206,22 @@ fn best(mut f: impl FnMut()) -> Duration {
     shortest
 }
 
-/// By how many threads processor time is divided; 0 to count the time that passes.
-static SHARES: AtomicUsize = AtomicUsize::new(0);
+/// Whether the processor time of this thread counts rather than the time that passes.
+static PROCESSOR_TIME: AtomicBool = AtomicBool::new(false);
 
 /// The time on the chosen clock.
 fn now() -> Duration {
-    let shares = SHARES.load(Ordering::Relaxed);
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    if shares > 0 {
+    if PROCESSOR_TIME.load(Ordering::Relaxed) {
         unsafe extern "C" {
             fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
         }
-        const PROCESS_CPU_TIME: i32 = 2;
+        const THREAD_CPU_TIME: i32 = 3;
         let mut time = [0i64; 2];
         // SAFETY: the system's function, whose `timespec` is two 64-bit numbers on this target.
-        let status = unsafe { clock_gettime(PROCESS_CPU_TIME, &mut time) };
+        let status = unsafe { clock_gettime(THREAD_CPU_TIME, &mut time) };
         assert_eq!(status, 0, "clock_gettime");
-        return Duration::new(time[0] as u64, time[1] as u32) / shares as u32;
+        return Duration::new(time[0] as u64, time[1] as u32);
     }
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
