@@ -76,7 +76,10 @@ fn run_bench(command: &BenchCommand) -> Result<()> {
             };
             println!("{}", serde_json::to_string(&bench::loss_gap(options)?)?);
         }
-        _ => anyhow::bail!("not wired yet"),
+        BenchCommand::Train { size, threads, steps, json } => {
+            bench::train(size, *threads, *steps, *json)?;
+        }
+        BenchCommand::Swarm { seconds, json } => bench::swarm(*seconds, *json)?,
     }
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! Figures about this program, measured on this machine.
 
 mod loss_gap;
+mod swarm;
+mod train;
 
 pub use loss_gap::{Options as LossGapOptions, loss_gap};
+pub use swarm::swarm;
+pub use train::train;

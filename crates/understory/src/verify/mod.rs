@@ -165,12 +165,7 @@ fn open_corpus(
 }
 
 /// An object that nothing can go on without.
-fn needed(
-    store: &Store,
-    hash: &Hash,
-    what: &str,
-    report: &mut Report,
-) -> Result<Option<Vec<u8>>> {
+fn needed(store: &Store, hash: &Hash, what: &str, report: &mut Report) -> Result<Option<Vec<u8>>> {
     match store.get(hash) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(StoreError::Missing { .. }) => {

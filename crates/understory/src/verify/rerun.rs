@@ -15,9 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Hash;
-use swarm::{
-    AuditJob, AuditOutcome, Control, Segments, TrainJob, TrainOutput, WorkError, Worker,
-};
+use swarm::{AuditJob, AuditOutcome, Control, Segments, TrainJob, TrainOutput, WorkError, Worker};
 
 /// The most contributions re-run side by side: each takes the memory of a training step.
 const MAX_LANES: usize = 8;
@@ -45,8 +43,7 @@ pub fn rerun(
         let steps: u32 = jobs.iter().map(|j| j.commit.body().steps).sum();
         report.estimate(jobs.len(), steps, step.mul_f64(f64::from(steps) / lanes as f64));
     }
-    let workers =
-        (0..lanes).map(|_| run.worker(each)).collect::<Result<Vec<_>>>()?;
+    let workers = (0..lanes).map(|_| run.worker(each)).collect::<Result<Vec<_>>>()?;
     let queue = Queue::new(&jobs, &run.store);
     let (sender, results) = channel();
     std::thread::scope(|scope| {

@@ -38,9 +38,9 @@ impl Queue {
         let before = |at: usize| {
             let needed = jobs[at].commit.body().feedback_before?;
             let author = jobs[at].commit.author();
-            let earlier = jobs[..at].iter().rposition(|j| {
-                j.commit.author() == author && j.commit.body().feedback == needed
-            });
+            let earlier = jobs[..at]
+                .iter()
+                .rposition(|j| j.commit.author() == author && j.commit.body().feedback == needed);
             earlier.filter(|_| !store.has(&needed.hash))
         };
         Self::of((0..jobs.len()).map(before).collect())
