@@ -144,9 +144,8 @@ impl Board {
 
     /// How well a root predicts the held-out text.
     pub fn measured(&mut self, round: u32, root: Hash, bits_per_byte: f64) {
-        let repaired = self.decided.values().any(|r| {
-            r.kind == Kind::Repair && r.state.model.hash == root
-        });
+        let repaired =
+            self.decided.values().any(|r| r.kind == Kind::Repair && r.state.model.hash == root);
         let tokens = self.snapshot.totals.tokens;
         let point = CurvePoint {
             round,
@@ -179,10 +178,9 @@ impl Board {
         self.say("finished", None);
     }
 
-    /// Roots of the honest peers that still run.
-    pub fn honest_roots(&self) -> Vec<Option<String>> {
-        let honest = |p: &&Peer| p.cheat.is_none() && p.status != "ejected";
-        self.snapshot.peers.iter().filter(honest).map(|p| p.root.clone()).collect()
+    /// The newest model in each peer's own store, by number.
+    pub fn roots(&self) -> Vec<Option<String>> {
+        self.snapshot.peers.iter().map(|p| p.root.clone()).collect()
     }
 
     /// The newest record that anybody reported.
@@ -323,8 +321,7 @@ impl Board {
     /// The advance that a repair replaces stays visible, with its culprit marked.
     fn drop_repaired_round(&mut self, record: &RecordSummary) {
         let culprits: Vec<String> = record.ejected.iter().map(PeerId::to_string).collect();
-        let replaced =
-            self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
+        let replaced = self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
         for contribution in replaced.into_iter().flat_map(|r| &mut r.contributions) {
             if culprits.contains(&contribution.peer) {
                 contribution.included = false;

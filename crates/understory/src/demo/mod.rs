@@ -38,10 +38,8 @@ use tokio::sync::{oneshot, watch};
 /// Runs the demo to its end, or until Ctrl-C.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let (dir, plan) = Plan::prepare(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(Demo::new(args, dir, plan)?.run());
     runtime.shutdown_timeout(Duration::from_secs(2));
     code
@@ -104,7 +102,10 @@ impl<'a> Demo<'a> {
                 self.draw();
                 self.peers.stop().await;
                 self.screen.close();
-                eprintln!("stopped; go on with: understory demo --resume --dir {}", show(&self.dir));
+                eprintln!(
+                    "stopped; go on with: understory demo --resume --dir {}",
+                    show(&self.dir)
+                );
                 Ok(ExitCode::from(130))
             }
             Err(error) => {
@@ -223,15 +224,13 @@ impl<'a> Demo<'a> {
 
     /// Every honest peer that runs has finished and its model is in its store.
     fn is_finished(&self) -> bool {
-        let roots = self.board.honest_roots();
+        let Some(newest) = self.board.newest() else { return false };
+        let root = Some(newest.state.model.hash.to_string());
+        let roots = self.board.roots();
+        let done = |i: usize| self.finished[i] && roots[i] == root;
         let cheats = self.plan.cheats();
-        let honest = (0..self.finished.len()).filter(|i| cheats[*i].is_none());
-        let all = honest.clone().all(|i| self.finished[i] || self.peers.is_gone(i));
-        let newest = self.board.newest().map(|r| r.state.model.hash.to_string());
-        all && honest.count() > 0
-            && newest.is_some()
-            && self.finished.iter().any(|f| *f)
-            && roots.iter().flatten().any(|r| Some(r) == newest.as_ref())
+        let honest = || (0..self.finished.len()).filter(|i| cheats[*i].is_none());
+        honest().any(done) && honest().all(|i| done(i) || self.peers.is_gone(i))
     }
 
     async fn conclude(&mut self) -> Result<ExitCode> {
@@ -245,12 +244,10 @@ impl<'a> Demo<'a> {
         let agree = held.iter().filter(|h| **h).count() as u32;
         let store = find_store(&self.dir)?;
         let judge = self.judge.take().context("a finished run was measured")?;
-        let (bits, bytes) =
-            tokio::task::spawn_blocking(move || judge.finish(&root)).await??;
+        let (bits, bytes) = tokio::task::spawn_blocking(move || judge.finish(&root)).await??;
         self.board.measured(newest.round, root, bits);
         let loaded = model_source::from_store(&store, Some(root))?;
-        let sample =
-            tokio::task::spawn_blocking(move || prompt::sample(loaded)).await??;
+        let sample = tokio::task::spawn_blocking(move || prompt::sample(loaded)).await??;
         let dir = show(&self.dir);
         let next = vec![
             format!("understory run {dir} \"The \""),

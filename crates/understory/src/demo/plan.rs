@@ -108,11 +108,7 @@ impl Plan {
             seed: args.seed,
             data: Data {
                 paths,
-                options: DataOptions {
-                    vocab: 2048,
-                    max_bytes: 16 << 20,
-                    ..DataOptions::default()
-                },
+                options: DataOptions { vocab: 2048, max_bytes: 16 << 20, ..DataOptions::default() },
             },
             inner: Inner::default(),
             rounds: rounds_of(args, rounds, minutes * 60.0),

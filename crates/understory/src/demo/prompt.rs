@@ -60,12 +60,8 @@ impl Prompt for DemoPrompt {
                 min_p: request.min_p,
                 seed: request.seed,
             };
-            let done = generator.generate(
-                &request.prompt,
-                &sampler,
-                request.max_tokens as usize,
-                emit,
-            )?;
+            let done =
+                generator.generate(&request.prompt, &sampler, request.max_tokens as usize, emit)?;
             let tokens_per_s = done.tokens as f64 / done.seconds.max(1e-9);
             Ok(PromptDone { root: root.to_string(), tokens: done.tokens as u32, tokens_per_s })
         };

@@ -337,8 +337,7 @@ fn clock(seconds: f64) -> String {
 fn sparkline(values: impl Iterator<Item = f64>) -> String {
     let values: Vec<f64> = values.collect();
     let values = &values[values.len().saturating_sub(24)..];
-    let (low, high) =
-        values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     let ticks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let tick = |v: &f64| ticks[(((v - low) / (high - low).max(1e-9)) * 7.0).round() as usize];
     values.iter().map(tick).collect()
