@@ -1,0 +1,149 @@
+//! Running the program as its users do.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+/// The program, with nothing of the developer's environment that changes what it says.
+pub fn understory() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_understory"));
+    for variable in ["UNDERSTORY_ISA", "NO_COLOR", "CLICOLOR_FORCE", "RUST_LOG", "COLUMNS"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs to the end.
+pub fn run(command: &mut Command) -> Said {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// Runs `understory` with these arguments to the end.
+pub fn say(args: &[&str]) -> Said {
+    run(understory().args(args))
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test folders have plain names")
+}
+
+/// A peer of a run on this machine; stops when dropped.
+pub struct Peer {
+    child: Child,
+    leash: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Peer {
+    /// Starts `understory swarm …` with a folder and a key of its own.
+    pub fn spawn(args: &[&str], folder: &Path, key: u32, more: &[&str]) -> Self {
+        let key = key.to_string();
+        let mut child = understory()
+            .args(["swarm"])
+            .args(args)
+            .args(["--dir", text(folder), "--bind", "127.0.0.1:0", "--key-seed", &key])
+            .args(["--threads", "1", "--leash", "--json"])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let leash = child.stdin.take();
+        Self { child, leash, lines }
+    }
+
+    /// Waits for the first line with `what` in it.
+    pub fn wait_for(&self, what: &str) -> String {
+        loop {
+            // Only to fail instead of hanging for good.
+            match self.lines.recv_timeout(Duration::from_secs(300)) {
+                Ok(line) if line.contains(what) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("the peer never said {what}: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.leash.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Four rounds of a tiny model by four peers in `folder`/peer-1 … peer-4, of which the last turns
+/// its updates around.
+pub fn tiny_run(folder: &Path) {
+    let data = folder.join("data");
+    fs::create_dir_all(&data).expect("a folder can be made");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, file) in
+        [("a.txt", "../../LICENSE"), ("b.txt", "src/worker.rs"), ("c.txt", "src/cli.rs")]
+    {
+        fs::copy(source.join(file), data.join(name)).expect("the sources are here");
+    }
+    let config = folder.join("config.toml");
+    fs::write(&config, format!("[data]\npaths = [{:?}]\n{TINY}", text(&data))).expect("writes");
+    let dir = |n: u32| -> PathBuf { folder.join(format!("peer-{n}")) };
+    let founder = Peer::spawn(&["start", text(&config)], &dir(1), 1, &[]);
+    let started = founder.wait_for("\"ticket\"");
+    let started: serde_json::Value = serde_json::from_str(&started).expect("it is JSON");
+    let ticket = started["ticket"].as_str().expect("it is text").to_owned();
+    let mut peers = vec![founder];
+    for n in 2..=4 {
+        let more: &[&str] = if n == 4 { &["--cheat", "signflip"] } else { &[] };
+        peers.push(Peer::spawn(&["join", &ticket], &dir(n), n, more));
+    }
+    for peer in &peers[..3] {
+        peer.wait_for("\"finished\"");
+    }
+}
+
+const TINY: &str = r#"
+[data.options]
+vocab = 600
+held_out_bytes = 4096
+[model]
+dim = 32
+layers = 2
+heads = 2
+kv_heads = 1
+ffn = 64
+context = 32
+[inner]
+seq = 32
+batch = 2
+[rounds]
+rounds = 4
+steps_min = 4
+steps_max = 4
+leaf_every = 2
+min_members = 4
+"#;
