@@ -8,7 +8,10 @@ pids=()
 
 cleanup() {
   local pid
-  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+  for pid in "${pids[@]}"; do
+    kill -9 "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
   if declare -F before_cleanup >/dev/null; then before_cleanup || true; fi
   # What a failed check left is the evidence.
   if [ "$failed" -eq 0 ]; then rm -rf "$work"; else echo "kept: $work" >&2; fi
@@ -110,8 +113,8 @@ same_root() {
   done
 }
 
-has_ticket() { grep -q '"event":"started"' "$1"; }
+has_ticket() { grep -qs '"event":"started"' "$1"; }
 ticket_in() { sed -n 's/.*"ticket":"\([^"]*\)".*/\1/p' "$1" | head -n 1; }
-has_finished() { grep -q '"notice":"finished"' "$1"; }
+has_finished() { grep -qs '"notice":"finished"' "$1"; }
 has_model() { [ -e "$1/store/refs/model" ]; }
 is_alive() { kill -0 "$1" 2>/dev/null; }

@@ -34,6 +34,8 @@ ip netns exec "$b" "$program" swarm join "$(ticket_in "$work/peer-1.log")" --dir
   --bind 10.77.0.2:0 --threads 1 --json >"$work/peer-2.log" 2>"$work/peer-2.err" &
 pids[2]=$!
 check "the second joins over the slow link" wait_until 120 has_model "$work/peer-2"
+in_the_middle() { ! has_finished "$work/peer-1.log"; }
+check "the link goes down in the middle" in_the_middle
 ip -n "$b" link set "vb$$" down
 sleep 3
 ip -n "$b" link set "vb$$" up

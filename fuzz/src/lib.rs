@@ -2,6 +2,8 @@
 //! what the parser promises (one encoding, bounds, a result that can be used without a panic).
 #![forbid(unsafe_code)]
 
+pub mod seeds;
+
 use kernel::{Isa, Kernel};
 use model::{Config, Sampler, Tokenizer};
 use std::{fs, io::Write, path::Path, sync::LazyLock};

@@ -1,25 +1,25 @@
-//! Writes a good example or two for each target to begin from: `seeds FOLDER`.
-#![forbid(unsafe_code)]
+//! A good example or two for each target to begin from.
 
 use kernel::{Isa, Kernel, random::Stream};
 use model::{Config, Lineage, Model, Tokenizer};
-use std::{error::Error, fs, io::Write, path::Path, path::PathBuf};
+use std::{error::Error, fs, io::Write, path::Path};
 use store::{Hash, ObjectRef};
 use swarm::{Certificate, Identity, Message, Record, Signed, SignedRecord};
 
-type Outcome = Result<(), Box<dyn Error>>;
+/// Nothing, or why the examples cannot be made.
+pub type Outcome = Result<(), Box<dyn Error>>;
 
-fn main() -> Outcome {
-    let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: seeds FOLDER")?);
-    protocol(&folder)?;
-    models(&folder)?;
-    manifests(&folder)?;
-    texts(&folder)?;
+/// Writes them below `folder`, which gets a folder for each target.
+pub fn write(folder: &Path) -> Outcome {
+    protocol(folder)?;
+    models(folder)?;
+    manifests(folder)?;
+    texts(folder)?;
     let mut update: Vec<f32> = (0..300).map(|i| Stream::new(1, "seed", 0).normal_at(i)).collect();
     let update = recipe::update::encode(&Kernel::new(Isa::best(), 1), &mut update);
-    save(&folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;
+    save(folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;
     let settings = [1.0f32, f32::from_bits(40), 0.9, 0.05, 0.0, 0.0, 0.5, -1.0, 3.0];
-    save(&folder, "sampler", &recipe::checkpoint::to_bytes(&settings))
+    save(folder, "sampler", &recipe::checkpoint::to_bytes(&settings))
 }
 
 fn protocol(folder: &Path) -> Outcome {
