@@ -31,9 +31,8 @@ pub enum CheckpointError {
 impl Checkpoint {
     /// Keeps the model in `store`, one object per tensor, and returns its manifest's name: the root.
     pub fn save(&self, store: &Store) -> Result<ObjectRef, CheckpointError> {
-        let manifest = self.manifest(|bytes| {
-            Ok(ObjectRef { hash: store.put(bytes)?, len: bytes.len() as u64 })
-        })?;
+        let manifest = self
+            .manifest(|bytes| Ok(ObjectRef { hash: store.put(bytes)?, len: bytes.len() as u64 }))?;
         let bytes = manifest.to_bytes();
         Ok(ObjectRef { hash: store.put(&bytes)?, len: bytes.len() as u64 })
     }

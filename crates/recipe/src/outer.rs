@@ -39,8 +39,7 @@ pub fn aggregate(
     updates: &[Weighted],
 ) -> Result<Clipping, usize> {
     assert!(!updates.is_empty(), "a round without contributions is not aggregated");
-    let norms: Vec<f32> =
-        updates.iter().map(|u| kernel.sum_squares(&u.values).sqrt()).collect();
+    let norms: Vec<f32> = updates.iter().map(|u| kernel.sum_squares(&u.values).sqrt()).collect();
     if let Some(bad) = norms.iter().position(|n| !n.is_finite()) {
         return Err(bad);
     }

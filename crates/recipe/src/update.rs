@@ -103,10 +103,7 @@ mod tests {
         for scale in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
             let mut bad = good.clone();
             bad[4..8].copy_from_slice(&scale.to_le_bytes());
-            assert!(matches!(
-                decode(&kernel, &bad, 300),
-                Err(UpdateError::Scale { block: 1, .. })
-            ));
+            assert!(matches!(decode(&kernel, &bad, 300), Err(UpdateError::Scale { block: 1, .. })));
         }
         let mut bad = good;
         bad[8 + 299] = 0x80;

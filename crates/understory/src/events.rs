@@ -68,7 +68,10 @@ impl PeerEvent {
             }
             Self::Failed { error } => format!("failed: {error}"),
             Self::Stopped => "stopped; the same command goes on from here".to_owned(),
-            Self::Progress { .. } | Self::Traffic { .. } | Self::Work { .. } | Self::Model { .. } => {
+            Self::Progress { .. }
+            | Self::Traffic { .. }
+            | Self::Work { .. }
+            | Self::Model { .. } => {
                 return None;
             }
         })

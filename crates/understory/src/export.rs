@@ -14,8 +14,8 @@ use std::{
 
 pub fn export(args: &ExportArgs) -> Result<()> {
     let loaded = model_source::load(&args.model)?;
-    let occupied = args.dir.exists()
-        && (args.dir.is_file() || fs::read_dir(&args.dir)?.next().is_some());
+    let occupied =
+        args.dir.exists() && (args.dir.is_file() || fs::read_dir(&args.dir)?.next().is_some());
     if occupied {
         return Err(anyhow::anyhow!("{} exists already", args.dir.display()))
             .hint("name a folder that does not exist yet");

@@ -84,9 +84,7 @@ impl<'a> Peer<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let store = Store::open(dir.join("store"))?;
         let seed = match args.key_seed {
-            Some(number) => {
-                Hash::of_parts("understory 1 demo key", &[&number.to_le_bytes()]).0
-            }
+            Some(number) => Hash::of_parts("understory 1 demo key", &[&number.to_le_bytes()]).0,
             None => key(&dir.join("key"))?,
         };
         let kernel = kernel_for(args.threads)?;
@@ -106,14 +104,15 @@ impl<'a> Peer<'a> {
         self.say(&PeerEvent::Preparing { what: "reading the text".to_owned(), done: None });
         let documents = corpus_source::documents(&config.data.paths)?;
         let mut last = -1.0;
-        let root = corpus::build(&self.store, &documents, &config.data.options, &mut |what, done| {
-            if done == 0.0 || done - last > 0.05 {
-                last = done;
-                let done = (done > 0.0).then_some(done);
-                self.say(&PeerEvent::Preparing { what: what.to_owned(), done });
-            }
-        })
-        .hint("more text helps: --data takes files and folders")?;
+        let root =
+            corpus::build(&self.store, &documents, &config.data.options, &mut |what, done| {
+                if done == 0.0 || done - last > 0.05 {
+                    last = done;
+                    let done = (done > 0.0).then_some(done);
+                    self.say(&PeerEvent::Preparing { what: what.to_owned(), done });
+                }
+            })
+            .hint("more text helps: --data takes files and folders")?;
         let corpus = recipe::CorpusManifest::parse(&self.store.get(&root.hash)?)?;
         let founder = Hash(swarm::Identity::from_seed(self.seed).id().0);
         let manifest = config.manifest(founder, root, corpus.vocab as usize)?;

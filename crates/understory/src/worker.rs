@@ -1,6 +1,7 @@
 //! The work of a participant: real training behind the protocol's [`swarm::Worker`].
 
 use crate::cheat::Cheat;
+use crate::events::PeerEvent;
 use kernel::Kernel;
 use recipe::{
     Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, CorpusManifest,
@@ -8,7 +9,6 @@ use recipe::{
     outer::{self, Weighted},
     update,
 };
-use crate::events::PeerEvent;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
@@ -271,7 +271,8 @@ impl TrainingWorker {
         let mut state = contributor.start(&base);
         let mut before: Option<Vec<u8>> = None;
         for (segment, claimed) in (0..=last).zip(&audit.claimed.leaves) {
-            let ran = self.run_segment(&mut contributor, &audit.job, segment, &mut state, control)?;
+            let ran =
+                self.run_segment(&mut contributor, &audit.job, segment, &mut state, control)?;
             let leaf = contributor.leaf(&state);
             if !ran || Hash::of(&leaf) != claimed.hash {
                 // Whoever re-runs this segment in the dispute needs what it starts from.
@@ -386,7 +387,11 @@ impl TrainingWorker {
 }
 
 impl TrainingWorker {
-    fn audit_segments(&self, audit: &AuditJob, control: &Control) -> Result<AuditOutcome, WorkError> {
+    fn audit_segments(
+        &self,
+        audit: &AuditJob,
+        control: &Control,
+    ) -> Result<AuditOutcome, WorkError> {
         let leaves = audit.claimed.leaves.len() as u32;
         match &audit.segments {
             Segments::All => self.audit_from_base(audit, leaves, control),

@@ -219,8 +219,11 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::write(at("a.txt"), "first").expect("write");
         fs::write(at("b.md"), "# second").expect("write");
-        fs::write(at("c.jsonl"), "{\"text\":\"third\"}\n\n{\"prompt\":\"4\",\"completion\":\"th\"}\n")
-            .expect("write");
+        fs::write(
+            at("c.jsonl"),
+            "{\"text\":\"third\"}\n\n{\"prompt\":\"4\",\"completion\":\"th\"}\n",
+        )
+        .expect("write");
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(b"fifth").expect("compress");
         fs::write(at("d.txt.gz"), gz.finish().expect("compress")).expect("write");

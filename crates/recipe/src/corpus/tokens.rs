@@ -346,7 +346,10 @@ fn read_shard(store: &Store, shard: &ObjectRef, vocab: u32) -> Result<Vec<u16>, 
     let tokens: Vec<u16> =
         bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
     if bytes.len() % 2 != 0 || tokens.iter().any(|t| u32::from(*t) >= vocab) {
-        return Err(CorpusError::Malformed(format!("shard {} has tokens out of range", shard.hash)));
+        return Err(CorpusError::Malformed(format!(
+            "shard {} has tokens out of range",
+            shard.hash
+        )));
     }
     Ok(tokens)
 }

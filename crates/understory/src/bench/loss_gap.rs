@@ -106,8 +106,7 @@ fn train_apart(
         let mut updates = Vec::new();
         for (worker, feedback) in feedbacks.iter_mut().enumerate() {
             let beacon = Hash::of(&round.to_le_bytes());
-            let task =
-                Task { beacon, worker: Hash([worker as u8; 32]), round, steps: options.h };
+            let task = Task { beacon, worker: Hash([worker as u8; 32]), round, steps: options.h };
             let mut state = contributor.start(&params);
             for step in 0..options.h {
                 contributor.step(&task, step, &mut state)?;
@@ -136,7 +135,8 @@ fn train_together(
     manifest.inner.batch *= options.workers as usize;
     manifest.rounds.rounds = 1;
     let steps = options.h * options.rounds;
-    let mut contributor = Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
+    let mut contributor =
+        Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
     let params = model::init(&manifest.model, manifest.seed)?;
     let mut state = contributor.start(&params);
     let task = Task { beacon: Hash::of(b"together"), worker: Hash([0; 32]), round: 0, steps };

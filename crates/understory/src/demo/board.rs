@@ -324,8 +324,7 @@ impl Board {
     /// is left of it.
     fn drop_repaired_round(&mut self, record: &RecordSummary) -> Vec<(PeerId, u32)> {
         let culprits: Vec<String> = record.ejected.iter().map(PeerId::to_string).collect();
-        let replaced =
-            self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
+        let replaced = self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
         for contribution in replaced.into_iter().flat_map(|r| &mut r.contributions) {
             if culprits.contains(&contribution.peer) {
                 contribution.included = false;

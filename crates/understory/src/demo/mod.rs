@@ -169,7 +169,7 @@ impl<'a> Demo<'a> {
 
     fn line(&mut self, line: Line) -> Result<()> {
         match line {
-            Line::Event(from, event) => self.event(from, event),
+            Line::Event(from, event) => self.event(from, *event),
             Line::Ended(from, status) => {
                 let failed = self.peers.ended(from, status, &mut self.board);
                 if failed && from == 0 && self.board.newest().is_none() {

@@ -22,7 +22,7 @@ const MAX_RESTARTS: u32 = 8;
 /// Something from a peer's process.
 pub enum Line {
     /// A line of its output.
-    Event(usize, PeerEvent),
+    Event(usize, Box<PeerEvent>),
     /// Its end.
     Ended(usize, Option<ExitStatus>),
 }
@@ -201,7 +201,7 @@ async fn follow(i: usize, mut child: Child, lines: mpsc::Sender<Line>) {
     let mut reader = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = reader.next_line().await {
         if let Ok(event) = serde_json::from_str(&line)
-            && lines.send(Line::Event(i, event)).await.is_err()
+            && lines.send(Line::Event(i, Box::new(event))).await.is_err()
         {
             return;
         }
