@@ -28,7 +28,7 @@ impl Scratch {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let remove = path.clone();
-                    on_interrupt(move || drop(fs::remove_dir_all(remove)));
+                    on_interrupt(move || remove_busy(&remove));
                     return Ok(Self { path });
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -49,6 +49,17 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes a folder that other threads may still be writing to.
+fn remove_busy(path: &Path) {
+    for _ in 0..100 {
+        let _ = fs::remove_dir_all(path);
+        if !path.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
