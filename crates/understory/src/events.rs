@@ -94,7 +94,12 @@ fn notice_words(notice: &Notice) -> Option<String> {
             let who: Vec<String> =
                 r.contributions.iter().map(|(p, s)| format!("{}×{s}", p.short())).collect();
             let kind = format!("{:?}", r.kind).to_lowercase();
-            format!("height {}: {kind}, root {}, {}", r.height, r.root.short(), who.join(" "))
+            format!(
+                "height {}: {kind}, root {}, {}",
+                r.height,
+                r.state.model.hash.short(),
+                who.join(" ")
+            )
         }
         Notice::Verdict { contributor, auditor, kind, segment, .. } => {
             let at = segment.map_or_else(String::new, |s| format!(" in segment {s}"));
@@ -118,7 +123,7 @@ fn notice_words(notice: &Notice) -> Option<String> {
         Notice::Waiting { why } => format!("waiting: {why}"),
         Notice::Misbehaved { peer, why } => format!("{}: {why}", peer.short()),
         Notice::WorkFailed { why, .. } => format!("work failed: {why}"),
-        Notice::Finished { root, .. } => format!("finished, root {}", root.short()),
+        Notice::Finished { .. } => "finished".to_owned(),
         Notice::PhaseChanged { .. } | Notice::Committed { .. } | Notice::Aggregated { .. } => {
             return None;
         }

@@ -191,6 +191,12 @@ impl<'a> Peer<'a> {
                             return Ok(outcome);
                         }
                     },
+                    Ok(Report::Notice(Notice::Ejected { peer, evidence, .. }))
+                        if peer == handle.id() && self.args.once =>
+                    {
+                        let why = format!("this peer was ejected: {evidence}");
+                        return Ok(Outcome::Failed { why });
+                    }
                     Ok(report) => self.report(handle, report, &mut newest)?,
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                     Err(_) => return Ok(handle.finished().await),

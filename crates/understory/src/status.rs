@@ -73,7 +73,7 @@ pub fn print(dir: &Path, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("round    {} of {}, {}", node["round"], node["rounds"], text(&node["phase"]));
-    println!("root     {}", text(&node["root"]));
+    println!("root     {}", text(&node["state"]["model"]["hash"]));
     for member in node["members"].as_array().into_iter().flatten() {
         let active = if member["active"] == true { "active" } else { "absent" };
         let connected = if member["connected"] == true { ", connected" } else { "" };

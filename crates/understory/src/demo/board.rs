@@ -302,7 +302,7 @@ impl Board {
                 round,
                 height: record.height,
                 kind,
-                root: record.root.to_string(),
+                root: record.state.model.hash.to_string(),
                 seconds: now - self.last_decision_s,
                 bytes_sent: sent.saturating_sub(self.sent_before),
                 bytes_per_param: recipe::update::encoded_len(self.parameters as usize) as f64

@@ -258,7 +258,7 @@ impl<'a> Demo<'a> {
         let summary = serve::Summary {
             agree,
             honest: held.len() as u32,
-            root: newest.root.to_string(),
+            root: root.to_string(),
             sample,
             next,
         };

@@ -170,13 +170,13 @@ impl Screen {
                         "round {}: {} contributions, root {}",
                         r.round,
                         r.contributions.len(),
-                        r.root.short()
+                        r.state.model.hash.short()
                     ),
                     Kind::Repair => format!(
                         "round {} again without {}: root {}",
                         r.round,
                         r.ejected.iter().map(name).collect::<Vec<_>>().join(", "),
-                        r.root.short()
+                        r.state.model.hash.short()
                     ),
                 };
                 (format!("decided {}", r.height), text)

@@ -341,7 +341,7 @@ impl Report {
             format!("{objects} whole objects of {peers}, {:.1} MB", bytes as f64 / 1e6),
         ));
         if let Some(chain) = &self.chain {
-            lines.push(("records", format!("{}, root {}", chain.records, chain.root)));
+            lines.push(("records", format!("{}, root {}", chain.records, chain.model)));
             let Roots { same, other, unavailable } = self.roots;
             let all = same + other + unavailable;
             lines.push(("roots", format!("{same} of {all} added up again to the same bits")));
