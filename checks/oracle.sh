@@ -3,6 +3,7 @@
 # (npm's prebuilt one, or PYTHON's llama-cpp-python): oracle.sh [RUN]
 #
 # RUN is the folder of a demo or a peer; without one a small model is trained for the purpose.
+# EXAMPLES names the folder of the model crate's built examples; they are built where it is not set.
 # MODULES names a folder that has, or may get, node_modules/node-llama-cpp. Each side that is missing
 # is `skipped`.
 set -euo pipefail
@@ -10,7 +11,15 @@ run=${1:+$(realpath "$1")}
 if [ -z "$run" ]; then UNDERSTORY=${UNDERSTORY:-none}; fi
 . "$(dirname "$0")/lib.sh"
 python=${PYTHON:-python3}
-example() { (cd "$root" && cargo run --release --quiet -p understory-model --example "$@"); }
+example() {
+  local name=$1
+  shift
+  if [ -n "${EXAMPLES:-}" ]; then
+    "$EXAMPLES/$name" "$@"
+  else
+    (cd "$root" && cargo run --release --quiet -p understory-model --example "$name" -- "$@")
+  fi
+}
 
 if [ -z "$run" ]; then
   example export_oracle "$work"
