@@ -8,8 +8,10 @@ use crate::{Config, ConfigError, Layout};
 
 /// Initial parameters, a pure function of (config, seed).
 ///
-/// Matrices are normal with standard deviation 0.02, divided by √(2·layers) for the projections
-/// that write to the residual stream (as in GPT-2); norm weights are 1. Each tensor has its own
+/// Matrices are normal with standard deviation √(2 / 5C) for width C (Nguyen & Salazar 2019,
+/// "SmallInit": GPT-2's 0.02 at its width of about 1000; a small model that starts at 0.02 spends
+/// a third of a short run growing out of it), divided by √(2·layers) for the projections that
+/// write to the residual stream (as in GPT-2); norm weights are 1. Each tensor has its own
 /// counter-based stream, keyed by its place in the layout.
 pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
     let layout = Layout::new(config)?;
@@ -17,21 +19,20 @@ pub fn init(config: &Config, seed: u64) -> Result<Vec<f32>, ConfigError> {
     // Bits depend neither on the instruction set nor on the threads, so the caller need not say.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let kernel = Kernel::new(Isa::best(), threads);
-    let residual = STD / (2.0 * config.layers as f32).sqrt();
+    let std = (2.0 / (5.0 * config.dim as f32)).sqrt();
+    let residual = std / (2.0 * config.layers as f32).sqrt();
     for (index, tensor) in layout.tensors().iter().enumerate() {
-        let std = match tensor.role {
+        let spread = match tensor.role {
             Role::Norm => continue,
             Role::Residual => residual,
-            Role::Embedding | Role::Projection | Role::Head => STD,
+            Role::Embedding | Role::Projection | Role::Head => std,
         };
         let values = &mut params[tensor.range.clone()];
         kernel.normals(values, &Stream::new(seed, "init", index as u64), 0);
-        kernel.scale(values, std);
+        kernel.scale(values, spread);
     }
     Ok(params)
 }
-
-const STD: f32 = 0.02;
 
 #[cfg(test)]
 mod tests {
@@ -48,8 +49,8 @@ mod tests {
             let square = values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / n;
             let expected = match tensor.role {
                 Role::Norm => 1.0,
-                Role::Residual => 0.01,
-                _ => 0.02,
+                Role::Residual => 0.0559, // width 32, two blocks
+                _ => 0.1118,
             };
             assert!((square.sqrt() / expected - 1.0).abs() < 0.1, "{}", tensor.name);
         }

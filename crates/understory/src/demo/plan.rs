@@ -129,11 +129,11 @@ impl Plan {
 }
 
 fn rounds_of(args: &DemoArgs, rounds: u32, target_seconds: f64) -> Rounds {
-    let leaf_every = args.steps.map_or(4, |s| s.min(8));
+    let leaf_every = args.steps.map_or(8, |s| s.min(8));
     let steps = args.steps.map(|s| s.div_ceil(leaf_every) * leaf_every);
     Rounds {
         rounds,
-        steps_min: steps.unwrap_or(4),
+        steps_min: steps.unwrap_or(8),
         steps_max: steps.unwrap_or(128),
         leaf_every,
         target_seconds,
