@@ -57,6 +57,8 @@ struct Demo<'a> {
     /// Whether each peer has said that the run is over.
     finished: Vec<bool>,
     judge: Option<Judge>,
+    /// Height of the newest record whose model was handed to the judge.
+    measured_height: u64,
     close_page: Option<oneshot::Sender<()>>,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Demo<'a> {
             prompt,
             finished: vec![false; count],
             judge: None,
+            measured_height: 0,
             close_page: None,
         })
     }
@@ -189,7 +192,9 @@ impl<'a> Demo<'a> {
                 }
             }
             PeerEvent::Protocol { notice: Notice::Finished { .. } } => self.finished[from] = true,
-            PeerEvent::Model { round, root, .. } => {
+            // Every peer tells of every root, some of them late: each is measured once.
+            PeerEvent::Model { height, round, root } if *height > self.measured_height => {
+                self.measured_height = *height;
                 self.prompt.newest(from, *root);
                 if let Some(judge) = &self.judge {
                     judge.ask(self.dir.join(format!("peer-{}/store", from + 1)), *round, *root);
