@@ -238,7 +238,7 @@ impl Node {
                 self.commit(&job, output);
             }
             Err(WorkError::NonFinite { step, what }) => {
-                let root = job.base.root();
+                let root = job.base.model.hash;
                 self.fatal(format!(
                     "training gave a non-finite {what} at step {step} of round {}; \
                      the last good root is {root}",

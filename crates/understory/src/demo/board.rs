@@ -146,7 +146,8 @@ impl Board {
     pub fn measured(&mut self, round: u32, root: Hash, bits_per_byte: f64) {
         let repaired =
             self.decided.values().any(|r| r.kind == Kind::Repair && r.state.model.hash == root);
-        let tokens = self.snapshot.totals.tokens;
+        // By the round, not by the moment: it may be measured when later rounds are decided.
+        let tokens = self.tokens_until(round);
         let point = CurvePoint {
             round,
             t_s: self.start.elapsed().as_secs_f64(),
@@ -159,6 +160,14 @@ impl Board {
         curve.retain(|p| p.round != round);
         curve.push(point);
         curve.sort_by_key(|p| p.round);
+    }
+
+    /// Training tokens of all rounds up to and with `round`.
+    fn tokens_until(&self, round: u32) -> u64 {
+        let advances =
+            self.decided.values().filter(|r| r.kind == Kind::Advance && r.round <= round);
+        let steps = advances.flat_map(|r| &r.contributions).map(|(_, steps)| u64::from(*steps));
+        steps.sum::<u64>() * self.step_tokens
     }
 
     /// What a compressor makes of the held-out text.
@@ -309,14 +318,12 @@ impl Board {
                     / self.parameters as f64,
                 contributions: contributions.collect(),
             });
-            if record.kind == Kind::Advance {
-                self.snapshot.totals.tokens += u64::from(total) * self.step_tokens;
-            }
         }
         self.snapshot.round = (round + 1).min(self.snapshot.rounds);
         (self.last_decision_s, self.sent_before) = (now, sent);
         let height = record.height;
         self.decided.insert(height, record);
+        self.snapshot.totals.tokens = self.tokens_until(round);
         self.fill_norms(height);
     }
 
