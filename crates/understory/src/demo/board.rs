@@ -12,7 +12,7 @@ use swarm::{Kind, Notice, PeerId, RecordSummary, VerdictKind};
 pub struct Board {
     snapshot: Snapshot,
     start: Instant,
-    /// Seconds this run took before this process, when it is resumed.
+    /// How long the run was asked to take; 0 where its steps are fixed instead.
     minutes: f64,
     step_tokens: u64,
     parameters: u64,
