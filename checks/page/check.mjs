@@ -43,9 +43,14 @@ await check("loads and shows the run", async () => {
 });
 
 await check("draws the curve through more than one point", async () => {
-  await desk.waitForFunction(
-    () => (document.querySelector("#curve-line")?.getAttribute("d")?.match(/[ML]/g) ?? []).length > 1, null, { timeout: 180_000 });
-  const box = await desk.locator("#curve-line").boundingBox();
+  // Counted and measured in one call: the page redraws the curve as points come in.
+  const drawn = await desk.waitForFunction(() => {
+    const line = document.querySelector("#curve-line");
+    if ((line?.getAttribute("d")?.match(/[ML]/g) ?? []).length < 2) return null;
+    const { width, height } = line.getBoundingClientRect();
+    return { width, height };
+  }, null, { timeout: 180_000 });
+  const box = await drawn.jsonValue();
   expect(box.width > 100 && box.height > 10, JSON.stringify(box));
 });
 
