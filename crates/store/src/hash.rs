@@ -1,12 +1,14 @@
 //! A BLAKE3 hash: the name of everything.
 
+use minicbor::{Decode, Encode};
 use std::{fmt, str::FromStr};
 
 /// 32 bytes of BLAKE3, written as 64 lower-case hex digits.
 ///
 /// Encoding: in CBOR a byte string of 32, `5820` then the bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Hash(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Hash(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 32]);
 
 /// Text that is not 64 hex digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,25 +65,6 @@ impl FromStr for Hash {
             }
             *byte = u8::from_str_radix(digits, 16).map_err(|_| error())?;
         }
-        Ok(Self(bytes))
-    }
-}
-
-impl<C> minicbor::Encode<C> for Hash {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for Hash {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let bytes = d.bytes()?;
-        let bytes =
-            bytes.try_into().map_err(|_| minicbor::decode::Error::message("a hash is 32 bytes"))?;
         Ok(Self(bytes))
     }
 }

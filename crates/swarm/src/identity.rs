@@ -1,14 +1,16 @@
 //! Keys: who a peer is, and how it signs.
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use minicbor::{Decode, Encode};
 use std::{fmt, str::FromStr};
 use store::Hash;
 
 /// A peer's ed25519 public key; the same bytes name its endpoint on the network.
 ///
 /// Encoding: in CBOR a byte string of 32, `5820` then the bytes; as text 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct PeerId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 32]);
 
 /// Text that is not a peer's key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -18,8 +20,9 @@ pub struct ParsePeerIdError(String);
 /// An ed25519 signature.
 ///
 /// Encoding: in CBOR a byte string of 64, `5840` then the bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Signature(pub [u8; 64]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Signature(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 64]);
 
 /// A peer's secret key.
 #[derive(Clone)]
@@ -101,40 +104,6 @@ impl FromStr for PeerId {
         let hash: Hash =
             text.parse().map_err(|_| ParsePeerIdError(text.chars().take(80).collect()))?;
         Ok(Self(hash.0))
-    }
-}
-
-impl<C> minicbor::Encode<C> for PeerId {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for PeerId {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let error = |_| minicbor::decode::Error::message("a peer's key is 32 bytes");
-        Ok(Self(d.bytes()?.try_into().map_err(error)?))
-    }
-}
-
-impl<C> minicbor::Encode<C> for Signature {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for Signature {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let error = |_| minicbor::decode::Error::message("a signature is 64 bytes");
-        Ok(Self(d.bytes()?.try_into().map_err(error)?))
     }
 }
 
