@@ -19,6 +19,8 @@ mod kernel;
 mod loss;
 #[path = "../src/math/mod.rs"]
 mod math;
+#[path = "../src/matrix/mod.rs"]
+mod matrix;
 #[path = "../src/norm.rs"]
 mod norm;
 #[path = "../src/optim.rs"]

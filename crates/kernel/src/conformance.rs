@@ -6,12 +6,13 @@
 use crate::attention::HeadShape;
 use crate::kernel::Kernel;
 use crate::math;
+use crate::matrix::{Activations, Format, Inputs, Matrix, Product};
 use crate::optim::AdamW;
 use crate::random::{Stream, fnv1a64};
 use crate::rope::RopeTable;
 
 /// The hash of every check, in the order of [`conformance`].
-pub const EXPECTED: [(&str, u64); 29] = [
+pub const EXPECTED: [(&str, u64); 43] = [
     ("linear", 0x73fa_8ea9_4eb1_cb72),
     ("linear_add", 0xde31_3ba8_eb7b_7b6b),
     ("linear_backward_input", 0x1f7d_849e_5ddc_17ec),
@@ -41,6 +42,20 @@ pub const EXPECTED: [(&str, u64); 29] = [
     ("tanh", 0x47ab_610a_5f5f_8eab),
     ("erf", 0xde7a_3256_3281_f096),
     ("random", 0xa394_c5ba_1b08_d4d7),
+    ("matmul F32", 0xb99d_1068_26ac_173f),
+    ("matmul F16", 0x3f16_846a_0b00_6e9f),
+    ("matmul BF16", 0x9c4f_b29d_beca_be6d),
+    ("matmul Q8_0", 0xcb7a_5c21_ab27_aa8f),
+    ("matmul Q4_0", 0xaaca_b037_773f_a28c),
+    ("matmul Q4_1", 0x41de_a41d_27b2_b04a),
+    ("matmul Q5_0", 0x22c4_ef6c_1674_d026),
+    ("matmul Q5_1", 0xf3cc_bbf6_60d8_b112),
+    ("matmul Q2_K", 0x41d7_6ea9_49b7_533e),
+    ("matmul Q3_K", 0x00f5_e427_416a_ab2e),
+    ("matmul Q4_K", 0x914b_e52b_19cc_1a34),
+    ("matmul Q5_K", 0xd171_a63d_0b40_abec),
+    ("matmul Q6_K", 0x4fc0_b367_1dbf_89ef),
+    ("matmul IQ4_NL", 0x694f_f6d3_840f_7a80),
 ];
 
 /// Runs every operation on fixed inputs of odd shapes; names and hashes of the outputs' bits.
@@ -53,6 +68,7 @@ pub fn conformance(kernel: &Kernel) -> Vec<(&'static str, u64)> {
         .concat()
         .into_iter()
         .chain(functions())
+        .chain(matrices(kernel))
         .collect()
 }
 
@@ -197,6 +213,56 @@ fn functions() -> Vec<(&'static str, u64)> {
         ("erf", hash(math::erf)),
         ("random", fnv1a64(&words)),
     ]
+}
+
+/// Blocks are bytes of the stream with seed 1, the format's name and item 0, with the exponents of
+/// halves brought near 2⁻⁸; rows, widened rows, products with integers and with floats.
+fn matrices(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let names = EXPECTED.iter().map(|(name, _)| *name).filter(|name| name.starts_with("matmul "));
+    Format::ALL
+        .into_iter()
+        .zip(names)
+        .map(|(format, name)| (name, matrix(kernel, format)))
+        .collect()
+}
+
+fn matrix(kernel: &Kernel, format: Format) -> u64 {
+    let (m, rows, cols) = (67, 37, 512);
+    let stream = Stream::new(1, format.name(), 0);
+    let blocks = rows * cols / format.block();
+    let mut bytes: Vec<u8> =
+        (0..(blocks * format.block_bytes()) as u64).map(|i| stream.u32_at(i) as u8).collect();
+    let (first, count, high) = match format {
+        Format::F32 => (2, 1, 0x3f),
+        Format::BF16 => (0, 1, 0x3f),
+        Format::Q2K => (80, 2, 0x1c),
+        Format::Q3K => (108, 1, 0x1c),
+        Format::Q6K => (208, 1, 0x1c),
+        Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => (0, 2, 0x1c),
+        _ => (0, 1, 0x1c),
+    };
+    for block in bytes.chunks_exact_mut(format.block_bytes()) {
+        for half in 0..count {
+            let byte = &mut block[first + 2 * half + 1];
+            *byte = *byte & 0x80 | high | *byte & 3;
+        }
+    }
+    let mut w = Matrix::zeroed(format, rows, cols);
+    kernel.pack_rows(&mut w, 0, &bytes);
+    let mut row = vec![0.0; cols];
+    w.row(rows - 1, &mut row);
+    let mut hash = Hash::new();
+    hash.add(&row);
+    let [x, start, bias] = inputs("matmul", [m * cols, m * rows, rows]);
+    for activations in [Activations::Int8, Activations::F32] {
+        let mut scratch = Inputs::new(activations);
+        let (mut y, mut added) = (vec![0.0; m * rows], start.clone());
+        kernel.matmul(&mut [Product::new(&mut y, &w)], &x, m, &mut scratch);
+        let product = Product { y: &mut added[..rows], w: &w, add: true, bias: Some(&bias) };
+        kernel.matmul(&mut [product], &x[..cols], 1, &mut scratch);
+        hash.add(&y).add(&added);
+    }
+    hash.value()
 }
 
 fn inputs<const N: usize>(purpose: &str, lengths: [usize; N]) -> [Vec<f32>; N] {

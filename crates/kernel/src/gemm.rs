@@ -165,7 +165,7 @@ unsafe impl Sync for View {}
 
 impl View {
     /// A row-major matrix of `width` columns.
-    fn rows(matrix: &[f32], width: usize) -> View {
+    pub(crate) fn rows(matrix: &[f32], width: usize) -> View {
         View { start: matrix.as_ptr(), row: width, column: 1 }
     }
 
@@ -215,7 +215,7 @@ pub(crate) fn tile_shape(isa: Isa) -> (usize, usize) {
 
 each_isa! {
     fn pack_panels(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) = pack_panels_body;
-    fn pack_groups(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) = pack_groups_body;
+    pub(crate) fn pack_groups(to: &mut [f32], from: View, lines: Range<usize>, depth: Range<usize>) = pack_groups_body;
     fn rows_of_product(job: &Product, b: &[f32], rows: Range<usize>, columns: Range<usize>) = rows_body;
     fn columns_of_product(job: &Product, a: &[f32], columns: Range<usize>) = columns_body;
 }

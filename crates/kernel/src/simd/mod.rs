@@ -188,9 +188,9 @@ pub(crate) use tiles;
 /// must be `#[inline(always)] fn body<S: Simd>(a: A, …) -> R`, so that it is compiled with the
 /// features of the function that it lands in.
 macro_rules! each_isa {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident;)*) => {$(
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident;)*) => {$(
         $(#[$meta])*
-        fn $name(cpu: $crate::isa::Cpu, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name(cpu: $crate::isa::Cpu, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             fn avx512($($arg: $ty),*) $(-> $ret)? {
