@@ -9,7 +9,7 @@ pub enum Isa {
     /// Plain Rust without any extension, the specification itself. Slow where the machine has no
     /// fused multiply-add in its baseline.
     Scalar,
-    /// x86-64 with AVX2 and FMA: eight lanes to a register.
+    /// x86-64 with AVX2, FMA and F16C: eight lanes to a register.
     Avx2,
     /// x86-64 with AVX-512 (F, BW, DQ, VL): sixteen lanes to a register.
     Avx512,
@@ -48,7 +48,11 @@ impl Isa {
     fn is_available(self) -> bool {
         match self {
             Isa::Scalar => true,
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
             Isa::Avx512 => {
                 Isa::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
@@ -126,6 +130,12 @@ impl Cpu {
 
     pub(crate) fn isa(self) -> Isa {
         self.0
+    }
+
+    /// Whether AVX-512 comes with its dot products of bytes (VNNI).
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn has_byte_products(self) -> bool {
+        self.0 == Isa::Avx512 && is_x86_feature_detected!("avx512vnni")
     }
 }
 

@@ -267,3 +267,39 @@ fn place(width: usize, per: usize, vector: usize) -> (usize, usize) {
 fn mask(width: usize) -> u8 {
     u8::MAX >> (8 - width)
 }
+
+/// A format as a type, so that one function is compiled for each.
+pub(crate) trait Code {
+    const MEANING: Meaning;
+}
+
+/// Evaluates an expression with a [`Code`] for a quantized format.
+macro_rules! with_code {
+    ($format:expr, $code:ident => $body:expr) => {{
+        macro_rules! with {
+            ($name:ident) => {{
+                struct $code;
+                impl $crate::matrix::code::Code for $code {
+                    const MEANING: $crate::matrix::code::Meaning =
+                        $crate::matrix::code::Meaning::of($crate::matrix::Format::$name);
+                }
+                $body
+            }};
+        }
+        match $format {
+            $crate::matrix::Format::Q8_0 => with!(Q8_0),
+            $crate::matrix::Format::Q4_0 => with!(Q4_0),
+            $crate::matrix::Format::Q4_1 => with!(Q4_1),
+            $crate::matrix::Format::Q5_0 => with!(Q5_0),
+            $crate::matrix::Format::Q5_1 => with!(Q5_1),
+            $crate::matrix::Format::Q2K => with!(Q2K),
+            $crate::matrix::Format::Q3K => with!(Q3K),
+            $crate::matrix::Format::Q4K => with!(Q4K),
+            $crate::matrix::Format::Q5K => with!(Q5K),
+            $crate::matrix::Format::Q6K => with!(Q6K),
+            $crate::matrix::Format::Iq4Nl => with!(Iq4Nl),
+            format => unreachable!("{format} has no levels"),
+        }
+    }};
+}
+pub(crate) use with_code;

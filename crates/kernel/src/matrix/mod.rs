@@ -4,6 +4,8 @@
 //! lane of a register holds a row; one layout serves every instruction set. [`Kernel::matmul`]
 //! multiplies the same inputs with several matrices in one go.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod block;
 mod code;
 mod expand;

@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use crate::gemm::tile_shape;
+use crate::isa::Cpu;
 use crate::kernel::Kernel;
 use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, Tile, each_isa};
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::code::{COLUMNS, ROWS};
 use super::expand;
-use super::inputs::{Activations, Inputs};
+use super::inputs::{Activations, Inputs, Integers};
 use super::{Matrix, integer};
 
 /// One of the products of [`Kernel::matmul`].
@@ -100,7 +103,7 @@ impl Kernel {
 
     fn run_tiles(&self, job: &Job, tiles: Range<usize>, m: usize, inputs: &Inputs) {
         if job.integers {
-            integer::tiles(job.w, tiles, &inputs.integers, &job.y);
+            integer_tiles(self.cpu, job, tiles, &inputs.integers);
         } else {
             let (rows, _) = tile_shape(self.isa());
             let k = job.w.cols();
@@ -108,6 +111,16 @@ impl Kernel {
             widened(self.cpu, job, tiles, groups, m);
         }
     }
+}
+
+fn integer_tiles(cpu: Cpu, job: &Job, tiles: Range<usize>, x: &Integers) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu.has_byte_products() {
+        // SAFETY: a `Cpu` proves what the machine has.
+        return unsafe { avx512::tiles(job.w, tiles, x, &job.y) };
+    }
+    let _ = cpu;
+    integer::tiles(job.w, tiles, x, &job.y);
 }
 
 /// A product as its tasks see it.

@@ -1,0 +1,320 @@
+//! Products of integers with AVX-512 VNNI: a register is a tile's sixteen rows.
+//!
+//! A row of inputs lies in memory four bytes to a column group, and each instruction multiplies
+//! such a group, sent to all lanes, with a vector of levels and adds up the four products in each
+//! lane: unsigned levels, signed inputs, exact. Levels are unpacked once for all rows of inputs.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::Matrix;
+use super::code::{Code, Head, LEVELS, Meaning, ROWS, VECTOR, VECTORS, with_code};
+use super::inputs::{CHUNK, Integers, Record};
+use super::product::Output;
+
+/// How far ahead levels are brought closer when each is used once, in bytes.
+const AHEAD: usize = 2048;
+
+/// The outputs of some tiles for all rows of `x`.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW, DQ, VL, VNNI, AVX2, FMA and F16C.
+pub(crate) unsafe fn tiles(w: &Matrix, range: Range<usize>, x: &Integers, y: &Output) {
+    // SAFETY: passed on to the caller.
+    with_code!(w.format(), C => unsafe { tiles_of::<C>(w, range, x, y) });
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn tiles_of<C: Code>(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {
+    for (first, records) in x.chunks() {
+        let rows = CHUNK.min(x.rows - first);
+        for tile in tiles.clone() {
+            let place = Place::new::<C>(w, tile);
+            if rows == 1 {
+                // SAFETY: a chunk of one row has one record for each block; the rest is the caller's.
+                let sum = unsafe {
+                    let start = _mm512_loadu_ps(y.start(first, tile).as_ptr());
+                    one_row::<C>(&place, records, start)
+                };
+                let mut sums = [0.0; ROWS];
+                // SAFETY: sixteen places.
+                unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), sum) };
+                y.finish(first, tile, &sums);
+            } else {
+                let mut sums = [Lanes([0.0; ROWS]); CHUNK];
+                for (row, sums) in sums[..rows].iter_mut().enumerate() {
+                    sums.0 = y.start(first + row, tile);
+                }
+                // SAFETY: a chunk has as many records for each block as rows.
+                unsafe { some_rows::<C>(&place, records, &mut sums[..rows]) };
+                for (row, sums) in sums[..rows].iter().enumerate() {
+                    y.finish(first + row, tile, &sums.0);
+                }
+            }
+        }
+    }
+}
+
+/// Sums of the rows of a tile.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Lanes([f32; ROWS]);
+
+/// Where a tile lies.
+struct Place {
+    heads: *const u8,
+    levels: *const u8,
+    blocks: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn new<C: Code>(w: &Matrix, tile: usize) -> Place {
+        let (heads, levels) = w.tile(tile).split_at(C::MEANING.head_bytes(w.cols()));
+        let blocks = levels.len() / C::MEANING.level_bytes();
+        Place { heads: heads.as_ptr(), levels: levels.as_ptr(), blocks }
+    }
+}
+
+/// The chains of a tile for one row of inputs.
+///
+/// # Safety
+/// As for [`tiles`]; there is a record for each block.
+#[inline(always)]
+unsafe fn one_row<C: Code>(place: &Place, records: &[Record], start: __m512) -> __m512 {
+    let (head, size) = (C::MEANING.head, C::MEANING.level_bytes());
+    let mut sum = start;
+    // SAFETY: heads and levels lie in the tile; fetching ahead may go anywhere.
+    unsafe {
+        let mut levels = place.levels;
+        for (span, records) in records.chunks_exact(head.span()).enumerate() {
+            let at = place.heads.add(span * head.bytes());
+            let base = Base::new(head, at);
+            for (index, record) in records.iter().enumerate() {
+                for line in 0..size / VECTOR {
+                    let ahead = levels.wrapping_add(AHEAD + line * VECTOR);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                }
+                let unpacked = unpack(C::MEANING, levels);
+                let scales = base.scales(head, at, index);
+                sum = link(C::MEANING, &unpacked, &scales, record, sum);
+                levels = levels.add(size);
+            }
+        }
+    }
+    sum
+}
+
+/// The chains of a tile for some rows of inputs.
+///
+/// # Safety
+/// As for [`tiles`]; there are as many records for each block as rows.
+#[inline(always)]
+unsafe fn some_rows<C: Code>(place: &Place, records: &[Record], sums: &mut [Lanes]) {
+    let (head, size, rows) = (C::MEANING.head, C::MEANING.level_bytes(), sums.len());
+    // SAFETY: heads and levels lie in the tile, records and sums in their slices.
+    unsafe {
+        for block in 0..place.blocks {
+            let at = place.heads.add(block / head.span() * head.bytes());
+            let levels = unpack(C::MEANING, place.levels.add(block * size));
+            let scales = Base::new(head, at).scales(head, at, block % head.span());
+            let mut record = records.as_ptr().add(block * rows);
+            for sums in sums.iter_mut() {
+                let sum = _mm512_load_ps(sums.0.as_ptr());
+                let sum = link(C::MEANING, &levels, &scales, &*record, sum);
+                _mm512_store_ps(sums.0.as_mut_ptr(), sum);
+                record = record.add(1);
+            }
+        }
+    }
+}
+
+/// The links of the chains that belong to a block.
+///
+/// # Safety
+/// As for [`tiles`].
+#[inline(always)]
+unsafe fn link(
+    meaning: Meaning,
+    levels: &[__m512i; VECTORS],
+    scales: &[Scales; 2],
+    record: &Record,
+    mut sum: __m512,
+) -> __m512 {
+    // SAFETY: a record's 32 integers are read four at a time.
+    unsafe {
+        let parts = meaning.head.parts();
+        let groups = record.q.as_ptr().cast::<i32>();
+        for part in 0..parts {
+            let which = if parts == 1 { 0 } else { 1 + part };
+            let mut integers = _mm512_setzero_si512();
+            if meaning.zero != 0 {
+                integers = _mm512_set1_epi32(record.minus[which]);
+                let shift = meaning.zero.trailing_zeros();
+                integers = _mm512_sll_epi32(integers, _mm_cvtsi32_si128(shift as i32));
+            }
+            let count = VECTORS / parts;
+            for vector in part * count..(part + 1) * count {
+                let group = _mm512_set1_epi32(groups.add(vector).read_unaligned());
+                integers = _mm512_dpbusd_epi32(integers, levels[vector], group);
+            }
+            let factor = _mm512_mul_ps(scales[part].scale, _mm512_set1_ps(record.scale));
+            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(integers), factor, sum);
+            if meaning.head.has_min() {
+                sum = _mm512_fmadd_ps(scales[part].add, _mm512_set1_ps(record.sums[which]), sum);
+            }
+        }
+    }
+    sum
+}
+
+/// The levels of a block of 32 columns.
+///
+/// # Safety
+/// As for [`tiles`]; all of the block can be read.
+#[inline(always)]
+unsafe fn unpack(meaning: Meaning, from: *const u8) -> [__m512i; VECTORS] {
+    // SAFETY: the planes lie in the block.
+    unsafe {
+        let load = |vector: usize| _mm512_loadu_si512(from.add(vector * VECTOR).cast());
+        match meaning.width {
+            8 => std::array::from_fn(load),
+            4 => {
+                let levels = nibbles(load);
+                if !meaning.table {
+                    return levels;
+                }
+                let table = _mm512_broadcast_i32x4(_mm_loadu_si128(LEVELS.as_ptr().cast()));
+                levels.map(|level| _mm512_shuffle_epi8(table, level))
+            }
+            5 => {
+                let (levels, bits) = (nibbles(load), load(4));
+                std::array::from_fn(|j| with(levels[j], shifted(bits, 4 - j as i32), 0x10))
+            }
+            6 => {
+                let (levels, pairs) = (nibbles(load), [load(4), load(5)]);
+                std::array::from_fn(|j| {
+                    with(levels[j], shifted(pairs[j / 4], 4 - 2 * (j as i32 % 4)), 0x30)
+                })
+            }
+            3 => {
+                let (levels, bits) = (pairs(load), load(2));
+                std::array::from_fn(|j| with(levels[j], shifted(bits, 2 - j as i32), 0x04))
+            }
+            _ => pairs(load),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn nibbles(load: impl Fn(usize) -> __m512i) -> [__m512i; VECTORS] {
+    // SAFETY: the caller's instruction set.
+    unsafe {
+        let mask = _mm512_set1_epi8(0x0f);
+        let packed: [__m512i; 4] = std::array::from_fn(load);
+        std::array::from_fn(|j| match j {
+            0..4 => _mm512_and_si512(packed[j], mask),
+            _ => _mm512_and_si512(_mm512_srli_epi16::<4>(packed[j - 4]), mask),
+        })
+    }
+}
+
+#[inline(always)]
+unsafe fn pairs(load: impl Fn(usize) -> __m512i) -> [__m512i; VECTORS] {
+    // SAFETY: the caller's instruction set.
+    unsafe {
+        let mask = _mm512_set1_epi8(0x03);
+        let packed = [load(0), load(1)];
+        std::array::from_fn(|j| _mm512_and_si512(shifted(packed[j / 4], -2 * (j as i32 % 4)), mask))
+    }
+}
+
+/// Bits moved up by `by` (down if negative); some cross the border of a byte.
+#[inline(always)]
+unsafe fn shifted(bits: __m512i, by: i32) -> __m512i {
+    // SAFETY: the caller's instruction set.
+    unsafe {
+        let count = _mm_cvtsi32_si128(by.abs());
+        match by {
+            0 => bits,
+            1.. => _mm512_sll_epi16(bits, count),
+            _ => _mm512_srl_epi16(bits, count),
+        }
+    }
+}
+
+/// `level | (bits & mask)` for each byte.
+#[inline(always)]
+unsafe fn with(level: __m512i, bits: __m512i, mask: i8) -> __m512i {
+    // SAFETY: the caller's instruction set.
+    unsafe { _mm512_ternarylogic_epi32::<0xf8>(level, bits, _mm512_set1_epi8(mask)) }
+}
+
+/// The halves of a head, widened.
+struct Base {
+    scale: __m512,
+    minimum: __m512,
+}
+
+/// What multiplies the integers of a part, and what is added.
+#[derive(Clone, Copy)]
+struct Scales {
+    scale: __m512,
+    add: __m512,
+}
+
+impl Base {
+    /// # Safety
+    /// As for [`tiles`]; a head lies at `at`.
+    #[inline(always)]
+    unsafe fn new(head: Head, at: *const u8) -> Base {
+        // SAFETY: both halves lie in the head.
+        unsafe {
+            let half = |at: *const u8| _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
+            let scale = half(at);
+            let minimum = match head {
+                Head::ScaleMin => half(at.add(32)),
+                Head::Parts32 | Head::Parts16Min => {
+                    let sign = _mm512_castsi512_ps(_mm512_set1_epi32(i32::MIN));
+                    _mm512_xor_ps(half(at.add(32)), sign)
+                }
+                Head::Scale | Head::Parts16 => scale,
+            };
+            Base { scale, minimum }
+        }
+    }
+
+    /// The scales of the parts of 32 columns.
+    ///
+    /// # Safety
+    /// As for [`Base::new`].
+    #[inline(always)]
+    unsafe fn scales(&self, head: Head, at: *const u8, index: usize) -> [Scales; 2] {
+        let whole = Scales { scale: self.scale, add: self.minimum };
+        // SAFETY: the bytes lie in the head.
+        unsafe {
+            let byte = |place: usize| _mm_loadu_si128(at.add(place * ROWS).cast());
+            let unsigned = |bytes| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+            let part = |scale: __m512, add: __m512| Scales {
+                scale: _mm512_mul_ps(self.scale, scale),
+                add: _mm512_mul_ps(self.minimum, add),
+            };
+            match head {
+                Head::Scale | Head::ScaleMin => [whole; 2],
+                Head::Parts32 => [part(unsigned(byte(4 + index)), unsigned(byte(12 + index))); 2],
+                Head::Parts16 => std::array::from_fn(|half| {
+                    let signed = _mm512_cvtepi8_epi32(byte(2 + 2 * index + half));
+                    let scale = _mm512_mul_ps(self.scale, _mm512_cvtepi32_ps(signed));
+                    Scales { scale, add: scale }
+                }),
+                Head::Parts16Min => std::array::from_fn(|half| {
+                    let both = byte(4 + 2 * index + half);
+                    let mask = _mm_set1_epi8(0x0f);
+                    let low = _mm_and_si128(both, mask);
+                    let high = _mm_and_si128(_mm_srli_epi16::<4>(both), mask);
+                    part(unsigned(low), unsigned(high))
+                }),
+            }
+        }
+    }
+}
