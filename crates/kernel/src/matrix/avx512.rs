@@ -26,53 +26,75 @@ pub(crate) unsafe fn tiles(w: &Matrix, range: Range<usize>, x: &Integers, y: &Ou
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn tiles_of<C: Code>(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {
-    for (first, records) in x.chunks() {
-        let rows = CHUNK.min(x.rows - first);
-        for tile in tiles.clone() {
-            let place = Place::new::<C>(w, tile);
-            if rows == 1 {
-                // SAFETY: a chunk of one row has one record for each block; the rest is the caller's.
-                let sum = unsafe {
-                    let start = _mm512_loadu_ps(y.start(first, tile).as_ptr());
-                    one_row::<C>(&place, records, start)
-                };
-                let mut sums = [0.0; ROWS];
-                // SAFETY: sixteen places.
-                unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), sum) };
-                y.finish(first, tile, &sums);
-            } else {
-                let mut sums = [Lanes([0.0; ROWS]); CHUNK];
-                for (row, sums) in sums[..rows].iter_mut().enumerate() {
-                    sums.0 = y.start(first + row, tile);
+    // SAFETY: the tiles are those of the caller, and chunks have as many records for each block as
+    // rows; the rest is passed on.
+    unsafe {
+        for (first, records) in x.chunks() {
+            let rows = first..x.rows.min(first + CHUNK);
+            if rows.len() == 1 {
+                for tile in tiles.clone() {
+                    let sum =
+                        one_row::<C>(&Place::new::<C>(w, tile), records, start(y, first, tile));
+                    finish(y, first, tile, sum);
                 }
-                // SAFETY: a chunk has as many records for each block as rows.
-                unsafe { some_rows::<C>(&place, records, &mut sums[..rows]) };
-                for (row, sums) in sums[..rows].iter().enumerate() {
-                    y.finish(first + row, tile, &sums.0);
-                }
+                continue;
+            }
+            let pairs = tiles.start..tiles.end - tiles.len() % 2;
+            for tile in pairs.clone().step_by(2) {
+                some_rows::<C, 2>(w, tile, records, rows.clone(), y);
+            }
+            for tile in pairs.end..tiles.end {
+                some_rows::<C, 1>(w, tile, records, rows.clone(), y);
             }
         }
     }
 }
 
-/// Sums of the rows of a tile.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Lanes([f32; ROWS]);
+/// Where the chains of a tile start.
+///
+/// # Safety
+/// As for [`tiles`].
+#[inline(always)]
+unsafe fn start(y: &Output, row: usize, tile: usize) -> __m512 {
+    let (at, lanes) = y.place(row, tile);
+    let mask = 0xffff_u16 >> (ROWS - lanes);
+    // SAFETY: `lanes` places exist there.
+    unsafe {
+        let mut start = _mm512_setzero_ps();
+        if y.add {
+            start = _mm512_maskz_loadu_ps(mask, at);
+        }
+        if let Some(bias) = y.bias {
+            let bias = _mm512_maskz_loadu_ps(mask, bias.as_ptr().add(tile * ROWS));
+            start = _mm512_add_ps(start, bias);
+        }
+        start
+    }
+}
+
+/// Writes the outputs of a tile.
+///
+/// # Safety
+/// As for [`tiles`].
+#[inline(always)]
+unsafe fn finish(y: &Output, row: usize, tile: usize, sum: __m512) {
+    let (at, lanes) = y.place(row, tile);
+    // SAFETY: `lanes` places exist there.
+    unsafe { _mm512_mask_storeu_ps(at, 0xffff_u16 >> (ROWS - lanes), sum) };
+}
 
 /// Where a tile lies.
+#[derive(Clone, Copy)]
 struct Place {
     heads: *const u8,
     levels: *const u8,
-    blocks: usize,
 }
 
 impl Place {
     #[inline(always)]
     fn new<C: Code>(w: &Matrix, tile: usize) -> Place {
         let (heads, levels) = w.tile(tile).split_at(C::MEANING.head_bytes(w.cols()));
-        let blocks = levels.len() / C::MEANING.level_bytes();
-        Place { heads: heads.as_ptr(), levels: levels.as_ptr(), blocks }
+        Place { heads: heads.as_ptr(), levels: levels.as_ptr() }
     }
 }
 
@@ -97,7 +119,7 @@ unsafe fn one_row<C: Code>(place: &Place, records: &[Record], start: __m512) -> 
                 }
                 let unpacked = unpack(C::MEANING, levels);
                 let scales = base.scales(head, at, index);
-                sum = link(C::MEANING, &unpacked, &scales, record, sum);
+                [sum] = link(C::MEANING, &[unpacked], &[scales], record, [sum]);
                 levels = levels.add(size);
             }
         }
@@ -105,67 +127,96 @@ unsafe fn one_row<C: Code>(place: &Place, records: &[Record], start: __m512) -> 
     sum
 }
 
-/// The chains of a tile for some rows of inputs.
+/// The chains of `N` tiles side by side for the rows of a chunk. Levels stay in registers while the
+/// rows pass, whose sums stay in the first cache.
 ///
 /// # Safety
 /// As for [`tiles`]; there are as many records for each block as rows.
 #[inline(always)]
-unsafe fn some_rows<C: Code>(place: &Place, records: &[Record], sums: &mut [Lanes]) {
-    let (head, size, rows) = (C::MEANING.head, C::MEANING.level_bytes(), sums.len());
-    // SAFETY: heads and levels lie in the tile, records and sums in their slices.
+unsafe fn some_rows<C: Code, const N: usize>(
+    w: &Matrix,
+    tile: usize,
+    records: &[Record],
+    rows: Range<usize>,
+    y: &Output,
+) {
+    let (head, size) = (C::MEANING.head, C::MEANING.level_bytes());
+    // SAFETY: heads and levels lie in the tiles, records and sums in their slices.
     unsafe {
-        for block in 0..place.blocks {
-            let at = place.heads.add(block / head.span() * head.bytes());
-            let levels = unpack(C::MEANING, place.levels.add(block * size));
-            let scales = Base::new(head, at).scales(head, at, block % head.span());
-            let mut record = records.as_ptr().add(block * rows);
-            for sums in sums.iter_mut() {
-                let sum = _mm512_load_ps(sums.0.as_ptr());
-                let sum = link(C::MEANING, &levels, &scales, &*record, sum);
-                _mm512_store_ps(sums.0.as_mut_ptr(), sum);
-                record = record.add(1);
+        let places: [Place; N] = std::array::from_fn(|n| Place::new::<C>(w, tile + n));
+        let mut sums = [[_mm512_setzero_ps(); N]; CHUNK];
+        let sums = &mut sums[..rows.len()];
+        for (row, sums) in rows.clone().zip(sums.iter_mut()) {
+            for n in 0..N {
+                sums[n] = start(y, row, tile + n);
+            }
+        }
+        for (block, records) in records.chunks_exact(rows.len()).enumerate() {
+            let (span, index) = (block / head.span(), block % head.span());
+            let mut levels = [[_mm512_setzero_si512(); VECTORS]; N];
+            let mut scales = [[Scales { scale: sums[0][0], add: sums[0][0] }; 2]; N];
+            for n in 0..N {
+                let at = places[n].heads.add(span * head.bytes());
+                levels[n] = unpack(C::MEANING, places[n].levels.add(block * size));
+                scales[n] = Base::new(head, at).scales(head, at, index);
+            }
+            for (record, sums) in records.iter().zip(sums.iter_mut()) {
+                *sums = link(C::MEANING, &levels, &scales, record, *sums);
+            }
+        }
+        for (row, sums) in rows.zip(sums) {
+            for n in 0..N {
+                finish(y, row, tile + n, sums[n]);
             }
         }
     }
 }
 
-/// The links of the chains that belong to a block.
+/// The links of the chains of some tiles that belong to a block.
 ///
 /// # Safety
 /// As for [`tiles`].
 #[inline(always)]
-unsafe fn link(
+unsafe fn link<const N: usize>(
     meaning: Meaning,
-    levels: &[__m512i; VECTORS],
-    scales: &[Scales; 2],
+    levels: &[[__m512i; VECTORS]; N],
+    scales: &[[Scales; 2]; N],
     record: &Record,
-    mut sum: __m512,
-) -> __m512 {
+    mut sums: [__m512; N],
+) -> [__m512; N] {
     // SAFETY: a record's 32 integers are read four at a time.
     unsafe {
         let parts = meaning.head.parts();
         let groups = record.q.as_ptr().cast::<i32>();
         for part in 0..parts {
             let which = if parts == 1 { 0 } else { 1 + part };
-            let mut integers = _mm512_setzero_si512();
+            let mut start = _mm512_setzero_si512();
             if meaning.zero != 0 {
-                integers = _mm512_set1_epi32(record.minus[which]);
-                let shift = meaning.zero.trailing_zeros();
-                integers = _mm512_sll_epi32(integers, _mm_cvtsi32_si128(shift as i32));
+                let shift = _mm_cvtsi32_si128(meaning.zero.trailing_zeros() as i32);
+                start = _mm512_sll_epi32(_mm512_set1_epi32(record.minus[which]), shift);
             }
+            let mut integers = [start; N];
             let count = VECTORS / parts;
             for vector in part * count..(part + 1) * count {
                 let group = _mm512_set1_epi32(groups.add(vector).read_unaligned());
-                integers = _mm512_dpbusd_epi32(integers, levels[vector], group);
+                for n in 0..N {
+                    integers[n] = _mm512_dpbusd_epi32(integers[n], levels[n][vector], group);
+                }
             }
-            let factor = _mm512_mul_ps(scales[part].scale, _mm512_set1_ps(record.scale));
-            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(integers), factor, sum);
+            let scale = _mm512_set1_ps(record.scale);
+            for n in 0..N {
+                let factor = _mm512_mul_ps(scales[n][part].scale, scale);
+                sums[n] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(integers[n]), factor, sums[n]);
+            }
             if meaning.head.has_min() {
-                sum = _mm512_fmadd_ps(scales[part].add, _mm512_set1_ps(record.sums[which]), sum);
+                let inputs = _mm512_set1_ps(record.sums[which]);
+                for n in 0..N {
+                    sums[n] = _mm512_fmadd_ps(scales[n][part].add, inputs, sums[n]);
+                }
             }
         }
     }
-    sum
+    sums
 }
 
 /// The levels of a block of 32 columns.

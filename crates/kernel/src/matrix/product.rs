@@ -152,8 +152,8 @@ pub(crate) struct Output<'a> {
     y: Shared<'a, f32>,
     /// Rows of the matrix: outputs for one row of inputs.
     rows: usize,
-    add: bool,
-    bias: Option<&'a [f32]>,
+    pub add: bool,
+    pub bias: Option<&'a [f32]>,
 }
 
 impl Output<'_> {
@@ -162,6 +162,14 @@ impl Output<'_> {
     fn lanes(&self, row: usize, tile: usize) -> Range<usize> {
         let end = self.rows.min((tile + 1) * ROWS);
         row * self.rows + tile * ROWS..row * self.rows + end
+    }
+
+    /// The same as an address (the outputs of a tile belong to one task) and their number.
+    #[inline(always)]
+    pub(crate) fn place(&self, row: usize, tile: usize) -> (*mut f32, usize) {
+        let lanes = self.lanes(row, tile);
+        debug_assert!(lanes.end <= self.y.len() && lanes.len() <= ROWS);
+        (self.y.start().wrapping_add(lanes.start), lanes.len())
     }
 
     /// Where the chains of a tile start.
