@@ -33,8 +33,8 @@ fn protocol(folder: &Path) -> Outcome {
         steps: 8,
         leaves: vec![object; 2],
         update: object,
-        feedback_before: Some(object),
-        feedback: object,
+        carry_before: Some(object),
+        carry: object,
         secret_hash: swarm::secret_hash(&hash),
     };
     let vote = |value| swarm::Vote { height: 3, view: 1, step: swarm::Step::Precommit, value };

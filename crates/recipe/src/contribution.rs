@@ -1,11 +1,12 @@
 //! One worker's part of one round, as a pure function, and the check of any piece of it.
 //!
-//! A contribution starts from the round's root with fresh AdamW state, takes `steps` inner steps
-//! on batches drawn by the beacon and the worker's key, leaves the hash of its whole training
-//! state every `leaf_every` steps, and ends by encoding the change of the parameters. Whoever has
-//! the same root, corpus and error feedback gets the same bytes.
+//! A contribution starts from the round's root and the AdamW state in the worker's [`Carry`], takes
+//! `steps` inner steps on batches drawn by the beacon and the worker's key, leaves the hash of its
+//! whole training state every `leaf_every` steps, and ends by encoding the change of the
+//! parameters. Whoever has the same root, corpus and carry gets the same bytes.
 
 use crate::{
+    carry::Carry,
     checkpoint::{from_bytes, to_bytes},
     corpus::Corpus,
     run::{RunManifest, ScheduleKind},
@@ -16,7 +17,7 @@ use model::{Decay, Optimizer, Schedule, Trainer};
 use std::sync::Arc;
 use store::Hash;
 
-/// What a contribution depends on beside the root and the feedback.
+/// What a contribution depends on beside the root and the carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Keys the data: the beacon the round started from.
@@ -41,12 +42,12 @@ pub enum ContributionError {
     /// The loss or the gradient is no number; the run cannot go on from here.
     #[error("step {step}: {why}")]
     NonFinite { step: u32, why: String },
-    /// A state or feedback object that is not of this model.
+    /// A state or carry that is not of this model.
     #[error("{what} has {actual} bytes, {expected} expected")]
     Length { what: &'static str, actual: usize, expected: usize },
-    /// The feedback does not decode.
-    #[error("error feedback: {0}")]
-    Feedback(#[from] UpdateError),
+    /// The carry does not decode.
+    #[error("carry: {0}")]
+    Carry(#[from] UpdateError),
     /// The corpus has fewer tokens than one sequence.
     #[error("the corpus has {tokens} tokens, a sequence takes {needed}")]
     CorpusTooSmall { tokens: usize, needed: usize },
@@ -76,9 +77,15 @@ impl Contributor {
         Ok(Self { kernel, run, corpus, trainer, grads, batch: Vec::new() })
     }
 
-    /// The state a contribution starts with: the root's parameters, no moments.
-    pub fn start(&self, params: &[f32]) -> InnerState {
-        InnerState { params: params.to_vec(), optimizer: self.optimizer() }
+    /// The state a contribution starts with: the root's parameters, and the moments of the
+    /// worker's contribution before, if there was one.
+    pub fn start(&self, params: &[f32], carry: Option<&[u8]>) -> Result<InnerState> {
+        let mut optimizer = self.optimizer();
+        if let Some(bytes) = carry {
+            let Carry { m, v, steps, .. } = Carry::decode(&self.kernel, bytes, params.len())?;
+            optimizer.set_moments(&m, &v, steps).expect("the lengths are the model's");
+        }
+        Ok(InnerState { params: params.to_vec(), optimizer })
     }
 
     /// Takes step `step` (from 0) of `task`; returns the mean loss in nats per token.
@@ -105,43 +112,49 @@ impl Contributor {
         Ok((sum / (batch * seq) as f64) as f32)
     }
 
-    /// Encodes the change from `base` to `state`, with what earlier encodings lost.
+    /// Encodes the change from `base` to `state`, with what the encoding before lost.
     ///
-    /// Returns the update and the feedback for the worker's next contribution, both as bytes.
+    /// Returns the update and the carry for the worker's next contribution, both as bytes.
     pub fn encode(
         &self,
         base: &[f32],
         state: &InnerState,
-        feedback: Option<&[u8]>,
+        carry: Option<&[u8]>,
     ) -> Result<(Vec<u8>, Vec<u8>)> {
         let mut change = state.params.clone();
         self.kernel.add_scaled(&mut change, -1.0, base);
-        if let Some(bytes) = feedback {
-            let lost = update::decode(&self.kernel, bytes, base.len())?;
-            self.kernel.add_scaled(&mut change, 1.0, &lost);
+        if let Some(bytes) = carry {
+            let before = Carry::decode(&self.kernel, bytes, base.len())?;
+            self.kernel.add_scaled(&mut change, 1.0, &before.lost);
         }
         let update = update::encode(&self.kernel, &mut change);
-        let feedback = update::encode(&self.kernel, &mut change);
-        Ok((update, feedback))
+        let (m, v) = state.optimizer.moments();
+        let (m, v, steps) = (m.to_vec(), v.to_vec(), state.optimizer.steps());
+        let carry = Carry { lost: change, m, v, steps };
+        Ok((update, carry.encode(&self.kernel)))
     }
 
-    /// The bytes of a leaf: parameters, first and second moments, little-endian f32.
+    /// The bytes of a leaf: parameters, first and second moments as little-endian f32, then the
+    /// number of steps that went into the moments as little-endian u32.
     pub fn leaf(&self, state: &InnerState) -> Vec<u8> {
         let (m, v) = state.optimizer.moments();
         let mut bytes = to_bytes(&state.params);
         bytes.extend(to_bytes(m));
         bytes.extend(to_bytes(v));
+        bytes.extend(state.optimizer.steps().to_le_bytes());
         bytes
     }
 
-    /// The state of a leaf after `steps` steps.
-    pub fn from_leaf(&self, bytes: &[u8], steps: u32) -> Result<InnerState> {
+    /// The state in a leaf.
+    pub fn from_leaf(&self, bytes: &[u8]) -> Result<InnerState> {
         let n = self.run.parameters();
         if bytes.len() != leaf_len(n) {
             let (actual, expected) = (bytes.len(), leaf_len(n));
             return Err(ContributionError::Length { what: "leaf", actual, expected });
         }
-        let values: Vec<f32> = from_bytes(bytes).collect();
+        let (values, steps) = bytes.split_at(12 * n);
+        let values: Vec<f32> = from_bytes(values).collect();
+        let steps = u32::from_le_bytes(steps.try_into().expect("four bytes are left"));
         let mut optimizer = self.optimizer();
         optimizer
             .set_moments(&values[n..2 * n], &values[2 * n..], steps)
@@ -207,5 +220,5 @@ impl InnerState {
 
 /// Exact length in bytes of a leaf of a model of `parameters` values.
 pub fn leaf_len(parameters: usize) -> usize {
-    12 * parameters
+    12 * parameters + 4
 }

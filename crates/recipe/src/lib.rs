@@ -2,10 +2,11 @@
 //!
 //! Now: training together. [`corpus`] turns text into token shards, [`run`] is the manifest that
 //! everything hangs on, [`contribution`] one worker's part of a round, [`update`] its encoding,
-//! [`outer`] what makes the next root of all of them, [`checkpoint`] a root as a stored model,
+//! [`carry`] what the worker takes into its next, [`outer`] what makes the next root of all of them, [`checkpoint`] a root as a stored model,
 //! [`held_out`] how good it is.
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod checkpoint;
 pub mod contribution;
 pub mod corpus;

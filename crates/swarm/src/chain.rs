@@ -403,9 +403,9 @@ impl ChainState {
         })?;
         let sizes = body.leaves.iter().all(|l| l.len == rules.leaf_len)
             && body.update.len == rules.update_len
-            && body.feedback.len == rules.feedback_len;
+            && body.carry.len == rules.carry_len;
         demand(sizes, || "an object has the wrong length".to_owned())?;
-        demand(body.feedback_before == author.feedback, || "wrong feedback before".to_owned())
+        demand(body.carry_before == author.carry, || "wrong carry before".to_owned())
     }
 
     fn check_repair(&self, record: &Record) -> Check {

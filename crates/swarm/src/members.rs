@@ -103,7 +103,7 @@ pub fn fresh_member(id: PeerId, height: u64) -> Member {
         unavailable: 0,
         active: true,
         since: height,
-        feedback: None,
+        carry: None,
     }
 }
 
@@ -116,7 +116,7 @@ fn count_contribution(
     if let Some(commit) = contributions.iter().find(|c| c.author() == member.id) {
         member.contributions = member.contributions.saturating_add(1);
         member.missed = 0;
-        member.feedback = Some(commit.body().feedback);
+        member.carry = Some(commit.body().carry);
     } else if member.active {
         member.missed = member.missed.saturating_add(1);
         if member.missed >= rules.absent_after {

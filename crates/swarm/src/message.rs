@@ -45,12 +45,12 @@ pub struct Commit {
     /// The compressed update.
     #[n(5)]
     pub update: ObjectRef,
-    /// Error feedback before; what the chain has for the author.
+    /// The carry before; what the chain has for the author.
     #[n(6)]
-    pub feedback_before: Option<ObjectRef>,
-    /// Error feedback after.
+    pub carry_before: Option<ObjectRef>,
+    /// The carry after.
     #[n(7)]
-    pub feedback: ObjectRef,
+    pub carry: ObjectRef,
     /// Hash of the secret that [`Reveal`] shows ([`secret_hash`]).
     #[n(8)]
     pub secret_hash: Hash,

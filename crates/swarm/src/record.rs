@@ -58,9 +58,9 @@ pub struct Member {
     /// Height at which `active` last changed.
     #[n(7)]
     pub since: u64,
-    /// Its error feedback after its last included contribution.
+    /// Its carry after its last included contribution.
     #[n(8)]
-    pub feedback: Option<ObjectRef>,
+    pub carry: Option<ObjectRef>,
 }
 
 /// One contribution in an advance.

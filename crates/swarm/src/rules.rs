@@ -95,9 +95,9 @@ pub struct Rules {
     /// Exact length of a leaf object.
     #[n(14)]
     pub leaf_len: u64,
-    /// Exact length of an error-feedback object.
+    /// Exact length of a carry object.
     #[n(15)]
-    pub feedback_len: u64,
+    pub carry_len: u64,
     /// A member that misses so many advances running is marked absent.
     #[n(16)]
     pub absent_after: u32,
@@ -151,7 +151,7 @@ impl Rules {
         range("max_members", self.max_members.into(), 1, MAX_MEMBERS.into())?;
         range("update_len", self.update_len, 1, MAX_OBJECT)?;
         range("leaf_len", self.leaf_len, 1, MAX_OBJECT)?;
-        range("feedback_len", self.feedback_len, 1, MAX_OBJECT)?;
+        range("carry_len", self.carry_len, 1, MAX_OBJECT)?;
         range("absent_after", self.absent_after.into(), 1, 1_000_000)?;
         for (name, steps) in [("steps_min", self.steps_min), ("steps_max", self.steps_max)] {
             if !steps.is_multiple_of(self.leaf_every) {
@@ -238,7 +238,7 @@ pub(crate) mod tests {
             max_members: 16,
             update_len: 10,
             leaf_len: 10,
-            feedback_len: 10,
+            carry_len: 10,
             absent_after: 2,
         }
     }

@@ -27,8 +27,8 @@ pub struct TrainJob {
     pub steps: u32,
     /// A leaf after every so many steps.
     pub leaf_every: u32,
-    /// The worker's error feedback after its last included contribution; `None` before the first.
-    pub feedback: Option<ObjectRef>,
+    /// The worker's carry after its last included contribution; `None` before the first.
+    pub carry: Option<ObjectRef>,
 }
 
 /// What training makes; all of it is in the store when [`Worker::train`] returns.
@@ -38,8 +38,8 @@ pub struct TrainOutput {
     pub leaves: Vec<ObjectRef>,
     /// The compressed update.
     pub update: ObjectRef,
-    /// The error feedback left over by the compression.
-    pub feedback: ObjectRef,
+    /// What the worker carries into its next contribution.
+    pub carry: ObjectRef,
 }
 
 /// A claimed contribution to check.
@@ -57,7 +57,7 @@ pub struct AuditJob {
 
 /// Parts of a contribution. With L leaves, segment `s < L` runs steps `s·J .. (s+1)·J` from leaf
 /// `s − 1` (or the base) to leaf `s`; segment `L` encodes the update from the last leaf, the base
-/// and the feedback.
+/// and the carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segments {
     /// Everything, from the base.

@@ -43,8 +43,8 @@ fn examples() -> Vec<(&'static str, Message)> {
         steps: 8,
         leaves: vec![object(2), object(3)],
         update: object(4),
-        feedback_before: Some(object(5)),
-        feedback: object(6),
+        carry_before: Some(object(5)),
+        carry: object(6),
         secret_hash: secret_hash(&hash(7)),
     };
     let verdict = Verdict {
@@ -171,7 +171,7 @@ fn lone_run() -> Run {
         max_members: 4,
         update_len: 1,
         leaf_len: 1,
-        feedback_len: 1,
+        carry_len: 1,
         absent_after: 2,
     };
     let initial = State { model: object(1), outer: object(2) };

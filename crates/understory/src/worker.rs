@@ -32,7 +32,7 @@ pub struct TrainingWorker {
     training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
     cheat: Option<Cheat>,
-    keep_feedback: bool,
+    keep_carry: bool,
     time: Arc<WorkTime>,
 }
 
@@ -77,14 +77,14 @@ impl TrainingWorker {
         let (training, checking) = (contributor()?, contributor()?);
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
-        let keep_feedback = false;
-        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, keep_feedback, time })
+        let keep_carry = false;
+        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, keep_carry, time })
     }
 
-    /// Keeps the error feedback of every contribution that an audit confirms, so that the author's
+    /// Keeps the carry of every contribution that an audit confirms, so that the author's
     /// next one can be re-run where the author's own store is not at hand.
-    pub fn keeping_feedback(self) -> Self {
-        Self { keep_feedback: true, ..self }
+    pub fn keeping_carry(self) -> Self {
+        Self { keep_carry: true, ..self }
     }
 
     /// Adds up in `time` how long each kind of work takes.
@@ -130,8 +130,8 @@ impl TrainingWorker {
         self.store.get(&object.hash).map_err(store_error)
     }
 
-    fn feedback(&self, job: &TrainJob) -> Result<Option<Vec<u8>>, WorkError> {
-        job.feedback.as_ref().map(|f| self.object(f)).transpose()
+    fn carry(&self, job: &TrainJob) -> Result<Option<Vec<u8>>, WorkError> {
+        job.carry.as_ref().map(|f| self.object(f)).transpose()
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<ObjectRef, WorkError> {
@@ -152,10 +152,10 @@ impl TrainingWorker {
         state: &InnerState,
         leaves: Vec<ObjectRef>,
     ) -> Result<TrainOutput, WorkError> {
-        let feedback = self.feedback(job)?;
-        let (update, feedback) =
-            contributor.encode(base, state, feedback.as_deref()).map_err(work_error)?;
-        Ok(TrainOutput { leaves, update: self.keep(&update)?, feedback: self.keep(&feedback)? })
+        let carry = self.carry(job)?;
+        let (update, carry) =
+            contributor.encode(base, state, carry.as_deref()).map_err(work_error)?;
+        Ok(TrainOutput { leaves, update: self.keep(&update)?, carry: self.keep(&carry)? })
     }
 
     fn train_honestly(
@@ -167,7 +167,8 @@ impl TrainingWorker {
         let mut contributor = lock(&self.training);
         let base = self.params(&job.base.model)?;
         let task = task(job);
-        let mut state = contributor.start(&base);
+        let carry = self.carry(job)?;
+        let mut state = contributor.start(&base, carry.as_deref()).map_err(work_error)?;
         let mut leaves = Vec::new();
         let tokens = self.run.step_tokens();
         for step in 0..job.steps {
@@ -192,7 +193,8 @@ impl TrainingWorker {
     ) -> Result<TrainOutput, WorkError> {
         let mut contributor = lock(&self.training);
         let base = self.params(&job.base.model)?;
-        let mut state = contributor.start(&base);
+        let carry = self.carry(job)?;
+        let mut state = contributor.start(&base, carry.as_deref()).map_err(work_error)?;
         stop_if_cancelled(control)?;
         change(&base, &mut contributor, &mut state)?;
         let leaf = self.keep_leaf(&contributor.leaf(&state))?;
@@ -268,7 +270,9 @@ impl TrainingWorker {
     ) -> Result<AuditOutcome, WorkError> {
         let mut contributor = lock(&self.checking);
         let base = self.params(&audit.job.base.model)?;
-        let mut state = contributor.start(&base);
+        let Some(mut state) = self.start(&contributor, &audit.job, &base)? else {
+            return Ok(AuditOutcome::Mismatch { segment: 0 });
+        };
         let mut before: Option<Vec<u8>> = None;
         for (segment, claimed) in (0..=last).zip(&audit.claimed.leaves) {
             let ran =
@@ -304,24 +308,19 @@ impl TrainingWorker {
     ) -> Result<AuditOutcome, WorkError> {
         let mut contributor = lock(&self.checking);
         let base = self.params(&audit.job.base.model)?;
-        let mut state = match segment.checked_sub(1) {
-            None => contributor.start(&base),
-            Some(previous) => {
-                let leaf = &audit.claimed.leaves[previous as usize];
-                match self.object(leaf) {
-                    Ok(bytes) => {
-                        let steps = (previous + 1) * audit.job.leaf_every;
-                        contributor
-                            .from_leaf(&bytes, steps.min(audit.job.steps))
-                            .map_err(work_error)?
-                    }
-                    Err(WorkError::Missing(_)) => {
-                        drop(contributor);
-                        return self.audit_from_base(audit, segment, control);
-                    }
-                    Err(error) => return Err(error),
+        let start = match segment.checked_sub(1) {
+            None => self.start(&contributor, &audit.job, &base)?,
+            Some(previous) => match self.object(&audit.claimed.leaves[previous as usize]) {
+                Ok(bytes) => Some(contributor.from_leaf(&bytes).map_err(work_error)?),
+                Err(WorkError::Missing(_)) => {
+                    drop(contributor);
+                    return self.audit_from_base(audit, segment, control);
                 }
-            }
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(mut state) = start else {
+            return Ok(AuditOutcome::Mismatch { segment });
         };
         let Some(claimed) = audit.claimed.leaves.get(segment as usize) else {
             return self.audit_encoding(&contributor, audit, &base, &state);
@@ -334,6 +333,21 @@ impl TrainingWorker {
         }
     }
 
+    /// The state that an audited contribution started with; none if its carry does not decode:
+    /// nobody can have worked from that.
+    fn start(
+        &self,
+        contributor: &Contributor,
+        job: &TrainJob,
+        base: &[f32],
+    ) -> Result<Option<InnerState>, WorkError> {
+        match contributor.start(base, self.carry(job)?.as_deref()) {
+            Ok(state) => Ok(Some(state)),
+            Err(ContributionError::Carry(_)) => Ok(None),
+            Err(error) => Err(work_error(error)),
+        }
+    }
+
     fn audit_encoding(
         &self,
         contributor: &Contributor,
@@ -341,21 +355,17 @@ impl TrainingWorker {
         base: &[f32],
         state: &InnerState,
     ) -> Result<AuditOutcome, WorkError> {
-        let feedback = match self.feedback(&audit.job) {
-            Err(WorkError::Missing(missing)) => return Ok(AuditOutcome::Unavailable { missing }),
-            result => result?,
-        };
-        let same = match contributor.encode(base, state, feedback.as_deref()) {
-            Ok((update, feedback)) => {
+        let before = self.carry(&audit.job)?;
+        let same = match contributor.encode(base, state, before.as_deref()) {
+            Ok((update, carry)) => {
                 let same = Hash::of(&update) == audit.claimed.update.hash
-                    && Hash::of(&feedback) == audit.claimed.feedback.hash;
-                if same && self.keep_feedback {
-                    self.keep_leaf(&feedback)?;
+                    && Hash::of(&carry) == audit.claimed.carry.hash;
+                if same && self.keep_carry {
+                    self.keep_leaf(&carry)?;
                 }
                 same
             }
-            // Nobody can have worked from feedback that does not decode.
-            Err(ContributionError::Feedback(_) | ContributionError::Length { .. }) => false,
+            Err(ContributionError::Carry(_)) => false,
             Err(error) => return Err(work_error(error)),
         };
         let segment = audit.claimed.leaves.len() as u32;
@@ -484,7 +494,7 @@ pub fn rules(run: &RunManifest) -> swarm::Rules {
         max_members: rounds.max_members,
         update_len: update::encoded_len(n) as u64,
         leaf_len: recipe::leaf_len(n) as u64,
-        feedback_len: update::encoded_len(n) as u64,
+        carry_len: recipe::carry::carry_len(n) as u64,
         absent_after: rounds.absent_after,
     }
 }

@@ -53,7 +53,7 @@ fn confirms_everything_and_the_expulsion(run: &Path) {
     }
 }
 
-/// The others' error feedback lies in their own stores: it has to be made again in order.
+/// The others' carries lie in their own stores: they have to be made again in order.
 fn confirms_from_one_peers_folder_alone(run: &Path) {
     for threads in ["1", "4"] {
         let said =
@@ -139,7 +139,7 @@ fn misses_every_update_that_is_gone(run: &Path) {
     assert_eq!(missed, contributions, "an update for every contribution");
 }
 
-/// Bytes of an update (and of an error feedback) of the run that `peer` takes part in.
+/// Bytes of an update of the run that `peer` takes part in.
 fn update_length(peer: &Path) -> u64 {
     let store = store::Store::open_existing(peer.join("store")).expect("it is there");
     let id = store.get_ref("run").expect("it reads").expect("it is set");

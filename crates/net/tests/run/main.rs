@@ -28,7 +28,7 @@ fn rules(rounds: u32) -> Rules {
         max_members: 8,
         update_len: work::UPDATE_LEN,
         leaf_len: work::LEAF_LEN,
-        feedback_len: work::FEEDBACK_LEN,
+        carry_len: work::CARRY_LEN,
         absent_after: 2,
     }
 }

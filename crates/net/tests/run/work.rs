@@ -10,7 +10,7 @@ use swarm::{
 
 pub const UPDATE_LEN: u64 = 20_000;
 pub const LEAF_LEN: u64 = 30_000;
-pub const FEEDBACK_LEN: u64 = 10_000;
+pub const CARRY_LEN: u64 = 10_000;
 const TENSOR_LEN: usize = 50_000;
 
 /// What a run's manifest says. As bytes: `R` and CBOR `[rules, founder, state]`.
@@ -84,7 +84,7 @@ impl HashWorker {
     }
 }
 
-/// The bytes of leaves, update and feedback that a job gives.
+/// The bytes of leaves, update and carry that a job gives.
 fn outputs(job: &TrainJob) -> (Vec<Vec<u8>>, Vec<u8>, Vec<u8>) {
     let (height, root) = (job.height.to_le_bytes(), job.base.root());
     let mut seed = Hash::of_parts("start", &[&root.0, &job.beacon.0, &job.worker.0, &height]);
@@ -93,10 +93,10 @@ fn outputs(job: &TrainJob) -> (Vec<Vec<u8>>, Vec<u8>, Vec<u8>) {
         seed = Hash::of_parts("leaf", &[&seed.0, &index.to_le_bytes()]);
         leaves.push(expand("leaf bytes", seed, LEAF_LEN as usize));
     }
-    let feedback = job.feedback.map_or(Hash::default(), |f| f.hash);
-    let seed = Hash::of_parts("encode", &[&seed.0, &root.0, &feedback.0]);
+    let carry = job.carry.map_or(Hash::default(), |f| f.hash);
+    let seed = Hash::of_parts("encode", &[&seed.0, &root.0, &carry.0]);
     let update = expand("update bytes", seed, UPDATE_LEN as usize);
-    (leaves, update, expand("feedback bytes", seed, FEEDBACK_LEN as usize))
+    (leaves, update, expand("carry bytes", seed, CARRY_LEN as usize))
 }
 
 impl Worker for HashWorker {
@@ -108,16 +108,16 @@ impl Worker for HashWorker {
             std::thread::sleep(self.step);
             control.progress(step, job.steps, 1.0, u64::from(step) * 64);
         }
-        let (leaves, mut update, feedback) = outputs(job);
+        let (leaves, mut update, carry) = outputs(job);
         if self.cheats {
             update[1..].iter_mut().for_each(|byte| *byte = !*byte);
         }
         let leaves = leaves.iter().map(|leaf| self.put(leaf)).collect::<Result<_, _>>()?;
-        Ok(TrainOutput { leaves, update: self.put(&update)?, feedback: self.put(&feedback)? })
+        Ok(TrainOutput { leaves, update: self.put(&update)?, carry: self.put(&carry)? })
     }
 
     fn audit(&self, job: &AuditJob, _: &Control) -> Result<AuditOutcome, WorkError> {
-        let (leaves, update, feedback) = outputs(&job.job);
+        let (leaves, update, carry) = outputs(&job.job);
         let last = leaves.len() as u32;
         let segments = match &job.segments {
             Segments::All => (0..=last).collect(),
@@ -127,7 +127,7 @@ impl Worker for HashWorker {
             Some(leaf) => job.claimed.leaves.get(*segment as usize) == Some(&ObjectRef::of(leaf)),
             None => {
                 job.claimed.update == ObjectRef::of(&update)
-                    && job.claimed.feedback == ObjectRef::of(&feedback)
+                    && job.claimed.carry == ObjectRef::of(&carry)
             }
         };
         match segments.into_iter().find(|segment| !right(segment)) {

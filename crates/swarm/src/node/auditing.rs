@@ -222,10 +222,10 @@ impl Node {
     pub(super) fn audit_inputs_fetched(&mut self, key: AuditKey, missing: Option<Hash>) {
         let Some(book) = self.books.get(&key.height) else { return };
         let Some(commit) = book.commit(&key.contributor) else { return };
-        let feedback = commit.body().feedback_before.map(|f| f.hash);
+        let carry = commit.body().carry_before.map(|f| f.hash);
         let base = [book.advance.base.model.hash, book.advance.base.outer.hash];
         // Without a leaf the worker can still start from the base; without these nobody can.
-        if let Some(missing) = missing.filter(|m| Some(*m) == feedback || base.contains(m)) {
+        if let Some(missing) = missing.filter(|m| Some(*m) == carry || base.contains(m)) {
             return self.conclude(key, Finding::Unavailable { missing });
         }
         let (job, claimed) = claim(&book.advance, commit);
@@ -439,24 +439,20 @@ fn claim(advance: &LastAdvance, commit: &Signed<Commit>) -> (TrainJob, TrainOutp
         worker: commit.author(),
         steps: body.steps,
         leaf_every: body.steps / (body.leaves.len().max(1) as u32),
-        feedback: body.feedback_before,
+        carry: body.carry_before,
     };
-    let (leaves, update, feedback) = (body.leaves.clone(), body.update, body.feedback);
-    (job, TrainOutput { leaves, update, feedback })
+    let (leaves, update, carry) = (body.leaves.clone(), body.update, body.carry);
+    (job, TrainOutput { leaves, update, carry })
 }
 
-/// What a re-run starts from: the base, the leaves before its segments, the feedback for encoding.
+/// What a re-run starts from: the base, the author's carry, the leaves before its segments.
 fn inputs(advance: &LastAdvance, commit: &Signed<Commit>, segments: &Segments) -> Vec<ObjectRef> {
     let body = commit.body();
     let mut objects = vec![advance.base.model, advance.base.outer];
-    let encodes = match segments {
-        Segments::All => true,
-        Segments::Some(some) => {
-            let before = |s: &u32| body.leaves.get(s.checked_sub(1)? as usize).copied();
-            objects.extend(some.iter().filter_map(before));
-            some.iter().any(|s| *s as usize == body.leaves.len())
-        }
-    };
-    objects.extend(body.feedback_before.filter(|_| encodes));
+    objects.extend(body.carry_before);
+    if let Segments::Some(some) = segments {
+        let before = |s: &u32| body.leaves.get(s.checked_sub(1)? as usize).copied();
+        objects.extend(some.iter().filter_map(before));
+    }
     objects
 }

@@ -216,7 +216,7 @@ impl Node {
             worker: self.id(),
             steps,
             leaf_every: rules.leaf_every,
-            feedback: member.feedback,
+            carry: member.carry,
         };
         self.steps = steps;
         let since = self.now;
@@ -265,8 +265,8 @@ impl Node {
             steps: job.steps,
             leaves: output.leaves,
             update: output.update,
-            feedback_before: job.feedback,
-            feedback: output.feedback,
+            carry_before: job.carry,
+            carry: output.carry,
             secret_hash: secret_hash(&secret),
         };
         let commit = Signed::seal(&self.identity, &self.run.id, commit);
@@ -405,7 +405,7 @@ impl Node {
 fn objects_of(commit: &Signed<Commit>) -> Vec<ObjectRef> {
     let body = commit.body();
     let mut objects = body.leaves.clone();
-    objects.extend([body.update, body.feedback]);
+    objects.extend([body.update, body.carry]);
     objects
 }
 

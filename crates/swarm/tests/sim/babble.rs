@@ -71,8 +71,8 @@ impl Words<'_> {
             steps: rng.next() as u32,
             leaves: vec![object; rng.range(0, 50) as usize],
             update: object,
-            feedback_before: rng.chance(50).then_some(object),
-            feedback: object,
+            carry_before: rng.chance(50).then_some(object),
+            carry: object,
             secret_hash: hash,
         }
     }

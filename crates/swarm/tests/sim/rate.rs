@@ -29,7 +29,7 @@ fn job(worker: &Identity, beacon: Hash) -> TrainJob {
         worker: worker.id(),
         steps: LEAVES * 2,
         leaf_every: 2,
-        feedback: None,
+        carry: None,
     }
 }
 
@@ -57,7 +57,7 @@ fn members(peers: &[Identity], rules: &Rules) -> Vec<Member> {
         unavailable: 0,
         active: true,
         since: 0,
-        feedback: None,
+        carry: None,
     };
     let mut members: Vec<Member> = peers.iter().map(member).collect();
     members.sort_unstable_by_key(|m| m.id);
@@ -72,8 +72,8 @@ fn commit(peer: &Identity, output: &TrainOutput) -> Signed<Commit> {
         steps: LEAVES * 2,
         leaves: output.leaves.clone(),
         update: output.update,
-        feedback_before: None,
-        feedback: output.feedback,
+        carry_before: None,
+        carry: output.carry,
         secret_hash: Hash::default(),
     };
     Signed::seal(peer, &Hash::default(), commit)

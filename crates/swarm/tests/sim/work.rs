@@ -36,7 +36,7 @@ pub enum Habit {
 
 pub const UPDATE_LEN: u64 = 100;
 pub const LEAF_LEN: u64 = 300;
-pub const FEEDBACK_LEN: u64 = 50;
+pub const CARRY_LEN: u64 = 50;
 
 pub fn initial() -> State {
     state(Hash::of(b"the beginning"))
@@ -54,7 +54,9 @@ fn object(hash: Hash, len: u64) -> ObjectRef {
 fn start(job: &TrainJob) -> Hash {
     let (height, round) = (job.height.to_le_bytes(), job.round.to_le_bytes());
     let root = job.base.root();
-    Hash::of_parts("start", &[&root.0, &job.beacon.0, &job.worker.0, &height, &round])
+    let carry = job.carry.map_or(Hash::default(), |c| c.hash);
+    let parts: [&[u8]; 6] = [&root.0, &job.beacon.0, &job.worker.0, &height, &round, &carry.0];
+    Hash::of_parts("start", &parts)
 }
 
 fn leaf(before: &Hash, index: u32) -> Hash {
@@ -62,16 +64,16 @@ fn leaf(before: &Hash, index: u32) -> Hash {
 }
 
 fn encoded(last: &Hash, job: &TrainJob) -> (Hash, Hash) {
-    let feedback = job.feedback.map_or(Hash::default(), |f| f.hash);
-    let parts: [&[u8]; 3] = [&last.0, &job.base.root().0, &feedback.0];
-    (Hash::of_parts("update", &parts), Hash::of_parts("feedback", &parts))
+    let carry = job.carry.map_or(Hash::default(), |f| f.hash);
+    let parts: [&[u8]; 3] = [&last.0, &job.base.root().0, &carry.0];
+    (Hash::of_parts("update", &parts), Hash::of_parts("carry", &parts))
 }
 
-fn output(leaves: Vec<Hash>, update: Hash, feedback: Hash) -> TrainOutput {
+fn output(leaves: Vec<Hash>, update: Hash, carry: Hash) -> TrainOutput {
     TrainOutput {
         leaves: leaves.into_iter().map(|l| object(l, LEAF_LEN)).collect(),
         update: object(update, UPDATE_LEN),
-        feedback: object(feedback, FEEDBACK_LEN),
+        carry: object(carry, CARRY_LEN),
     }
 }
 
@@ -83,8 +85,8 @@ pub fn honest(job: &TrainJob) -> TrainOutput {
         last = leaf(&last, index);
         leaves.push(last);
     }
-    let (update, feedback) = encoded(&last, job);
-    output(leaves, update, feedback)
+    let (update, carry) = encoded(&last, job);
+    output(leaves, update, carry)
 }
 
 /// What a worker with some habit hands in; `seen` are the commits it has seen of others.
@@ -106,14 +108,14 @@ pub fn train(habit: Habit, job: &TrainJob, identity: &Identity, seen: &[Commit])
                 leaf.hash = junk(n);
             }
             result.update.hash = junk(98);
-            result.feedback.hash = junk(97);
+            result.carry.hash = junk(97);
         }
         Habit::Copy => {
             let of_height = seen.iter().find(|c| c.height == job.height);
             if let Some(other) = of_height.filter(|o| o.leaves.len() == result.leaves.len()) {
                 result.leaves = other.leaves.clone();
                 result.update = other.update;
-                result.feedback = other.feedback;
+                result.carry = other.carry;
             }
         }
         Habit::SignFlip => {
@@ -150,7 +152,7 @@ fn re_run(job: &AuditJob, here: &BTreeSet<Hash>) -> AuditOutcome {
         let right = if segment < count {
             claimed.leaves[segment as usize].hash == leaf(&from, segment)
         } else {
-            encoded(&from, &job.job) == (claimed.update.hash, claimed.feedback.hash)
+            encoded(&from, &job.job) == (claimed.update.hash, claimed.carry.hash)
         };
         if !right {
             return AuditOutcome::Mismatch { segment };
@@ -196,7 +198,7 @@ pub fn rules() -> Rules {
         max_members: 16,
         update_len: UPDATE_LEN,
         leaf_len: LEAF_LEN,
-        feedback_len: FEEDBACK_LEN,
+        carry_len: CARRY_LEN,
         absent_after: 2,
     }
 }
@@ -210,6 +212,6 @@ pub fn rechain(job: &TrainJob, output: &mut TrainOutput, every: usize) {
         }
         last = claimed.hash;
     }
-    let (update, feedback) = encoded(&last, job);
-    (output.update.hash, output.feedback.hash) = (update, feedback);
+    let (update, carry) = encoded(&last, job);
+    (output.update.hash, output.carry.hash) = (update, carry);
 }

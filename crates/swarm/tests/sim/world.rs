@@ -194,7 +194,7 @@ impl World {
                 }
                 peer.training = None;
                 let output = work::train(peer.habit, &job, &peer.identity, &peer.seen);
-                let made = output.leaves.iter().chain([&output.update, &output.feedback]);
+                let made = output.leaves.iter().chain([&output.update, &output.carry]);
                 peer.store.extend(made.map(|o| o.hash));
                 self.tell(to, Event::Trained { height: job.height, result: Ok(output) });
             }

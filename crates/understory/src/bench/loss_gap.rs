@@ -101,18 +101,18 @@ fn train_apart(
         Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
     let mut params = model::init(&manifest.model, manifest.seed)?;
     let mut momentum = vec![0.0; params.len()];
-    let mut feedbacks: Vec<Option<Vec<u8>>> = vec![None; options.workers as usize];
+    let mut carries: Vec<Option<Vec<u8>>> = vec![None; options.workers as usize];
     for round in 0..options.rounds {
         let mut updates = Vec::new();
-        for (worker, feedback) in feedbacks.iter_mut().enumerate() {
+        for (worker, carry) in carries.iter_mut().enumerate() {
             let beacon = Hash::of(&round.to_le_bytes());
             let task = Task { beacon, worker: Hash([worker as u8; 32]), round, steps: options.h };
-            let mut state = contributor.start(&params);
+            let mut state = contributor.start(&params, carry.as_deref())?;
             for step in 0..options.h {
                 contributor.step(&task, step, &mut state)?;
             }
-            let (bytes, left) = contributor.encode(&params, &state, feedback.as_deref())?;
-            *feedback = Some(left);
+            let (bytes, left) = contributor.encode(&params, &state, carry.as_deref())?;
+            *carry = Some(left);
             let values = update::decode(kernel, &bytes, params.len())?;
             updates.push(Weighted { steps: options.h, values });
         }
@@ -138,7 +138,7 @@ fn train_together(
     let mut contributor =
         Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
     let params = model::init(&manifest.model, manifest.seed)?;
-    let mut state = contributor.start(&params);
+    let mut state = contributor.start(&params, None)?;
     let task = Task { beacon: Hash::of(b"together"), worker: Hash([0; 32]), round: 0, steps };
     for step in 0..steps {
         contributor.step(&task, step, &mut state)?;

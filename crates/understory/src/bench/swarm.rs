@@ -162,7 +162,7 @@ impl Alone {
         let vocab = corpus.manifest.vocab as usize;
         let manifest = Arc::new(config.manifest(Hash([1; 32]), root, vocab)?);
         let contributor = Contributor::new(kernel_for(None)?, manifest.clone(), corpus)?;
-        let state = contributor.start(&model::init(&manifest.model, manifest.seed)?);
+        let state = contributor.start(&model::init(&manifest.model, manifest.seed)?, None)?;
         Ok(Self { manifest, contributor, state })
     }
 

@@ -109,7 +109,7 @@ impl OpenRun {
         let kernel = Kernel::new(self.kernel.isa(), threads);
         let (store, manifest) = (self.store.clone(), self.manifest.clone());
         let worker = TrainingWorker::new(store, manifest, self.corpus.clone(), kernel, None)?;
-        Ok(worker.keeping_feedback())
+        Ok(worker.keeping_carry())
     }
 }
 

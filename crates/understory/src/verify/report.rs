@@ -381,7 +381,7 @@ impl Report {
         if excluded > 0 {
             parts.push(format!("{excluded} excluded ({cheats} with other bits, as was proven)"));
         }
-        // What one peer's folder lacks of the others' error feedback, all before it make again.
+        // What one peer's folder lacks of the others' carries, all before it make again.
         let way_out = if rest > 0 && share < 1.0 { "; --all may make what is missing" } else { "" };
         let n = self.reruns.len();
         format!("{n} of {all} contributions{drawn}: {}{way_out}", parts.join(", "))

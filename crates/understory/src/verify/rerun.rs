@@ -120,10 +120,10 @@ fn again(worker: &impl Worker, run: &OpenRun, decided: &Decided) -> Outcome {
         worker: decided.commit.author(),
         steps: body.steps,
         leaf_every: run.manifest.rounds.leaf_every,
-        feedback: body.feedback_before,
+        carry: body.carry_before,
     };
-    let (leaves, update, feedback) = (body.leaves.clone(), body.update, body.feedback);
-    let claimed = TrainOutput { leaves, update, feedback };
+    let (leaves, update, carry) = (body.leaves.clone(), body.update, body.carry);
+    let claimed = TrainOutput { leaves, update, carry };
     let audit = AuditJob { id: decided.height, job, claimed, segments: Segments::All };
     match worker.audit(&audit, &Control::quiet()) {
         Ok(AuditOutcome::Confirmed) => Outcome::Confirmed,
@@ -141,7 +141,8 @@ fn again(worker: &impl Worker, run: &OpenRun, decided: &Decided) -> Outcome {
 fn time_of_a_step(run: &OpenRun, threads: usize) -> Result<Option<Duration>> {
     let kernel = Kernel::new(run.kernel.isa(), threads);
     let mut contributor = Contributor::new(kernel, run.manifest.clone(), run.corpus.clone())?;
-    let mut state = contributor.start(&model::init(&run.manifest.model, run.manifest.seed)?);
+    let mut state =
+        contributor.start(&model::init(&run.manifest.model, run.manifest.seed)?, None)?;
     let task = Task { beacon: Hash::default(), worker: Hash::default(), round: 0, steps: 2 };
     let mut begun = Instant::now();
     for step in 0..2 {

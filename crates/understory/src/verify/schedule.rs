@@ -1,6 +1,6 @@
 //! Which contribution to re-run next.
 //!
-//! The encoding of an update takes the error feedback that its author's contribution before left
+//! A contribution starts with the carry that its author's contribution before left
 //! over. Where that is in no store, re-running the one before makes it: those two go in order.
 
 use super::history::Decided;
@@ -36,11 +36,11 @@ impl Queue {
     /// All of `jobs`, which are in the order of their heights.
     pub fn new(jobs: &[&Decided], store: &Store) -> Self {
         let before = |at: usize| {
-            let needed = jobs[at].commit.body().feedback_before?;
+            let needed = jobs[at].commit.body().carry_before?;
             let author = jobs[at].commit.author();
             let earlier = jobs[..at]
                 .iter()
-                .rposition(|j| j.commit.author() == author && j.commit.body().feedback == needed);
+                .rposition(|j| j.commit.author() == author && j.commit.body().carry == needed);
             earlier.filter(|_| !store.has(&needed.hash))
         };
         Self::of((0..jobs.len()).map(before).collect())
