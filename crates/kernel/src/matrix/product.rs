@@ -12,8 +12,9 @@ use crate::simd::{Simd, Tile, each_isa};
 use super::avx512;
 use super::code::{COLUMNS, ROWS};
 use super::expand;
+use super::floats::FEW;
 use super::inputs::{Activations, Inputs, Integers};
-use super::{Matrix, integer};
+use super::{Matrix, floats, integer};
 
 /// One of the products of [`Kernel::matmul`].
 pub struct Product<'a> {
@@ -73,15 +74,16 @@ impl Kernel {
         if outs.iter().any(integers) {
             scratch.quantize(self, x, m, k);
         }
-        if !outs.iter().all(integers) {
+        let widened = |out: &Product| !integers(out) && !straight(out.w, m);
+        if outs.iter().any(widened) {
             scratch.group(self, x, m, k);
         }
         let jobs: Vec<Job> = outs.iter_mut().map(|out| Job::new(out, int8)).collect();
-        self.run_jobs(&jobs, m, scratch);
+        self.run_jobs(&jobs, x, m, scratch);
     }
 
     /// Cuts the tiles of all jobs, one after another, into tasks of about the same cost.
-    fn run_jobs(&self, jobs: &[Job], m: usize, inputs: &Inputs) {
+    fn run_jobs(&self, jobs: &[Job], x: &[f32], m: usize, inputs: &Inputs) {
         let cost = |job: &Job| job.w.tile_bytes().max(1) * m.min(64);
         let total: usize = jobs.iter().map(|job| job.tiles() * cost(job)).sum();
         let tasks = (total / WORTH).clamp(1, 4 * self.threads());
@@ -95,15 +97,17 @@ impl Kernel {
                 let tiles = first(wanted.start)..first(wanted.end);
                 before += job.tiles() * cost(job);
                 if !tiles.is_empty() {
-                    self.run_tiles(job, tiles, m, inputs);
+                    self.run_tiles(job, tiles, x, m, inputs);
                 }
             }
         });
     }
 
-    fn run_tiles(&self, job: &Job, tiles: Range<usize>, m: usize, inputs: &Inputs) {
+    fn run_tiles(&self, job: &Job, tiles: Range<usize>, x: &[f32], m: usize, inputs: &Inputs) {
         if job.integers {
             integer_tiles(self.cpu, job, tiles, &inputs.integers);
+        } else if straight(job.w, m) {
+            floats::tiles(self.cpu, job.w, tiles, x, &job.y);
         } else {
             let (rows, _) = tile_shape(self.isa());
             let k = job.w.cols();
@@ -111,6 +115,11 @@ impl Kernel {
             widened(self.cpu, job, tiles, groups, m);
         }
     }
+}
+
+/// Whether a product is made straight from tiles of floats.
+fn straight(w: &Matrix, m: usize) -> bool {
+    m <= FEW && w.cols() > 0 && !w.format().is_quantized()
 }
 
 fn integer_tiles(cpu: Cpu, job: &Job, tiles: Range<usize>, x: &Integers) {
@@ -218,7 +227,7 @@ fn widened_body<S: Simd>(job: &Job, tiles: Range<usize>, x: &[f32], m: usize) {
         let cols = S::PANEL.min(lines.end - j);
         for first in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - first);
-            fill_panel(&mut panel[..depth * S::PANEL], S::PANEL, w, j, cols, first);
+            fill_panel::<S>(&mut panel[..depth * S::PANEL], w, j, cols, first);
             for i in (0..m).step_by(S::ROWS) {
                 // SAFETY: the tile lies inside this task's columns of `y`; the packed operands hold
                 // whole groups and panels; the instruction set is that of the caller.
@@ -243,7 +252,15 @@ fn widened_body<S: Simd>(job: &Job, tiles: Range<usize>, x: &[f32], m: usize) {
 
 /// `panel[p][i] = w[line + i][first + p]`, for `cols` lines of the panel.
 #[inline(always)]
-fn fill_panel(panel: &mut [f32], width: usize, w: &Matrix, line: usize, cols: usize, first: usize) {
+fn fill_panel<S: Simd>(panel: &mut [f32], w: &Matrix, line: usize, cols: usize, first: usize) {
+    let width = S::PANEL;
+    if width.is_multiple_of(ROWS) && !w.format().is_quantized() {
+        let depth = first..first + panel.len() / width;
+        for from in (0..cols).step_by(ROWS) {
+            floats::widen::<S>(w, (line + from) / ROWS, depth.clone(), &mut panel[from..], width);
+        }
+        return;
+    }
     let mut block = [[0.0; ROWS]; COLUMNS];
     for (at, panel) in panel.chunks_mut(COLUMNS * width).enumerate() {
         let depth = panel.len() / width;

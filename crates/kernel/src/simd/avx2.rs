@@ -22,6 +22,60 @@ impl Simd for Avx2 {
         fetch(line);
     }
 
+    type Row = [__m256; 2];
+
+    #[inline(always)]
+    fn fetch_far(line: *const u8) {
+        // SAFETY: a hint only, part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_row(from: *const f32) -> Self::Row {
+        // SAFETY: the caller's.
+        unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self::Row {
+        // SAFETY: the caller's.
+        unsafe {
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_brains(from: *const u16) -> Self::Row {
+        // SAFETY: the caller's.
+        unsafe {
+            [from, from.add(8)].map(|from| {
+                let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+            })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_row(to: *mut f32, row: Self::Row) {
+        // SAFETY: the caller's.
+        unsafe {
+            _mm256_storeu_ps(to, row[0]);
+            _mm256_storeu_ps(to.add(8), row[1]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fma_row(a: f32, b: Self::Row, c: Self::Row) -> Self::Row {
+        // SAFETY: the caller's.
+        unsafe {
+            let a = _mm256_set1_ps(a);
+            [_mm256_fmadd_ps(a, b[0], c[0]), _mm256_fmadd_ps(a, b[1], c[1])]
+        }
+    }
+
     #[inline(always)]
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.

@@ -22,6 +22,48 @@ impl Simd for Avx512 {
         fetch(line);
     }
 
+    type Row = __m512;
+    const MANY_REGISTERS: bool = true;
+
+    #[inline(always)]
+    fn fetch_far(line: *const u8) {
+        // SAFETY: a hint only, part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_row(from: *const f32) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_brains(from: *const u16) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_row(to: *mut f32, row: __m512) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_ps(to, row) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma_row(a: f32, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_fmadd_ps(_mm512_set1_ps(a), b, c) }
+    }
+
     #[inline(always)]
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.

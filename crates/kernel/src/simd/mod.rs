@@ -40,6 +40,45 @@ pub(crate) trait Simd: Copy + 'static {
     #[inline(always)]
     fn fetch(_line: *const f32) {}
 
+    /// Brings a line of memory into the second cache; the address need not be valid.
+    #[inline(always)]
+    fn fetch_far(_line: *const u8) {}
+
+    /// Sixteen values in registers.
+    type Row: Copy;
+    /// Whether sixteen [`Simd::Row`] and more fit the registers.
+    const MANY_REGISTERS: bool = false;
+
+    /// Sixteen values from memory, at any alignment.
+    ///
+    /// # Safety
+    /// They lie at `from`; the machine has the instruction set.
+    unsafe fn load_row(from: *const f32) -> Self::Row;
+
+    /// Sixteen halves (binary16) widened, a signalling NaN made quiet.
+    ///
+    /// # Safety
+    /// As for [`Simd::load_row`].
+    unsafe fn load_halves(from: *const u16) -> Self::Row;
+
+    /// Sixteen upper halves of f32 widened.
+    ///
+    /// # Safety
+    /// As for [`Simd::load_row`].
+    unsafe fn load_brains(from: *const u16) -> Self::Row;
+
+    /// Sixteen values to memory, at any alignment.
+    ///
+    /// # Safety
+    /// There is room at `to`; the machine has the instruction set.
+    unsafe fn store_row(to: *mut f32, row: Self::Row);
+
+    /// `a * b + c` for each value, rounded once.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn fma_row(a: f32, b: Self::Row, c: Self::Row) -> Self::Row;
+
     /// `to[p * width + j] = from[j * stride + p]` for `p < depth`, `j < count`: a transposing copy.
     ///
     /// # Safety
@@ -57,6 +96,45 @@ pub(crate) trait Simd: Copy + 'static {
         unsafe { transpose_plain(to, width, from, stride, 0..count, 0..depth) }
     }
 }
+
+/// The sixteen values of [`Simd::Row`] as an array, for instruction sets without code of their own.
+macro_rules! plain_rows {
+    ($fma:path) => {
+        type Row = [f32; $crate::simd::LANES];
+
+        #[inline(always)]
+        unsafe fn load_row(from: *const f32) -> Self::Row {
+            // SAFETY: the caller's.
+            unsafe { from.cast::<Self::Row>().read_unaligned() }
+        }
+
+        #[inline(always)]
+        unsafe fn load_halves(from: *const u16) -> Self::Row {
+            // SAFETY: the caller's.
+            let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
+            bits.map($crate::matrix::half::f16)
+        }
+
+        #[inline(always)]
+        unsafe fn load_brains(from: *const u16) -> Self::Row {
+            // SAFETY: the caller's.
+            let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
+            bits.map($crate::matrix::half::bf16)
+        }
+
+        #[inline(always)]
+        unsafe fn store_row(to: *mut f32, row: Self::Row) {
+            // SAFETY: the caller's.
+            unsafe { to.cast::<Self::Row>().write_unaligned(row) }
+        }
+
+        #[inline(always)]
+        unsafe fn fma_row(a: f32, b: Self::Row, c: Self::Row) -> Self::Row {
+            std::array::from_fn(|l| $fma(a, b[l], c[l]))
+        }
+    };
+}
+pub(crate) use plain_rows;
 
 /// [`Simd::transpose`] for some lines and depths, one value at a time.
 ///
@@ -192,12 +270,12 @@ macro_rules! each_isa {
         $(#[$meta])*
         $vis fn $name(cpu: $crate::isa::Cpu, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             fn avx512($($arg: $ty),*) $(-> $ret)? {
                 $body::<$crate::simd::avx512::Avx512>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2($($arg: $ty),*) $(-> $ret)? {
                 $body::<$crate::simd::avx2::Avx2>($($arg),*)
             }

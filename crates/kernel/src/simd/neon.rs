@@ -2,13 +2,15 @@
 
 use std::arch::aarch64::{float32x4_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vst1q_f32};
 
-use super::{Simd, Tile, tiles};
+use super::{Simd, Tile, plain_rows, tiles};
 
 /// NEON, which every AArch64 machine has.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon;
 
 impl Simd for Neon {
+    plain_rows!(Self::fma);
+
     const ROWS: usize = 6;
     const PANEL: usize = 16;
 

@@ -1,6 +1,6 @@
 //! The specification: plain Rust on any machine.
 
-use super::{Simd, Tile, tiles};
+use super::{Simd, Tile, plain_rows, tiles};
 
 /// No extension at all.
 #[derive(Clone, Copy)]
@@ -10,6 +10,8 @@ pub(crate) struct Scalar;
 type Octet = [f32; 8];
 
 impl Simd for Scalar {
+    plain_rows!(fused);
+
     const ROWS: usize = 2;
     const PANEL: usize = 8;
 
