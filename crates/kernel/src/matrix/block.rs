@@ -26,6 +26,7 @@ impl Block {
     }
 
     /// Takes the block in `bytes` apart, which has the length of a block of `format`.
+    #[inline(always)]
     pub(crate) fn read(&mut self, format: Format, bytes: &[u8]) {
         match format {
             Format::Q8_0 => {
@@ -36,20 +37,20 @@ impl Block {
             }
             Format::Q4_0 | Format::Iq4Nl => {
                 self.scale = half(bytes, 0);
-                self.nibbles(0, 16, &bytes[2..18]);
+                self.nibbles(16, &bytes[2..18]);
             }
             Format::Q4_1 => {
                 (self.scale, self.minimum) = (half(bytes, 0), half(bytes, 2));
-                self.nibbles(0, 16, &bytes[4..20]);
+                self.nibbles(16, &bytes[4..20]);
             }
             Format::Q5_0 => {
                 self.scale = half(bytes, 0);
-                self.nibbles(0, 16, &bytes[6..22]);
+                self.nibbles(16, &bytes[6..22]);
                 self.fifth_bits(&bytes[2..6]);
             }
             Format::Q5_1 => {
                 (self.scale, self.minimum) = (half(bytes, 0), half(bytes, 2));
-                self.nibbles(0, 16, &bytes[8..24]);
+                self.nibbles(16, &bytes[8..24]);
                 self.fifth_bits(&bytes[4..8]);
             }
             Format::Q2K => {
@@ -70,16 +71,16 @@ impl Block {
             Format::Q4K => {
                 (self.scale, self.minimum) = (half(bytes, 0), half(bytes, 2));
                 self.scales_and_minima(&bytes[4..16]);
-                self.nibbles(0, 32, &bytes[16..144]);
+                self.nibbles(32, &bytes[16..144]);
             }
             Format::Q5K => {
                 (self.scale, self.minimum) = (half(bytes, 0), half(bytes, 2));
                 self.scales_and_minima(&bytes[4..16]);
-                self.nibbles(0, 32, &bytes[48..176]);
+                self.nibbles(32, &bytes[48..176]);
                 self.bits(4, &bytes[16..48]);
             }
             Format::Q6K => {
-                self.nibbles(0, 64, &bytes[..128]);
+                self.nibbles(64, &bytes[..128]);
                 self.pairs(4, &bytes[128..192]);
                 self.scales.copy_from_slice(&bytes[192..208]);
                 self.scale = half(bytes, 208);
@@ -113,8 +114,9 @@ impl Block {
     }
 
     /// Runs of `run` bytes: their low halves are `run` weights, their high halves the next.
-    fn nibbles(&mut self, first: usize, run: usize, bytes: &[u8]) {
-        let levels = self.levels[first..].chunks_exact_mut(2 * run);
+    #[inline(always)]
+    fn nibbles(&mut self, run: usize, bytes: &[u8]) {
+        let levels = self.levels.chunks_exact_mut(2 * run);
         for (levels, bytes) in levels.zip(bytes.chunks_exact(run)) {
             let (low, high) = levels.split_at_mut(run);
             for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
@@ -124,29 +126,40 @@ impl Block {
     }
 
     /// A bit for each of 32 weights, in order.
+    #[inline(always)]
     fn fifth_bits(&mut self, bytes: &[u8]) {
-        for (at, level) in self.levels.iter_mut().enumerate().take(32) {
-            *level |= (bytes[at / 8] >> (at % 8) & 1) << 4;
+        let (levels, _) = self.levels.as_chunks_mut::<8>();
+        for (levels, byte) in levels.iter_mut().zip(bytes) {
+            for (at, level) in levels.iter_mut().enumerate() {
+                *level |= (byte >> at & 1) << 4;
+            }
         }
     }
 
     /// Two runs of 32 bytes with four times 32 weights of two bits each; put at bit `shift`.
+    #[inline(always)]
     fn pairs(&mut self, shift: u32, bytes: &[u8]) {
         for (levels, bytes) in self.levels.chunks_exact_mut(128).zip(bytes.chunks_exact(32)) {
-            for (at, level) in levels.iter_mut().enumerate() {
-                *level |= (bytes[at % 32] >> (at / 32 * 2) & 3) << shift;
+            for (at, levels) in levels.chunks_exact_mut(32).enumerate() {
+                for (level, byte) in levels.iter_mut().zip(bytes) {
+                    *level |= (byte >> (2 * at) & 3) << shift;
+                }
             }
         }
     }
 
     /// 32 bytes with eight times 32 weights of one bit each; put at bit `shift`.
+    #[inline(always)]
     fn bits(&mut self, shift: u32, bytes: &[u8]) {
-        for (at, level) in self.levels.iter_mut().enumerate() {
-            *level |= (bytes[at % 32] >> (at / 32) & 1) << shift;
+        for (at, levels) in self.levels.chunks_exact_mut(32).enumerate() {
+            for (level, byte) in levels.iter_mut().zip(bytes) {
+                *level |= (byte >> at & 1) << shift;
+            }
         }
     }
 
     /// Twelve bytes with eight scales and eight minima of six bits.
+    #[inline(always)]
     fn scales_and_minima(&mut self, bytes: &[u8]) {
         for at in 0..4 {
             let (scale, minimum, both) = (bytes[at], bytes[at + 4], bytes[at + 8]);
@@ -157,6 +170,7 @@ impl Block {
     }
 
     /// Twelve bytes with sixteen scales of six bits around 32.
+    #[inline(always)]
     fn signed_scales(&mut self, bytes: &[u8]) {
         for at in 0..16 {
             let low = bytes[at % 8] >> (at / 8 * 4) & 15;

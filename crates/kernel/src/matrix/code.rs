@@ -126,19 +126,22 @@ impl Meaning {
         self.head_bytes(cols) + cols / COLUMNS * self.level_bytes()
     }
 
-    /// Puts a block of a row into its tile, whose place for it was zero: `head` and `levels` are the
-    /// tile's from this block on.
+    /// Puts a block of a row into its tile: `head` and `levels` are the tile's from this block on.
+    #[inline(always)]
     pub(crate) fn pack(self, block: &Block, head: &mut [u8], levels: &mut [u8], lane: usize) {
         self.pack_head(block, head, lane);
-        let blocks = self.head.span();
-        let columns = block.levels.chunks_exact(COLUMNS).take(blocks);
-        for (from, to) in columns.zip(levels.chunks_exact_mut(self.level_bytes())) {
-            for (column, &level) in from.iter().enumerate() {
-                self.put(to, lane, column, level);
-            }
+        let (columns, _) = block.levels.as_chunks::<COLUMNS>();
+        let blocks = levels.chunks_exact_mut(self.level_bytes()).take(self.head.span());
+        for (from, to) in columns.iter().zip(blocks) {
+            let words = std::array::from_fn(|j| {
+                let group = 4 * j..4 * j + 4;
+                from[group].iter().rev().fold(0, |word, level| word << 8 | u32::from(*level))
+            });
+            self.put(to, lane, &words);
         }
     }
 
+    #[inline(always)]
     fn pack_head(self, block: &Block, head: &mut [u8], lane: usize) {
         let mut half = |at: usize, bits: u16| {
             head[at + 2 * lane..][..2].copy_from_slice(&bits.to_le_bytes());
@@ -169,12 +172,22 @@ impl Meaning {
         }
     }
 
-    fn put(self, to: &mut [u8], lane: usize, column: usize, level: u8) {
-        let (vector, byte) = (column / 4, 4 * lane + column % 4);
+    /// Puts 32 levels of a row, four to a word, into the planes of a tile.
+    #[inline(always)]
+    fn put(self, to: &mut [u8], lane: usize, words: &[u32; VECTORS]) {
         for (plane, width, shift) in self.planes() {
             let per = 8 / width;
-            let (at, turn) = place(width, per, vector);
-            to[plane + at * VECTOR + byte] |= (level >> shift & mask(width)) << turn;
+            for at in 0..width {
+                let mut word = 0;
+                for (vector, levels) in words.iter().enumerate() {
+                    let (vector_at, turn) = place(width, per, vector);
+                    if vector_at == at {
+                        let mask = u32::from_ne_bytes([mask(width); 4]);
+                        word |= (levels >> shift & mask) << turn;
+                    }
+                }
+                to[plane + at * VECTOR + 4 * lane..][..4].copy_from_slice(&word.to_le_bytes());
+            }
         }
     }
 
@@ -270,6 +283,7 @@ fn mask(width: usize) -> u8 {
 
 /// A format as a type, so that one function is compiled for each.
 pub(crate) trait Code {
+    const FORMAT: Format;
     const MEANING: Meaning;
 }
 
@@ -280,6 +294,7 @@ macro_rules! with_code {
             ($name:ident) => {{
                 struct $code;
                 impl $crate::matrix::code::Code for $code {
+                    const FORMAT: $crate::matrix::Format = $crate::matrix::Format::$name;
                     const MEANING: $crate::matrix::code::Meaning =
                         $crate::matrix::code::Meaning::of($crate::matrix::Format::$name);
                 }

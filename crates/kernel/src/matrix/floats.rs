@@ -13,7 +13,7 @@ use super::format::Format;
 use super::product::Output;
 
 /// At most this many rows of inputs are few.
-pub(crate) const FEW: usize = 12;
+pub(crate) const FEW: usize = 16;
 
 /// How far ahead in a tile memory is brought closer, in bytes.
 const AHEAD: usize = 8192;
