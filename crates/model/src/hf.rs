@@ -23,7 +23,7 @@ pub fn export(
 ) -> Result<(), FormatError> {
     fs::create_dir_all(dir).map_err(FormatError::io(dir))?;
     let end = tokenizer.end_of_text();
-    let end_text = &tokenizer.tokens()[end as usize];
+    let end_text = tokenizer.token(end);
     let documents = [
         ("config.json", config_json(model.config(), end)),
         ("generation_config.json", json!({ "bos_token_id": end, "eos_token_id": end })),
@@ -34,7 +34,7 @@ pub fn export(
         let text = serde_json::to_string_pretty(&document).expect("a JSON value can be written");
         write_file(&dir.join(name), |out| writeln!(out, "{text}"))?;
     }
-    let tokenizer = tokenizer.to_json();
+    let tokenizer = tokenizer.to_json()?;
     write_file(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
     write_file(&dir.join("model.safetensors"), |out| write_weights(out, model, lineage))
 }

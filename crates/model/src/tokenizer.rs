@@ -1,35 +1,88 @@
-//! Byte-level BPE: text to token ids and back, without loss.
+//! Text to token ids and back, for tokenizers that are trained here and for those of other
+//! models: byte-level BPE with any family's way of cutting words, SentencePiece's by scores, and
+//! BPE over characters with bytes as a last resort.
 //!
-//! The merges are learned and applied by the `tokenizers` crate; cutting text into words is ours,
-//! because the crate's regular expression is slow and can give up on hostile text. Both give the
-//! same ids, see the tests.
+//! Merges are learned by the `tokenizers` crate; everything else is ours, so that it is fast and
+//! that no text and no file can make it slow. It gives the same ids as the crate, see the tests.
 
+mod added;
+mod alphabet;
+mod cut;
+mod encoder;
+mod engine;
+mod gguf;
+mod hf;
 mod json;
+mod merge;
+mod normal;
+mod pattern;
+mod stream;
+mod train;
+mod vocab;
 mod words;
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use added::AddedTokens;
+use alphabet::from_alphabet;
+use cut::Cut;
+use engine::Engine;
+use normal::Normal;
+use vocab::Vocab;
 
-use tokenizers::Model as _;
-use tokenizers::models::bpe::{BPE, BpeBuilder, BpeTrainer};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-
+pub use encoder::Encoder;
+pub use hf::HfFiles;
+pub use stream::StreamDecoder;
+pub use vocab::Kind;
 pub use words::words;
 
-/// A byte-level BPE tokenizer in the manner of GPT-2.
+/// A tokenizer.
 ///
-/// Every text has an encoding, and decoding gives the text back. Special tokens stand for no
-/// text: text that happens to spell one is encoded as ordinary text.
-#[derive(Clone)]
+/// Special tokens stand for no text: text that happens to spell one is encoded as ordinary text,
+/// unless [`Tokenizer::encode_with`] is told otherwise.
+#[derive(Clone, PartialEq)]
 pub struct Tokenizer {
-    /// Per id: the token in the byte alphabet, or a special token as it is.
-    tokens: Vec<String>,
-    /// Per id: the bytes it stands for; none for special tokens.
-    bytes: Vec<Vec<u8>>,
-    special: Vec<bool>,
-    merges: Vec<Pair>,
-    end: u32,
-    bpe: BPE,
+    vocab: Vocab,
+    /// The bytes of each token, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each token's bytes end.
+    ends: Vec<u32>,
+    engine: Engine,
+    /// Looked for in the text as it is.
+    added: AddedTokens,
+    /// Made with the text between them.
+    before: Vec<Normal>,
+    /// Looked for after that.
+    added_after: AddedTokens,
+    /// Made with the text between those.
+    after: Vec<Normal>,
+    cuts: Vec<Cut>,
+    /// Made with words spelled in the byte alphabet.
+    spelled_cuts: Vec<Cut>,
+    roles: Roles,
+    /// Whether the space at the beginning of a decoded text was put there by encoding.
+    strip_space: bool,
+    /// Whether this is GPT-2's kind of tokenizer, which is all that [`Tokenizer::to_json`] writes.
+    plain: bool,
+}
+
+/// Tokens with a task.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Roles {
+    pub bos: Option<u32>,
+    pub eos: u32,
+    pub eot: Option<u32>,
+    /// All that end a text, ascending.
+    pub ends: Vec<u32>,
+    /// Put before a text.
+    pub prefix: Vec<u32>,
+    /// Put behind a text.
+    pub suffix: Vec<u32>,
+}
+
+impl Roles {
+    fn all(&self) -> Vec<u32> {
+        let lists = self.ends.iter().chain(&self.prefix).chain(&self.suffix);
+        lists.chain(&self.bos).chain(&self.eot).chain([&self.eos]).copied().collect()
+    }
 }
 
 /// Two tokens that are merged, in the byte alphabet.
@@ -44,113 +97,145 @@ pub enum TokenizerError {
     /// Learning merges failed.
     #[error("tokenizer training: {0}")]
     Training(String),
-    /// The parts do not make a byte-level BPE tokenizer.
+    /// The parts do not make a tokenizer.
     #[error("tokenizer: {0}")]
     Invalid(String),
+    /// A kind of tokenizer that would be encoded differently here.
+    #[error("tokenizer: {0} is not supported")]
+    Unsupported(String),
 }
 
 impl Tokenizer {
-    /// Learns a tokenizer of at most `vocab_size` tokens from texts. The same texts, in any order,
-    /// give the same tokenizer, byte for byte.
-    ///
-    /// Id 0 is [`END_OF_TEXT`], ids 1 to 256 the bytes, then the merges. Pairs seen once are not
-    /// merged, so that little text gives fewer tokens than asked for. Reading stops after
-    /// [`MAX_TRAINING_BYTES`].
-    pub fn train<'a>(
-        texts: impl IntoIterator<Item = &'a str>,
-        vocab_size: usize,
-    ) -> Result<Tokenizer, TokenizerError> {
-        if !(MIN_VOCAB..=MAX_VOCAB).contains(&vocab_size) {
-            return Err(TokenizerError::VocabSize(vocab_size));
-        }
-        let trainer = BpeTrainer::builder()
-            .vocab_size(vocab_size - 1) // without the special token, which is put in front below
-            .min_frequency(2)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .show_progress(false)
-            .build();
-        let counts = count_words(texts).into_iter();
-        let counts = counts.map(|(word, count)| (to_alphabet(word.as_bytes()).into(), count));
-        let mut bpe = BPE::default();
-        let trained = trainer.do_train(&counts.collect(), &mut bpe);
-        trained.map_err(|error| TokenizerError::Training(error.to_string()))?;
-        let (learned, merges) = json::vocab_and_merges(&bpe)?;
-        let mut tokens = vec![END_OF_TEXT.to_owned()];
-        tokens.extend(learned);
-        let special = tokens.iter().enumerate().map(|(id, _)| id == 0).collect();
-        Tokenizer::from_parts(tokens, special, merges)
-    }
-
-    /// Puts a tokenizer together from its tokens by id (in the byte alphabet), which of them are
-    /// special, and the merges, most frequent first. All 256 bytes must be tokens, every merge's
-    /// parts and product too.
-    pub fn from_parts(
-        tokens: Vec<String>,
-        special: Vec<bool>,
-        merges: Vec<Pair>,
-    ) -> Result<Tokenizer, TokenizerError> {
-        if !(MIN_VOCAB..=MAX_VOCAB).contains(&tokens.len()) || special.len() != tokens.len() {
-            return Err(TokenizerError::VocabSize(tokens.len()));
-        }
-        let bytes = tokens.iter().zip(&special).enumerate().map(|(id, (token, &special))| {
-            if special { Ok(Vec::new()) } else { from_alphabet(token).ok_or((id, token)) }
-        });
-        let bytes: Vec<Vec<u8>> = bytes.collect::<Result<_, _>>().map_err(|(id, token)| {
-            TokenizerError::Invalid(format!("token {id} ({token:?}) is not in the byte alphabet"))
-        })?;
-        let ids = index(&tokens, &special)?;
-        check_merges(&ids, &special, &merges)?;
-        let end = end_of_text(&tokens, &special)?;
-        let vocab = ids.into_iter().map(|(token, id)| (token.to_owned(), id));
-        let bpe = BpeBuilder::new()
-            .vocab_and_merges(vocab.collect::<tokenizers::models::bpe::Vocab>(), merges.clone())
-            .cache_capacity(0)
-            .build();
-        let bpe = bpe.map_err(|error| TokenizerError::Invalid(error.to_string()))?;
-        Ok(Tokenizer { tokens, bytes, special, merges, end, bpe })
-    }
-
     /// Number of tokens.
-    #[expect(clippy::len_without_is_empty, reason = "a tokenizer has at least the bytes")]
+    #[expect(clippy::len_without_is_empty, reason = "a tokenizer has tokens")]
     pub fn len(&self) -> usize {
-        self.tokens.len()
+        self.vocab.len()
     }
 
     /// Id of the token that ends a text.
     pub fn end_of_text(&self) -> u32 {
-        self.end
+        self.roles.eos
     }
 
-    /// Tokens by id: in the byte alphabet, special ones as they are.
-    pub fn tokens(&self) -> &[String] {
-        &self.tokens
+    /// Id of the token that begins a text, if there is one; whether it is put there says
+    /// [`Tokenizer::prefix`].
+    pub fn bos(&self) -> Option<u32> {
+        self.roles.bos
+    }
+
+    /// Id of the token that ends a turn of a conversation, if there is one.
+    pub fn end_of_turn(&self) -> Option<u32> {
+        self.roles.eot
+    }
+
+    /// All ids after which a model has said what it has to say, ascending.
+    pub fn ends(&self) -> &[u32] {
+        &self.roles.ends
+    }
+
+    /// Makes further ids end a text, as `generation_config.json` may say; ids that do not exist
+    /// are left out.
+    pub fn add_ends(&mut self, ids: &[u32]) {
+        let known = ids.iter().copied().filter(|&id| (id as usize) < self.vocab.len());
+        self.roles.ends.extend(known);
+        self.roles.ends.sort_unstable();
+        self.roles.ends.dedup();
+    }
+
+    /// The ids that belong before every text that the model is to continue.
+    pub fn prefix(&self) -> &[u32] {
+        &self.roles.prefix
+    }
+
+    /// The ids that belong behind every whole text.
+    pub fn suffix(&self) -> &[u32] {
+        &self.roles.suffix
+    }
+
+    /// Whether a text begins with the BOS token.
+    pub fn add_bos(&self) -> bool {
+        self.roles.bos.is_some_and(|bos| self.roles.prefix.contains(&bos))
+    }
+
+    /// A token as it stands in files: in the byte alphabet if this is a byte-level tokenizer,
+    /// special ones as they are.
+    ///
+    /// Panics: if there is no such id.
+    pub fn token(&self, id: u32) -> &str {
+        self.vocab.token(id)
+    }
+
+    /// All tokens by id, as [`Tokenizer::token`] gives them.
+    pub fn tokens(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.vocab.tokens()
+    }
+
+    /// The id of a token that is spelled like this in files.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.vocab.id(token)
+    }
+
+    /// What a token is for.
+    pub fn kind(&self, id: u32) -> Kind {
+        self.vocab.kind(id)
     }
 
     /// Whether an id is a special token.
     pub fn is_special(&self, id: u32) -> bool {
-        self.special.get(id as usize).copied().unwrap_or(false)
+        (id as usize) < self.vocab.len() && self.vocab.kind(id).is_special()
     }
 
-    /// Pairs of tokens in the order in which they are merged.
-    pub fn merges(&self) -> &[Pair] {
-        &self.merges
+    /// Pairs of tokens in the order in which they are merged; none if scores decide.
+    pub fn merges(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        engine::as_pairs(self.engine.merges(), &self.vocab)
     }
 
-    /// The ids of a text. To encode many texts, [`Tokenizer::encoder`] is faster.
+    /// The kind of tokenizer, for people: `BPE, byte-level`, `SentencePiece, by scores`, …
+    pub fn describe(&self) -> &'static str {
+        match &self.engine {
+            Engine::Merges(merges) if merges.options().byte_level => "BPE, byte-level",
+            Engine::Merges(_) => "BPE, characters",
+            Engine::Scores { .. } => "SentencePiece, by scores",
+        }
+    }
+
+    /// The ids of a text, special tokens as ordinary text, nothing put before or behind. To
+    /// encode many texts, [`Tokenizer::encoder`] is faster.
     pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_with(text, false)
+    }
+
+    /// The ids of a text, nothing put before or behind; with `special`, text that spells a special
+    /// token becomes that token. Tokens that were added without being special are always found.
+    pub fn encode_with(&self, text: &str, special: bool) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.encoder().encode_into(text, &mut ids);
+        self.encoder().encode_with_into(text, special, &mut ids);
+        ids
+    }
+
+    /// The ids of what a model is to continue: [`Tokenizer::prefix`] and the text. A prefix that
+    /// the text itself begins with (as chat templates write it) is not doubled.
+    pub fn encode_prompt(&self, text: &str, special: bool) -> Vec<u32> {
+        let mut ids = self.encode_with(text, special);
+        if !ids.starts_with(&self.roles.prefix) {
+            ids.splice(0..0, self.roles.prefix.iter().copied());
+        }
         ids
     }
 
     /// An encoder that remembers the words it has seen.
     pub fn encoder(&self) -> Encoder<'_> {
-        Encoder { tokenizer: self, words: HashMap::new() }
+        Encoder::new(self)
     }
 
     /// The bytes that an id stands for; none for special tokens and ids that do not exist.
     pub fn bytes(&self, id: u32) -> &[u8] {
-        self.bytes.get(id as usize).map_or(&[], |bytes| bytes)
+        let id = id as usize;
+        if id >= self.ends.len() {
+            return &[];
+        }
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.bytes[start as usize..self.ends[id] as usize]
     }
 
     /// Bytes of text that these ids stand for: the denominator of bits per byte.
@@ -158,179 +243,79 @@ impl Tokenizer {
         ids.iter().map(|&id| self.bytes(id).len()).sum()
     }
 
-    /// The text of these ids; what is not UTF-8 becomes U+FFFD. For pieces of a text in progress
-    /// use [`StreamDecoder`].
+    /// The text of these ids, a whole text; what is not UTF-8 becomes U+FFFD. For pieces of a text
+    /// in progress use [`StreamDecoder`].
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.bytes(id)).copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let text = String::from_utf8_lossy(&bytes);
+        let stripped = if self.strip_space { text.strip_prefix(' ') } else { None };
+        stripped.unwrap_or(&text).to_owned()
     }
-}
 
-impl PartialEq for Tokenizer {
-    fn eq(&self, other: &Tokenizer) -> bool {
-        (&self.tokens, &self.special, &self.merges)
-            == (&other.tokens, &other.special, &other.merges)
+    /// Puts a tokenizer together that changes and cuts nothing.
+    fn new(vocab: Vocab, engine: Engine, roles: Roles) -> Result<Tokenizer, TokenizerError> {
+        if let Some(id) = roles.all().into_iter().find(|&id| id as usize >= vocab.len()) {
+            let text = format!("special token {id}, there are {} tokens", vocab.len());
+            return Err(TokenizerError::Invalid(text));
+        }
+        let mut tokenizer = Tokenizer {
+            vocab,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            engine,
+            added: AddedTokens::default(),
+            before: Vec::new(),
+            added_after: AddedTokens::default(),
+            after: Vec::new(),
+            cuts: Vec::new(),
+            spelled_cuts: Vec::new(),
+            roles,
+            strip_space: false,
+            plain: false,
+        };
+        tokenizer.spell();
+        Ok(tokenizer)
+    }
+
+    /// Writes down the bytes of every token.
+    fn spell(&mut self) {
+        let mut bytes = Vec::with_capacity(self.vocab.len() * 8);
+        let mut ends = Vec::with_capacity(self.vocab.len());
+        for (id, token) in self.vocab.tokens().enumerate() {
+            match self.vocab.kind(id as u32) {
+                Kind::Control | Kind::Unknown | Kind::Unused => {}
+                Kind::Added if self.is_byte_level() => bytes.extend_from_slice(token.as_bytes()),
+                Kind::Byte => bytes.extend(engine::byte_of(token)),
+                Kind::Normal if self.is_byte_level() => match from_alphabet(token) {
+                    Some(spelled) => bytes.extend(spelled),
+                    None => bytes.extend_from_slice(token.as_bytes()),
+                },
+                Kind::Normal | Kind::Added => bytes.extend(token.replace(SPACE, " ").as_bytes()),
+            }
+            ends.push(bytes.len() as u32);
+        }
+        (self.bytes, self.ends) = (bytes, ends);
+    }
+
+    fn is_byte_level(&self) -> bool {
+        matches!(&self.engine, Engine::Merges(merges) if merges.options().byte_level)
+    }
+
+    /// Whether a token is special or spelled in the byte alphabet.
+    fn is_spelled(&self, id: u32) -> bool {
+        self.is_special(id) || from_alphabet(self.token(id)).is_some()
     }
 }
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokenizer({} tokens, {} merges)", self.tokens.len(), self.merges.len())
+        write!(f, "Tokenizer({} tokens, {} merges)", self.len(), self.merges().len())
     }
 }
-
-/// Encodes texts with a bounded memory of words already encoded.
-pub struct Encoder<'a> {
-    tokenizer: &'a Tokenizer,
-    words: HashMap<String, Vec<u32>>,
-}
-
-impl Encoder<'_> {
-    /// Appends the ids of a text.
-    pub fn encode_into(&mut self, text: &str, ids: &mut Vec<u32>) {
-        for word in words(text) {
-            if let Some(known) = self.words.get(word) {
-                ids.extend_from_slice(known);
-                continue;
-            }
-            let start = ids.len();
-            let found = self.tokenizer.bpe.tokenize(&to_alphabet(word.as_bytes()));
-            let found = found.expect("every byte is a token, so no word is unknown");
-            ids.extend(found.iter().map(|token| token.id));
-            if word.len() <= MAX_CACHED_WORD && self.words.len() < MAX_CACHED_WORDS {
-                self.words.insert(word.to_owned(), ids[start..].to_vec());
-            }
-        }
-    }
-}
-
-/// Turns a stream of ids into text without cutting characters in half.
-#[derive(Debug, Default, Clone)]
-pub struct StreamDecoder {
-    pending: Vec<u8>,
-}
-
-impl StreamDecoder {
-    /// The text that is certain after this id; bytes that can never be UTF-8 become U+FFFD, an
-    /// unfinished character is held back.
-    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
-        self.pending.extend_from_slice(tokenizer.bytes(id));
-        let mut text = String::new();
-        let (mut held, mut read) = (0, 0);
-        for chunk in self.pending.utf8_chunks() {
-            text.push_str(chunk.valid());
-            let bad = chunk.invalid();
-            read += chunk.valid().len() + bad.len();
-            if read == self.pending.len() && unfinished(bad) {
-                held = bad.len();
-            } else if !bad.is_empty() {
-                text.push(char::REPLACEMENT_CHARACTER);
-            }
-        }
-        self.pending.drain(..self.pending.len() - held);
-        text
-    }
-
-    /// What is left at the end, as lossy text.
-    pub fn finish(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
-    }
-}
-
-/// Whether bytes that are no UTF-8 are the beginning of a character.
-fn unfinished(bad: &[u8]) -> bool {
-    std::str::from_utf8(bad).is_err_and(|error| error.error_len().is_none())
-}
-
-fn count_words<'a>(texts: impl IntoIterator<Item = &'a str>) -> HashMap<&'a str, u64> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    let mut read = 0;
-    for text in texts {
-        for word in words(text) {
-            *counts.entry(word).or_default() += 1;
-        }
-        read += text.len();
-        if read >= MAX_TRAINING_BYTES {
-            break;
-        }
-    }
-    counts
-}
-
-/// Ids by token; refuses duplicates and missing bytes.
-fn index<'a>(
-    tokens: &'a [String],
-    special: &[bool],
-) -> Result<HashMap<&'a str, u32>, TokenizerError> {
-    let mut ids = HashMap::with_capacity(tokens.len());
-    for (id, token) in tokens.iter().enumerate() {
-        if ids.insert(token.as_str(), id as u32).is_some() {
-            return Err(TokenizerError::Invalid(format!("token {id} ({token:?}) is there twice")));
-        }
-    }
-    for byte in 0..=255u8 {
-        let known = ids.get(to_alphabet(&[byte]).as_str());
-        if known.is_none_or(|&id| special[id as usize]) {
-            return Err(TokenizerError::Invalid(format!("no token for byte {byte}")));
-        }
-    }
-    Ok(ids)
-}
-
-/// Merges only join ordinary tokens to ordinary tokens, else text could become a special token.
-fn check_merges(
-    ids: &HashMap<&str, u32>,
-    special: &[bool],
-    merges: &[Pair],
-) -> Result<(), TokenizerError> {
-    let mut seen = HashMap::with_capacity(merges.len());
-    let ordinary = |token: &str| ids.get(token).is_some_and(|&id| !special[id as usize]);
-    for (rank, (a, b)) in merges.iter().enumerate() {
-        let known = ordinary(a) && ordinary(b) && ordinary(&format!("{a}{b}"));
-        if !known || seen.insert((a, b), rank).is_some() {
-            let text = format!("merge {rank} ({a:?}, {b:?}) is unknown or there twice");
-            return Err(TokenizerError::Invalid(text));
-        }
-    }
-    Ok(())
-}
-
-/// The special token of that name, or else the first special token.
-fn end_of_text(tokens: &[String], special: &[bool]) -> Result<u32, TokenizerError> {
-    let named = |id: &usize| special[*id] && tokens[*id] == END_OF_TEXT;
-    let end = (0..tokens.len()).find(named).or_else(|| special.iter().position(|&s| s));
-    let end = end.ok_or_else(|| TokenizerError::Invalid("no special token".to_owned()))?;
-    Ok(end as u32)
-}
-
-/// Each byte as one printable character, GPT-2's way.
-fn to_alphabet(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| ALPHABET[byte as usize]).collect()
-}
-
-fn from_alphabet(token: &str) -> Option<Vec<u8>> {
-    token.chars().map(|c| BYTES.get(&c).copied()).collect()
-}
-
-/// Printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 onwards.
-static ALPHABET: LazyLock<[char; 256]> = LazyLock::new(|| {
-    let mut next = 0x100u32;
-    let mut alphabet = ['\0'; 256];
-    for (byte, c) in alphabet.iter_mut().enumerate() {
-        let printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-        let code = if printable { byte as u32 } else { next };
-        next += u32::from(!printable);
-        *c = char::from_u32(code).expect("below the surrogates");
-    }
-    alphabet
-});
-
-static BYTES: LazyLock<HashMap<char, u8>> =
-    LazyLock::new(|| (0..=255u8).map(|byte| (ALPHABET[byte as usize], byte)).collect());
 
 /// Spells the token that ends a text.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-/// Smallest vocabulary: the bytes and one special token.
+/// Smallest vocabulary that is trained: the bytes and one special token.
 pub const MIN_VOCAB: usize = 257;
 /// Largest vocabulary.
 pub const MAX_VOCAB: usize = 1 << 20;
@@ -338,8 +323,8 @@ pub const MAX_VOCAB: usize = 1 << 20;
 /// overflow the crate's 32-bit counts.
 pub const MAX_TRAINING_BYTES: usize = 1 << 30;
 
-const MAX_CACHED_WORD: usize = 64;
-const MAX_CACHED_WORDS: usize = 1 << 17;
+/// What SentencePiece writes for a space.
+const SPACE: &str = "\u{2581}";
 
 #[cfg(test)]
 mod tests;

@@ -102,7 +102,7 @@ fn set_shape(out: &mut Writer<'_>, config: &Config) {
 
 fn set_tokenizer(out: &mut Writer<'_>, tokenizer: &Tokenizer, vocab: usize) {
     let mut tokens: Vec<Value> =
-        tokenizer.tokens().iter().map(|token| Value::String(token.clone())).collect();
+        tokenizer.tokens().map(|token| Value::String(token.to_owned())).collect();
     let special = (0..tokenizer.len() as u32).map(|id| tokenizer.is_special(id));
     let mut kinds: Vec<Value> =
         special.map(|special| Value::I32(if special { CONTROL } else { NORMAL })).collect();
@@ -111,7 +111,7 @@ fn set_tokenizer(out: &mut Writer<'_>, tokenizer: &Tokenizer, vocab: usize) {
         kinds.push(Value::I32(UNUSED));
     }
     let merges: Vec<Value> =
-        tokenizer.merges().iter().map(|(a, b)| Value::String(format!("{a} {b}"))).collect();
+        tokenizer.merges().map(|(a, b)| Value::String(format!("{a} {b}"))).collect();
     out.set("tokenizer.ggml.model", Value::String("gpt2".to_owned()));
     out.set("tokenizer.ggml.pre", Value::String("gpt-2".to_owned()));
     out.set("tokenizer.ggml.tokens", Value::Array(tokens));

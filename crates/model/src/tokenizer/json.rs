@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, ModelWrapper};
 
@@ -12,16 +12,27 @@ use super::{Pair, Tokenizer, TokenizerError};
 impl Tokenizer {
     /// The `tokenizer.json` that `transformers` and the `tokenizers` library load. The same
     /// tokenizer always gives the same bytes.
-    pub fn to_json(&self) -> String {
+    ///
+    /// Errors: tokenizers of another kind than GPT-2's are not written.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        if !self.plain {
+            let text = format!("writing a tokenizer of the kind {:?}", self.describe());
+            return Err(TokenizerError::Unsupported(text));
+        }
+        let ids = self.tokens().enumerate();
+        let vocab: Vocab = ids.map(|(id, token)| (token.to_owned(), id as u32)).collect();
+        let merges = self.merges().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let bpe = BpeBuilder::new().vocab_and_merges(vocab, merges).cache_capacity(0).build();
+        let bpe = bpe.map_err(|error| TokenizerError::Invalid(error.to_string()))?;
         let byte_level = ByteLevel::new(false, false, true);
-        let mut out = tokenizers::Tokenizer::new(ModelWrapper::BPE(self.bpe.clone()));
+        let mut out = tokenizers::Tokenizer::new(ModelWrapper::BPE(bpe));
         out.with_pre_tokenizer(Some(byte_level));
         out.with_decoder(Some(byte_level));
-        let special = self.tokens.iter().zip(&self.special).filter(|(_, special)| **special);
-        let added = special.map(|(token, _)| AddedToken::from(token.clone(), true));
+        let special = (0..self.len() as u32).filter(|&id| self.is_special(id));
+        let added = special.map(|id| AddedToken::from(self.token(id).to_owned(), true));
         out.add_special_tokens(added.collect::<Vec<_>>())
             .expect("tokens that are in the vocabulary can be marked special");
-        out.to_string(false).expect("a tokenizer in memory can be written as JSON")
+        Ok(out.to_string(false).expect("a tokenizer in memory can be written as JSON"))
     }
 
     /// Reads a `tokenizer.json` of a byte-level BPE tokenizer with GPT-2's way of cutting words.

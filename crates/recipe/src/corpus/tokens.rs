@@ -128,7 +128,7 @@ pub fn build(
     let (train, held_out) = split(documents, options)?;
     progress("training the tokenizer", 0.0);
     let tokenizer = train_tokenizer(&train, options)?;
-    let json = tokenizer.to_json();
+    let json = tokenizer.to_json().map_err(|e| CorpusError::Tokenizer(e.to_string()))?;
     let vocab = tokenizer.len() as u32;
 
     let mut shards = Vec::new();

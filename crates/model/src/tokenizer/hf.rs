@@ -1,0 +1,354 @@
+//! Tokenizers of Hugging Face folders: `tokenizer.json` of any kind that is understood, with
+//! `tokenizer_config.json`, `special_tokens_map.json` and `generation_config.json` beside it.
+
+mod parts;
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::added::{AddedToken, AddedTokens};
+use super::cut::Cut;
+use super::engine::{Engine, MergeOptions, Merges, split_merge};
+use super::gguf::{TURN_ENDS, find_ends};
+use super::normal::Normal;
+use super::pattern::Pattern;
+use super::vocab::{Kind, Vocab};
+use super::{MAX_VOCAB, Roles, Tokenizer, TokenizerError};
+use crate::FormatError;
+use crate::hf::read_file;
+use parts::{Added, File, Model, PreTokenizer};
+
+/// The files of a tokenizer, as bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HfFiles<'a> {
+    /// `tokenizer.json`.
+    pub tokenizer: &'a [u8],
+    /// `tokenizer_config.json`.
+    pub config: Option<&'a [u8]>,
+    /// `special_tokens_map.json`.
+    pub special: Option<&'a [u8]>,
+    /// `generation_config.json`.
+    pub generation: Option<&'a [u8]>,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a folder. Only `tokenizer.json` must be there.
+    pub fn from_folder(dir: &Path) -> Result<Tokenizer, FormatError> {
+        let read = |name: &str| read_file(&dir.join(name), MAX_JSON as u64);
+        let optional = |name: &str| match dir.join(name).exists() {
+            true => read(name).map(Some),
+            false => Ok(None),
+        };
+        let tokenizer = read("tokenizer.json")?;
+        let config = optional("tokenizer_config.json")?;
+        let special = optional("special_tokens_map.json")?;
+        let generation = optional("generation_config.json")?;
+        let files = HfFiles {
+            tokenizer: &tokenizer,
+            config: config.as_deref(),
+            special: special.as_deref(),
+            generation: generation.as_deref(),
+        };
+        Ok(Tokenizer::from_hf(&files)?)
+    }
+
+    /// Reads a tokenizer from the contents of its files: BPE, byte-level or over characters, with
+    /// the normalizers, pre-tokenizers and templates that decoders' tokenizers have. What would be
+    /// encoded differently is refused by name.
+    ///
+    /// Whether texts begin with BOS and end with EOS is said by `add_bos_token` and
+    /// `add_eos_token` of the configuration if either is there, else by the template.
+    pub fn from_hf(files: &HfFiles<'_>) -> Result<Tokenizer, TokenizerError> {
+        let file: File = json("tokenizer.json", files.tokenizer)?;
+        let config: Config = optional_json("tokenizer_config.json", files.config)?;
+        let special: Config = optional_json("special_tokens_map.json", files.special)?;
+        let generation: Generation = optional_json("generation_config.json", files.generation)?;
+        let mut vocab = vocab(&file.model, &file.added_tokens)?;
+        let chain = Chain::new(&file)?;
+        let engine = Engine::Merges(merges(&file.model, &vocab, chain.byte_level)?);
+        let ends = find_ends(&mut vocab, &|name| is_product(&file.model, name));
+        let roles = roles(&file, &vocab, [&config, &special], ends)?;
+        let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
+        tokenizer.add_ends(&generation.ends());
+        tokenizer.strip_space = strips_space(file.decoder.as_ref());
+        chain.put_into(&mut tokenizer, &file.added_tokens);
+        Ok(tokenizer)
+    }
+}
+
+/// What is done with a text before merging.
+#[derive(Default)]
+struct Chain {
+    before: Vec<Normal>,
+    after: Vec<Normal>,
+    cuts: Vec<Cut>,
+    spelled_cuts: Vec<Cut>,
+    byte_level: bool,
+}
+
+impl Chain {
+    fn new(file: &File) -> Result<Chain, TokenizerError> {
+        let mut chain = Chain::default();
+        if let Some(normalizer) = &file.normalizer {
+            chain.before = normalizer.steps()?;
+        }
+        let all = file.pre_tokenizer.iter().flat_map(PreTokenizer::flatten);
+        for (number, part) in all.enumerate() {
+            chain.add(part, number == 0)?;
+        }
+        Ok(chain)
+    }
+
+    fn add(&mut self, part: &PreTokenizer, first: bool) -> Result<(), TokenizerError> {
+        match part {
+            PreTokenizer::ByteLevel { .. } if self.byte_level => {
+                return Err(unsupported("two byte-level pre-tokenizers"));
+            }
+            PreTokenizer::ByteLevel { add_prefix_space, use_regex } => {
+                if *add_prefix_space && !first {
+                    return Err(unsupported("a prefix space for every word"));
+                }
+                if *add_prefix_space {
+                    self.after.push(Normal::PrependOnce { text: " ".to_owned(), first: false });
+                }
+                self.cuts.extend(use_regex.then_some(Cut::Words));
+                self.byte_level = true;
+            }
+            PreTokenizer::Metaspace(metaspace) => {
+                if !first {
+                    return Err(unsupported("a Metaspace that is not the first pre-tokenizer"));
+                }
+                self.after.extend(metaspace.normals());
+                self.cuts.extend(metaspace.cut().map_err(unsupported_text)?);
+            }
+            other => {
+                // Behind the byte-level one, words are spelled in the byte alphabet. ASCII is
+                // the same there, so cuts at ASCII need no spelling.
+                let cut = other.cut().map_err(unsupported_text)?;
+                let plain = !self.byte_level || (other.is_ascii() && self.spelled_cuts.is_empty());
+                if plain { &mut self.cuts } else { &mut self.spelled_cuts }.push(cut);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_into(self, tokenizer: &mut Tokenizer, added: &[Added]) {
+        let whole = |added: &Added| AddedToken {
+            id: added.id,
+            content: added.content.clone(),
+            special: added.special,
+            left_strip: added.lstrip,
+            right_strip: added.rstrip,
+            single_word: added.single_word,
+        };
+        let (normalized, raw): (Vec<&Added>, Vec<&Added>) =
+            added.iter().partition(|added| added.normalized && !self.before.is_empty());
+        tokenizer.added = AddedTokens::new(raw.into_iter().map(whole).collect());
+        let normalized = normalized.into_iter().map(|added| {
+            let content = super::normal::normalize(&self.before, &added.content, true);
+            AddedToken { content: content.into_owned(), ..whole(added) }
+        });
+        tokenizer.added_after = AddedTokens::new(normalized.collect());
+        tokenizer.before = self.before;
+        tokenizer.after = self.after;
+        tokenizer.cuts = self.cuts;
+        tokenizer.spelled_cuts = self.spelled_cuts;
+    }
+}
+
+/// Tokens in the order of their ids; ids without a token are unused.
+fn vocab(model: &Model, added: &[Added]) -> Result<Vocab, TokenizerError> {
+    let ids = model.vocab.0.iter().map(|(_, id)| *id).chain(added.iter().map(|added| added.id));
+    let count = ids.max().map_or(0, |max| max as usize + 1);
+    if count == 0 || count > MAX_VOCAB {
+        return Err(TokenizerError::VocabSize(count));
+    }
+    let mut tokens: Vec<Option<(&str, Kind)>> = vec![None; count];
+    for (token, id) in &model.vocab.0 {
+        let byte = model.byte_fallback && super::engine::byte_of(token).is_some();
+        let kind = if byte { Kind::Byte } else { Kind::Normal };
+        if let Some((other, _)) = tokens[*id as usize].replace((token, kind)) {
+            return Err(invalid(format!("id {id} is {other:?} and {token:?}")));
+        }
+    }
+    for added in added {
+        let kind = if added.special { Kind::Control } else { Kind::Added };
+        match tokens[added.id as usize].replace((&added.content, kind)) {
+            Some((other, _)) if other != added.content => {
+                return Err(invalid(format!(
+                    "id {} is {other:?} and {:?}",
+                    added.id, added.content
+                )));
+            }
+            _ => {}
+        }
+    }
+    let names: Vec<String> = (0..count)
+        .map(|id| match tokens[id] {
+            None => format!("[UNUSED_{id}]"),
+            Some(("", _)) => format!("[EMPTY_{id}]"),
+            Some(_) => String::new(),
+        })
+        .collect();
+    let all = tokens.iter().zip(&names).map(|(token, name)| match token {
+        Some((text, kind)) if !text.is_empty() => (*text, *kind),
+        _ => (name.as_str(), Kind::Unused),
+    });
+    Vocab::new(all)
+}
+
+fn merges(model: &Model, vocab: &Vocab, byte_level: bool) -> Result<Merges, TokenizerError> {
+    model.check_supported()?;
+    let unknown = match &model.unk_token {
+        None => None,
+        Some(token) => {
+            let id = vocab.id(token);
+            Some(id.ok_or_else(|| invalid(format!("the unknown token {token:?} is no token")))?)
+        }
+    };
+    let options = MergeOptions {
+        byte_level,
+        ignore_merges: model.ignore_merges,
+        byte_fallback: model.byte_fallback,
+        unknown,
+        fuse_unknown: model.fuse_unk,
+    };
+    let pairs = model.merges.iter().enumerate().map(|(rank, merge)| {
+        merge.pair().ok_or_else(|| invalid(format!("merge {rank} is not two tokens")))
+    });
+    let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+    Merges::new(vocab, pairs.into_iter(), options)
+}
+
+/// Whether a merge makes this token, so that it is text.
+fn is_product(model: &Model, token: &str) -> bool {
+    let made = |(left, right): (&str, &str)| token.strip_prefix(left) == Some(right);
+    model.merges.iter().filter_map(|merge| merge.pair()).any(made)
+}
+
+/// Tokens with a task, from the configurations (the first that names one counts) and the template.
+fn roles(
+    file: &File,
+    vocab: &Vocab,
+    configs: [&Config; 2],
+    mut ends: Vec<u32>,
+) -> Result<Roles, TokenizerError> {
+    let token = |name: fn(&Config) -> Option<&Named>| {
+        let text = configs.iter().find_map(|config| name(config)).map(Named::text);
+        text.and_then(|text| vocab.id(text))
+    };
+    let bos = token(|config| config.bos_token.as_ref());
+    let eos = token(|config| config.eos_token.as_ref());
+    let eot = TURN_ENDS.iter().find_map(|name| vocab.id(name));
+    ends.extend(eos.into_iter().chain(eot));
+    ends.sort_unstable();
+    ends.dedup();
+    let eos = eos.or(eot).or(ends.first().copied());
+    let eos = eos.ok_or_else(|| invalid("no token ends a text".to_owned()))?;
+    let (mut prefix, mut suffix) = file.template()?;
+    let config = configs[0];
+    if config.add_bos_token.is_some() || config.add_eos_token.is_some() {
+        prefix = bos.filter(|_| config.add_bos_token == Some(true)).into_iter().collect();
+        suffix = if config.add_eos_token == Some(true) { vec![eos] } else { Vec::new() };
+    }
+    let bos = bos.or(prefix.first().copied());
+    Ok(Roles { bos, eos, eot, ends, prefix, suffix })
+}
+
+/// Whether decoding takes the first space away.
+fn strips_space(decoder: Option<&Value>) -> bool {
+    let Some(decoder) = decoder else { return false };
+    match decoder["type"].as_str() {
+        Some("Sequence") => {
+            let parts = decoder["decoders"].as_array().into_iter().flatten();
+            parts.take(16).any(|part| part["type"] != "Sequence" && strips_space(Some(part)))
+        }
+        Some("Strip") => decoder["start"] == 1 && decoder["content"] == " ",
+        Some("Metaspace") => decoder["prepend_scheme"] != "never",
+        _ => false,
+    }
+}
+
+/// What is read of `tokenizer_config.json` and `special_tokens_map.json`.
+#[derive(Deserialize, Default)]
+struct Config {
+    bos_token: Option<Named>,
+    eos_token: Option<Named>,
+    add_bos_token: Option<bool>,
+    add_eos_token: Option<bool>,
+}
+
+/// A token by its text, alone or with its properties.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Text(String),
+    Token { content: String },
+}
+
+impl Named {
+    fn text(&self) -> &str {
+        match self {
+            Named::Text(text) | Named::Token { content: text } => text,
+        }
+    }
+}
+
+/// What is read of `generation_config.json`.
+#[derive(Deserialize, Default)]
+struct Generation {
+    eos_token_id: Option<Ids>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Generation {
+    fn ends(&self) -> Vec<u32> {
+        match &self.eos_token_id {
+            None => Vec::new(),
+            Some(Ids::One(id)) => vec![*id],
+            Some(Ids::Many(ids)) => ids.clone(),
+        }
+    }
+}
+
+fn optional_json<T: Default + for<'a> Deserialize<'a>>(
+    name: &str,
+    bytes: Option<&[u8]>,
+) -> Result<T, TokenizerError> {
+    bytes.map_or_else(|| Ok(T::default()), |bytes| json(name, bytes))
+}
+
+fn json<T: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<T, TokenizerError> {
+    if bytes.len() > MAX_JSON {
+        return Err(invalid(format!(
+            "{name} of {} bytes, at most {MAX_JSON} are read",
+            bytes.len()
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(|error| invalid(format!("{name}: {error}")))
+}
+
+fn invalid(text: String) -> TokenizerError {
+    TokenizerError::Invalid(text)
+}
+
+fn unsupported(text: &str) -> TokenizerError {
+    TokenizerError::Unsupported(text.to_owned())
+}
+
+fn unsupported_text(text: String) -> TokenizerError {
+    TokenizerError::Unsupported(text)
+}
+
+const MAX_JSON: usize = 1 << 27;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn small() -> Value {
+    json!({
+        "added_tokens": [{"id": 3, "content": "<s>", "special": true}],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}|[^\\p{N}]+"}, "behavior": "Isolated"},
+            {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+        ]},
+        "post_processor": {"type": "TemplateProcessing", "single": [
+            {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [3], "tokens": ["<s>"]}}},
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "</s>": 5}, "merges": ["a b"]},
+    })
+}
+
+fn read(tokenizer: &Value, config: &Value) -> Result<Tokenizer, TokenizerError> {
+    let (tokenizer, config) = (tokenizer.to_string(), config.to_string());
+    let (tokenizer, config) = (tokenizer.as_bytes(), Some(config.as_bytes()));
+    let generation: &[u8] = br#"{"eos_token_id": [5, 2, 99]}"#;
+    let generation = Some(generation);
+    Tokenizer::from_hf(&HfFiles { tokenizer, config, generation, ..HfFiles::default() })
+}
+
+#[test]
+fn configuration_beats_template() {
+    let named = json!({"bos_token": "<s>", "eos_token": {"content": "</s>"}});
+    let tokenizer = read(&small(), &named).expect("good");
+    assert_eq!((tokenizer.prefix(), tokenizer.suffix()), ([3].as_slice(), [].as_slice()));
+    assert_eq!((tokenizer.len(), tokenizer.kind(4)), (6, Kind::Unused), "id 4 has no token");
+    assert_eq!(tokenizer.ends(), [2, 5], "those of the generation config that exist");
+    assert_eq!(tokenizer.encode_prompt("ab<s>", true), [3, 2, 3]);
+    let mut config = named;
+    config["add_bos_token"] = json!(false);
+    config["add_eos_token"] = json!(true);
+    let tokenizer = read(&small(), &config).expect("good");
+    assert_eq!((tokenizer.prefix(), tokenizer.suffix()), ([].as_slice(), [5].as_slice()));
+    assert!(tokenizer.to_json().is_err(), "only GPT-2's kind is written");
+}
+
+#[test]
+fn refuses_by_name_what_it_would_encode_differently() {
+    let bad_split =
+        json!({"type": "Split", "pattern": {"Regex": "(?<=a)b"}, "behavior": "Isolated"});
+    let changes = [
+        ("/model/type", json!("Unigram"), "Unigram"),
+        ("/model/dropout", json!(0.5), "dropout"),
+        ("/model/continuing_subword_prefix", json!("##"), "prefix or suffix"),
+        ("/model/unk_token", json!("<unk>"), "<unk>"),
+        ("/model/merges", json!(["a c"]), "unknown tokens"),
+        ("/model/merges", json!([["a", "b", "c"]]), "two tokens"),
+        ("/model/vocab", json!({"a": 0, "b": 0}), "id 0"),
+        ("/model/vocab", json!({"a": 1 << 30}), "1073741825"),
+        ("/added_tokens", json!([{"id": 0, "content": "<s>"}]), "id 0"),
+        ("/normalizer", json!({"type": "Precompiled"}), "Precompiled"),
+        (
+            "/normalizer",
+            json!({"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"}),
+            "expression",
+        ),
+        ("/pre_tokenizer", json!({"type": "BertPreTokenizer"}), "BertPreTokenizer"),
+        ("/pre_tokenizer", bad_split, "(?<=a)b"),
+        ("/post_processor", json!({"type": "BertProcessing"}), "BertProcessing"),
+        ("/post_processor/single", json!([]), "template"),
+    ];
+    for (at, value, says) in changes {
+        let mut json = small();
+        match json.pointer_mut(at) {
+            Some(place) => *place = value,
+            None => json["model"][at.trim_start_matches("/model/")] = value,
+        }
+        let error = read(&json, &json!({"eos_token": "</s>"})).expect_err(says).to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn mutated_json_never_panics(at: usize, byte: u8) {
+        let mut json = small().to_string().into_bytes();
+        let n = json.len();
+        json[at % n] = byte;
+        if let Ok(tokenizer) = Tokenizer::from_hf(&HfFiles { tokenizer: &json, ..HfFiles::default() }) {
+            let ids = tokenizer.encode_with("ab 12345 </s> ää<s>", true);
+            prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
+        }
+    }
+}

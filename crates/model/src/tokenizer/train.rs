@@ -1,0 +1,142 @@
+//! Learning a tokenizer from texts, and putting one together from its parts.
+
+use std::collections::HashMap;
+
+use tokenizers::models::bpe::BpeTrainer;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+use super::alphabet::to_alphabet;
+use super::cut::Cut;
+use super::engine::{Engine, MergeOptions, Merges, borrowed};
+use super::gguf::added;
+use super::vocab::{Kind, Vocab};
+use super::words::words;
+use super::{
+    END_OF_TEXT, MAX_TRAINING_BYTES, MAX_VOCAB, MIN_VOCAB, Pair, Roles, Tokenizer, TokenizerError,
+    json,
+};
+
+impl Tokenizer {
+    /// Learns a tokenizer of at most `vocab_size` tokens from texts. The same texts, in any order,
+    /// give the same tokenizer, byte for byte.
+    ///
+    /// Id 0 is [`END_OF_TEXT`], ids 1 to 256 the bytes, then the merges. Pairs seen once are not
+    /// merged, so that little text gives fewer tokens than asked for. Reading stops after
+    /// [`MAX_TRAINING_BYTES`].
+    pub fn train<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        vocab_size: usize,
+    ) -> Result<Tokenizer, TokenizerError> {
+        if !(MIN_VOCAB..=MAX_VOCAB).contains(&vocab_size) {
+            return Err(TokenizerError::VocabSize(vocab_size));
+        }
+        let trainer = BpeTrainer::builder()
+            .vocab_size(vocab_size - 1) // without the special token, which is put in front below
+            .min_frequency(2)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .show_progress(false)
+            .build();
+        let counts = count_words(texts).into_iter();
+        let counts = counts.map(|(word, count)| (to_alphabet(word.as_bytes()).into(), count));
+        let mut bpe = tokenizers::models::bpe::BPE::default();
+        let trained = trainer.do_train(&counts.collect(), &mut bpe);
+        trained.map_err(|error| TokenizerError::Training(error.to_string()))?;
+        let (learned, merges) = json::vocab_and_merges(&bpe)?;
+        let mut tokens = vec![END_OF_TEXT.to_owned()];
+        tokens.extend(learned);
+        let special = tokens.iter().enumerate().map(|(id, _)| id == 0).collect();
+        Tokenizer::from_parts(tokens, special, merges)
+    }
+
+    /// Puts a tokenizer together from its tokens by id (in the byte alphabet), which of them are
+    /// special, and the merges, most frequent first. All 256 bytes must be tokens, every merge's
+    /// parts and product too.
+    pub fn from_parts(
+        tokens: Vec<String>,
+        special: Vec<bool>,
+        merges: Vec<Pair>,
+    ) -> Result<Tokenizer, TokenizerError> {
+        if !(MIN_VOCAB..=MAX_VOCAB).contains(&tokens.len()) || special.len() != tokens.len() {
+            return Err(TokenizerError::VocabSize(tokens.len()));
+        }
+        let kinds = special.iter().map(|&special| match special {
+            true => Kind::Control,
+            false => Kind::Normal,
+        });
+        let vocab = Vocab::new(tokens.iter().map(String::as_str).zip(kinds))?;
+        check_bytes(&vocab)?;
+        check_merges(&merges)?;
+        let end = end_of_text(&tokens, &special)?;
+        let options = MergeOptions {
+            byte_level: true,
+            ignore_merges: false,
+            byte_fallback: false,
+            unknown: None,
+            fuse_unknown: false,
+        };
+        let engine = Engine::Merges(Merges::new(&vocab, borrowed(&merges), options)?);
+        let roles = Roles {
+            bos: Some(end),
+            eos: end,
+            ends: vec![end],
+            prefix: vec![end],
+            ..Roles::default()
+        };
+        let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
+        tokenizer.added = added(&tokenizer.vocab);
+        tokenizer.cuts = vec![Cut::Words];
+        tokenizer.plain = true;
+        match (0..tokenizer.len() as u32).find(|&id| !tokenizer.is_spelled(id)) {
+            Some(id) => Err(TokenizerError::Invalid(format!(
+                "token {id} ({:?}) is not in the byte alphabet",
+                tokenizer.token(id)
+            ))),
+            None => Ok(tokenizer),
+        }
+    }
+}
+
+fn count_words<'a>(texts: impl IntoIterator<Item = &'a str>) -> HashMap<&'a str, u64> {
+    let mut counts: HashMap<&str, u64> = HashMap::new();
+    let mut read = 0;
+    for text in texts {
+        for word in words(text) {
+            *counts.entry(word).or_default() += 1;
+        }
+        read += text.len();
+        if read >= MAX_TRAINING_BYTES {
+            break;
+        }
+    }
+    counts
+}
+
+fn check_bytes(vocab: &Vocab) -> Result<(), TokenizerError> {
+    for byte in 0..=255u8 {
+        let known = vocab.id(&to_alphabet(&[byte]));
+        if known.is_none_or(|id| vocab.kind(id) != Kind::Normal) {
+            return Err(TokenizerError::Invalid(format!("no token for byte {byte}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_merges(merges: &[Pair]) -> Result<(), TokenizerError> {
+    let mut seen = HashMap::with_capacity(merges.len());
+    for (rank, (a, b)) in merges.iter().enumerate() {
+        if seen.insert((a, b), rank).is_some() {
+            let text = format!("merge {rank} ({a:?}, {b:?}) is there twice");
+            return Err(TokenizerError::Invalid(text));
+        }
+    }
+    Ok(())
+}
+
+/// The special token of that name, or else the first special token.
+fn end_of_text(tokens: &[String], special: &[bool]) -> Result<u32, TokenizerError> {
+    let named = |id: &usize| special[*id] && tokens[*id] == END_OF_TEXT;
+    let named = (0..tokens.len()).find(named);
+    let end = named.or_else(|| special.iter().position(|&special| special));
+    let end = end.ok_or_else(|| TokenizerError::Invalid("no special token".to_owned()))?;
+    Ok(end as u32)
+}
