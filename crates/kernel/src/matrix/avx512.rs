@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use super::Matrix;
 use super::code::{Code, Head, LEVELS, Meaning, ROWS, VECTOR, VECTORS, with_code};
-use super::inputs::{CHUNK, Integers, Record};
+use super::inputs::{CHUNK, Integers};
 use super::product::Output;
+use super::record::Record;
 
 /// How far ahead in a tile memory is brought into the second cache, in bytes. Measured: the machine
 /// foresees a stream worse when it takes some work to use it up (Zen 4: half of what it can read).

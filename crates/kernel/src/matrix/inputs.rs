@@ -3,9 +3,9 @@
 use crate::gemm::{View, pack_groups, tile_shape};
 use crate::kernel::Kernel;
 use crate::scratch::Shared;
-use crate::simd::{Simd, each_isa};
 
 use super::code::COLUMNS;
+use super::record::{Record, quantize};
 
 /// How the inputs of a product with quantized weights are represented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,90 +103,4 @@ impl Integers {
             (first, &records[first * self.blocks..end * self.blocks])
         })
     }
-}
-
-/// 32 inputs as integers: a cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct Record {
-    /// Within ±127.
-    pub q: [i8; COLUMNS],
-    /// The inputs are about `q * scale`.
-    pub scale: f32,
-    /// `scale · Σ q` over all, the first half, the second half.
-    pub sums: [f32; 3],
-    /// `−Σ q` over the same.
-    pub minus: [i32; 3],
-    /// To fill the line.
-    pub rest: u32,
-}
-
-impl Record {
-    const ZERO: Record =
-        Record { q: [0; COLUMNS], scale: 0.0, sums: [0.0; 3], minus: [0; 3], rest: 0 };
-}
-
-each_isa! {
-    fn quantize(to: &mut [Record], x: &[f32], k: usize) = quantize_body;
-}
-
-/// Whole chunks of rows.
-#[inline(always)]
-fn quantize_body<S: Simd>(to: &mut [Record], x: &[f32], k: usize) {
-    let blocks = k / COLUMNS;
-    if blocks == 0 {
-        return;
-    }
-    for (to, x) in to.chunks_mut(CHUNK * blocks).zip(x.chunks(CHUNK * k)) {
-        let rows = x.len() / k;
-        for (row, x) in x.chunks_exact(k).enumerate() {
-            let (x, _) = x.as_chunks::<COLUMNS>();
-            for (block, x) in x.iter().enumerate() {
-                record(&mut to[block * rows + row], x);
-            }
-        }
-    }
-}
-
-/// Rounds 32 inputs.
-///
-/// Bits: `scale = max|x| / 127`, `q = x · (127 / max|x|)` rounded to nearest, ties to even; all zero
-/// below 10⁻³⁰. If any is not finite, `scale` is NaN and so is every sum.
-#[inline(always)]
-fn record(to: &mut Record, x: &[f32; COLUMNS]) {
-    /// Adding 1.5 · 2²³ rounds to an integer, ties to even, that stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const INFINITE: u32 = 0x7f80_0000;
-    // The sizes of floats are ordered as their bits are, with NaN above all.
-    let mut greatest = [0u32; 16];
-    for (at, x) in x.iter().enumerate() {
-        let size = x.to_bits() & 0x7fff_ffff;
-        greatest[at % 16] = greatest[at % 16].max(size);
-    }
-    let greatest = greatest.into_iter().fold(0, u32::max);
-    let size = f32::from_bits(greatest);
-    let (scale, inverse) = if greatest >= INFINITE {
-        (f32::NAN, 0.0)
-    } else if size < 1e-30 {
-        (0.0, 0.0)
-    } else {
-        (size / 127.0, 127.0 / size)
-    };
-    let usable = greatest < INFINITE;
-    let mut q = [0i32; COLUMNS];
-    for (q, x) in q.iter_mut().zip(x) {
-        let rounded = x * inverse + ROUND;
-        let integer = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-        *q = if usable { integer } else { 0 };
-    }
-    let mut sums = [0i32; 2];
-    for at in 0..16 {
-        sums[0] += q[at];
-        sums[1] += q[16 + at];
-    }
-    to.q = q.map(|q| q as i8);
-    to.scale = scale;
-    let all = sums[0] + sums[1];
-    to.sums = [all, sums[0], sums[1]].map(|sum| scale * sum as f32);
-    to.minus = [-all, -sums[0], -sums[1]];
 }

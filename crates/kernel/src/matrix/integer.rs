@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::Matrix;
 use super::code::{COLUMNS, Meaning, ROWS};
-use super::inputs::{CHUNK, Integers, Record};
+use super::inputs::{CHUNK, Integers};
 use super::product::Output;
+use super::record::Record;
 
 /// The outputs of some tiles for all rows of `x`.
 pub(crate) fn tiles(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {

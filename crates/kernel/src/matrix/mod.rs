@@ -16,6 +16,7 @@ mod inputs;
 mod integer;
 mod pack;
 mod product;
+mod record;
 
 pub use format::Format;
 pub use inputs::{Activations, Inputs};
