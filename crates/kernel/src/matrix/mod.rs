@@ -5,6 +5,8 @@
 //! multiplies the same inputs with several matrices in one go.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
 mod code;

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use crate::gemm::tile_shape;
-use crate::isa::Cpu;
+use crate::isa::{Cpu, Isa};
 use crate::kernel::Kernel;
 use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, Tile, each_isa};
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::code::{COLUMNS, ROWS};
 use super::expand;
 use super::floats::FEW;
 use super::inputs::{Activations, Inputs, Integers};
 use super::{Matrix, floats, integer};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 
 /// One of the products of [`Kernel::matmul`].
 pub struct Product<'a> {
@@ -123,13 +123,17 @@ fn straight(w: &Matrix, m: usize) -> bool {
 }
 
 fn integer_tiles(cpu: Cpu, job: &Job, tiles: Range<usize>, x: &Integers) {
-    #[cfg(target_arch = "x86_64")]
-    if cpu.has_byte_products() {
+    match cpu.isa() {
         // SAFETY: a `Cpu` proves what the machine has.
-        return unsafe { avx512::tiles(job.w, tiles, x, &job.y) };
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if cpu.has_byte_products() => unsafe {
+            avx512::tiles(job.w, tiles, x, &job.y);
+        },
+        // SAFETY: as above, and AVX-512 includes AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 | Isa::Avx2 => unsafe { avx2::tiles(job.w, tiles, x, &job.y) },
+        _ => integer::tiles(job.w, tiles, x, &job.y),
     }
-    let _ = cpu;
-    integer::tiles(job.w, tiles, x, &job.y);
 }
 
 /// A product as its tasks see it.
