@@ -82,7 +82,7 @@ mod tests {
         // steps of 0.7·1.9 = 1.33 and 0.7·(2 + 0.9·2.9) = 3.227.
         let kernel = Kernel::new(Isa::best(), 1);
         let (mut params, mut momentum) = (vec![0.0], vec![0.0]);
-        let outer = Outer::default();
+        let outer = Outer { lr: 0.7, momentum: 0.9, ..Outer::default() };
         let mut step = |d: f32| {
             aggregate(&kernel, &outer, &mut params, &mut momentum, &[update(1, &[d])])
                 .expect("finite");

@@ -140,8 +140,10 @@ impl Default for Inner {
 }
 
 impl Default for Outer {
+    /// Measured over 20 rounds of 30 steps: better than DiLoCo's 0.7 and 0.9, whose momentum needs
+    /// hundreds of rounds to pay.
     fn default() -> Self {
-        Self { lr: 0.7, momentum: 0.9, clip: 2.0 }
+        Self { lr: 1.0, momentum: 0.5, clip: 2.0 }
     }
 }
 

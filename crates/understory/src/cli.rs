@@ -261,6 +261,9 @@ pub enum BenchCommand {
         /// Text to train on; by default the documentation in the local cargo registry
         #[arg(long, value_name = "PATH", num_args = 1..)]
         data: Vec<PathBuf>,
+        /// Settings of the run, as `swarm config` prints them
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         #[arg(long)]
         json: bool,
     },

@@ -65,16 +65,17 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
 
 fn run_bench(command: &BenchCommand) -> Result<()> {
     match command {
-        BenchCommand::LossGap { h, workers, rounds, data, json: _ } => {
+        BenchCommand::LossGap { h, workers, rounds, data, config, json } => {
+            let config = config.as_deref().map(config::RunConfig::read).transpose()?;
             let options = bench::LossGapOptions {
                 h: *h,
                 workers: *workers,
                 rounds: *rounds,
                 data: data.clone(),
-                config: config::RunConfig::default(),
+                config: config.unwrap_or_default(),
                 kernel: kernel_for(None)?,
             };
-            println!("{}", serde_json::to_string(&bench::loss_gap(options)?)?);
+            bench::loss_gap(&options, *json)?;
         }
         BenchCommand::Train { size, threads, steps, json } => {
             bench::train(size, *threads, *steps, *json)?;

@@ -1,7 +1,7 @@
 //! What training apart costs: W workers with H inner steps between roots against plain
 //! data-parallel training, at equal tokens.
 
-use crate::{config::RunConfig, corpus_source};
+use crate::{config::RunConfig, corpus_source, scratch::Scratch};
 use anyhow::Result;
 use kernel::Kernel;
 use recipe::{
@@ -44,12 +44,27 @@ pub struct LossGap {
     pub together_seconds: f64,
 }
 
-/// Trains both ways on the same data, prints progress to stderr and returns the comparison.
-pub fn loss_gap(options: Options) -> Result<LossGap> {
-    let folder = std::env::temp_dir().join(format!("understory-bench-{}", std::process::id()));
-    let result = run(&options, &folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    result
+/// Trains both ways on the same data, tells of progress on stderr and prints the comparison.
+pub fn loss_gap(options: &Options, print_json: bool) -> Result<()> {
+    let scratch = Scratch::new("bench")?;
+    let gap = run(options, scratch.path())?;
+    if print_json {
+        println!("{}", serde_json::to_string(&gap)?);
+    } else {
+        print(&gap);
+    }
+    Ok(())
+}
+
+fn print(gap: &LossGap) {
+    let LossGap { workers, h, rounds, tokens, parameters, non_embedding, .. } = gap;
+    println!("model            {parameters} parameters, {non_embedding} without the embedding");
+    println!(
+        "work             {rounds} rounds, {workers} workers, {h} steps each: {tokens} tokens"
+    );
+    println!("apart            {:.4} bits per byte held out", gap.apart_bits_per_byte);
+    println!("together         {:.4} bits per byte held out", gap.together_bits_per_byte);
+    println!("gap              {:+.1} %", gap.gap * 100.0);
 }
 
 fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {

@@ -10,7 +10,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use recipe::{
     corpus::DataOptions,
-    run::{Inner, Outer, Rounds},
+    run::{Inner, Rounds},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -110,10 +110,8 @@ impl Plan {
                 paths,
                 options: DataOptions { vocab: 2048, max_bytes: 16 << 20, ..DataOptions::default() },
             },
-            // Measured: over few rounds plain averaging beats momentum, which needs tens of rounds
-            // to build up, and short sequences learn more per second.
+            // Measured: short sequences learn more per second.
             inner: Inner { seq: 128, batch: 8, ..Inner::default() },
-            outer: Outer { lr: 1.0, momentum: 0.0, ..Outer::default() },
             rounds: rounds_of(args, rounds, minutes * 60.0),
             ..RunConfig::default()
         };
