@@ -8,7 +8,7 @@
 //! weights; batches of 8 and prompts of 512 rows are in GOP/s (two for each weight and row).
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::random::Stream;
@@ -134,17 +134,23 @@ fn filled(kernel: &Kernel, format: Format, rows: usize, cols: usize) -> Matrix {
     w
 }
 
-/// Microseconds of a call that does nothing on all threads.
+/// Microseconds of a call in which every thread takes part and does nothing: the middle of many.
 fn join(kernel: &Kernel) -> f64 {
-    let tasks = kernel.threads();
-    let time = best(|| {
-        for _ in 0..100 {
-            kernel.parallel(tasks, |task| {
-                black_box(task);
+    let threads = kernel.threads();
+    let mut times: Vec<Duration> = (0..20_000)
+        .map(|_| {
+            let (start, here) = (Instant::now(), AtomicUsize::new(0));
+            kernel.parallel(threads, |_| {
+                here.fetch_add(1, Ordering::Relaxed);
+                while here.load(Ordering::Relaxed) < threads {
+                    std::hint::spin_loop();
+                }
             });
-        }
-    });
-    time.as_secs_f64() * 1e4
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e6
 }
 
 /// GB/s at which all threads read 256 MiB.

@@ -4,6 +4,8 @@
 //! such a group, sent to all lanes, with a vector of levels and adds up the four products in each
 //! lane: unsigned levels, signed inputs, exact. Levels are unpacked once for all rows of inputs.
 
+#![allow(clippy::needless_range_loop)] // arrays of registers are walked by their places
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 

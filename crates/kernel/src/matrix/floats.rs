@@ -3,6 +3,8 @@
 //! Some tiles side by side and some rows of inputs keep their sums in registers while the columns
 //! pass: enough chains to hide the latency of an addition.
 
+#![allow(clippy::needless_range_loop)] // arrays of registers are walked by their places
+
 use std::ops::Range;
 
 use crate::simd::{Simd, each_isa};

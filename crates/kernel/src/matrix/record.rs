@@ -152,7 +152,7 @@ mod avx2 {
                 let mask = _mm256_set1_epi32(SIZE as i32);
                 _mm256_and_si256(_mm256_castps_si256(x), mask)
             };
-            let [a, b, c, d] = x.map(|x| size(x));
+            let [a, b, c, d] = x.map(size);
             let most = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
             let (low, high) = (_mm256_castsi256_si128(most), _mm256_extracti128_si256::<1>(most));
             let most = _mm_max_epi32(low, high);
