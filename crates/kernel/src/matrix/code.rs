@@ -228,6 +228,18 @@ impl Meaning {
         std::iter::once((0, first, 0)).chain(second)
     }
 
+    /// The level of one row and column.
+    #[inline(always)]
+    pub(crate) fn level(self, from: &[u8], lane: usize, column: usize) -> u8 {
+        let mut level = 0;
+        for (plane, width, shift) in self.planes() {
+            let (at, turn) = place(width, 8 / width, column / 4);
+            let byte = from[plane + at * VECTOR + 4 * lane + column % 4];
+            level |= (byte >> turn & mask(width)) << shift;
+        }
+        if self.table { LEVELS[usize::from(level)] } else { level }
+    }
+
     /// The scales of 32 columns of a tile and what is added, for each part (the second is used
     /// where there are two): `head` is that of the block, `index` counts the 32 columns in it.
     #[inline(always)]
@@ -235,26 +247,37 @@ impl Meaning {
         let mut scales = [Scales { scale: [0.0; ROWS], add: [0.0; ROWS] }; 2];
         for (part, scales) in scales.iter_mut().enumerate().take(self.head.parts()) {
             for lane in 0..ROWS {
-                let half = |at: usize| {
-                    f16(u16::from_le_bytes([head[at + 2 * lane], head[at + 2 * lane + 1]]))
-                };
-                let byte = |at: usize| head[at * ROWS + lane];
-                (scales.scale[lane], scales.add[lane]) = match self.head {
-                    Head::Scale => (half(0), 0.0),
-                    Head::ScaleMin => (half(0), half(32)),
-                    Head::Parts32 => (
-                        half(0) * f32::from(byte(4 + index)),
-                        -(half(32) * f32::from(byte(12 + index))),
-                    ),
-                    Head::Parts16 => (half(0) * f32::from(byte(2 + 2 * index + part) as i8), 0.0),
-                    Head::Parts16Min => {
-                        let both = byte(4 + 2 * index + part);
-                        (half(0) * f32::from(both & 15), -(half(32) * f32::from(both >> 4)))
-                    }
-                };
+                (scales.scale[lane], scales.add[lane]) = self.scale(head, index, part, lane);
             }
         }
         scales
+    }
+
+    /// The scale of a row in one part of 32 columns, and what is added.
+    #[inline(always)]
+    pub(crate) fn scale(self, head: &[u8], index: usize, part: usize, lane: usize) -> (f32, f32) {
+        let half =
+            |at: usize| f16(u16::from_le_bytes([head[at + 2 * lane], head[at + 2 * lane + 1]]));
+        let byte = |at: usize| head[at * ROWS + lane];
+        match self.head {
+            Head::Scale => (half(0), 0.0),
+            Head::ScaleMin => (half(0), half(32)),
+            Head::Parts32 => {
+                (half(0) * f32::from(byte(4 + index)), -(half(32) * f32::from(byte(12 + index))))
+            }
+            Head::Parts16 => (half(0) * f32::from(byte(2 + 2 * index + part) as i8), 0.0),
+            Head::Parts16Min => {
+                let both = byte(4 + 2 * index + part);
+                (half(0) * f32::from(both & 15), -(half(32) * f32::from(both >> 4)))
+            }
+        }
+    }
+
+    /// A weight from its level.
+    #[inline(always)]
+    pub(crate) fn weight(self, level: u8, (scale, add): (f32, f32)) -> f32 {
+        let product = scale * f32::from(i16::from(level) - self.zero);
+        if self.head.has_min() { product + add } else { product }
     }
 }
 

@@ -24,7 +24,7 @@ pub use format::Format;
 pub use inputs::{Activations, Inputs};
 pub use product::Product;
 
-use code::{COLUMNS, Meaning, ROWS, VECTOR};
+use code::{Meaning, ROWS, VECTOR};
 
 /// `rows × cols` weights, packed. At most 1.05 times the bytes in a file (for 16 rows or more).
 pub struct Matrix {
@@ -85,14 +85,7 @@ impl Matrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         assert_eq!(out.len(), self.cols, "row: out");
-        let mut lane = [[0.0; ROWS]; COLUMNS];
-        for (at, out) in out.chunks_mut(COLUMNS).enumerate() {
-            let lanes = &mut lane[..out.len()];
-            expand::columns(self, row / ROWS, at * COLUMNS, lanes);
-            for (out, lanes) in out.iter_mut().zip(lanes) {
-                *out = lanes[row % ROWS];
-            }
-        }
+        expand::row(self, row / ROWS, row % ROWS, out);
     }
 
     fn tiles(&self) -> &[u8] {
