@@ -1,6 +1,6 @@
 //! Before the first record: who is there, and the founder's opening of the run.
 
-use super::Node;
+use super::{Node, working::leaves_of};
 use crate::{
     Action, Certificate, Join, Kind, MAX_MEMBERS, Message, Record, Signed, SignedRecord, Step,
     Vote, chain::first_beacon, members::fresh_member,
@@ -110,6 +110,11 @@ impl Node {
         }
         let (state, height) = (chain.state, chain.height);
         self.life = super::Life::Finished;
+        // What was audited last can be disputed no more.
+        for book in self.books.values() {
+            let objects = leaves_of(&book.advance.contributions);
+            self.out.push(Action::Drop { objects });
+        }
         self.notice(crate::Notice::Finished { height, root: state.root() });
         self.out.push(Action::Finished { state, height });
     }
