@@ -156,7 +156,12 @@ fn join(kernel: &Kernel) -> f64 {
 /// GB/s at which all threads read 256 MiB.
 fn read(kernel: &Kernel) -> f64 {
     static MEMORY: std::sync::OnceLock<Vec<u64>> = std::sync::OnceLock::new();
-    let memory = MEMORY.get_or_init(|| vec![1; 32 << 20]);
+    let memory = MEMORY.get_or_init(|| {
+        let mut memory = vec![0; 32 << 20];
+        kernel::prefer_large_pages(&mut memory);
+        memory.fill(1);
+        memory
+    });
     let threads = kernel.threads();
     let time = best(|| {
         kernel.parallel(threads, |task| {

@@ -21,6 +21,8 @@ mod loss;
 mod math;
 #[path = "../src/matrix/mod.rs"]
 mod matrix;
+#[path = "../src/memory.rs"]
+mod memory;
 #[path = "../src/norm.rs"]
 mod norm;
 #[path = "../src/optim.rs"]

@@ -24,16 +24,16 @@ pub use format::Format;
 pub use inputs::{Activations, Inputs};
 pub use product::Product;
 
-use code::{Meaning, ROWS, VECTOR};
+use code::{Meaning, ROWS};
+
+use crate::memory::Memory;
 
 /// `rows × cols` weights, packed. At most 1.05 times the bytes in a file (for 16 rows or more).
 pub struct Matrix {
     format: Format,
     rows: usize,
     cols: usize,
-    /// The tiles, from `start` on, which is where a cache line begins.
-    memory: Vec<u8>,
-    start: usize,
+    tiles: Memory,
 }
 
 impl Matrix {
@@ -45,9 +45,7 @@ impl Matrix {
     pub fn zeroed(format: Format, rows: usize, cols: usize) -> Matrix {
         let size = Matrix::size_of(format, rows, cols)
             .unwrap_or_else(|| panic!("matrix: no {rows} x {cols} of {format}"));
-        let memory = vec![0u8; size + VECTOR];
-        let start = memory.as_ptr().align_offset(VECTOR);
-        Matrix { format, rows, cols, memory, start }
+        Matrix { format, rows, cols, tiles: Memory::zeroed(size) }
     }
 
     /// The bytes of memory of such a matrix; `None` if `cols` is no whole number of blocks or the
@@ -76,7 +74,7 @@ impl Matrix {
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        self.tiles().len()
+        self.tiles.len()
     }
 
     /// Row `row` as f32, exactly [`Format::dequantize`] of the bytes that were packed.
@@ -88,13 +86,9 @@ impl Matrix {
         expand::row(self, row / ROWS, row % ROWS, out);
     }
 
-    fn tiles(&self) -> &[u8] {
-        &self.memory[self.start..][..self.tile_bytes() * self.rows.div_ceil(ROWS)]
-    }
-
     fn tile(&self, tile: usize) -> &[u8] {
         let size = self.tile_bytes();
-        &self.tiles()[tile * size..][..size]
+        &self.tiles[tile * size..][..size]
     }
 
     fn tile_bytes(&self) -> usize {

@@ -30,8 +30,8 @@ impl Kernel {
             return;
         }
         let (format, cols, size) = (w.format, w.cols, w.tile_bytes());
-        let from = w.start + first_row / ROWS * size;
-        let tiles = Shared::new(&mut w.memory[from..][..rows.div_ceil(ROWS) * size]);
+        let from = first_row / ROWS * size;
+        let tiles = Shared::new(&mut w.tiles[from..][..rows.div_ceil(ROWS) * size]);
         self.split(rows.div_ceil(ROWS), 1, ROWS * cols, |run| {
             for tile in run {
                 // SAFETY: tiles do not overlap.
