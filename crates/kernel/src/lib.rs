@@ -13,12 +13,14 @@
 //! Operations panic when the lengths of slices disagree with the shapes, and for nothing else
 //! but an index (token, target, position) out of range.
 
+mod activation;
 mod attention;
 mod conformance;
 mod embed;
 mod gemm;
 mod isa;
 mod kernel;
+mod layer_norm;
 mod loss;
 pub mod math;
 mod matrix;
@@ -33,7 +35,8 @@ mod scratch;
 mod simd;
 mod swiglu;
 
-pub use attention::HeadShape;
+pub use activation::Activation;
+pub use attention::{Asking, HeadShape, KvCache, Scoring};
 pub use conformance::{EXPECTED, conformance};
 pub use isa::{Isa, IsaError};
 pub use kernel::Kernel;

@@ -22,6 +22,38 @@ impl Kernel {
         });
     }
 
+    /// Normalises each row in place, as [`Kernel::rms_norm`]; a row may be one head.
+    ///
+    /// Shapes: `x` `[T, C]`; `w` `[C]`.
+    pub fn rms_norm_in_place(&self, x: &mut [f32], w: &[f32], eps: f32) {
+        let width = w.len();
+        assert!(x.len().is_multiple_of(width.max(1)), "rms_norm_in_place: x");
+        let rows = x.len() / width.max(1);
+        let x = Shared::new(x);
+        self.split(rows, 1, width, |rows| {
+            // SAFETY: runs of rows do not overlap.
+            let x = unsafe { x.part(rows.start * width..rows.end * width) };
+            norm_in_place(self.cpu, x, w, eps);
+        });
+    }
+
+    /// `sum[t,c] += x[t,c] * rstd[t] * w[c]`, with `rstd` as in [`Kernel::rms_norm`].
+    ///
+    /// Shapes: `sum`, `x` `[T, C]`; `w` `[C]`.
+    /// Bits: the product as in [`Kernel::rms_norm`], then one addition.
+    pub fn rms_norm_add(&self, sum: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
+        let width = w.len();
+        assert!(x.len().is_multiple_of(width.max(1)), "rms_norm_add: x");
+        assert_eq!(sum.len(), x.len(), "rms_norm_add: sum");
+        let sum = Shared::new(sum);
+        self.split(x.len() / width.max(1), 1, width, |rows| {
+            let at = rows.start * width..rows.end * width;
+            // SAFETY: runs of rows do not overlap.
+            let sum = unsafe { sum.part(at.clone()) };
+            norm_add(self.cpu, sum, &x[at], w, eps);
+        });
+    }
+
     /// The gradients of [`Kernel::rms_norm`], added to `dx` and `dw`.
     ///
     /// Shapes: `dx`, `dout`, `x` `[T, C]`; `dw`, `w` `[C]`; `rstd` `[T]`.
@@ -57,9 +89,37 @@ impl Kernel {
 }
 
 each_isa! {
+    fn norm_in_place(x: &mut [f32], w: &[f32], eps: f32) = norm_in_place_body;
+    fn norm_add(sum: &mut [f32], x: &[f32], w: &[f32], eps: f32) = norm_add_body;
     fn norm(out: &mut [f32], rstd: &mut [f32], x: &[f32], w: &[f32], eps: f32) = norm_body;
     fn norm_input(dx: &mut [f32], dout: &[f32], x: &[f32], w: &[f32], rstd: &[f32]) = norm_input_body;
     fn norm_weight(dw: &mut [f32], dout: &[f32], x: &[f32], width: usize, rstd: &[f32]) = norm_weight_body;
+}
+
+#[inline(always)]
+fn rstd<S: Simd>(x: &[f32], eps: f32) -> f32 {
+    let squares = lane_sum(x, |sum, x| S::fma(x, x, sum));
+    1.0 / (squares / x.len() as f32 + eps).sqrt()
+}
+
+#[inline(always)]
+fn norm_in_place_body<S: Simd>(x: &mut [f32], w: &[f32], eps: f32) {
+    for x in x.chunks_exact_mut(w.len()) {
+        let scale = rstd::<S>(x, eps);
+        for (x, w) in x.iter_mut().zip(w) {
+            *x = *x * scale * w;
+        }
+    }
+}
+
+#[inline(always)]
+fn norm_add_body<S: Simd>(sum: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
+    for (sum, x) in sum.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+        let scale = rstd::<S>(x, eps);
+        for ((sum, x), w) in sum.iter_mut().zip(x).zip(w) {
+            *sum += x * scale * w;
+        }
+    }
 }
 
 #[inline(always)]
@@ -67,8 +127,7 @@ fn norm_body<S: Simd>(out: &mut [f32], rstd: &mut [f32], x: &[f32], w: &[f32], e
     let width = w.len();
     let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
     for ((out, x), rstd) in rows.zip(rstd) {
-        let squares = lane_sum(x, |sum, x| S::fma(x, x, sum));
-        let scale = 1.0 / (squares / width as f32 + eps).sqrt();
+        let scale = self::rstd::<S>(x, eps);
         *rstd = scale;
         for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
             *out = x * scale * w;

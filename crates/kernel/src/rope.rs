@@ -71,6 +71,26 @@ impl Kernel {
         self.rotate(dqkv, positions, table, s, -1.0);
     }
 
+    /// Rotates the heads of each row by the cosines and sines of its position, in place.
+    ///
+    /// Shapes: `x` `[T, heads * head_dim]`; `turns` one for each row, `[2, dims / 2]`, cosines then
+    /// sines; the first `dims` values of a head are turned.
+    /// Bits: as [`Kernel::rope`], for `a`, `b` half of `dims` apart.
+    pub fn turn(&self, x: &mut [f32], head_dim: usize, turns: &[&[f32]]) {
+        let width = x.len() / turns.len().max(1);
+        assert_eq!(x.len(), turns.len() * width, "turn: rows");
+        assert!(head_dim > 0 && width.is_multiple_of(head_dim), "turn: heads");
+        assert!(turns.iter().all(|t| t.len() <= head_dim && t.len() % 2 == 0), "turn: turns");
+        let x = Shared::new(x);
+        self.split(turns.len(), 1, 2 * width, |rows| {
+            // SAFETY: runs of rows do not overlap.
+            let x = unsafe { x.part(rows.start * width..rows.end * width) };
+            for (row, turn) in x.chunks_exact_mut(width).zip(&turns[rows]) {
+                turn_row(self.cpu, row, head_dim, turn);
+            }
+        });
+    }
+
     fn rotate(
         &self,
         qkv: &mut [f32],
@@ -96,7 +116,16 @@ impl Kernel {
 }
 
 each_isa! {
+    fn turn_row(row: &mut [f32], head_dim: usize, turn: &[f32]) = turn_row_body;
     fn rotate(heads: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) = rotate_body;
+}
+
+#[inline(always)]
+fn turn_row_body<S: Simd>(row: &mut [f32], head_dim: usize, turn: &[f32]) {
+    let (cos, sin) = turn.split_at(turn.len() / 2);
+    for head in row.chunks_exact_mut(head_dim) {
+        rotate_body::<S>(&mut head[..turn.len()], cos, sin, 1.0);
+    }
 }
 
 #[inline(always)]

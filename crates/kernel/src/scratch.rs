@@ -7,7 +7,24 @@ use std::ops::{Deref, DerefMut, Range};
 /// One cache line, so that buffers start on one.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(crate) struct Line([f32; 16]);
+
+impl Line {
+    /// Sixteen zeros.
+    pub(crate) const ZERO: Line = Line([0.0; 16]);
+}
+
+/// The values of some lines.
+pub(crate) fn floats(lines: &[Line]) -> &[f32] {
+    // SAFETY: a Line is sixteen f32 without padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast::<f32>(), lines.len() * 16) }
+}
+
+/// The values of some lines, to be written.
+pub(crate) fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: as above, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * 16) }
+}
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
@@ -29,7 +46,7 @@ impl Scratch {
         let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         if lines.len() < len.div_ceil(16) {
             lines.clear();
-            lines.resize(len.div_ceil(16), Line([0.0; 16]));
+            lines.resize(len.div_ceil(16), Line::ZERO);
         }
         Scratch { lines, len }
     }

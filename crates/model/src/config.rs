@@ -52,11 +52,13 @@ pub enum ConfigError {
     /// Two sizes that do not fit each other, or a constant that is no use.
     #[error("model config: {0}")]
     Invalid(String),
-    /// More parameters than [`MAX_PARAMETERS`].
-    #[error("model config: {count} parameters, at most {MAX_PARAMETERS} are supported")]
+    /// More parameters than are supported.
+    #[error("model config: {count} parameters, at most {max} are supported")]
     TooLarge {
         /// How many there would be.
         count: u128,
+        /// How many are supported.
+        max: u64,
     },
 }
 
@@ -115,7 +117,7 @@ impl Config {
         }
         let count = self.wide_parameters();
         if count > MAX_PARAMETERS as u128 {
-            return Err(ConfigError::TooLarge { count });
+            return Err(ConfigError::TooLarge { count, max: MAX_PARAMETERS });
         }
         Ok(())
     }
@@ -173,7 +175,7 @@ impl Config {
     }
 }
 
-fn range(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+pub(crate) fn range(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
     if value < min || value > max {
         return Err(ConfigError::OutOfRange { field, value, min, max });
     }

@@ -62,6 +62,16 @@ impl FormatError {
         FormatError::Malformed(text.into())
     }
 
+    /// The same with the file's name before it.
+    pub(crate) fn in_file(self, path: &Path) -> FormatError {
+        match self {
+            FormatError::Malformed(text) => {
+                FormatError::Malformed(format!("{}: {text}", path.display()))
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FormatError {
         let path = path.to_owned();
         move |source| FormatError::Io { path, source }

@@ -1,4 +1,4 @@
-//! GGUF version 3, the format of llama.cpp: writing and reading Llama models.
+//! GGUF version 3, the format of llama.cpp: writing trained models, reading any file's header.
 //!
 //! The file is: `GGUF`, version, counts, typed key-value pairs, tensor infos, padding to the
 //! alignment, tensor bytes (each padded). Everything is little-endian. llama.cpp rotates
@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use model::{export, import, parse_model};
-pub use read::{File, Info, parse};
+pub use read::{Entry, File, Header, Info, parse, parse_header};
 pub use write::Writer;
 
 /// A metadata value.
@@ -55,10 +55,19 @@ impl Value {
         }
     }
 
-    /// The value if it is an `f32`.
+    /// The value if it is a float, rounded to `f32`.
     pub fn as_f32(&self) -> Option<f32> {
         match *self {
             Value::F32(x) => Some(x),
+            Value::F64(x) => Some(x as f32),
+            _ => None,
+        }
+    }
+
+    /// The value if it is true or false.
+    pub fn as_bool(&self) -> Option<bool> {
+        match *self {
+            Value::Bool(x) => Some(x),
             _ => None,
         }
     }

@@ -42,6 +42,8 @@
 
 pub mod bench;
 pub mod config;
+pub mod decoder;
+pub mod element;
 pub mod expect;
 pub mod format;
 pub mod generate;
@@ -55,8 +57,11 @@ pub mod sampler;
 pub mod schedule;
 pub mod tokenizer;
 pub mod train;
+pub mod weights;
 
 pub use config::{Config, ConfigError};
+pub use decoder::Decoder;
+pub use element::ElementType;
 pub use format::{FormatError, Imported, Lineage};
 pub use generate::{Finish, GenerateError, Model, Session};
 pub use init::init;
@@ -66,3 +71,4 @@ pub use sampler::{Sampler, SamplerError};
 pub use schedule::{Decay, Schedule};
 pub use tokenizer::{StreamDecoder, Tokenizer, TokenizerError};
 pub use train::{TrainError, Trainer};
+pub use weights::{Origin, TensorInfo, Weights};

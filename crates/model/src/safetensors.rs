@@ -89,33 +89,76 @@ pub fn write(tensors: &[Source<'_>], metadata: &BTreeMap<String, String>) -> Vec
     out
 }
 
+/// A file's header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// The `__metadata__` map.
+    pub metadata: BTreeMap<String, String>,
+    /// All tensors by name; together they cover the data without holes or overlaps.
+    pub tensors: BTreeMap<String, Entry>,
+    /// Where the data begin in the file.
+    pub start: u64,
+}
+
+/// One tensor of a [`Header`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Where its bytes begin and end, counted from [`Header::start`].
+    pub data_offsets: [u64; 2],
+}
+
 /// Reads a file's header and checks that its tensors tile the rest exactly.
 pub fn parse(bytes: &[u8]) -> Result<File<'_>, FormatError> {
-    let (length, rest) = bytes.split_first_chunk().ok_or_else(|| {
-        FormatError::new(format!("safetensors: {} bytes, the length alone takes 8", bytes.len()))
-    })?;
-    let length = u64::from_le_bytes(*length);
-    if length > MAX_HEADER || length > rest.len() as u64 {
-        let text = format!("safetensors: header of {length} bytes in {} bytes", rest.len());
+    let header = parse_header(bytes, bytes.len() as u64)?;
+    let header = header.ok_or_else(|| FormatError::new("safetensors: the file is cut off"))?;
+    let data = &bytes[header.start as usize..];
+    let view = |(name, Entry { dtype, shape, data_offsets: [start, end] })| {
+        (name, View { dtype, shape, bytes: &data[start as usize..end as usize] })
+    };
+    let tensors = header.tensors.into_iter().map(view).collect();
+    Ok(File { tensors, metadata: header.metadata })
+}
+
+/// Bytes of a file that hold its header, from the first 8 of them.
+pub fn header_size(first: [u8; 8], length: u64) -> Result<u64, FormatError> {
+    let size = u64::from_le_bytes(first);
+    if size > MAX_HEADER || length < 8 || size > length - 8 {
+        let text = format!("safetensors: header of {size} bytes in a file of {length}");
         return Err(FormatError::new(text));
     }
-    let (header, data) = rest.split_at(length as usize);
+    Ok(8 + size)
+}
+
+/// Reads the header of a file of `length` bytes from the first of them. `None` if these are too
+/// few to hold it.
+pub fn parse_header(bytes: &[u8], length: u64) -> Result<Option<Header>, FormatError> {
+    let Some(first) = bytes.first_chunk() else {
+        if (bytes.len() as u64) < length {
+            return Ok(None);
+        }
+        let text = format!("safetensors: {length} bytes, the length alone takes 8");
+        return Err(FormatError::new(text));
+    };
+    let start = header_size(*first, length)?;
+    let Some(header) = bytes.get(8..start as usize) else { return Ok(None) };
     if header.first() != Some(&b'{') {
         return Err(FormatError::new("safetensors: header does not start with {"));
     }
-    let header: Header = serde_json::from_slice(header)
+    let header: RawHeader = serde_json::from_slice(header)
         .map_err(|error| FormatError::new(format!("safetensors header: {error}")))?;
+    let available = length - start;
     let mut spans = Vec::with_capacity(header.tensors.len());
-    let mut tensors = BTreeMap::new();
-    for (name, entry) in header.tensors {
-        let [start, end] = entry.data_offsets;
-        check(&name, &entry, data.len())?;
-        spans.push((start, end));
-        let view = View { dtype: entry.dtype, shape: entry.shape, bytes: &data[start..end] };
-        tensors.insert(name, view);
+    for (name, entry) in &header.tensors {
+        check(name, entry, available)?;
+        spans.push((entry.data_offsets[0], entry.data_offsets[1]));
     }
-    tile(spans, data.len())?;
-    Ok(File { tensors, metadata: header.metadata })
+    tile(spans, available)?;
+    Ok(Some(Header { metadata: header.metadata, tensors: header.tensors, start }))
 }
 
 impl<'a> File<'a> {
@@ -171,9 +214,10 @@ fn header(tensors: &[Source<'_>], metadata: &BTreeMap<String, String>) -> String
 }
 
 /// One tensor's own numbers agree with each other and with the file.
-fn check(name: &str, entry: &Entry, available: usize) -> Result<(), FormatError> {
+fn check(name: &str, entry: &Entry, available: u64) -> Result<(), FormatError> {
     let [start, end] = entry.data_offsets;
-    let size = entry.shape.iter().try_fold(entry.dtype.size(), |size, &n| size.checked_mul(n));
+    let one = entry.dtype.size() as u64;
+    let size = entry.shape.iter().try_fold(one, |size, &n| size.checked_mul(n as u64));
     if start > end || end > available || size != Some(end - start) {
         let text = format!(
             "safetensors: tensor {name} of {:?} {:?} at bytes {start} to {end} of {available}",
@@ -185,7 +229,7 @@ fn check(name: &str, entry: &Entry, available: usize) -> Result<(), FormatError>
 }
 
 /// The tensors together cover the data without holes or overlaps.
-fn tile(mut spans: Vec<(usize, usize)>, available: usize) -> Result<(), FormatError> {
+fn tile(mut spans: Vec<(u64, u64)>, available: u64) -> Result<(), FormatError> {
     spans.sort_unstable();
     let mut at = 0;
     for (start, end) in spans {
@@ -203,22 +247,14 @@ fn tile(mut spans: Vec<(usize, usize)>, available: usize) -> Result<(), FormatEr
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data_offsets: [usize; 2],
-}
-
 /// The header in file order, so that duplicate keys are seen.
-struct Header {
+struct RawHeader {
     metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, Entry>,
 }
 
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawHeader, D::Error> {
         deserializer.deserialize_map(HeaderVisitor)
     }
 }
@@ -226,7 +262,7 @@ impl<'de> Deserialize<'de> for Header {
 struct HeaderVisitor;
 
 impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = Header;
+    type Value = RawHeader;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map of tensors")
@@ -245,7 +281,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 return Err(serde::de::Error::custom(format!("duplicate key {key}")));
             }
         }
-        Ok(Header { metadata: metadata.unwrap_or_default().0, tensors })
+        Ok(RawHeader { metadata: metadata.unwrap_or_default().0, tensors })
     }
 }
 

@@ -6,6 +6,9 @@
 //! so the bits do not depend on how queries are grouped.
 
 mod backward;
+mod cache;
+
+pub use cache::{Asking, KvCache, Scoring};
 
 use std::ops::Range;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{ALIGNMENT, BF16, F16, F32, MAGIC, VERSION, Value};
 use crate::FormatError;
+use crate::element::ElementType;
 use crate::format::{bf16_to_f32, f16_to_f32, f32_from_le, u16_from_le};
 
 /// A parsed file; tensor bytes are borrowed from the input.
@@ -24,32 +25,52 @@ pub struct Info<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Everything before the tensors' bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// All key-value pairs.
+    pub metadata: BTreeMap<String, Value>,
+    /// All tensors by name; they lie inside the file and do not overlap.
+    pub tensors: BTreeMap<String, Entry>,
+}
+
+/// One tensor of a [`Header`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// The element type.
+    pub element: ElementType,
+    /// Number of the element type as in ggml.
+    pub kind: u32,
+    /// Where its bytes begin in the file.
+    pub offset: u64,
+    /// How many there are.
+    pub bytes: u64,
+}
+
 /// Reads metadata and tensor infos and checks every length, offset, duplicate and overlap.
 pub fn parse(bytes: &[u8]) -> Result<File<'_>, FormatError> {
-    let mut cursor = Cursor { bytes, at: 0, values: 0 };
-    if cursor.take(4)? != MAGIC {
-        return Err(FormatError::new("gguf: the file does not start with GGUF"));
+    let header = parse_header(bytes, bytes.len() as u64)?;
+    let header = header.ok_or_else(|| FormatError::new("gguf: the file is cut off"))?;
+    let place = |(name, entry): (String, Entry)| {
+        // Inside the input, which the header's reader was told the length of.
+        let (start, size) = (entry.offset as usize, entry.bytes as usize);
+        let bytes = &bytes[start..start + size];
+        (name, Info { shape: entry.shape, kind: entry.kind, bytes })
+    };
+    let tensors = header.tensors.into_iter().map(place).collect();
+    Ok(File { metadata: header.metadata, tensors })
+}
+
+/// Reads the header of a file of `length` bytes from the first of them. `None` if these are too
+/// few to hold it.
+pub fn parse_header(bytes: &[u8], length: u64) -> Result<Option<Header>, FormatError> {
+    let mut cursor = Cursor { bytes, at: 0, values: 0, short: false };
+    match cursor.header(length) {
+        Err(_) if cursor.short && (bytes.len() as u64) < length => Ok(None),
+        result => result.map(Some),
     }
-    let version = cursor.u32()?;
-    if !(2..=VERSION).contains(&version) {
-        return Err(FormatError::new(format!("gguf: version {version}, 2 and 3 are supported")));
-    }
-    let (tensors, pairs) = (cursor.u64()?, cursor.u64()?);
-    let mut metadata = BTreeMap::new();
-    for _ in 0..pairs {
-        let (key, kind) = (cursor.string()?, cursor.u32()?);
-        let value = cursor.value(kind, 0)?;
-        if metadata.insert(key.clone(), value).is_some() {
-            return Err(FormatError::new(format!("gguf: key {key} is there twice")));
-        }
-    }
-    let alignment = alignment(&metadata)?;
-    let raw = (0..tensors).map(|_| cursor.info());
-    // Collecting stops at the first error, so a false count costs nothing.
-    let raw = raw.collect::<Result<Vec<Raw>, _>>()?;
-    let start = cursor.at.next_multiple_of(alignment).min(bytes.len());
-    let tensors = place(raw, &bytes[start..], alignment)?;
-    Ok(File { metadata, tensors })
 }
 
 impl<'a> File<'a> {
@@ -87,29 +108,33 @@ struct Raw {
     offset: u64,
 }
 
-/// Finds each tensor's bytes; tensors may not overlap.
-fn place<'a>(
+/// Finds each tensor's place in a file of `length` bytes whose data begin at `start`; tensors may
+/// not overlap.
+fn place(
     raw: Vec<Raw>,
-    data: &'a [u8],
-    alignment: usize,
-) -> Result<BTreeMap<String, Info<'a>>, FormatError> {
+    start: u64,
+    length: u64,
+    alignment: u64,
+) -> Result<BTreeMap<String, Entry>, FormatError> {
     let mut spans = Vec::with_capacity(raw.len());
     let mut tensors = BTreeMap::new();
     for Raw { name, shape, kind, offset } in raw {
-        let size = byte_size(&shape, kind);
-        let size = size.ok_or_else(|| {
-            FormatError::new(format!("gguf: tensor {name} of type {kind} and shape {shape:?}"))
-        })?;
-        let start = usize::try_from(offset).ok().filter(|start| start.is_multiple_of(alignment));
-        let end = start.and_then(|start| start.checked_add(size));
-        let (Some(start), Some(end)) = (start, end.filter(|&end| end <= data.len())) else {
-            let text =
-                format!("gguf: tensor {name} of {size} bytes at {offset}, file has {}", data.len());
+        let element = ElementType::of_gguf(kind);
+        let size = element.and_then(|element| element.byte_size(&shape));
+        let (Some(element), Some(bytes)) = (element, size) else {
+            let text = format!("gguf: tensor {name} of type {kind} and shape {shape:?}");
             return Err(FormatError::new(text));
         };
-        spans.push((start, end));
-        let info = Info { shape, kind, bytes: &data[start..end] };
-        if tensors.insert(name.clone(), info).is_some() {
+        let place = Some(offset).filter(|offset| offset.is_multiple_of(alignment));
+        let place = place.and_then(|offset| offset.checked_add(start));
+        let end = place.and_then(|place| place.checked_add(bytes));
+        let (Some(offset), Some(end)) = (place, end.filter(|&end| end <= length)) else {
+            let text =
+                format!("gguf: tensor {name} of {bytes} bytes at {offset}, the file has {length}");
+            return Err(FormatError::new(text));
+        };
+        spans.push((offset, end));
+        if tensors.insert(name.clone(), Entry { shape, element, kind, offset, bytes }).is_some() {
             return Err(FormatError::new(format!("gguf: tensor {name} is there twice")));
         }
     }
@@ -120,22 +145,10 @@ fn place<'a>(
     }
 }
 
-/// Bytes of a tensor; `None` for unknown types, rows that are not whole blocks, and overflow.
-fn byte_size(shape: &[usize], kind: u32) -> Option<usize> {
-    let (_, elements, bytes) = *BLOCKS.iter().find(|block| block.0 == kind)?;
-    let row = *shape.last()?;
-    let count = shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))?;
-    if !row.is_multiple_of(elements) {
-        return None;
-    }
-    (count / elements).checked_mul(bytes)
-}
-
-fn alignment(metadata: &BTreeMap<String, Value>) -> Result<usize, FormatError> {
-    let Some(value) = metadata.get("general.alignment") else { return Ok(ALIGNMENT) };
+fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, FormatError> {
+    let Some(value) = metadata.get("general.alignment") else { return Ok(ALIGNMENT as u64) };
     let size = value.as_u64().filter(|size| size.is_power_of_two() && (8..=1 << 20).contains(size));
-    let size = size.ok_or_else(|| FormatError::new(format!("gguf: alignment is {value:?}")))?;
-    Ok(size as usize)
+    size.ok_or_else(|| FormatError::new(format!("gguf: alignment is {value:?}")))
 }
 
 struct Cursor<'a> {
@@ -143,15 +156,46 @@ struct Cursor<'a> {
     at: usize,
     /// Values read so far, bounded by [`MAX_VALUES`].
     values: usize,
+    /// Whether more bytes were wanted than there are.
+    short: bool,
 }
 
 impl<'a> Cursor<'a> {
+    fn header(&mut self, length: u64) -> Result<Header, FormatError> {
+        if self.take(4)? != MAGIC {
+            return Err(FormatError::new("gguf: the file does not start with GGUF"));
+        }
+        let version = self.u32()?;
+        if !(2..=VERSION).contains(&version) {
+            let text = format!("gguf: version {version}, 2 and 3 are supported");
+            return Err(FormatError::new(text));
+        }
+        let (tensors, pairs) = (self.u64()?, self.u64()?);
+        let mut metadata = BTreeMap::new();
+        for _ in 0..pairs {
+            let (key, kind) = (self.string()?, self.u32()?);
+            let value = self.value(kind, 0)?;
+            if metadata.insert(key.clone(), value).is_some() {
+                return Err(FormatError::new(format!("gguf: key {key} is there twice")));
+            }
+        }
+        let alignment = alignment(&metadata)?;
+        let raw = (0..tensors).map(|_| self.info());
+        // Collecting stops at the first error, so a false count costs nothing.
+        let raw = raw.collect::<Result<Vec<Raw>, _>>()?;
+        let start = (self.at as u64).next_multiple_of(alignment);
+        let tensors = place(raw, start, length, alignment)?;
+        Ok(Header { metadata, tensors })
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
         let rest = &self.bytes[self.at..];
-        let taken = rest.get(..length).ok_or_else(|| {
+        let Some(taken) = rest.get(..length) else {
+            self.short = true;
             let (at, left) = (self.at, rest.len());
-            FormatError::new(format!("gguf: {length} bytes wanted at {at}, {left} are left"))
-        })?;
+            let text = format!("gguf: {length} bytes wanted at {at}, {left} are left");
+            return Err(FormatError::new(text));
+        };
         self.at += length;
         Ok(taken)
     }
@@ -231,28 +275,3 @@ impl<'a> Cursor<'a> {
 /// larger than in the file.
 const MAX_VALUES: usize = 1 << 23;
 const MAX_DEPTH: usize = 3;
-
-/// (type, elements of a block, bytes of a block).
-const BLOCKS: [(u32, usize, usize); 21] = [
-    (F32, 1, 4),
-    (F16, 1, 2),
-    (2, 32, 18),    // Q4_0
-    (3, 32, 20),    // Q4_1
-    (6, 32, 22),    // Q5_0
-    (7, 32, 24),    // Q5_1
-    (8, 32, 34),    // Q8_0
-    (9, 32, 36),    // Q8_1
-    (10, 256, 84),  // Q2_K
-    (11, 256, 110), // Q3_K
-    (12, 256, 144), // Q4_K
-    (13, 256, 176), // Q5_K
-    (14, 256, 210), // Q6_K
-    (15, 256, 292), // Q8_K
-    (20, 32, 18),   // IQ4_NL
-    (24, 1, 1),     // I8
-    (25, 1, 2),     // I16
-    (26, 1, 4),     // I32
-    (27, 1, 8),     // I64
-    (28, 1, 8),     // F64
-    (BF16, 1, 2),
-];
