@@ -1,7 +1,7 @@
 //! A good example or two for each target to begin from.
 
 use kernel::{Isa, Kernel, random::Stream};
-use model::{Config, Lineage, Model, Tokenizer};
+use model::{Config, Lineage, Parameters, Tokenizer};
 use std::{error::Error, fs, io::Write, path::Path};
 use store::{Hash, ObjectRef};
 use swarm::{Certificate, Identity, Message, Record, Signed, SignedRecord};
@@ -116,7 +116,7 @@ fn models(folder: &Path) -> Outcome {
     let text = "a small text of small words, of which some come again\n".repeat(9);
     let tokenizer = Tokenizer::train([text.as_str()], 280)?;
     let config = Config::tiny(tokenizer.len());
-    let model = Model::new(&config, model::init(&config, 1)?)?;
+    let model = Parameters::new(&config, model::init(&config, 1)?)?;
     let lineage = Lineage { name: "seed".into(), run: None, root: None };
     let work = tempfile::tempdir()?;
     model::hf::export(work.path(), &model, &tokenizer, &lineage)?;

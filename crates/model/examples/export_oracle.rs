@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kernel::{AdamW, Isa, Kernel, random::Stream};
-use model::{Config, Lineage, Model, Optimizer, Tokenizer, Trainer, expect, gguf, hf};
+use model::{Config, Lineage, Model, Optimizer, Parameters, Tokenizer, Trainer, expect, gguf, hf};
 
 const TEXT: &str = concat!(include_str!("../src/config.rs"), include_str!("../src/train.rs"));
 const STEPS: u64 = 120;
@@ -29,10 +29,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Config::tiny(tokenizer.len())
     };
     let params = train(&kernel, &config, &tokenizer)?;
-    let model = Arc::new(Model::new(&config, params)?);
+    let trained = Parameters::new(&config, params)?;
+    let model = Arc::new(Model::from(&trained));
     let lineage = Lineage { name: "oracle".into(), run: Some("none".into()), root: None };
-    hf::export(&out.join("hf"), &model, &tokenizer, &lineage)?;
-    gguf::export(&out.join("model.gguf"), &model, &tokenizer, &lineage)?;
+    hf::export(&out.join("hf"), &trained, &tokenizer, &lineage)?;
+    gguf::export(&out.join("model.gguf"), &trained, &tokenizer, &lineage)?;
     let expected = expect::expectation(&kernel, &model, &tokenizer, "/// Number of it's", 40)?;
     println!("{:?} (smallest lead {})", expected.text, expected.margin);
     std::fs::write(out.join("expected.json"), serde_json::to_vec(&expected)?)?;

@@ -175,7 +175,12 @@ impl Config {
     }
 }
 
-pub(crate) fn range(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+pub(crate) fn range(
+    field: &'static str,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), ConfigError> {
     if value < min || value > max {
         return Err(ConfigError::OutOfRange { field, value, min, max });
     }

@@ -2,17 +2,10 @@
 
 use std::sync::Arc;
 
-use kernel::{HeadShape, Kernel, RopeTable};
+use kernel::{Activations, Kernel};
 
-use crate::{Config, ConfigError, Layout, Sampler, SamplerError};
-
-/// A model ready to run: shape and parameters.
-pub struct Model {
-    config: Config,
-    layout: Layout,
-    params: Vec<f32>,
-    rope: RopeTable,
-}
+use crate::forward::{Cache, Piece, Want, Workspace};
+use crate::{ConfigError, Model, Sampler, SamplerError};
 
 /// Why a model could not be run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -69,113 +62,93 @@ pub enum Finish {
     Cancelled,
 }
 
-impl Model {
-    /// Puts parameters (in [`Layout`] order) to a shape.
-    pub fn new(config: &Config, params: Vec<f32>) -> Result<Model, GenerateError> {
-        let layout = Layout::new(config)?;
-        if params.len() != layout.len() {
-            return Err(GenerateError::Length { found: params.len(), expected: layout.len() });
-        }
-        let rope = RopeTable::new(config.head_dim, config.context, config.rope_theta);
-        Ok(Model { config: config.clone(), layout, params, rope })
-    }
-
-    /// The shape.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Where the tensors lie in [`Model::params`].
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    /// All parameters.
-    pub fn params(&self) -> &[f32] {
-        &self.params
-    }
-
-    /// The parameters, without the rest.
-    pub fn into_params(self) -> Vec<f32> {
-        self.params
-    }
-}
-
 /// A text in progress: the keys and values of its tokens so far.
 ///
-/// The logits after a token are the same bits however the tokens were cut into calls, and the
-/// same as training computes.
+/// The logits after a token are the same bits however the tokens were cut into calls, and for
+/// models trained here the same as training computes.
 pub struct Session {
     model: Arc<Model>,
     kernel: Kernel,
-    shape: HeadShape,
-    len: usize,
-    /// Per block: keys and values, each `[capacity, KV]`.
-    cache: Vec<(Vec<f32>, Vec<f32>)>,
-    scratch: Scratch,
-    logits: Vec<f32>,
-}
-
-/// Buffers for up to [`PIECE`] tokens (`R` rows).
-#[derive(Default)]
-struct Scratch {
-    rows: usize,
-    positions: Vec<u32>,
-    x: Vec<f32>,
-    norm: Vec<f32>,
-    rstd: Vec<f32>,
-    qkv: Vec<f32>,
-    q: Vec<f32>,
-    mixed: Vec<f32>,
-    gate_up: Vec<f32>,
-    act: Vec<f32>,
+    cache: Cache,
+    work: Workspace,
 }
 
 impl Session {
     /// An empty text. Memory for keys and values grows with it.
     pub fn new(model: Arc<Model>, kernel: Kernel) -> Session {
-        let config = model.config();
-        let cache = (0..config.layers).map(|_| (Vec::new(), Vec::new())).collect();
-        let (shape, logits) = (config.head_shape(), vec![0.0; config.vocab]);
-        Session { model, kernel, shape, len: 0, cache, scratch: Scratch::default(), logits }
+        Session::with(model, kernel, Activations::default())
+    }
+
+    /// An empty text, with inputs of quantized products represented as `activations`.
+    pub fn with(model: Arc<Model>, kernel: Kernel, activations: Activations) -> Session {
+        let cache = Cache::new(&model, &kernel);
+        Session { model, kernel, cache, work: Workspace::new(activations) }
+    }
+
+    /// A text that goes on from the first `len` tokens of this one.
+    pub fn fork(&self, len: usize) -> Session {
+        let work = Workspace::new(self.work.activations());
+        let cache = self.cache.fork(len);
+        Session { model: Arc::clone(&self.model), kernel: self.kernel.clone(), cache, work }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
     }
 
     /// Tokens held.
     pub fn len(&self) -> usize {
-        self.len
+        self.cache.len()
     }
 
     /// Whether no token is held.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.cache.is_empty()
     }
 
     /// Tokens that still fit.
     pub fn room(&self) -> usize {
-        self.model.config.context - self.len
+        self.model.context() - self.cache.len()
     }
 
     /// Goes back to the first `len` tokens; keeps the memory. Does nothing if there are no more.
     pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
-            self.len = len;
-            let width = self.model.config.kv_dim();
-            for (keys, values) in &mut self.cache {
-                keys.truncate(len * width);
-                values.truncate(len * width);
-            }
-        }
+        self.cache.truncate(len);
     }
 
     /// Adds tokens and returns the logits of what follows the last of them, `[V]`.
     pub fn extend(&mut self, tokens: &[u32]) -> Result<&[f32], GenerateError> {
         self.check(tokens)?;
-        for piece in tokens.chunks(PIECE) {
-            self.run(piece);
+        let last = (tokens.len() - 1) / PIECE;
+        for (index, piece) in tokens.chunks(PIECE).enumerate() {
+            self.step(piece, if index == last { Want::Last } else { Want::Nothing });
         }
-        let rows = (tokens.len() - 1) % PIECE + 1;
-        self.last_logits(rows);
-        Ok(&self.logits)
+        Ok(self.work.logits())
+    }
+
+    /// Adds tokens and hands the logits of what follows each of them, `[V]`, to `each`, with the
+    /// token's index.
+    pub fn extend_all(
+        &mut self,
+        tokens: &[u32],
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<(), GenerateError> {
+        self.check(tokens)?;
+        let vocab = self.model.vocab();
+        let some = (LOGITS / vocab).clamp(1, PIECE);
+        for (index, piece) in tokens.chunks(some).enumerate() {
+            self.step(piece, Want::All);
+            for (i, logits) in self.work.logits().chunks_exact(vocab).enumerate() {
+                each(index * some + i, logits);
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, tokens: &[u32], want: Want) {
+        let piece = Piece { cache: &mut self.cache, tokens, want };
+        self.model.step(&self.kernel, &mut self.work, &mut [piece]);
     }
 
     /// Adds `prompt`, then chooses up to `max` tokens and hands each to `on_token` until that
@@ -193,7 +166,7 @@ impl Session {
         sampler.validate()?;
         self.extend(prompt)?;
         for index in 0..max {
-            let token = sampler.choose(&self.logits, index as u64)?;
+            let token = sampler.choose(self.work.logits(), index as u64)?;
             if stop.contains(&token) {
                 return Ok(Finish::Stop);
             }
@@ -212,12 +185,12 @@ impl Session {
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), GenerateError> {
-        let Config { context, vocab, .. } = self.model.config;
+        let (context, vocab) = (self.model.context(), self.model.vocab());
         if tokens.is_empty() {
             return Err(GenerateError::Empty);
         }
         if tokens.len() > self.room() {
-            let (held, added) = (self.len, tokens.len());
+            let (held, added) = (self.len(), tokens.len());
             return Err(GenerateError::ContextFull { held, added, context });
         }
         match tokens.iter().position(|&token| token as usize >= vocab) {
@@ -225,99 +198,12 @@ impl Session {
             None => Ok(()),
         }
     }
-
-    /// Runs all blocks over at most [`PIECE`] tokens; leaves the residual stream in `scratch.x`.
-    fn run(&mut self, tokens: &[u32]) {
-        let model = Arc::clone(&self.model);
-        let (config, params, m) = (&model.config, &model.params, tokens.len());
-        self.scratch.plan(config, m);
-        let s = &mut self.scratch;
-        for (i, position) in s.positions[..m].iter_mut().enumerate() {
-            *position = (self.len + i) as u32;
-        }
-        let table = &params[model.layout.embedding()];
-        self.kernel.embed(&mut s.x[..m * config.dim], table, tokens, config.dim);
-        for layer in 0..config.layers {
-            self.attend(&model, layer, m);
-            self.feed_forward(&model, layer, m);
-        }
-        self.len += m;
-    }
-
-    fn attend(&mut self, model: &Model, layer: usize, m: usize) {
-        let (config, params, block) = (&model.config, &model.params, &model.layout.blocks()[layer]);
-        let (c, q, kv, wide) = (config.dim, config.q_dim(), config.kv_dim(), config.qkv_dim());
-        let (kernel, s) = (&self.kernel, &mut self.scratch);
-        let x = &mut s.x[..m * c];
-        let norm = &mut s.norm[..m * c];
-        let weight = &params[block.attn_norm.clone()];
-        kernel.rms_norm(norm, &mut s.rstd[..m], x, weight, config.norm_eps);
-        let qkv = &mut s.qkv[..m * wide];
-        kernel.linear(qkv, norm, &params[block.qkv.clone()], m, wide, c);
-        kernel.rope(qkv, &s.positions[..m], &model.rope, &self.shape);
-        let (keys, values) = &mut self.cache[layer];
-        for (row, queries) in qkv.chunks_exact(wide).zip(s.q.chunks_exact_mut(q)) {
-            queries.copy_from_slice(&row[..q]);
-            keys.extend_from_slice(&row[q..q + kv]);
-            values.extend_from_slice(&row[q + kv..]);
-        }
-        let mixed = &mut s.mixed[..m * q];
-        let len = self.len + m;
-        kernel.attention_cached(mixed, &s.q[..m * q], keys, values, m, len, &self.shape);
-        kernel.linear_add(x, mixed, &params[block.o.clone()], m, c, q);
-    }
-
-    fn feed_forward(&mut self, model: &Model, layer: usize, m: usize) {
-        let (config, params, block) = (&model.config, &model.params, &model.layout.blocks()[layer]);
-        let (c, f) = (config.dim, config.ffn);
-        let (kernel, s) = (&self.kernel, &mut self.scratch);
-        let x = &mut s.x[..m * c];
-        let norm = &mut s.norm[..m * c];
-        let weight = &params[block.ffn_norm.clone()];
-        kernel.rms_norm(norm, &mut s.rstd[..m], x, weight, config.norm_eps);
-        let gate_up = &mut s.gate_up[..m * 2 * f];
-        kernel.linear(gate_up, norm, &params[block.gate_up.clone()], m, 2 * f, c);
-        kernel.swiglu(&mut s.act[..m * f], gate_up, f);
-        kernel.linear_add(x, &s.act[..m * f], &params[block.down.clone()], m, c, f);
-    }
-
-    /// Last norm and head over the last of `rows` rows.
-    fn last_logits(&mut self, rows: usize) {
-        let model = &self.model;
-        let (c, v) = (model.config.dim, model.config.vocab);
-        let s = &mut self.scratch;
-        let x = &s.x[(rows - 1) * c..rows * c];
-        let norm = &mut s.norm[..c];
-        let weight = &model.params[model.layout.final_norm()];
-        self.kernel.rms_norm(norm, &mut s.rstd[..1], x, weight, model.config.norm_eps);
-        let weight = &model.params[model.layout.head()];
-        self.kernel.linear(&mut self.logits, norm, weight, 1, v, c);
-    }
-}
-
-impl Scratch {
-    fn plan(&mut self, config: &Config, rows: usize) {
-        if rows <= self.rows {
-            return;
-        }
-        let floats = |width: usize| vec![0.0; rows * width];
-        *self = Scratch {
-            rows,
-            positions: vec![0; rows],
-            x: floats(config.dim),
-            norm: floats(config.dim),
-            rstd: floats(1),
-            qkv: floats(config.qkv_dim()),
-            q: floats(config.q_dim()),
-            mixed: floats(config.q_dim()),
-            gate_up: floats(2 * config.ffn),
-            act: floats(config.ffn),
-        };
-    }
 }
 
 /// Most tokens run at once.
-const PIECE: usize = 256;
+const PIECE: usize = 512;
+/// Most logits held at once where those of all tokens are wanted, 64 MiB.
+const LOGITS: usize = 1 << 24;
 
 #[cfg(test)]
 mod tests;

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::format::Imported;
 use crate::safetensors::{self, Source};
-use crate::{Config, FormatError, Layout, Lineage, Model, Tokenizer};
+use crate::{Config, FormatError, Layout, Lineage, Parameters, Tokenizer};
 
 /// Writes `config.json`, `generation_config.json`, `model.safetensors` (F32), `tokenizer.json`,
 /// `tokenizer_config.json` and `special_tokens_map.json` into a folder, which is made if needed.
 /// The lineage stands in the safetensors metadata.
 pub fn export(
     dir: &Path,
-    model: &Model,
+    model: &Parameters,
     tokenizer: &Tokenizer,
     lineage: &Lineage,
 ) -> Result<(), FormatError> {
@@ -149,7 +149,11 @@ fn number(value: f32) -> Value {
     json!(shortest)
 }
 
-fn write_weights(out: &mut impl Write, model: &Model, lineage: &Lineage) -> std::io::Result<()> {
+fn write_weights(
+    out: &mut impl Write,
+    model: &Parameters,
+    lineage: &Lineage,
+) -> std::io::Result<()> {
     let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     if !lineage.name.is_empty() {
         metadata.insert("name".to_owned(), lineage.name.clone());
@@ -243,12 +247,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn model(tied: bool) -> (Model, Tokenizer) {
+    fn model(tied: bool) -> (Parameters, Tokenizer) {
         let texts = ["the commons hold the commons", "the commons hold"];
         let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
         let config = Config { tied, ..Config::tiny(tokenizer.len()) };
         let params = crate::init(&config, 5).expect("valid");
-        (Model::new(&config, params).expect("fits"), tokenizer)
+        (Parameters::new(&config, params).expect("fits"), tokenizer)
     }
 
     #[test]

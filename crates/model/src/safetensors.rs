@@ -268,7 +268,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         f.write_str("a map of tensors")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
         let mut metadata: Option<UniqueMap> = None;
         let mut tensors = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {

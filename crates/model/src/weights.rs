@@ -212,11 +212,8 @@ impl Weights {
 
     fn open_folder(folder: &Path) -> Result<Weights, FormatError> {
         let config = DiskFile::open(&folder.join("config.json"))?.whole(MAX_JSON)?;
-        let origin = Origin::HuggingFace {
-            folder: folder.to_owned(),
-            config,
-            metadata: BTreeMap::new(),
-        };
+        let origin =
+            Origin::HuggingFace { folder: folder.to_owned(), config, metadata: BTreeMap::new() };
         let mut weights = Weights { origin, tensors: BTreeMap::new(), files: Vec::new() };
         let index = folder.join("model.safetensors.index.json");
         let single = folder.join("model.safetensors");
@@ -300,12 +297,12 @@ fn parts_of(path: &Path) -> Result<Vec<PathBuf>, FormatError> {
 /// `NAME` and `N` of `NAME-00001-of-N.gguf`.
 fn split_name(name: &str) -> Option<(&str, usize)> {
     let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
+    let (stem, part) = rest.rsplit_once('-')?;
     let number = |text: &str| -> Option<usize> {
         let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { text.parse().ok() } else { None }
     };
-    let (number, count) = (number(number)?, number(count)?);
+    let (number, count) = (number(part)?, number(count)?);
     (1..=count).contains(&number).then_some((stem, count))
 }
 

@@ -6,7 +6,7 @@ use crate::{
     model_source::{self, LoadedModel},
 };
 use anyhow::{Context, Result, bail};
-use model::{Lineage, Model};
+use model::{Lineage, Parameters};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -53,7 +53,7 @@ fn write(folder: &Path, loaded: LoadedModel, to: ExportFormat) -> Result<PathBuf
         run: run.map(|(_, id)| id.to_string()),
         root: root.map(|r| r.to_string()),
     };
-    let model = Model::new(&config, params)?;
+    let model = Parameters::new(&config, params)?;
     let file = match to {
         ExportFormat::Hf => {
             model::hf::export(folder, &model, &tokenizer, &lineage)?;

@@ -194,7 +194,7 @@ fn model_folder(folder: &Path) -> std::path::PathBuf {
     let tokenizer = model::Tokenizer::train([words.as_str()], 300).expect("enough text");
     let config = model::Config::tiny(tokenizer.len());
     let params = model::init(&config, 3).expect("a valid shape");
-    let model = model::Model::new(&config, params).expect("a valid model");
+    let model = model::Parameters::new(&config, params).expect("a valid model");
     let lineage = model::Lineage { name: "tiny".to_owned(), run: None, root: None };
     let path = folder.join("model");
     fs::create_dir(&path).expect("a folder can be made");

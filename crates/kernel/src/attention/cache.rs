@@ -328,31 +328,39 @@ fn attend_body<S: Simd>(job: &Job, task: &Task) {
         while head < task.heads.end {
             let kv_head = head / job.group;
             let end = task.heads.end.min((kv_head + 1) * job.group).min(head + S::ROWS);
-            few_queries::<S>(job, cache, &Queries {
-                kv_head,
-                count: end - head,
-                at: task.start * width + head * dim,
-                step: dim,
-                position: past,
-                position_step: 0,
-                head,
-                head_step: 1,
-            });
+            few_queries::<S>(
+                job,
+                cache,
+                &Queries {
+                    kv_head,
+                    count: end - head,
+                    at: task.start * width + head * dim,
+                    step: dim,
+                    position: past,
+                    position_step: 0,
+                    head,
+                    head_step: 1,
+                },
+            );
             head = end;
         }
         return;
     }
     for head in task.heads.clone() {
-        few_queries::<S>(job, cache, &Queries {
-            kv_head: head / job.group,
-            count: task.rows.len(),
-            at: (task.start + task.rows.start) * width + head * dim,
-            step: width,
-            position: past + task.rows.start,
-            position_step: 1,
-            head,
-            head_step: 0,
-        });
+        few_queries::<S>(
+            job,
+            cache,
+            &Queries {
+                kv_head: head / job.group,
+                count: task.rows.len(),
+                at: (task.start + task.rows.start) * width + head * dim,
+                step: width,
+                position: past + task.rows.start,
+                position_step: 1,
+                head,
+                head_step: 0,
+            },
+        );
     }
 }
 
@@ -408,7 +416,8 @@ fn products<S: Simd>(
     assert!(width >= (end - base).next_multiple_of(BLOCK), "attend: width");
     for start in (base..end).step_by(S::PANEL) {
         let (block, panel) = (start / BLOCK, start % BLOCK / S::PANEL);
-        let at = block * cache.key_block() + (q.kv_head * BLOCK / S::PANEL + panel) * dim * S::PANEL;
+        let at =
+            block * cache.key_block() + (q.kv_head * BLOCK / S::PANEL + panel) * dim * S::PANEL;
         let b = &keys[at..at + dim * S::PANEL];
         // SAFETY: the queries are packed for whole tiles, the panel is whole, and each row of
         // scores has room for whole blocks by the assertions.

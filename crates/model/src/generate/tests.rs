@@ -1,16 +1,20 @@
 use kernel::Isa;
 
 use super::*;
-use crate::Trainer;
+use crate::{Config, Parameters, Trainer};
 
-fn model() -> Arc<Model> {
+fn parameters() -> Parameters {
     let config = Config { tied: false, ..Config::tiny(50) };
     let mut params = crate::init(&config, 3).expect("valid");
     let stream = kernel::random::Stream::new(4, "test weights", 0);
     for (i, value) in params.iter_mut().enumerate() {
         *value += 0.1 * stream.normal_at(i as u64);
     }
-    Arc::new(Model::new(&config, params).expect("fits"))
+    Parameters::new(&config, params).expect("fits")
+}
+
+fn model() -> Arc<Model> {
+    Arc::new(Model::from(&parameters()))
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -19,11 +23,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn pieces_threads_and_training_agree_bit_for_bit() {
-    let model = model();
+    let (trained, model) = (parameters(), model());
     let tokens: Vec<u32> = (0..37).map(|i| i * 17 % 50).collect();
     let kernel = Kernel::new(Isa::Scalar, 1);
-    let mut trainer = Trainer::new(model.config()).expect("valid");
-    let all = trainer.logits(&kernel, model.params(), &tokens, 1, 37).expect("valid");
+    let mut trainer = Trainer::new(trained.config()).expect("valid");
+    let all = trainer.logits(&kernel, trained.params(), &tokens, 1, 37).expect("valid");
     let want = bits(&all[36 * 50..]);
     for isa in Isa::available() {
         for (threads, piece) in [(1, 37), (2, 1), (3, 5), (7, 36)] {

@@ -7,13 +7,13 @@ use super::read::{File, parse};
 use super::{Value, Writer};
 use crate::format::Imported;
 use crate::hf::{read_file, write_file};
-use crate::{Config, FormatError, Layout, Lineage, Model, Tokenizer};
+use crate::{Config, FormatError, Layout, Lineage, Parameters, Tokenizer};
 
 /// Writes a model with its tokenizer as a GGUF file that llama.cpp loads: F32, architecture
 /// `llama`, tokenizer `gpt2`. Ids beyond the tokenizer become unused tokens.
 pub fn export(
     path: &Path,
-    model: &Model,
+    model: &Parameters,
     tokenizer: &Tokenizer,
     lineage: &Lineage,
 ) -> Result<(), FormatError> {

@@ -3,15 +3,15 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Config, Lineage, Model, Tokenizer};
+use crate::{Config, Lineage, Parameters, Tokenizer};
 
-fn model(tied: bool) -> (Model, Tokenizer) {
+fn model(tied: bool) -> (Parameters, Tokenizer) {
     let texts = ["the commons hold the commons", "the commons hold"];
     let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
     // Two ids more than the tokenizer has, to see them filled up.
     let config = Config { tied, layers: 1, ..Config::tiny(tokenizer.len() + 2) };
     let params = crate::init(&config, 5).expect("valid");
-    (Model::new(&config, params).expect("fits"), tokenizer)
+    (Parameters::new(&config, params).expect("fits"), tokenizer)
 }
 
 fn bytes(tied: bool) -> Vec<u8> {

@@ -1,0 +1,279 @@
+//! What the tensors of a decoder are called, and in which order their rows lie.
+
+use crate::decoder::{Block, Decoder, NormKind};
+
+/// A part of a decoder that has a weight, and maybe a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Embedding,
+    Head,
+    FinalNorm,
+    /// Before attention; in a parallel block with one norm before both.
+    AttentionNorm,
+    /// Before the feed-forward layer.
+    FfnNorm,
+    Query,
+    Key,
+    Value,
+    QueryNorm,
+    KeyNorm,
+    Output,
+    AfterAttention,
+    Gate,
+    Up,
+    Down,
+    AfterFfn,
+}
+
+/// Where the rows of a part lie in its tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowMap {
+    /// First row.
+    pub start: usize,
+    /// `take` rows lie together, then others follow until `period` rows later.
+    pub take: usize,
+    pub period: usize,
+    /// Width of heads whose rows lie in pairs (0, d/2), (1, d/2 + 1), …; 0 for none.
+    pub paired: usize,
+    /// Rows of the whole tensor.
+    pub total: usize,
+}
+
+impl RowMap {
+    /// All rows of a tensor of `rows`, in order.
+    pub fn whole(rows: usize) -> RowMap {
+        RowMap { start: 0, take: usize::MAX, period: 0, paired: 0, total: rows }
+    }
+
+    /// The row of the tensor that is row `row` of the part.
+    pub fn source(&self, row: usize) -> usize {
+        let row = match self.paired {
+            0 => row,
+            width => {
+                let (head, i, half) = (row / width, row % width, width / 2);
+                head * width + i % half * 2 + i / half
+            }
+        };
+        self.start + row / self.take * self.period + row % self.take
+    }
+}
+
+/// How a file names tensors and lays out their rows.
+#[derive(Debug, Clone)]
+pub(crate) enum Style {
+    /// `blk.0.attn_q.weight`.
+    Gguf {
+        /// Query and key rows lie in pairs.
+        paired: bool,
+        /// The norm before attention is the second one (Falcon 40B).
+        second_norm_first: bool,
+    },
+    /// `model.layers.0.self_attn.q_proj.weight`.
+    Llama {
+        prefix: String,
+        head: String,
+        /// Norm weights are stored less one (Gemma).
+        shifted_norms: bool,
+    },
+    /// `transformer.h.0.self_attention.query_key_value.weight`.
+    Falcon { prefix: String, layout: FalconLayout },
+}
+
+/// How Falcon's fused queries, keys and values lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FalconLayout {
+    /// All queries, then one key, one value head; or groups of them.
+    Groups,
+    /// Query, key, value of each head.
+    EachHead,
+}
+
+/// A tensor's name without `.weight` or `.bias`, and where the part's rows lie in it.
+pub(crate) struct Source {
+    pub name: String,
+    pub rows: RowMap,
+}
+
+impl Style {
+    /// Where `part` of layer `layer` (of no matter for parts outside the blocks) lies. `fused` says
+    /// whether queries, keys and values are one tensor, where that is not always so.
+    pub fn source(&self, d: &Decoder, part: Part, layer: usize, fused: bool) -> Source {
+        let (mut name, in_block) = match self {
+            Style::Gguf { second_norm_first, .. } => gguf_name(part, *second_norm_first, fused),
+            Style::Llama { prefix, head, .. } => llama_name(d, part, prefix, head),
+            Style::Falcon { prefix, .. } => falcon_name(d, part, prefix),
+        };
+        if in_block {
+            name = name.replace("{}", &layer.to_string());
+        }
+        Source { name, rows: self.rows(d, part, fused) }
+    }
+
+    /// Whether norm weights are stored less one.
+    pub fn shifted_norms(&self) -> bool {
+        matches!(self, Style::Llama { shifted_norms: true, .. })
+    }
+
+    fn rows(&self, d: &Decoder, part: Part, fused: bool) -> RowMap {
+        let whole = RowMap::whole(width(d, part));
+        let (q, kv, total) = (d.q_dim(), d.kv_dim(), d.q_dim() + 2 * d.kv_dim());
+        let (start, is_qkv) = match part {
+            Part::Query => (0, true),
+            Part::Key => (q, true),
+            Part::Value => (q + kv, true),
+            _ => (0, false),
+        };
+        match self {
+            Style::Gguf { paired, .. } if is_qkv => {
+                let paired = if *paired && part != Part::Value { d.head_dim } else { 0 };
+                let base = if fused { RowMap { start, total, ..whole } } else { whole };
+                RowMap { paired, ..base }
+            }
+            Style::Falcon { layout, .. } if is_qkv => {
+                let (group, keys) = match layout {
+                    FalconLayout::Groups => (d.heads / d.kv_heads, d.kv_heads),
+                    FalconLayout::EachHead => (1, d.heads),
+                };
+                let (first, heads) = match part {
+                    Part::Query => (0, group),
+                    Part::Key => (group, 1),
+                    _ => (group + 1, 1),
+                };
+                let h = d.head_dim;
+                let period = (group + 2) * h;
+                RowMap {
+                    start: first * h,
+                    take: heads * h,
+                    period,
+                    paired: 0,
+                    total: keys * period,
+                }
+            }
+            _ => whole,
+        }
+    }
+}
+
+/// Rows of a part's weight, which is also the length of its bias.
+pub(crate) fn width(d: &Decoder, part: Part) -> usize {
+    match part {
+        Part::Embedding | Part::Head => d.vocab,
+        Part::Query => d.q_dim(),
+        Part::Key | Part::Value => d.kv_dim(),
+        Part::QueryNorm | Part::KeyNorm => d.head_dim,
+        Part::Gate | Part::Up => d.ffn,
+        _ => d.dim,
+    }
+}
+
+/// Columns of a part's weight.
+pub(crate) fn columns(d: &Decoder, part: Part) -> usize {
+    match part {
+        Part::Output => d.q_dim(),
+        Part::Down => d.ffn,
+        _ => d.dim,
+    }
+}
+
+/// The norms of each layer.
+pub(crate) fn block_norms(d: &Decoder) -> Vec<Part> {
+    let mut parts = vec![Part::AttentionNorm];
+    if d.block != Block::Parallel {
+        parts.push(Part::FfnNorm);
+    }
+    if d.post_norms {
+        parts.extend([Part::AfterAttention, Part::AfterFfn]);
+    }
+    parts
+}
+
+/// Whether a norm has a bias.
+pub(crate) fn norm_has_bias(d: &Decoder) -> bool {
+    d.norm == NormKind::Layer
+}
+
+fn gguf_name(part: Part, second_norm_first: bool, fused: bool) -> (String, bool) {
+    let short = match part {
+        Part::Embedding => return ("token_embd".to_owned(), false),
+        Part::Head => return ("output".to_owned(), false),
+        Part::FinalNorm => return ("output_norm".to_owned(), false),
+        Part::Query | Part::Key | Part::Value if fused => "attn_qkv",
+        Part::AttentionNorm if second_norm_first => "attn_norm_2",
+        Part::FfnNorm if second_norm_first => "attn_norm",
+        Part::AttentionNorm => "attn_norm",
+        Part::FfnNorm => "ffn_norm",
+        Part::Query => "attn_q",
+        Part::Key => "attn_k",
+        Part::Value => "attn_v",
+        Part::QueryNorm => "attn_q_norm",
+        Part::KeyNorm => "attn_k_norm",
+        Part::Output => "attn_output",
+        Part::AfterAttention => "post_attention_norm",
+        Part::Gate => "ffn_gate",
+        Part::Up => "ffn_up",
+        Part::Down => "ffn_down",
+        Part::AfterFfn => "post_ffw_norm",
+    };
+    (format!("blk.{{}}.{short}"), true)
+}
+
+fn llama_name(d: &Decoder, part: Part, prefix: &str, head: &str) -> (String, bool) {
+    let short = match part {
+        Part::Embedding => return (format!("{prefix}embed_tokens"), false),
+        Part::Head => return (head.to_owned(), false),
+        Part::FinalNorm => return (format!("{prefix}norm"), false),
+        Part::AttentionNorm => "input_layernorm",
+        Part::FfnNorm if d.post_norms => "pre_feedforward_layernorm",
+        Part::FfnNorm | Part::AfterAttention => "post_attention_layernorm",
+        Part::AfterFfn => "post_feedforward_layernorm",
+        Part::Query => "self_attn.q_proj",
+        Part::Key => "self_attn.k_proj",
+        Part::Value => "self_attn.v_proj",
+        Part::QueryNorm => "self_attn.q_norm",
+        Part::KeyNorm => "self_attn.k_norm",
+        Part::Output => "self_attn.o_proj",
+        Part::Gate => "mlp.gate_proj",
+        Part::Up => "mlp.up_proj",
+        Part::Down => "mlp.down_proj",
+    };
+    (format!("{prefix}layers.{{}}.{short}"), true)
+}
+
+fn falcon_name(d: &Decoder, part: Part, prefix: &str) -> (String, bool) {
+    let two = d.block == Block::ParallelTwoNorms;
+    let short = match part {
+        Part::Embedding => return (format!("{prefix}word_embeddings"), false),
+        Part::Head => return ("lm_head".to_owned(), false),
+        Part::FinalNorm => return (format!("{prefix}ln_f"), false),
+        Part::AttentionNorm if two => "ln_attn",
+        Part::FfnNorm if two => "ln_mlp",
+        Part::AttentionNorm => "input_layernorm",
+        Part::FfnNorm => "post_attention_layernorm",
+        Part::Query | Part::Key | Part::Value => "self_attention.query_key_value",
+        Part::Output => "self_attention.dense",
+        Part::Up => "mlp.dense_h_to_4h",
+        Part::Down => "mlp.dense_4h_to_h",
+        Part::QueryNorm | Part::KeyNorm | Part::Gate | Part::AfterAttention | Part::AfterFfn => {
+            unreachable!("Falcon has no {part:?}")
+        }
+    };
+    (format!("{prefix}h.{{}}.{short}"), true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_where_they_lie() {
+        let whole = RowMap::whole(9);
+        assert_eq!([0, 3, 8].map(|row| whole.source(row)), [0, 3, 8]);
+        // Heads of 4 in pairs: halves (0, 1 | 2, 3) lie as 0, 2, 1, 3.
+        let paired = RowMap { paired: 4, ..RowMap::whole(8) };
+        let sources: Vec<usize> = (0..8).map(|row| paired.source(row)).collect();
+        assert_eq!(sources, [0, 2, 1, 3, 4, 6, 5, 7]);
+        // Two groups of two queries, a key and a value, heads of 2: the keys.
+        let keys = RowMap { start: 4, take: 2, period: 8, paired: 0, total: 16 };
+        assert_eq!([0, 1, 2, 3].map(|row| keys.source(row)), [4, 5, 12, 13]);
+    }
+}
