@@ -7,7 +7,7 @@ Usage: families.py OUT_DIR [LLAMA_CPP_DIR]        needs torch, transformers, saf
 
 LLAMA_CPP_DIR is llama.cpp's source (for `conversion/` and `gguf-py/`); without it no GGUF is written.
 Weights are rounded to bfloat16 and saved so; logits are computed from the rounded weights in float32
-with eager attention on one thread.
+on one thread.
 """
 import json
 import shutil
@@ -102,7 +102,9 @@ def version_4(config):
 def make(name, out, seed):
     kind, settings, _ = CASES[name]
     config = getattr(transformers, kind)(**settings)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    # Falcon's eager attention adds ALiBi twice: in the mask, and once more.
+    attention = "sdpa" if settings.get("alibi") else "eager"
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).float().eval()
     randomise(model, seed)
     tokens = torch.tensor([[(i * 7 + i * i * 3 + seed) % 64 for i in range(TOKENS)]])
     with torch.no_grad():
