@@ -5,8 +5,13 @@
 pub mod seeds;
 
 use kernel::{Isa, Kernel};
-use model::{Config, Sampler, Tokenizer};
-use std::{fs, io::Write, path::Path, sync::LazyLock};
+use model::{Config, Plan, Sampler, Session, Tokenizer, Weights};
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 use tempfile::{NamedTempFile, TempDir};
 
 /// A message of the swarm protocol.
@@ -55,12 +60,48 @@ pub fn gguf(bytes: &[u8]) {
         imported.config.validate().expect("only valid shapes are read");
         assert_eq!(imported.params.len(), imported.config.parameters());
     }
+    let file = file_of(bytes, ".gguf");
+    if let Ok(weights) = Weights::open(file.path()) {
+        for tensor in weights.tensors().values() {
+            weights.read_rows(tensor, |_, rows| assert!(!rows.is_empty())).expect("in the file");
+        }
+        run(&weights);
+    }
+}
+
+/// Runs a token through a model that was not refused; numbers may be of no use, a panic not.
+fn run(weights: &Weights) {
+    static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel::new(Isa::best(), 1));
+    let Ok(plan) = Plan::new(weights) else { return };
+    plan.decoder().validate().expect("only valid shapes are read");
+    if plan.memory().total(1, 64) > 1 << 24 {
+        return;
+    }
+    let loaded = Arc::new(plan.load(&KERNEL).expect("checked before"));
+    assert!(loaded.bytes() <= 1 << 24);
+    let mut session = Session::new(Arc::clone(&loaded), KERNEL.clone());
+    let logits = session.extend(&[1]).expect("one token fits every context");
+    assert_eq!(logits.len(), loaded.vocab());
 }
 
 /// The `config.json` of a Hugging Face folder.
 pub fn hf_config(bytes: &[u8]) {
     if let Ok(config) = model::hf::parse_config(bytes) {
         config.validate().expect("only valid shapes are read");
+    }
+    if let Ok(decoder) = model::families::decoder_of_config(bytes) {
+        decoder.validate().expect("only valid shapes are read");
+        assert!(decoder.parameters() > 0);
+    }
+}
+
+/// The `model.safetensors.index.json` of a sharded folder: no name leads out of the folder.
+pub fn safetensors_index(bytes: &[u8]) {
+    if let Ok(map) = model::weights::parse_index(bytes) {
+        for file in map.values() {
+            assert_eq!(Path::new(file).components().count(), 1);
+            assert_eq!(Path::new(file).file_name(), Some(file.as_ref()));
+        }
     }
 }
 

@@ -130,7 +130,17 @@ fn models(folder: &Path) -> Outcome {
     ] {
         save(folder, target, &fs::read(work.path().join(file))?)?;
     }
-    Ok(())
+    families(folder)
+}
+
+/// The golden models of other families.
+fn families(folder: &Path) -> Outcome {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/model/tests/families");
+    for name in ["falcon_40b", "falcon_rw", "gemma3", "qwen2_yarn_window", "smollm3"] {
+        save(folder, "hf_config", &fs::read(from.join(name).join("config.v4.json"))?)?;
+    }
+    let index = from.join("llama_linear_biases/model.safetensors.index.json");
+    save(folder, "safetensors_index", &fs::read(index)?)
 }
 
 fn manifests(folder: &Path) -> Outcome {

@@ -1,10 +1,11 @@
 //! What a model says about token ids, for comparison with other programs:
-//! `log_probs MODEL IDS [--threads N] [--chunk N] [--greedy N] [--f32]`.
+//! `log_probs MODEL IDS [--threads N] [--chunk N [--bos ID]] [--greedy N]
+//! [--f32]`.
 //!
 //! IDS is a file of token ids between spaces. Without `--chunk` the first line is
 //! `log_probs` with the natural logarithm of the probability of each id but the first; with it, the
-//! ids are cut into independent windows of N, and the perplexity over the second half of each is
-//! printed, as llama.cpp's `llama-perplexity` counts it. `--greedy` continues the ids.
+//! ids are cut into independent windows of N (ID takes the place of the first of each), and the
+//! perplexity over the second half of each is printed, as `llama-perplexity` counts it. `--greedy` continues the ids.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut session = Session::with(Arc::clone(&model), kernel, activations);
     let start = Instant::now();
     match number("--chunk")? {
-        Some(chunk) => perplexity(&mut session, &ids, chunk)?,
+        Some(chunk) => perplexity(&mut session, &ids, chunk, number("--bos")?)?,
         None => {
             let found = log_probs(&mut session, &ids)?;
             let found: Vec<String> = found.iter().map(|x| format!("{x:.6}")).collect();
@@ -79,10 +80,15 @@ fn perplexity(
     session: &mut Session,
     ids: &[u32],
     chunk: usize,
+    bos: Option<usize>,
 ) -> Result<(), model::GenerateError> {
     let (mut sum, mut count) = (0.0, 0usize);
     for window in ids.chunks_exact(chunk) {
-        let found = log_probs(session, window)?;
+        let mut window = window.to_vec();
+        if let Some(bos) = bos {
+            window[0] = bos as u32;
+        }
+        let found = log_probs(session, &window)?;
         let counted = &found[chunk / 2..];
         sum -= counted.iter().sum::<f64>();
         count += counted.len();

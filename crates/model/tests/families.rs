@@ -152,11 +152,15 @@ fn a_batch_and_a_cached_prefix_change_no_bit() {
         assert!(model.step(&kernel, &mut work, &mut [prefix]).is_empty());
         // Three texts: two from the prefix, one with another text's tokens, one alone.
         let (mut fork, mut alone) = (first.fork(13), Cache::new(&model, &kernel));
-        let got = model.step(&kernel, &mut work, &mut [
-            Piece { cache: &mut first, tokens: &tokens[21..22], want: Want::Last },
-            Piece { cache: &mut alone, tokens: &others[..30], want: Want::Last },
-            Piece { cache: &mut fork, tokens: &tokens[13..20], want: Want::All },
-        ]);
+        let got = model.step(
+            &kernel,
+            &mut work,
+            &mut [
+                Piece { cache: &mut first, tokens: &tokens[21..22], want: Want::Last },
+                Piece { cache: &mut alone, tokens: &others[..30], want: Want::Last },
+                Piece { cache: &mut fork, tokens: &tokens[13..20], want: Want::All },
+            ],
+        );
         assert_eq!(row(got, 0), row(&want, 21), "{name}");
         assert_eq!(row(got, 1), row(&other, 29), "{name}");
         for i in 0..7 {

@@ -1,15 +1,38 @@
 //! Writing GGUF.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::{ALIGNMENT, F32, MAGIC, VERSION, Value};
+use crate::element::ElementType;
 use crate::format::write_f32;
 
 /// Collects metadata and tensors and writes them in the order in which they came.
 #[derive(Default)]
 pub struct Writer<'a> {
     metadata: Vec<(String, Value)>,
-    tensors: Vec<(String, Vec<usize>, std::borrow::Cow<'a, [f32]>)>,
+    tensors: Vec<Tensor<'a>>,
+}
+
+struct Tensor<'a> {
+    name: String,
+    shape: Vec<usize>,
+    kind: u32,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Floats(Cow<'a, [f32]>),
+    Bytes(Cow<'a, [u8]>),
+}
+
+impl Data<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Data::Floats(values) => 4 * values.len(),
+            Data::Bytes(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl<'a> Writer<'a> {
@@ -20,24 +43,41 @@ impl<'a> Writer<'a> {
 
     /// Adds an `f32` tensor; `shape` outermost first, as everywhere here.
     /// Panics if the shape disagrees with the elements.
-    pub fn tensor(
+    pub fn tensor(&mut self, name: &str, shape: &[usize], values: impl Into<Cow<'a, [f32]>>) {
+        let values = values.into();
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "shape of {name}");
+        self.push(name, shape, F32, Data::Floats(values));
+    }
+
+    /// Adds a tensor of ggml's type `kind` as its bytes; `shape` outermost first.
+    /// Panics if that type and shape do not take so many bytes.
+    pub fn tensor_bytes(
         &mut self,
         name: &str,
         shape: &[usize],
-        values: impl Into<std::borrow::Cow<'a, [f32]>>,
+        kind: u32,
+        bytes: impl Into<Cow<'a, [u8]>>,
     ) {
-        let values = values.into();
-        assert_eq!(shape.iter().product::<usize>(), values.len(), "shape of {name}");
-        self.tensors.push((name.to_owned(), shape.to_vec(), values));
+        let bytes = bytes.into();
+        let size = ElementType::of_gguf(kind).and_then(|element| element.byte_size(shape));
+        assert_eq!(size, Some(bytes.len() as u64), "type and shape of {name}");
+        self.push(name, shape, kind, Data::Bytes(bytes));
+    }
+
+    fn push(&mut self, name: &str, shape: &[usize], kind: u32, data: Data<'a>) {
+        self.tensors.push(Tensor { name: name.to_owned(), shape: shape.to_vec(), kind, data });
     }
 
     /// Writes the file.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let header = self.header();
         out.write_all(&header)?;
-        for (_, _, values) in &self.tensors {
-            write_f32(out, values)?;
-            pad(out, 4 * values.len())?;
+        for Tensor { data, .. } in &self.tensors {
+            match data {
+                Data::Floats(values) => write_f32(out, values)?,
+                Data::Bytes(bytes) => out.write_all(bytes)?,
+            }
+            pad(out, data.len())?;
         }
         Ok(())
     }
@@ -53,16 +93,16 @@ impl<'a> Writer<'a> {
             put(&mut out, value);
         }
         let mut offset = 0u64;
-        for (name, shape, values) in &self.tensors {
+        for Tensor { name, shape, kind, data } in &self.tensors {
             string(&mut out, name);
             out.extend((shape.len() as u32).to_le_bytes());
             // The format lists the innermost size first.
             for size in shape.iter().rev() {
                 out.extend((*size as u64).to_le_bytes());
             }
-            out.extend(F32.to_le_bytes());
+            out.extend(kind.to_le_bytes());
             out.extend(offset.to_le_bytes());
-            offset += (4 * values.len()).next_multiple_of(ALIGNMENT) as u64;
+            offset += data.len().next_multiple_of(ALIGNMENT) as u64;
         }
         out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
         out
