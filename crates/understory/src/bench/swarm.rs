@@ -20,7 +20,8 @@ use store::{Hash, Store};
 use swarm::{Kind, Notice};
 
 const PEERS: usize = 4;
-const ROUNDS: u32 = 5;
+/// Newcomers are checked fully for the first rounds; most of the rounds come after.
+const ROUNDS: u32 = 9;
 /// Text of the documentation to train on, so that preparing it does not take longer than the bench.
 const TEXT_BYTES: u64 = 8 << 20;
 /// Each side is measured so often, in turn: machines have moods.
@@ -40,8 +41,12 @@ pub struct SwarmFigures {
     pub alone_tok_s: Vec<f64>,
     /// Tokens per second of all peers together from the first record to the last, each turn.
     pub together_tok_s: Vec<f64>,
-    /// Mean of the latter over mean of the former.
+    /// The same once no peer is a newcomer any more, whose every contribution is checked fully.
+    pub settled_tok_s: Vec<f64>,
+    /// Mean of `together_tok_s` over mean of `alone_tok_s`.
     pub share: f64,
+    /// Mean of `settled_tok_s` over mean of `alone_tok_s`.
+    pub settled_share: f64,
     /// Bytes of an update per parameter.
     pub update_bytes_per_parameter: f64,
     /// All bytes a peer sends, per parameter and round.
@@ -66,10 +71,13 @@ pub fn swarm(seconds: f64, print_json: bool) -> Result<()> {
         let run = Run::go(&scratch.path().join(format!("swarm-{turn}")), steps)?;
         let tokens = run.steps as f64 * alone.manifest.step_tokens() as f64;
         let together = tokens / run.seconds;
-        eprintln!("{PEERS} peers: {together:.0} tokens/s");
+        let settled = run.settled_steps as f64 * alone.manifest.step_tokens() as f64;
+        let settled = settled / run.settled_seconds;
+        eprintln!("{PEERS} peers: {together:.0} tokens/s, {settled:.0} after probation");
         let figures = figures.get_or_insert_with(|| empty(&alone.manifest, steps));
         figures.alone_tok_s.push(rate);
         figures.together_tok_s.push(together);
+        figures.settled_tok_s.push(settled);
         let sent = run.sent as f64 / PEERS as f64 / f64::from(ROUNDS);
         figures.sent_bytes_per_parameter_and_round +=
             sent / figures.parameters as f64 / TURNS as f64;
@@ -78,6 +86,7 @@ pub fn swarm(seconds: f64, print_json: bool) -> Result<()> {
     let mut figures = figures.context("there is at least one turn")?;
     let sum = |rates: &[f64]| rates.iter().sum::<f64>();
     figures.share = sum(&figures.together_tok_s) / sum(&figures.alone_tok_s);
+    figures.settled_share = sum(&figures.settled_tok_s) / sum(&figures.alone_tok_s);
     if print_json {
         println!("{}", serde_json::to_string(&figures)?);
     } else {
@@ -95,7 +104,12 @@ fn print(f: &SwarmFigures) {
     );
     println!("one process      {} tokens/s", rates(&f.alone_tok_s));
     println!("{} peers          {} tokens/s", f.peers, rates(&f.together_tok_s));
-    println!("peers / process  {:.1} %", f.share * 100.0);
+    println!("after probation  {} tokens/s", rates(&f.settled_tok_s));
+    println!(
+        "peers / process  {:.1} %, after probation {:.1} %",
+        f.share * 100.0,
+        f.settled_share * 100.0
+    );
     println!("update           {:.3} bytes per parameter and round", f.update_bytes_per_parameter);
     println!(
         "sent by a peer   {:.2} bytes per parameter and round",
@@ -115,7 +129,9 @@ fn empty(manifest: &RunManifest, steps: u32) -> SwarmFigures {
         steps,
         alone_tok_s: Vec::new(),
         together_tok_s: Vec::new(),
+        settled_tok_s: Vec::new(),
         share: 0.0,
+        settled_share: 0.0,
         update_bytes_per_parameter: update::encoded_len(parameters) as f64 / parameters as f64,
         sent_bytes_per_parameter_and_round: 0.0,
         auditing_share: 0.0,
@@ -181,11 +197,15 @@ impl Alone {
 }
 
 /// A whole run of peers that has ended.
+#[derive(Default)]
 struct Run {
     /// From the first record to the last.
     seconds: f64,
     /// Inner steps that went into the model.
     steps: u64,
+    /// Steps and seconds after the last round in which everything is checked.
+    settled_steps: u64,
+    settled_seconds: f64,
     sent: u64,
     auditing_s: f64,
     working_s: f64,
@@ -224,7 +244,11 @@ impl Run {
     }
 
     fn measure(lines: &Receiver<Line>) -> Result<Self> {
-        let mut run = Self { seconds: 0.0, steps: 0, sent: 0, auditing_s: 0.0, working_s: 0.0 };
+        let mut run = Self::default();
+        // A contribution is audited in the round after it: those of record `probation` are the last
+        // to be checked fully, while record `probation + 1` is made.
+        let settled = u64::from(RunConfig::default().rounds.probation) + 1;
+        let mut settled_at = None;
         let (mut sent, mut work) = ([0; PEERS], [(0.0, 0.0); PEERS]);
         let (mut begun, mut ended) = (Instant::now(), None);
         while let Ok((peer, event)) = lines.recv() {
@@ -241,7 +265,15 @@ impl Run {
                         _ => {}
                     }
                     let steps = record.contributions.iter().map(|(_, steps)| u64::from(*steps));
-                    run.steps += steps.sum::<u64>();
+                    let steps = steps.sum::<u64>();
+                    run.steps += steps;
+                    if let (Kind::Advance, Some(since)) = (record.kind, settled_at) {
+                        run.settled_steps += steps;
+                        run.settled_seconds = Instant::elapsed(&since).as_secs_f64();
+                    }
+                    if record.height == settled {
+                        settled_at = Some(Instant::now());
+                    }
                 }
                 _ => {}
             }
