@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [modelPath, textPath, program, count = "256"] = process.argv.slice(2);
+const [modelPath, textPath, program, count = "192"] = process.argv.slice(2);
 const require = createRequire(join(process.env.CHECK_MODULES, "check.mjs"));
 const { getLlama } = await import(pathToFileURL(require.resolve("node-llama-cpp")));
 
