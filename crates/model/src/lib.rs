@@ -13,7 +13,8 @@
 //! | [`train`] | loss and gradient of a batch; forward beside backward, one file per piece |
 //! | [`optimizer`], [`schedule`] | AdamW with global-norm clipping; warm-up and decay |
 //! | [`generate`], [`sampler`] | key/value cache, logits, the choice of the next token |
-//! | [`tokenizer`] | byte-level BPE, trained on a corpus |
+//! | [`tokenizer`] | text to ids and back: trained here, or read from GGUF and Hugging Face files |
+//! | [`chat`] | chat templates: from a conversation to the text that a model continues |
 //! | [`safetensors`], [`hf`], [`gguf`] | file formats, strict readers and writers |
 //! | [`expect`] | logits and greedy text, for comparing other programs with ours |
 //! | [`mod@bench`] | a timed training step |
@@ -41,6 +42,7 @@
 #![warn(missing_docs)]
 
 pub mod bench;
+pub mod chat;
 pub mod config;
 pub mod decoder;
 pub mod element;
