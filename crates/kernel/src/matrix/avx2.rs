@@ -14,8 +14,9 @@ use super::record::Record;
 
 /// Rows in a register.
 const LANES: usize = 8;
-/// How far ahead in a tile memory is brought closer, in bytes.
-const AHEAD: usize = 8192;
+/// How far ahead memory is brought into the first and the second cache, in bytes.
+const NEAR: usize = 512;
+const FAR: usize = 3072;
 
 /// The outputs of some tiles for all rows of `x`.
 ///
@@ -61,10 +62,13 @@ unsafe fn sums_of<C: Code>(
     let block_bytes = size + head.bytes() / head.span();
     for (block, records) in records.chunks_exact(sums.len()).enumerate() {
         let (span, index) = (block / head.span(), block % head.span());
-        let ahead = heads.as_ptr().wrapping_add(AHEAD + block * block_bytes);
-        for line in 0..if fetch { block_bytes.div_ceil(VECTOR) } else { 0 } {
-            // SAFETY: a hint, for which any address will do.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line * VECTOR).cast()) };
+        let start = heads.as_ptr().wrapping_add(block * block_bytes);
+        for line in (0..if fetch { block_bytes } else { 0 }).step_by(VECTOR) {
+            // SAFETY: hints, for which any address will do.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(NEAR + line).cast());
+                _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(FAR + line).cast());
+            }
         }
         for half in 0..2 {
             // SAFETY: the head and the levels of a block lie in the tile, and the places of half a

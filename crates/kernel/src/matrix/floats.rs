@@ -17,8 +17,9 @@ use super::product::Output;
 /// At most this many rows of inputs are few.
 pub(crate) const FEW: usize = 16;
 
-/// How far ahead in a tile memory is brought closer, in bytes.
-const AHEAD: usize = 8192;
+/// How far ahead memory is brought into the first and the second cache, in bytes.
+const NEAR: usize = 512;
+const FAR: usize = 3072;
 /// Columns between two such hints.
 const STRIDE: usize = 4;
 
@@ -175,9 +176,10 @@ impl Patch<'_> {
             for p in 0..k {
                 if p % STRIDE == 0 {
                     for place in tiles {
-                        let ahead = place.wrapping_add(p * column_bytes + AHEAD);
-                        for line in 0..(STRIDE * column_bytes).div_ceil(64) {
-                            S::fetch_far(ahead.wrapping_add(line * 64));
+                        let start = place.wrapping_add(p * column_bytes);
+                        for line in (0..STRIDE * column_bytes).step_by(64) {
+                            S::fetch(start.wrapping_add(NEAR + line).cast());
+                            S::fetch_far(start.wrapping_add(FAR + line));
                         }
                     }
                 }
