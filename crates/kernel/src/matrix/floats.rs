@@ -176,10 +176,16 @@ impl Patch<'_> {
             for p in 0..k {
                 if p % STRIDE == 0 {
                     for place in tiles {
-                        let start = place.wrapping_add(p * column_bytes);
+                        // Beyond the end comes the next patch, past the tiles at work.
+                        let ahead = |by: usize| {
+                            let at = p * column_bytes + by;
+                            let skip = if at < k * column_bytes { 0 } else { N - 1 };
+                            place.wrapping_add(at + skip * k * column_bytes)
+                        };
+                        let (near, far) = (ahead(NEAR), ahead(FAR));
                         for line in (0..STRIDE * column_bytes).step_by(64) {
-                            S::fetch(start.wrapping_add(NEAR + line).cast());
-                            S::fetch_far(start.wrapping_add(FAR + line));
+                            S::fetch(near.wrapping_add(line).cast());
+                            S::fetch_far(far.wrapping_add(line));
                         }
                     }
                 }
