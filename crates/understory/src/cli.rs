@@ -88,8 +88,15 @@ pub struct DemoArgs {
 pub struct RunArgs {
     /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file; or FOLDER@ROOT
     pub model: String,
-    /// Text to continue; read from standard input when absent
+    /// What to say to a model with a chat template, or the text to continue; read from standard
+    /// input when absent, on a terminal as a conversation
     pub prompt: Option<String>,
+    /// The system prompt of a conversation
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Continue the text as it is, without the model's chat template
+    #[arg(long)]
+    pub raw: bool,
     /// Most tokens to generate
     #[arg(short = 'n', long, default_value_t = 128)]
     pub max_tokens: usize,
@@ -248,6 +255,8 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Running a model: tokens per second of a prompt, of decoding and of several streams
+    Run(BenchRunArgs),
     /// Loss of 4 workers with H inner steps against plain data-parallel training at equal tokens
     LossGap {
         /// Inner steps per round
@@ -267,6 +276,31 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct BenchRunArgs {
+    /// A .gguf file or a Hugging Face folder
+    pub model: PathBuf,
+    /// Tokens of the prompt
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub prompt: u32,
+    /// Tokens to decode
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub generate: u32,
+    /// Sequences side by side in the last test; 1 leaves it out
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub streams: u32,
+    /// How often each is measured, in turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub turns: u32,
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// llama.cpp's llama-bench, to be measured in turn on the same file and threads
+    #[arg(long, value_name = "PROGRAM")]
+    pub beside: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

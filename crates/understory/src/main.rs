@@ -3,6 +3,7 @@
 
 mod bench;
 mod cheat;
+mod chat;
 mod cli;
 mod compress;
 mod config;
@@ -13,6 +14,7 @@ mod export;
 mod generate;
 mod hint;
 mod model_source;
+mod runnable;
 mod peer;
 mod run;
 mod scratch;
@@ -77,6 +79,7 @@ fn run_bench(command: &BenchCommand) -> Result<()> {
             };
             bench::loss_gap(&options, *json)?;
         }
+        BenchCommand::Run(args) => bench::run(args)?,
         BenchCommand::Train { size, threads, steps, json } => {
             bench::train(size, *threads, *steps, *json)?;
         }

@@ -1,7 +1,14 @@
-//! `understory run`: text from a model.
+//! `understory run`: text from a model, or a conversation with it.
 
-use crate::{cli::RunArgs, generate::Generator, hint::WithHint, kernel_for, model_source};
-use anyhow::{Context, Result};
+use crate::{
+    chat,
+    cli::RunArgs,
+    generate::{Generated, Generator},
+    hint::WithHint,
+    kernel_for, runnable,
+};
+use anyhow::{Context, Result, bail};
+use model::chat::message;
 use model::{Finish, Sampler};
 use std::io::{IsTerminal, Read, Write};
 
@@ -14,21 +21,48 @@ pub fn run(args: &RunArgs) -> Result<()> {
         seed: args.seed,
     };
     sampler.validate()?;
+    let kernel = kernel_for(args.threads)?;
+    let most = args.max_tokens.saturating_add(args.prompt.as_ref().map_or(0, String::len));
+    let runnable = runnable::open(&args.model, most, &kernel)?;
+    if args.system.is_some() && (args.raw || runnable.template.is_none()) {
+        bail!("there is no place for a system prompt: the text is continued as it is");
+    }
+    let talks = runnable.template.is_some() && !args.raw;
+    let generator = Generator::new(runnable, kernel);
+    if talks && args.prompt.is_none() && !args.json && std::io::stdin().is_terminal() {
+        return chat::chat(generator, sampler, args.max_tokens, args.system.clone());
+    }
     let prompt = match &args.prompt {
         Some(prompt) => prompt.clone(),
         None => read_prompt()?,
     };
-    let loaded = model_source::load(&args.model)?;
-    let root = loaded.root;
-    let generator = Generator::new(loaded, kernel_for(args.threads)?)?;
+    once(args, generator, &sampler, &prompt, talks)
+}
+
+/// One continuation, or one answer.
+fn once(
+    args: &RunArgs,
+    mut generator: Generator,
+    sampler: &Sampler,
+    prompt: &str,
+    talks: bool,
+) -> Result<()> {
+    let ids = if talks {
+        let mut messages = Vec::new();
+        messages.extend(args.system.as_ref().map(|text| message("system", text)));
+        messages.push(message("user", prompt));
+        generator.runnable().chat_ids(&messages)?
+    } else {
+        generator.runnable().text_ids(prompt)
+    };
     let mut text = String::new();
     let mut out = std::io::stdout();
-    if !args.json {
+    if !args.json && !talks {
         write!(out, "{prompt}")?;
         out.flush()?;
     }
     let mut broken = None;
-    let done = generator.generate(&prompt, &sampler, args.max_tokens, &mut |piece| {
+    let done = generator.continue_ids(&ids, sampler, args.max_tokens, &mut |piece| {
         text.push_str(piece);
         if args.json {
             return true;
@@ -45,22 +79,33 @@ pub fn run(args: &RunArgs) -> Result<()> {
         return Err(error.into());
     }
     let done = done.hint("a prompt and its continuation must fit into the model's context")?;
+    let root = generator.runnable().root;
     if args.json {
         let object = serde_json::json!({
             "prompt": prompt, "text": text, "tokens": done.tokens, "root": root,
-            "seconds": done.seconds, "finish": finish_name(done.finish),
+            "prompt_tokens": ids.len(), "first_token_s": done.first_s, "seconds": done.seconds,
+            "finish": finish_name(done.finish),
         });
         writeln!(out, "{object}")?;
         return Ok(());
     }
     writeln!(out)?;
-    let rate = done.tokens as f64 / done.seconds;
+    report(&done, root);
+    Ok(())
+}
+
+fn report(done: &Generated, root: Option<store::Hash>) {
     let from = root.map_or_else(String::new, |r| format!(", root {}", r.short()));
-    eprintln!("[{} tokens, {rate:.0} tokens/s{from}]", done.tokens);
+    eprintln!(
+        "[{} tokens read, {} written at {:.0} tokens/s, the first after {:.2} s{from}]",
+        done.read,
+        done.tokens,
+        done.rate(),
+        done.first_s
+    );
     if done.finish == Finish::ContextFull {
         eprintln!("[stopped: the model's context is full]");
     }
-    Ok(())
 }
 
 fn read_prompt() -> Result<String> {

@@ -1,9 +1,11 @@
 //! Figures about this program, measured on this machine.
 
 mod loss_gap;
+mod run;
 mod swarm;
 mod train;
 
 pub use loss_gap::{Options as LossGapOptions, loss_gap};
+pub use run::run;
 pub use swarm::swarm;
 pub use train::train;

@@ -1,12 +1,12 @@
 //! Text from the newest model, for the page and for the end of the demo.
 
-use crate::{generate::Generator, kernel_for, model_source};
+use crate::{generate::Generator, kernel_for, model_source, runnable::Runnable};
 use anyhow::{Context, Result};
 use model::Sampler;
 use serve::{Prompt, PromptDone, PromptRequest};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Mutex,
 };
 use store::{Hash, Store};
 
@@ -14,7 +14,7 @@ use store::{Hash, Store};
 pub struct DemoPrompt {
     stores: Vec<PathBuf>,
     newest: Mutex<Option<(usize, Hash)>>,
-    loaded: Mutex<Option<(Hash, Arc<Generator>)>>,
+    loaded: Mutex<Option<(Hash, Generator)>>,
 }
 
 impl DemoPrompt {
@@ -28,20 +28,23 @@ impl DemoPrompt {
         *self.newest.lock().unwrap_or_else(|p| p.into_inner()) = Some((peer, root));
     }
 
-    fn generator(&self) -> Result<(Hash, Arc<Generator>)> {
+    /// The newest model, taken out so that two prompts at once do not wait for each other.
+    fn take(&self) -> Result<(Hash, Generator)> {
         let newest = *self.newest.lock().unwrap_or_else(|p| p.into_inner());
         let (peer, root) = newest.context("there is no model yet: the first round is not over")?;
-        let mut loaded = self.loaded.lock().unwrap_or_else(|p| p.into_inner());
-        if let Some((hash, generator)) = &*loaded
-            && *hash == root
-        {
-            return Ok((root, generator.clone()));
+        let loaded = self.loaded.lock().unwrap_or_else(|p| p.into_inner()).take();
+        match loaded {
+            Some((hash, generator)) if hash == root => Ok((root, generator)),
+            _ => {
+                let store = Store::open_existing(&self.stores[peer])?;
+                let model = model_source::from_store(&store, Some(root))?;
+                Ok((root, Generator::new(Runnable::new(model)?, kernel_for(Some(1))?)))
+            }
         }
-        let store = Store::open_existing(&self.stores[peer])?;
-        let model = model_source::from_store(&store, Some(root))?;
-        let generator = Arc::new(Generator::new(model, kernel_for(Some(1))?)?);
-        *loaded = Some((root, generator.clone()));
-        Ok((root, generator))
+    }
+
+    fn put_back(&self, root: Hash, generator: Generator) {
+        *self.loaded.lock().unwrap_or_else(|p| p.into_inner()) = Some((root, generator));
     }
 }
 
@@ -52,7 +55,7 @@ impl Prompt for DemoPrompt {
         emit: &mut dyn FnMut(&str) -> bool,
     ) -> Result<PromptDone, String> {
         let mut answer = || -> Result<PromptDone> {
-            let (root, generator) = self.generator()?;
+            let (root, mut generator) = self.take()?;
             let sampler = Sampler {
                 temperature: request.temperature,
                 top_k: request.top_k as usize,
@@ -61,8 +64,10 @@ impl Prompt for DemoPrompt {
                 seed: request.seed,
             };
             let done =
-                generator.generate(&request.prompt, &sampler, request.max_tokens as usize, emit)?;
-            let tokens_per_s = done.tokens as f64 / done.seconds.max(1e-9);
+                generator.generate(&request.prompt, &sampler, request.max_tokens as usize, emit);
+            self.put_back(root, generator);
+            let done = done?;
+            let tokens_per_s = done.rate();
             Ok(PromptDone { root: root.to_string(), tokens: done.tokens as u32, tokens_per_s })
         };
         answer().map_err(|e| format!("{e:#}"))
@@ -71,7 +76,7 @@ impl Prompt for DemoPrompt {
 
 /// A few lines that the finished model writes.
 pub fn sample(loaded: model_source::LoadedModel) -> Result<String> {
-    let generator = Generator::new(loaded, kernel_for(None)?)?;
+    let mut generator = Generator::new(Runnable::new(loaded)?, kernel_for(None)?);
     let prompt = "Returns the ";
     let mut text = prompt.to_owned();
     generator.generate(prompt, &Sampler::default(), 96, &mut |piece| {
