@@ -97,6 +97,10 @@ pub struct RunArgs {
     /// Continue the text as it is, without the model's chat template
     #[arg(long)]
     pub raw: bool,
+    /// What quantized weights are multiplied with: integers of 8 bits, as other programs do, or
+    /// the inputs as they are, slower and nearer to the model before it was quantized
+    #[arg(long, value_enum, default_value_t = Inputs::Int8)]
+    pub inputs: Inputs,
     /// Most tokens to generate
     #[arg(short = 'n', long, default_value_t = 128)]
     pub max_tokens: usize,
@@ -276,6 +280,13 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Inputs of products with quantized weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Inputs {
+    Int8,
+    F32,
 }
 
 #[derive(Args, Debug)]

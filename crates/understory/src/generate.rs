@@ -2,7 +2,7 @@
 
 use crate::runnable::Runnable;
 use anyhow::Result;
-use kernel::Kernel;
+use kernel::{Activations, Kernel};
 use model::{Finish, Sampler, Session, StreamDecoder};
 use std::time::Instant;
 
@@ -39,9 +39,9 @@ impl Generated {
 }
 
 impl Generator {
-    /// Takes over a model.
-    pub fn new(runnable: Runnable, kernel: Kernel) -> Self {
-        let session = Session::new(runnable.model.clone(), kernel);
+    /// Takes over a model; quantized products get their inputs as `activations`.
+    pub fn new(runnable: Runnable, kernel: Kernel, activations: Activations) -> Self {
+        let session = Session::with(runnable.model.clone(), kernel, activations);
         Self { runnable, session, held: Vec::new() }
     }
 
@@ -84,15 +84,14 @@ impl Generator {
         self.held.truncate(same);
         let (mut decoder, mut made, mut first_s) = (StreamDecoder::default(), Vec::new(), 0.0);
         let Runnable { tokenizer, .. } = &self.runnable;
-        let finish =
-            self.session.generate(&ids[same..], sampler, max, tokenizer.ends(), |id| {
-                if made.is_empty() {
-                    first_s = start.elapsed().as_secs_f64();
-                }
-                made.push(id);
-                let piece = decoder.push(tokenizer, id);
-                piece.is_empty() || emit(&piece)
-            })?;
+        let finish = self.session.generate(&ids[same..], sampler, max, tokenizer.ends(), |id| {
+            if made.is_empty() {
+                first_s = start.elapsed().as_secs_f64();
+            }
+            made.push(id);
+            let piece = decoder.push(tokenizer, id);
+            piece.is_empty() || emit(&piece)
+        })?;
         let rest = decoder.finish();
         if !rest.is_empty() {
             emit(&rest);

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod cheat;
 mod chat;
+mod cheat;
 mod cli;
 mod compress;
 mod config;
@@ -14,9 +14,9 @@ mod export;
 mod generate;
 mod hint;
 mod model_source;
-mod runnable;
 mod peer;
 mod run;
+mod runnable;
 mod scratch;
 mod status;
 mod verify;

@@ -2,12 +2,13 @@
 
 use crate::{
     chat,
-    cli::RunArgs,
+    cli::{Inputs, RunArgs},
     generate::{Generated, Generator},
     hint::WithHint,
     kernel_for, runnable,
 };
 use anyhow::{Context, Result, bail};
+use kernel::Activations;
 use model::chat::message;
 use model::{Finish, Sampler};
 use std::io::{IsTerminal, Read, Write};
@@ -28,7 +29,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
         bail!("there is no place for a system prompt: the text is continued as it is");
     }
     let talks = runnable.template.is_some() && !args.raw;
-    let generator = Generator::new(runnable, kernel);
+    let activations = match args.inputs {
+        Inputs::Int8 => Activations::Int8,
+        Inputs::F32 => Activations::F32,
+    };
+    let generator = Generator::new(runnable, kernel, activations);
     if talks && args.prompt.is_none() && !args.json && std::io::stdin().is_terminal() {
         return chat::chat(generator, sampler, args.max_tokens, args.system.clone());
     }

@@ -2,6 +2,7 @@
 
 use crate::{generate::Generator, kernel_for, model_source, runnable::Runnable};
 use anyhow::{Context, Result};
+use kernel::Activations;
 use model::Sampler;
 use serve::{Prompt, PromptDone, PromptRequest};
 use std::{
@@ -38,7 +39,14 @@ impl DemoPrompt {
             _ => {
                 let store = Store::open_existing(&self.stores[peer])?;
                 let model = model_source::from_store(&store, Some(root))?;
-                Ok((root, Generator::new(Runnable::new(model)?, kernel_for(Some(1))?)))
+                Ok((
+                    root,
+                    Generator::new(
+                        Runnable::new(model)?,
+                        kernel_for(Some(1))?,
+                        Activations::default(),
+                    ),
+                ))
             }
         }
     }
@@ -76,7 +84,8 @@ impl Prompt for DemoPrompt {
 
 /// A few lines that the finished model writes.
 pub fn sample(loaded: model_source::LoadedModel) -> Result<String> {
-    let mut generator = Generator::new(Runnable::new(loaded)?, kernel_for(None)?);
+    let mut generator =
+        Generator::new(Runnable::new(loaded)?, kernel_for(None)?, Activations::default());
     let prompt = "Returns the ";
     let mut text = prompt.to_owned();
     generator.generate(prompt, &Sampler::default(), 96, &mut |piece| {
