@@ -70,10 +70,7 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
         eprintln!("the model's chat template is left out: {error}");
         None
     });
-    let prefix = match tokenizer.prefix() {
-        [] => Vec::new(),
-        prefix => prefix.to_vec(),
-    };
+    let prefix = tokenizer.prefix().to_vec();
     Ok(Runnable { model, tokenizer, template, prefix, root: None })
 }
 
@@ -81,8 +78,8 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
 fn needs(decoder: &model::Decoder, memory: Memory) -> String {
     let context = decoder.context as u64;
     format!(
-        "{:.1} M parameters; {} of weights, {} for its whole context of {context} tokens",
-        decoder.parameters() as f64 / 1e6,
+        "{} parameters; {} of weights, {} for its whole context of {context} tokens",
+        count(decoder.parameters()),
         size(memory.weights),
         size(memory.total(1, context) - memory.weights),
     )
@@ -112,8 +109,17 @@ fn free_memory() -> Option<u64> {
 
 fn size(bytes: u64) -> String {
     match bytes {
-        0..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn count(number: u64) -> String {
+    match number {
+        0..1_000_000 => number.to_string(),
+        1_000_000..1_000_000_000 => format!("{:.1} million", number as f64 / 1e6),
+        _ => format!("{:.2} billion", number as f64 / 1e9),
     }
 }
 
