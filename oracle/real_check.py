@@ -81,6 +81,15 @@ def differences(arguments, ids, theirs, option):
     return mean
 
 
+def perplexities(arguments, model, ids, bos):
+    theirs, count = llama_perplexity(model, ids, bos)
+    options = ["--chunk", 512] + (["--bos", bos] if bos is not None else [])
+    for name, option in [("8 bits", []), ("f32", ["--f32"])]:
+        said = ours(arguments, arguments.model, ids, *options, *option)["perplexity"]
+        print(f"  perplexity over {count} tokens: llama.cpp {theirs:.4f}, "
+              f"understory with inputs in {name} {said.split()[0]}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
@@ -104,12 +113,8 @@ def main():
     print(f"{arguments.model}: llama-cpp-python {llama_cpp.__version__}")
     mean = differences(arguments, ids, theirs, [])
     differences(arguments, ids, theirs, ["--f32"])
-    their_perplexity, count = llama_perplexity(model, ids, bos)
-    options = ["--chunk", 512] + (["--bos", bos] if bos is not None else [])
-    for name, option in [("8 bits", []), ("f32", ["--f32"])]:
-        said = ours(arguments, arguments.model, ids, *options, *option)["perplexity"]
-        print(f"  perplexity over {count} tokens: llama.cpp {their_perplexity:.4f}, "
-              f"understory with inputs in {name} {said.split()[0]}")
+    if len(ids) >= 512:
+        perplexities(arguments, model, ids, bos)
     prompt = ids[:100]
     chosen, leads = llama_greedy(model, prompt, arguments.greedy)
     said = ours(arguments, arguments.model, prompt, "--greedy", arguments.greedy)
