@@ -99,7 +99,7 @@ impl Keys<'_> {
         let windows = self.windows(count)?;
         let rotaries = self.rotaries(head_dim, context)?;
         let local = rotaries.len() > 1;
-        let turned = |i: usize| architecture != "smollm3" || (i + 1) % 4 != 0;
+        let turned = |i: usize| architecture != "smollm3" || !(i + 1).is_multiple_of(4);
         let layers = windows.into_iter().enumerate().map(|(i, window)| {
             let kind = if local && window.is_some() { 1 } else { 0 };
             Layer { window, rotary: turned(i).then_some(kind) }
