@@ -208,10 +208,8 @@ fn without_generation_tags(source: &str) -> String {
         let (tag, after) = tag.split_at(end + 4);
         let inside = &tag[2..tag.len() - 2];
         let word = inside.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        let (open, close) = (
-            inside.starts_with(['-', '+']).then(|| &inside[..1]).unwrap_or(""),
-            inside.ends_with(['-', '+']).then(|| &inside[inside.len() - 1..]).unwrap_or(""),
-        );
+        let open = if inside.starts_with(['-', '+']) { &inside[..1] } else { "" };
+        let close = if inside.ends_with(['-', '+']) { &inside[inside.len() - 1..] } else { "" };
         match word {
             "generation" => out.push_str(&format!("{{%{open} if true {close}%}}")),
             "endgeneration" => out.push_str(&format!("{{%{open} endif {close}%}}")),
