@@ -18,6 +18,13 @@ pub enum Command {
     Demo(DemoArgs),
     /// Generate text with a model
     Run(RunArgs),
+    /// Say what a model is: architecture, parameters, types, tokenizer, template, lineage
+    Inspect(InspectArgs),
+    /// Say what changed between two models and by how much
+    ///
+    /// Tensors are compared by their values: layouts and weight formats may differ. Exit status: 0
+    /// the same, 1 different, 2 failed.
+    Diff(DiffArgs),
     /// Re-run contributions of a finished or running co-training from its stored objects
     ///
     /// Exit status: 0 confirmed, 1 mismatch, 2 unavailable or failed.
@@ -123,6 +130,32 @@ pub struct RunArgs {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Print one JSON object: text, tokens, root
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file; or FOLDER@ROOT
+    pub model: String,
+    /// List every tensor with the BLAKE3 of its bytes
+    #[arg(long)]
+    pub tensors: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The first model, as `run` takes it
+    pub a: String,
+    /// The second
+    pub b: String,
+    /// A line for every tensor that changed, not one for every layer
+    #[arg(long)]
+    pub tensors: bool,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

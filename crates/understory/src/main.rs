@@ -9,10 +9,12 @@ mod compress;
 mod config;
 mod corpus_source;
 mod demo;
+mod diff;
 mod events;
 mod export;
 mod generate;
 mod hint;
+mod inspect;
 mod model_source;
 mod peer;
 mod run;
@@ -45,6 +47,8 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Demo(args) => return demo::demo(args),
         Command::Run(args) => run::run(args)?,
+        Command::Inspect(args) => inspect::inspect(args)?,
+        Command::Diff(args) => return diff::diff(args),
         Command::Verify(args) => return verify::verify(args),
         Command::Export(args) => export::export(args)?,
         Command::Bench { command } => run_bench(command)?,

@@ -1,0 +1,254 @@
+//! A model of any kind we read, opened without its weights: what its tensors are and the way to
+//! their bytes, some rows at a time.
+
+use crate::hint::WithHint;
+use crate::model_source::{MODEL_REF, find_store};
+use anyhow::{Context, Result, bail};
+use kernel::Format;
+use model::chat::ChatTemplates;
+use model::weights::{Origin, TensorInfo, Weights};
+use model::{Config, Decoder, ElementType, Tokenizer};
+use std::path::{Path, PathBuf};
+use store::{Hash, ModelManifest, Store, TensorEntry};
+
+/// An opened model.
+pub struct Opened {
+    /// As the user named it.
+    pub name: String,
+    /// Its tensors by the names of its format, in the order of their names.
+    pub tensors: Vec<Tensor>,
+    source: Source,
+}
+
+/// A tensor of an opened model.
+#[derive(Clone)]
+pub struct Tensor {
+    /// Name in its own format.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Element type, as its format calls it.
+    pub element: &'static str,
+    /// How its elements become floats, if they can.
+    pub format: Option<Format>,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Elements and bytes of a row; a vector is one row.
+    pub row: (usize, usize),
+}
+
+enum Source {
+    Files { weights: Box<Weights>, path: PathBuf },
+    Stored { store: Store, root: Hash, manifest: Box<ModelManifest> },
+}
+
+/// The bytes of one tensor.
+pub enum Bytes<'a> {
+    InFile(&'a Weights, &'a TensorInfo),
+    InMemory(Vec<u8>),
+}
+
+impl Tensor {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|&n| n as u64).product()
+    }
+
+    fn of_info(info: &TensorInfo) -> Self {
+        let row = (info.rows().1, info.row_bytes() as usize);
+        let (name, shape) = (info.name.clone(), info.shape.clone());
+        let ElementType { name: element, format, .. } = info.element;
+        Self { name, shape, element, format, bytes: info.bytes, row }
+    }
+
+    fn of_entry(entry: &TensorEntry) -> Result<Self> {
+        if entry.dtype != "f32" {
+            bail!("tensor {:.80} has type {:.20}, a stored model has f32", entry.name, entry.dtype);
+        }
+        let shape =
+            entry.shape.iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>()?;
+        let width = shape.last().copied().unwrap_or(1);
+        let (name, bytes) = (entry.name.clone(), entry.data.len);
+        Ok(Self {
+            name,
+            shape,
+            element: "F32",
+            format: Some(Format::F32),
+            bytes,
+            row: (width, 4 * width),
+        })
+    }
+}
+
+impl Opened {
+    /// Opens what `text` names: as `run` does.
+    pub fn open(text: &str) -> Result<Self> {
+        let (path, root) = match text.rsplit_once('@') {
+            Some((path, root)) if root.len() == 64 => (path, Some(root.parse::<Hash>()?)),
+            _ => (text, None),
+        };
+        let file = Path::new(path);
+        if root.is_none() && (file.is_file() || file.join("config.json").is_file()) {
+            return Self::open_files(text, file);
+        }
+        let store = find_store(file).hint(
+            "name a .gguf file, a Hugging Face folder, or the folder of a demo or of a peer",
+        )?;
+        let root = match root {
+            Some(root) => root,
+            None => store
+                .get_ref(MODEL_REF)?
+                .with_context(|| format!("no finished round in {}", store.root().display()))?,
+        };
+        let manifest = Box::new(ModelManifest::load(&store, &root)?);
+        let mut tensors =
+            manifest.tensors.iter().map(Tensor::of_entry).collect::<Result<Vec<_>>>()?;
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let source = Source::Stored { store, root, manifest };
+        Ok(Self { name: text.to_owned(), tensors, source })
+    }
+
+    fn open_files(text: &str, path: &Path) -> Result<Self> {
+        let weights = Weights::open(path)
+            .hint("a GGUF file or a Hugging Face folder with safetensors is read")?;
+        let tensors = weights.tensors().values().map(Tensor::of_info).collect();
+        let source = Source::Files { weights: Box::new(weights), path: path.to_owned() };
+        Ok(Self { name: text.to_owned(), tensors, source })
+    }
+
+    /// What kind of thing this is.
+    pub fn kind(&self) -> &'static str {
+        match &self.source {
+            Source::Stored { .. } => "understory store",
+            Source::Files { weights, .. } => match weights.origin() {
+                Origin::Gguf(_) => "GGUF",
+                Origin::HuggingFace { .. } => "Hugging Face",
+            },
+        }
+    }
+
+    /// The root of a stored model.
+    pub fn root(&self) -> Option<Hash> {
+        match &self.source {
+            Source::Stored { root, .. } => Some(*root),
+            Source::Files { .. } => None,
+        }
+    }
+
+    /// The files it lies in; for a store none.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.source {
+            Source::Files { weights, .. } => weights.files().map(Path::to_owned).collect(),
+            Source::Stored { .. } => Vec::new(),
+        }
+    }
+
+    /// What it computes.
+    pub fn decoder(&self) -> Result<Decoder> {
+        match &self.source {
+            Source::Files { weights, .. } => Ok(model::families::describe(weights)?),
+            Source::Stored { manifest, .. } => {
+                let config: Config = serde_json::from_str(&manifest.architecture)?;
+                config.validate()?;
+                Ok(Decoder::from(&config))
+            }
+        }
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        match &self.source {
+            Source::Stored { store, manifest, .. } => {
+                Ok(Tokenizer::from_json(&store.get(&manifest.tokenizer.hash)?)?)
+            }
+            Source::Files { weights, path } => match weights.gguf_metadata() {
+                Some(metadata) => Ok(Tokenizer::from_gguf(metadata)?),
+                None => Ok(Tokenizer::from_folder(path)?),
+            },
+        }
+    }
+
+    /// Its chat templates; none for a stored model.
+    pub fn templates(&self) -> Result<ChatTemplates> {
+        match &self.source {
+            Source::Stored { .. } => Ok(ChatTemplates::default()),
+            Source::Files { weights, path } => match weights.gguf_metadata() {
+                Some(metadata) => Ok(ChatTemplates::from_gguf(metadata)),
+                None => Ok(ChatTemplates::from_folder(path)?),
+            },
+        }
+    }
+
+    /// What its files say beside the tensors, as names and short texts; lists by their length.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        match &self.source {
+            Source::Stored { manifest, .. } => {
+                vec![("architecture".to_owned(), manifest.architecture.clone())]
+            }
+            Source::Files { weights, path } => super::metadata::of(weights.origin(), path),
+        }
+    }
+
+    /// The bytes of a tensor of this model.
+    pub fn bytes(&self, tensor: &Tensor) -> Result<Bytes<'_>> {
+        match &self.source {
+            Source::Files { weights, .. } => {
+                Ok(Bytes::InFile(weights, weights.tensor(&tensor.name)?))
+            }
+            Source::Stored { store, manifest, .. } => {
+                let entry = manifest.tensors.iter().find(|entry| entry.name == tensor.name);
+                let entry = entry.context("the tensor is of another model")?;
+                Ok(Bytes::InMemory(store.get(&entry.data.hash)?))
+            }
+        }
+    }
+
+    /// The BLAKE3 of a tensor's bytes; for a stored one it is known.
+    pub fn hash(&self, tensor: &Tensor) -> Result<Hash> {
+        if let Some(known) = self.known_hash(tensor) {
+            return Ok(known);
+        }
+        let (bytes, mut hasher) = (self.bytes(tensor)?, blake3::Hasher::new());
+        let mut piece = vec![0; PIECE.min(tensor.bytes as usize)];
+        let mut at = 0;
+        while at < tensor.bytes {
+            let count = (tensor.bytes - at).min(PIECE as u64) as usize;
+            bytes.read(at, &mut piece[..count])?;
+            hasher.update(&piece[..count]);
+            at += count as u64;
+        }
+        Ok(Hash::from_bytes(*hasher.finalize().as_bytes()))
+    }
+
+    /// The BLAKE3 of a tensor that needs no reading.
+    pub fn known_hash(&self, tensor: &Tensor) -> Option<Hash> {
+        let Source::Stored { manifest, .. } = &self.source else { return None };
+        let entry = manifest.tensors.iter().find(|entry| entry.name == tensor.name)?;
+        Some(entry.data.hash)
+    }
+
+    /// Fails if a file has changed since it was opened.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &self.source {
+            Source::Files { weights, .. } => Ok(weights.check_unchanged()?),
+            Source::Stored { .. } => Ok(()),
+        }
+    }
+}
+
+impl Bytes<'_> {
+    /// Fills `out` from `at` on.
+    pub fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
+        match self {
+            Bytes::InFile(weights, info) => Ok(weights.read(info, at, out)?),
+            Bytes::InMemory(bytes) => {
+                let from = usize::try_from(at).ok().and_then(|at| bytes.get(at..at + out.len()));
+                out.copy_from_slice(from.context("a stored tensor is shorter than it says")?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Bytes read at a time.
+const PIECE: usize = 1 << 20;

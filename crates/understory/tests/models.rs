@@ -1,0 +1,114 @@
+//! `inspect` and `diff`: what they say of models in every format.
+
+mod common;
+
+use common::{say, text};
+use model::{Config, Lineage, Model, Tokenizer};
+use serde_json::Value;
+use std::{fs, path::Path, path::PathBuf};
+
+/// A small model, with one parameter of layer 1 changed by `change`.
+fn tiny(change: f32) -> (Model, Tokenizer) {
+    let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
+    let tokenizer = Tokenizer::train([words.as_str()], 300).expect("enough text");
+    let config = Config { layers: 2, ..Config::tiny(tokenizer.len()) };
+    let mut params = model::init(&config, 3).expect("a valid shape");
+    let layout = model::Layout::new(&config).expect("a valid shape");
+    let one = layout.tensor("model.layers.1.self_attn.q_proj.weight").expect("it is there");
+    params[one.range.start] += change;
+    (Model::new(&config, params).expect("a valid model"), tokenizer)
+}
+
+fn folder(at: &Path, name: &str, change: f32) -> PathBuf {
+    let path = at.join(name);
+    let (model, tokenizer) = tiny(change);
+    let lineage = Lineage { name: "tiny".to_owned(), run: Some("r1".to_owned()), root: None };
+    model::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    path
+}
+
+fn gguf(at: &Path, name: &str, change: f32) -> PathBuf {
+    let path = at.join(name);
+    let (model, tokenizer) = tiny(change);
+    let lineage = Lineage { name: "tiny".to_owned(), run: Some("r1".to_owned()), root: None };
+    model::gguf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    path
+}
+
+fn json(args: &[&str], code: i32) -> Value {
+    let said = say(args);
+    assert_eq!(said.code, Some(code), "{}{}", said.out, said.err);
+    serde_json::from_str(&said.out).expect("one JSON object")
+}
+
+#[test]
+fn inspect_says_what_a_model_is() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for path in [folder(dir.path(), "hf", 0.0), gguf(dir.path(), "m.gguf", 0.0)] {
+        let said = say(&["inspect", text(&path), "--tensors"]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        for part in ["llama: 2 layers", "BPE, byte-level", "F32", "r1", "chat template none"] {
+            assert!(said.out.contains(part), "no {part:?} in {}", said.out);
+        }
+        let object = json(&["inspect", text(&path), "--json", "--tensors"], 0);
+        assert_eq!(object["architecture"]["layers"], 2);
+        let tensors = object["tensors"].as_array().expect("a list");
+        let total: u64 = tensors.iter().filter_map(|tensor| tensor["bytes"].as_u64()).sum();
+        assert_eq!(object["bytes"], total);
+        let hash = tensors[0]["blake3"].as_str().expect("a hash");
+        assert_eq!(hash.len(), 64);
+    }
+}
+
+#[test]
+fn the_same_model_in_two_formats_differs_in_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (hf, gguf) = (folder(dir.path(), "hf", 0.0), gguf(dir.path(), "m.gguf", 0.0));
+    let same = say(&["diff", text(&hf), text(&hf)]);
+    assert_eq!(same.code, Some(0), "{}{}", same.out, same.err);
+    assert!(same.out.contains("the same model"), "{}", same.out);
+    let object = json(&["diff", text(&hf), text(&gguf), "--json"], 1);
+    for tensor in object["tensors"].as_array().expect("a list") {
+        // Rows of queries and keys lie in another order, so their bytes differ and values do not.
+        let known = ["identical", "equal values"].map(Value::from);
+        assert!(known.contains(&tensor["result"]), "{tensor}");
+    }
+}
+
+#[test]
+fn diff_says_where_and_how_far() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (a, b) = (folder(dir.path(), "a", 0.0), gguf(dir.path(), "b.gguf", 0.5));
+    let object = json(&["diff", text(&a), text(&b), "--json"], 1);
+    let changed: Vec<&Value> = object["tensors"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|tensor| tensor["result"] == "changed")
+        .collect();
+    assert_eq!(changed.len(), 1, "{object}");
+    assert_eq!(changed[0]["name"], "model.layers.1.self_attn.q_proj.weight");
+    let distance = &changed[0]["distance"];
+    let largest = distance["largest"].as_f64().expect("a number");
+    assert!((largest - 0.5).abs() < 1e-6, "{distance}");
+    assert_eq!(distance["changed"], 1);
+    let said = say(&["diff", text(&a), text(&b)]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    let layer = said.out.lines().find(|line| line.starts_with("layer 1")).expect("a line");
+    assert!(layer.contains('█'), "{layer}");
+    let other = said.out.lines().find(|line| line.starts_with("layer 0")).expect("a line");
+    assert!(!other.contains('█'), "{other}");
+}
+
+#[test]
+fn what_is_no_model_is_said_with_a_way_out() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let garbage = dir.path().join("garbage.gguf");
+    fs::write(&garbage, "GGUF is not enough").expect("writes");
+    let nowhere = dir.path().join("nowhere");
+    for args in [["inspect", text(&garbage)], ["inspect", text(&nowhere)]] {
+        let said = say(&args);
+        assert_eq!(said.code, Some(2), "{}", said.out);
+        assert!(said.err.contains("hint: "), "{}", said.err);
+    }
+}
