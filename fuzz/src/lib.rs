@@ -116,6 +116,45 @@ pub fn tokenizer_json(bytes: &[u8]) {
     }
 }
 
+/// A `tokenizer.json` of any kind that is read.
+pub fn tokenizer_hf(bytes: &[u8]) {
+    let files = model::tokenizer::HfFiles { tokenizer: bytes, ..Default::default() };
+    if let Ok(tokenizer) = Tokenizer::from_hf(&files) {
+        encodes(&tokenizer);
+    }
+}
+
+/// The tokenizer in the metadata of a GGUF file.
+pub fn tokenizer_gguf(bytes: &[u8]) {
+    if let Ok(file) = model::gguf::parse(bytes)
+        && let Ok(tokenizer) = Tokenizer::from_gguf(file.metadata())
+    {
+        encodes(&tokenizer);
+    }
+}
+
+/// Whatever was read, ids are tokens, and pieces of text are the whole text's bytes.
+fn encodes(tokenizer: &Tokenizer) {
+    for (text, special) in [("ab 1234  <s>ä\u{301}水\n\n\tIt's", true), ("<|im_end|> x\r\n", false)] {
+        let ids = tokenizer.encode_prompt(text, special);
+        assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
+        let mut stream = model::StreamDecoder::default();
+        let mut pieces: String = ids.iter().map(|id| stream.push(tokenizer, *id)).collect();
+        pieces += &stream.finish();
+        let whole = tokenizer.decode(&ids);
+        assert!(pieces == whole || pieces.strip_prefix(' ') == Some(&whole));
+    }
+}
+
+/// A chat template, rendered.
+pub fn chat_template(bytes: &[u8]) {
+    use model::chat::{ChatTemplate, Conversation, message};
+    if let Ok(template) = ChatTemplate::new(&String::from_utf8_lossy(bytes)) {
+        let messages = [message("system", "be kind"), message("user", "hi")];
+        drop(template.render(&Conversation::new(&messages)));
+    }
+}
+
 /// Any text through a trained tokenizer, whole and token by token.
 pub fn tokenizer_text(bytes: &[u8]) {
     static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {

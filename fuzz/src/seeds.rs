@@ -122,11 +122,13 @@ fn models(folder: &Path) -> Outcome {
     model::hf::export(work.path(), &model, &tokenizer, &lineage)?;
     let gguf = work.path().join("model.gguf");
     model::gguf::export(&gguf, &model, &tokenizer, &lineage)?;
-    save(folder, "gguf", &fs::read(gguf)?)?;
+    save(folder, "gguf", &fs::read(&gguf)?)?;
+    save(folder, "tokenizer_gguf", &fs::read(gguf)?)?;
     for (target, file) in [
         ("safetensors", "model.safetensors"),
         ("hf_config", "config.json"),
         ("tokenizer_json", "tokenizer.json"),
+        ("tokenizer_hf", "tokenizer.json"),
     ] {
         save(folder, target, &fs::read(work.path().join(file))?)?;
     }
@@ -194,6 +196,8 @@ fn texts(folder: &Path) -> Outcome {
     save(folder, "documents", &packed.finish()?)?;
     let request = serve::PromptRequest { prompt: "fn main".into(), ..Default::default() };
     save(folder, "prompt_request", &serde_json::to_vec(&request)?)?;
+    let template = "{% for m in messages %}{{ m['role'] | trim + ': ' ~ m.content.strip() }}{% endfor %}";
+    save(folder, "chat_template", template.as_bytes())?;
     save(folder, "tokenizer_text", "It's 12 o'clock, ä 水 \u{1F331}!\r\n".as_bytes())?;
     let peer = net::PeerAddr {
         peer: Identity::from_seed([1; 32]).id(),

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{say, text};
-use model::{Config, Lineage, Model, Tokenizer};
+use model::{Config, Lineage, Parameters, Tokenizer};
 use serde_json::Value;
 use std::{fs, path::Path, path::PathBuf};
 
 /// A small model, with one parameter of layer 1 changed by `change`.
-fn tiny(change: f32) -> (Model, Tokenizer) {
+fn tiny(change: f32) -> (Parameters, Tokenizer) {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = Tokenizer::train([words.as_str()], 300).expect("enough text");
     let config = Config { layers: 2, ..Config::tiny(tokenizer.len()) };
@@ -16,7 +16,7 @@ fn tiny(change: f32) -> (Model, Tokenizer) {
     let layout = model::Layout::new(&config).expect("a valid shape");
     let one = layout.tensor("model.layers.1.self_attn.q_proj.weight").expect("it is there");
     params[one.range.start] += change;
-    (Model::new(&config, params).expect("a valid model"), tokenizer)
+    (Parameters::new(&config, params).expect("a valid model"), tokenizer)
 }
 
 fn folder(at: &Path, name: &str, change: f32) -> PathBuf {
