@@ -135,14 +135,6 @@ impl Opened {
         }
     }
 
-    /// The files it lies in; for a store none.
-    pub fn files(&self) -> Vec<PathBuf> {
-        match &self.source {
-            Source::Files { weights, .. } => weights.files().map(Path::to_owned).collect(),
-            Source::Stored { .. } => Vec::new(),
-        }
-    }
-
     /// What it computes.
     pub fn decoder(&self) -> Result<Decoder> {
         match &self.source {
@@ -217,7 +209,7 @@ impl Opened {
             hasher.update(&piece[..count]);
             at += count as u64;
         }
-        Ok(Hash::from_bytes(*hasher.finalize().as_bytes()))
+        Ok(Hash(*hasher.finalize().as_bytes()))
     }
 
     /// The BLAKE3 of a tensor that needs no reading.
