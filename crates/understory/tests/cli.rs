@@ -15,6 +15,8 @@ fn help_says_what_it_said() {
         "",
         "demo",
         "run",
+        "inspect",
+        "diff",
         "verify",
         "export",
         "swarm",

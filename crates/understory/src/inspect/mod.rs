@@ -211,8 +211,8 @@ const FACTS: [(&str, &[&str]); 7] = [
         "made from",
         &["general.base_model.0.repo_url", "general.base_model.0.name", "card.base_model"],
     ),
-    ("run", &["understory.run", "weights.understory.run"]),
-    ("made as", &["understory.root", "weights.understory.root"]),
+    ("run", &["general.understory.run", "weights.understory.run"]),
+    ("made as", &["general.understory.root", "weights.understory.root"]),
 ];
 
 #[cfg(test)]
