@@ -38,6 +38,10 @@ fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
     let mut line = |name: &str, text: String| writeln!(out, "{name:<13} {text}");
     line("model", model.name.clone())?;
     line("format", format!("{}, {} tensors", model.kind(), model.tensors.len()))?;
+    let files = model.files();
+    if files.len() > 1 {
+        line("files", format!("{}, the first {}", files.len(), files[0].display()))?;
+    }
     if let Some(root) = model.root() {
         line("root", root.to_string())?;
     }
@@ -148,7 +152,7 @@ fn to_json(model: &Opened, hashes: &[String]) -> Value {
         "model": model.name, "format": model.kind(), "root": model.root(),
         "architecture": architecture, "parameters": elements(model), "bytes": size(model),
         "types": types.collect::<Vec<_>>(), "tokenizer": tokenizer, "chat_templates": templates,
-        "metadata": metadata,
+        "files": model.files(), "metadata": metadata,
     });
     if !hashes.is_empty() {
         let tensors = model.tensors.iter().zip(hashes).map(|(tensor, hash)| {
