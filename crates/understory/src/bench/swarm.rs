@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn steps_fill_the_time_in_whole_leaves() {
         assert_eq!(steps_for(0.0, 2048), 8);
-        assert_eq!(steps_for(2048.0 * 4.0 * 5.0 * 35.0, 2048), 32);
+        assert_eq!(steps_for(2048.0 * 4.0 * f64::from(ROUNDS) * 35.0, 2048), 32);
     }
 
     #[test]
