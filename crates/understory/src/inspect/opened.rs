@@ -135,6 +135,14 @@ impl Opened {
         }
     }
 
+    /// The files it lies in; for a store none.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.source {
+            Source::Files { weights, .. } => weights.files().map(Path::to_owned).collect(),
+            Source::Stored { .. } => Vec::new(),
+        }
+    }
+
     /// What it computes.
     pub fn decoder(&self) -> Result<Decoder> {
         match &self.source {
