@@ -6,10 +6,13 @@
 //! a register-only loop of fused multiply-adds in turn with each figure, as shared machines drift
 //! from second to second.
 
-use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+mod clock;
 
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clock::{PROCESSOR_TIME, best, now};
 use kernel::random::Stream;
 use kernel::{AdamW, HeadShape, Isa, Kernel, RopeTable};
 
@@ -67,7 +70,7 @@ impl Bench {
         }
         for [n, k] in [[704, 128], [2560, 640], [4096, 2560]] {
             let (x, w, mut y) = (normals(k), normals(n * k), vec![0.0; n]);
-            let time = best(|| self.kernel.linear(&mut y, &x, &w, 1, n, k));
+            let time = best(100, || self.kernel.linear(&mut y, &x, &w, 1, n, k));
             let rate = (n * k * 4) as f64 / time.as_secs_f64() / 1e9;
             println!("  linear 1 row {n}x{k}: {time:>10.1?} {rate:6.1} GB/s of weights");
         }
@@ -178,7 +181,7 @@ impl Bench {
         let (mut time, mut peak) = (Duration::MAX, 0f64);
         for _ in 0..3 {
             peak = peak.max(self.peak.measure());
-            time = time.min(best(&mut f));
+            time = time.min(best(100, &mut f));
         }
         let rate = flops / time.as_secs_f64() / 1e9;
         println!("  {name:<42} {time:>10.1?} {rate:7.1} GFLOP/s {:5.1} %", 100.0 * rate / peak);
@@ -186,45 +189,9 @@ impl Bench {
 }
 
 fn per_value(name: &str, values: usize, f: impl FnMut()) {
-    let time = best(f);
+    let time = best(100, f);
     let each = time.as_secs_f64() * 1e9 / values as f64;
     println!("  {name:<24} {time:>10.1?} {each:6.3} ns per value");
-}
-
-/// The shortest of several runs within about a tenth of a second.
-fn best(mut f: impl FnMut()) -> Duration {
-    let started = Instant::now();
-    let mut shortest = Duration::MAX;
-    for runs in 0.. {
-        let start = now();
-        f();
-        shortest = shortest.min(now() - start);
-        if runs >= 2 && started.elapsed() > Duration::from_millis(100) {
-            break;
-        }
-    }
-    shortest
-}
-
-/// Whether the processor time of this thread counts rather than the time that passes.
-static PROCESSOR_TIME: AtomicBool = AtomicBool::new(false);
-
-/// The time on the chosen clock.
-fn now() -> Duration {
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    if PROCESSOR_TIME.load(Ordering::Relaxed) {
-        unsafe extern "C" {
-            fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
-        }
-        const THREAD_CPU_TIME: i32 = 3;
-        let mut time = [0i64; 2];
-        // SAFETY: the system's function, whose `timespec` is two 64-bit numbers on this target.
-        let status = unsafe { clock_gettime(THREAD_CPU_TIME, &mut time) };
-        assert_eq!(status, 0, "clock_gettime");
-        return Duration::new(time[0] as u64, time[1] as u32);
-    }
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
 }
 
 /// The machine's rate of fused multiply-adds in registers.

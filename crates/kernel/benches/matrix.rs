@@ -7,10 +7,13 @@
 //! one after another with one row of inputs, so that they come from memory, in GB/s of packed
 //! weights; batches of 8 and prompts of 512 rows are in GOP/s (two for each weight and row).
 
+mod clock;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use clock::{PROCESSOR_TIME, best, now};
 use kernel::random::Stream;
 use kernel::{Activations, Format, Inputs, Isa, Kernel, Matrix, Product};
 
@@ -163,7 +166,7 @@ fn read(kernel: &Kernel) -> f64 {
         memory
     });
     let threads = kernel.threads();
-    let time = best(|| {
+    let time = best(250, || {
         kernel.parallel(threads, |task| {
             let part = memory.len() / threads;
             black_box(sum(&memory[task * part..][..part]));
@@ -213,7 +216,7 @@ fn peak(kernel: &Kernel) -> f64 {
             sums.into_iter().map(|sum| _mm512_reduce_add_epi32(sum)).fold(0, i32::wrapping_add)
         }
         const ROUNDS: usize = 200_000;
-        let time = best(|| {
+        let time = best(250, || {
             kernel.parallel(kernel.threads(), |_| {
                 // SAFETY: checked above.
                 black_box(unsafe { products(ROUNDS) });
@@ -224,40 +227,4 @@ fn peak(kernel: &Kernel) -> f64 {
     }
     let _ = kernel;
     0.0
-}
-
-/// The shortest of several runs within about a quarter of a second.
-fn best(mut f: impl FnMut()) -> Duration {
-    let started = Instant::now();
-    let mut shortest = Duration::MAX;
-    for runs in 0.. {
-        let start = now();
-        f();
-        shortest = shortest.min(now() - start);
-        if runs >= 2 && started.elapsed() > Duration::from_millis(250) {
-            break;
-        }
-    }
-    shortest
-}
-
-/// Whether the processor time of this thread counts rather than the time that passes.
-static PROCESSOR_TIME: AtomicBool = AtomicBool::new(false);
-
-/// The time on the chosen clock.
-fn now() -> Duration {
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    if PROCESSOR_TIME.load(Ordering::Relaxed) {
-        unsafe extern "C" {
-            fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
-        }
-        const THREAD_CPU_TIME: i32 = 3;
-        let mut time = [0i64; 2];
-        // SAFETY: the system's function, whose `timespec` is two 64-bit numbers on this target.
-        let status = unsafe { clock_gettime(THREAD_CPU_TIME, &mut time) };
-        assert_eq!(status, 0, "clock_gettime");
-        return Duration::new(time[0] as u64, time[1] as u32);
-    }
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
 }

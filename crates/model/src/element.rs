@@ -21,7 +21,7 @@ impl ElementType {
     /// The type of this number in GGUF.
     pub fn of_gguf(kind: u32) -> Option<ElementType> {
         let (_, name, block, block_bytes) = *GGUF.iter().find(|entry| entry.0 == kind)?;
-        let format = FORMATS.into_iter().find(|format| format.name() == name);
+        let format = Format::ALL.into_iter().find(|format| format.name() == name);
         Some(ElementType { name, block, block_bytes, format })
     }
 
@@ -56,23 +56,6 @@ impl ElementType {
         (count / self.block as u64).checked_mul(self.block_bytes as u64)
     }
 }
-
-const FORMATS: [Format; 14] = [
-    Format::F32,
-    Format::F16,
-    Format::BF16,
-    Format::Q8_0,
-    Format::Q4_0,
-    Format::Q4_1,
-    Format::Q5_0,
-    Format::Q5_1,
-    Format::Q2K,
-    Format::Q3K,
-    Format::Q4K,
-    Format::Q5K,
-    Format::Q6K,
-    Format::Iq4Nl,
-];
 
 /// (number, name, elements of a block, bytes of a block). Source: ggml's list of types.
 const GGUF: [(u32, &str, usize, usize); 34] = [
@@ -127,7 +110,7 @@ mod tests {
                 found += 1;
             }
         }
-        assert_eq!(found, FORMATS.len());
+        assert_eq!(found, Format::ALL.len());
         assert_eq!(ElementType::of_gguf(4), None);
     }
 
