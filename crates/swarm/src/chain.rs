@@ -5,11 +5,12 @@ use crate::{
     Certificate, Commit, Contribution, Ejection, Evidence, Finding, Join, Kind, Member, PeerId,
     Record, Run, Scope, Signed, SignedRecord, State, Verdict,
     draw::{Draw, draw_audits},
-    envelope::{DecodeError, SignatureCache},
+    envelope::SignatureCache,
     members::{Changes, fresh_member, member, members_after, voters},
     message::secret_hash,
     quorum,
 };
+use commons::DecodeError;
 use std::collections::BTreeSet;
 use store::Hash;
 

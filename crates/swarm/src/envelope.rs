@@ -1,6 +1,9 @@
 //! Signed things: the bytes that were signed are the bytes that are kept and passed on.
 
-use crate::{Identity, PeerId, Signature};
+use commons::{
+    DecodeError, Identity, PeerId, Signature,
+    canonical::{decode, encode},
+};
 use minicbor::{Decode, Encode};
 use std::{
     collections::BTreeSet,
@@ -39,56 +42,6 @@ pub struct Envelope {
 pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Clone {
     /// Keeps a signature of one kind of statement from counting as another.
     const KIND: u8;
-}
-
-/// Why bytes are not what they should be.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum DecodeError {
-    /// More bytes than anything of this kind may have.
-    #[error("{what} of {len} bytes, at most {max} are read")]
-    TooLong {
-        /// What was decoded.
-        what: &'static str,
-        /// How many bytes there are.
-        len: usize,
-        /// How many there may be.
-        max: usize,
-    },
-    /// Not CBOR of the right shape.
-    #[error("{what} does not decode: {why}")]
-    Malformed {
-        /// What was decoded.
-        what: &'static str,
-        /// What CBOR says.
-        why: String,
-    },
-    /// CBOR, but not the only encoding of its content that is allowed.
-    #[error("{what} is not in canonical form")]
-    NotCanonical {
-        /// What was decoded.
-        what: &'static str,
-    },
-}
-
-/// The one encoding of `value`.
-pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    minicbor::to_vec(value).expect("writing to memory cannot fail")
-}
-
-/// Decodes `bytes` and demands that encoding the result gives the same bytes again.
-pub(crate) fn decode<T>(what: &'static str, bytes: &[u8], max: usize) -> Result<T, DecodeError>
-where
-    T: Encode<()> + for<'b> Decode<'b, ()>,
-{
-    if bytes.len() > max {
-        return Err(DecodeError::TooLong { what, len: bytes.len(), max });
-    }
-    let value: T =
-        minicbor::decode(bytes).map_err(|e| DecodeError::Malformed { what, why: e.to_string() })?;
-    if encode(&value) != bytes {
-        return Err(DecodeError::NotCanonical { what });
-    }
-    Ok(value)
 }
 
 impl Envelope {

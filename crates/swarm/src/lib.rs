@@ -16,13 +16,13 @@
 //! `docs/protocol.md` has the rules in full, the reasons, and every message byte by byte.
 //!
 //! ```text
-//! identity   keys and signatures              chain      which record may follow, what follows from it
-//! envelope   signed statements, decoding      members    who takes part, who votes
+//! envelope   signed statements               chain      which record may follow, what follows from it
+//! rules      a run's rules, quorums           members    who takes part, who votes
 //! message    what peers say                   draw       who audits what
 //! record     links of the chain               agreement  Tendermint, for one height
-//! rules      a run's rules, quorums           pace       how many steps fit the time
-//! worker     the work, as a trait             node       the state machine that wires it all
-//! event      what goes into a node and out    log        what a node keeps for after a crash
+//! worker     the work, as a trait             pace       how many steps fit the time
+//! event      what goes into a node and out    node       the state machine that wires it all
+//! log        what a node keeps for after a crash
 //! ```
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,6 @@ mod chain;
 mod draw;
 mod envelope;
 mod event;
-mod identity;
 mod log;
 mod members;
 mod message;
@@ -42,12 +41,12 @@ mod rules;
 mod worker;
 
 pub use chain::{ChainError, ChainState, LastAdvance, verify_chain};
+pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
 pub use draw::{Draw, draw_audits};
-pub use envelope::{Body, DecodeError, Envelope, SignatureCache, Signed};
+pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
     Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
 };
-pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{
     Commit, Finding, Have, Join, MAX_LEAVES, MAX_RECORDS, Message, Proposal, Reveal, Scope, Step,

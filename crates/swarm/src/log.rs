@@ -2,8 +2,8 @@
 
 use crate::{
     DecodeError, Envelope, LogEntry, MAX_MESSAGE, PeerId, Proposal, Record, Signed, SignedRecord,
-    envelope::{decode, encode},
 };
+use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use store::Hash;
 

@@ -6,10 +6,9 @@
 //! [`Message::RecordsRequest`] and [`Message::Records`] are hints between two peers.
 
 use crate::{
-    Body, DecodeError, MAX_MESSAGE, MAX_RECORD, ObjectRef, Signed, SignedRecord,
-    envelope::{decode, encode},
-    record::Evidence,
+    Body, DecodeError, MAX_MESSAGE, MAX_RECORD, ObjectRef, Signed, SignedRecord, record::Evidence,
 };
+use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use store::Hash;
 

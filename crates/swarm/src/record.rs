@@ -3,9 +3,9 @@
 use crate::{
     Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
     State,
-    envelope::{decode, encode},
     message::{Commit, Have, Join, Proposal, Step, Verdict, Vote},
 };
+use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use serde::{Deserialize, Serialize};
 use store::Hash;

@@ -1,0 +1,8 @@
+//! Holding models in common: a signed, witnessed log of statements, and what follows from it.
+#![forbid(unsafe_code)]
+
+pub mod canonical;
+mod identity;
+
+pub use canonical::DecodeError;
+pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
