@@ -3,6 +3,8 @@
 
 pub mod canonical;
 mod identity;
+pub mod statement;
 
 pub use canonical::DecodeError;
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
+pub use statement::{Body, Place, Seen, Statement, StatementError};

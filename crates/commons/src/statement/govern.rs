@@ -1,0 +1,623 @@
+//! Who decides: the genesis, rules, questions, ballots, and powers over what is held in common.
+
+use super::{
+    bounds::{Bounded, Invalid, NOTE, count, distinct, invalid, name, ratio, text_of},
+    people::{House, guardians},
+};
+use crate::PeerId;
+use minicbor::{Decode, Encode};
+use store::Hash;
+
+/// What a commons may set for itself. Times are in seconds of the witnesses' clock.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// Members whose vouch makes a member.
+    #[n(0)]
+    pub vouches_needed: u8,
+    /// Vouches one member may have given and not withdrawn.
+    #[n(1)]
+    pub vouch_budget: u8,
+    /// Stewards elected at a time.
+    #[n(2)]
+    pub steward_seats: u8,
+    /// How long a steward's seat lasts.
+    #[n(3)]
+    pub steward_term: u64,
+    /// The largest part of the stewards that one employer may have.
+    #[n(4)]
+    pub employer_cap: (u32, u32),
+    /// How long a question is open at least: the notice everybody gets.
+    #[n(5)]
+    pub notice: u64,
+    /// How long a change of licence, rights, rules or charter waits: time to leave or to fork.
+    #[n(6)]
+    pub exit_period: u64,
+    /// The majority such a change needs in each house over the default option.
+    #[n(7)]
+    pub super_majority: (u32, u32),
+    /// How long guardians wait before a lost key's successor is in force.
+    #[n(8)]
+    pub recovery_delay: u64,
+    /// A result that fewer removed voters would flip goes to a panel drawn by lot.
+    #[n(9)]
+    pub margin_floor: u32,
+    /// Independent re-runs that make an edge of the lineage confirmed.
+    #[n(10)]
+    pub confirmations: u8,
+    /// Checkpoints after which a statement that is still not in the log is overdue.
+    #[n(11)]
+    pub overdue_after: u32,
+    /// How long after a result an appeal may be brought.
+    #[n(12)]
+    pub appeal_period: u64,
+}
+
+const DAY: u64 = 24 * 60 * 60;
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            vouches_needed: 2,
+            vouch_budget: 5,
+            steward_seats: 3,
+            steward_term: 365 * DAY,
+            employer_cap: (1, 3),
+            notice: 7 * DAY,
+            exit_period: 30 * DAY,
+            super_majority: (3, 1),
+            recovery_delay: 7 * DAY,
+            margin_floor: 1,
+            confirmations: 2,
+            overdue_after: 3,
+            appeal_period: 14 * DAY,
+        }
+    }
+}
+
+impl Bounded for Rules {
+    fn check(&self) -> Result<(), Invalid> {
+        ratio("employer cap", self.employer_cap)?;
+        ratio("super-majority", self.super_majority)?;
+        let longest = 10 * 365 * DAY;
+        let times = [
+            self.steward_term,
+            self.notice,
+            self.exit_period,
+            self.recovery_delay,
+            self.appeal_period,
+        ];
+        if times.iter().any(|&time| time > longest) {
+            return Err(invalid("rules", "have a time of more than ten years"));
+        }
+        if self.steward_seats == 0 || self.steward_seats > 32 {
+            return Err(invalid("steward seats", "are 1 to 32"));
+        }
+        if self.vouches_needed == 0 || self.confirmations == 0 || self.overdue_after == 0 {
+            return Err(invalid("rules", "need at least one vouch, confirmation and checkpoint"));
+        }
+        Ok(())
+    }
+}
+
+/// A member that the genesis names. It also has the first stewards' seats.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Founder {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// The member's first key, which is its id.
+    #[n(1)]
+    pub member: PeerId,
+    /// [`super::Key::digest`] of its next key.
+    #[n(2)]
+    pub next: Hash,
+    /// Its guardians.
+    #[n(3)]
+    pub guardians: Vec<PeerId>,
+    /// How many of them it takes.
+    #[n(4)]
+    pub threshold: u8,
+    /// Whether it has a steward's seat to begin with.
+    #[n(5)]
+    pub steward: bool,
+}
+
+/// A witness: somebody who cosigns checkpoints of this log.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+pub struct WitnessKey {
+    /// Its name in cosignatures.
+    #[n(0)]
+    pub name: String,
+    /// Its key.
+    #[n(1)]
+    pub key: PeerId,
+}
+
+/// The witness policy: how many of whom must have cosigned a checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Witnesses {
+    /// How many.
+    #[n(0)]
+    pub threshold: u8,
+    /// Of these.
+    #[n(1)]
+    pub keys: Vec<WitnessKey>,
+}
+
+impl Bounded for Witnesses {
+    fn check(&self) -> Result<(), Invalid> {
+        count("witnesses", self.keys.len(), 1, 32)?;
+        let (names, keys): (Vec<&str>, Vec<PeerId>) =
+            self.keys.iter().map(|w| (w.name.as_str(), w.key)).unzip();
+        distinct("witnesses", &names)?;
+        distinct("witnesses", &keys)?;
+        if self.threshold == 0 || usize::from(self.threshold) > keys.len() {
+            let why = format!("needs {} of {} cosignatures", self.threshold, keys.len());
+            return Err(invalid("witness policy", why));
+        }
+        names.iter().try_for_each(|n| {
+            if n.contains(|c: char| c.is_whitespace() || c == '+') {
+                return Err(invalid("witness name", "has a space or a plus sign"));
+            }
+            name("witness name", n)
+        })
+    }
+}
+
+/// The log that a fork comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ParentLog {
+    /// The old commons' id.
+    #[n(0)]
+    pub id: Hash,
+    /// Statements of it that the fork takes over.
+    #[n(1)]
+    pub size: u64,
+    /// The root over them.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub root: [u8; 32],
+}
+
+/// The first statement of a commons.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Genesis {
+    /// What people call it.
+    #[n(0)]
+    pub name: String,
+    /// The charter's text, by digest.
+    #[n(1)]
+    pub charter: Hash,
+    /// The rules.
+    #[n(2)]
+    pub rules: Rules,
+    /// The first members.
+    #[n(3)]
+    pub founders: Vec<Founder>,
+    /// The key that signs checkpoints.
+    #[n(4)]
+    pub operator: PeerId,
+    /// Who witnesses.
+    #[n(5)]
+    pub witnesses: Witnesses,
+    /// Where it was forked from.
+    #[n(6)]
+    pub parent: Option<ParentLog>,
+    /// When, by the founders' word, in Unix seconds: the time until the first witnessed one.
+    #[n(7)]
+    pub created: u64,
+}
+
+impl Bounded for Genesis {
+    fn check(&self) -> Result<(), Invalid> {
+        name("name", &self.name)?;
+        self.rules.check()?;
+        self.witnesses.check()?;
+        count("founders", self.founders.len(), 1, 64)?;
+        distinct("founders", &self.founders.iter().map(|f| f.member).collect::<Vec<_>>())?;
+        for founder in &self.founders {
+            name("founder", &founder.name)?;
+            guardians(&founder.guardians, founder.threshold)?;
+        }
+        if !self.founders.iter().any(|f| f.steward) {
+            return Err(invalid("founders", "have no steward among them"));
+        }
+        Ok(())
+    }
+}
+
+/// What a power is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asset {
+    /// The name and its marks.
+    #[n(0)]
+    Trademark,
+    /// Contributor agreements.
+    #[n(1)]
+    Cla,
+    /// Copyright.
+    #[n(2)]
+    Copyright,
+    /// Internet names.
+    #[n(3)]
+    Domain,
+    /// An account's name on somebody's platform.
+    #[n(4)]
+    Namespace,
+    /// What signs releases.
+    #[n(5)]
+    ReleaseKey,
+    /// A machine that serves it.
+    #[n(6)]
+    Host,
+    /// This log's operator: a majority of the stewards that names the same key here makes it the
+    /// operator, and no word of the old one is needed.
+    #[n(7)]
+    Log,
+}
+
+/// What the holder can do with it alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Change the licence.
+    #[n(0)]
+    Relicense,
+    /// Say who may use the name.
+    #[n(1)]
+    License,
+    /// Take it away.
+    #[n(2)]
+    Revoke,
+    /// Make a release.
+    #[n(3)]
+    Release,
+    /// Take it offline.
+    #[n(4)]
+    TakeDown,
+    /// Sign checkpoints.
+    #[n(5)]
+    Operate,
+}
+
+/// Who holds power over what: the control plane, declared.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Rights {
+    /// Over what kind of thing.
+    #[n(0)]
+    pub asset: Asset,
+    /// Which one.
+    #[n(1)]
+    pub name: String,
+    /// Who holds it: a member, a key, or an organisation's name.
+    #[n(2)]
+    pub holder: Candidate,
+    /// To do what.
+    #[n(3)]
+    pub powers: Vec<Power>,
+    /// Whether the commons can take it back.
+    #[n(4)]
+    pub revocable: bool,
+}
+
+impl Bounded for Rights {
+    fn check(&self) -> Result<(), Invalid> {
+        name("asset", &self.name)?;
+        count("powers", self.powers.len(), 0, 16)?;
+        distinct("powers", &self.powers)?;
+        match &self.holder {
+            Candidate::Named(n) => name("holder", n),
+            Candidate::Key(_) => Ok(()),
+        }
+    }
+}
+
+/// A key or a name.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Candidate {
+    /// A member's id, or a key.
+    #[n(0)]
+    Key(#[n(0)] PeerId),
+    /// Somebody outside.
+    #[n(1)]
+    Named(#[n(0)] String),
+}
+
+/// What a question is about, and so what it takes to pass it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProposalType {
+    /// Anything that needs no other type.
+    #[n(0)]
+    Question,
+    /// The charter's text.
+    #[n(1)]
+    Charter,
+    /// The rules.
+    #[n(2)]
+    Rules,
+    /// The licence of what is held.
+    #[n(3)]
+    Licence,
+    /// Who holds what power.
+    #[n(4)]
+    Rights,
+    /// Who the stewards are.
+    #[n(5)]
+    Stewards,
+    /// Whether a member is removed.
+    #[n(6)]
+    Removal,
+    /// A panel drawn by lot.
+    #[n(7)]
+    Panel,
+    /// Another look at a result.
+    #[n(8)]
+    Appeal,
+    /// Who witnesses.
+    #[n(9)]
+    Witnesses,
+}
+
+impl ProposalType {
+    /// Whether it needs both houses, the larger majority and the exit period.
+    pub fn is_constitutional(self) -> bool {
+        matches!(self, Self::Charter | Self::Rules | Self::Licence | Self::Rights | Self::Witnesses)
+    }
+}
+
+/// What happens if an option wins.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Effect {
+    /// Nothing by itself.
+    #[n(0)]
+    None,
+    /// This text is the charter.
+    #[n(1)]
+    Charter(#[n(0)] Hash),
+    /// These are the rules.
+    #[n(2)]
+    Rules(#[n(0)] Rules),
+    /// These witness.
+    #[n(3)]
+    Witnesses(#[n(0)] Witnesses),
+    /// This member has a seat.
+    #[n(4)]
+    Seat(#[n(0)] PeerId),
+    /// This member is no member any more; the digest is of the evidence that it was shown.
+    #[n(5)]
+    Remove(#[n(0)] PeerId, #[n(1)] Hash),
+    /// The result of the proposal appealed against is void.
+    #[n(6)]
+    Overturn,
+}
+
+/// One option of a question.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Choice {
+    /// Its name on the ballot.
+    #[n(0)]
+    pub name: String,
+    /// A text's digest.
+    #[n(1)]
+    pub digest: Option<Hash>,
+    /// The majority it needs over the default option.
+    #[n(2)]
+    pub ratio: (u32, u32),
+    /// What happens if it wins.
+    #[n(3)]
+    pub effect: Effect,
+}
+
+/// How ballots are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Most approvals.
+    #[n(0)]
+    Approval,
+    /// Schulze, with quorum, ratios and default option as in Debian's constitution, A.5.
+    #[n(1)]
+    Schulze,
+    /// The Schulze order walked down, skipping whoever takes an employer over its cap.
+    #[n(2)]
+    Committee,
+    /// Single transferable vote.
+    #[n(3)]
+    Stv,
+    /// Drawn by lot.
+    #[n(4)]
+    Lot,
+}
+
+/// What it means that a ballot does not rank an option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnrankedRule {
+    /// Below all that it ranks.
+    #[n(0)]
+    Last,
+    /// No opinion: the pair is not counted.
+    #[n(1)]
+    NoOpinion,
+}
+
+/// What settles a tie that the method leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum TieBreak {
+    /// The default option, or nobody.
+    #[n(0)]
+    Default,
+    /// The option listed first.
+    #[n(1)]
+    Listed,
+    /// A draw from the first checkpoint after the close.
+    #[n(2)]
+    Lot,
+}
+
+/// Seats that a panel must give to a stratum of members.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Quota {
+    /// Who: a house, or an organisation's name.
+    #[n(0)]
+    pub stratum: String,
+    /// At least.
+    #[n(1)]
+    pub min: u16,
+    /// At most.
+    #[n(2)]
+    pub max: u16,
+}
+
+/// A question to the members. Who may vote is fixed by its place in the log: the members there.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Propose {
+    /// About what.
+    #[n(0)]
+    pub topic: ProposalType,
+    /// The question in a line.
+    #[n(1)]
+    pub title: String,
+    /// In full.
+    #[n(2)]
+    pub text: String,
+    /// The options.
+    #[n(3)]
+    pub options: Vec<Choice>,
+    /// The option that stands for "none of these", by place in `options`.
+    #[n(4)]
+    pub default: Option<u16>,
+    /// Who votes; each house by itself. Empty: all members together.
+    #[n(5)]
+    pub houses: Vec<House>,
+    /// How ballots are counted.
+    #[n(6)]
+    pub method: Method,
+    /// What not ranking means.
+    #[n(7)]
+    pub unranked: UnrankedRule,
+    /// What settles a tie.
+    #[n(8)]
+    pub tie: TieBreak,
+    /// How many win.
+    #[n(9)]
+    pub seats: u16,
+    /// The largest part of the seats that one employer may have.
+    #[n(10)]
+    pub cap: Option<(u32, u32)>,
+    /// Seats of a panel by stratum.
+    #[n(11)]
+    pub quotas: Vec<Quota>,
+    /// When voting ends, in Unix seconds of the witnesses' clock.
+    #[n(12)]
+    pub close: u64,
+    /// When committed ballots must have been revealed; none: ballots are open.
+    #[n(13)]
+    pub reveal: Option<u64>,
+    /// The proposal appealed against.
+    #[n(14)]
+    pub appeals: Option<Hash>,
+}
+
+impl Bounded for Propose {
+    fn check(&self) -> Result<(), Invalid> {
+        name("title", &self.title)?;
+        text_of("text", &self.text, NOTE)?;
+        let lot = self.method == Method::Lot;
+        count("options", self.options.len(), if lot { 0 } else { 1 }, if lot { 0 } else { 64 })?;
+        distinct("options", &self.options.iter().map(|o| o.name.as_str()).collect::<Vec<_>>())?;
+        for option in &self.options {
+            name("option", &option.name)?;
+            ratio("option's majority", option.ratio)?;
+            match &option.effect {
+                Effect::Rules(rules) => rules.check()?,
+                Effect::Witnesses(witnesses) => witnesses.check()?,
+                _ => {}
+            }
+        }
+        if self.default.is_some_and(|d| usize::from(d) >= self.options.len()) {
+            return Err(invalid("default", "is none of the options"));
+        }
+        count("houses", self.houses.len(), 0, 2)?;
+        distinct("houses", &self.houses)?;
+        if self.seats == 0 || self.seats > 256 {
+            return Err(invalid("seats", "are 1 to 256"));
+        }
+        self.cap.iter().try_for_each(|&cap| ratio("cap", cap))?;
+        count("quotas", self.quotas.len(), 0, 32)?;
+        for quota in &self.quotas {
+            name("quota", &quota.stratum)?;
+            if quota.min > quota.max {
+                return Err(invalid("quota", "asks for more than it allows"));
+            }
+        }
+        if self.reveal.is_some_and(|reveal| reveal <= self.close) {
+            return Err(invalid("reveal", "is not after the close"));
+        }
+        if (self.topic == ProposalType::Appeal) != self.appeals.is_some() {
+            return Err(invalid("appeal", "names what it is against, and nothing else does"));
+        }
+        Ok(())
+    }
+}
+
+/// What a ballot says.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum VoteBody {
+    /// Options in groups, best first.
+    #[n(0)]
+    Ranking(#[n(0)] Vec<Vec<u16>>),
+    /// Approved options.
+    #[n(1)]
+    Approve(#[n(0)] Vec<u16>),
+    /// The digest of a ballot that will be revealed, or of a secret for a draw.
+    #[n(2)]
+    Commit(#[n(0)] Hash),
+    /// What was committed to.
+    #[n(3)]
+    Reveal {
+        /// The ballot, best first; empty in a draw.
+        #[n(0)]
+        groups: Vec<Vec<u16>>,
+        /// What kept it secret.
+        #[n(1)]
+        salt: Hash,
+    },
+}
+
+/// A ballot. The last one before the close counts.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Vote {
+    /// On which `Propose` statement.
+    #[n(0)]
+    pub proposal: Hash,
+    /// What.
+    #[n(1)]
+    pub ballot: VoteBody,
+}
+
+impl Bounded for Vote {
+    fn check(&self) -> Result<(), Invalid> {
+        let options: Vec<u16> = match &self.ballot {
+            VoteBody::Ranking(groups) | VoteBody::Reveal { groups, .. } => {
+                if groups.iter().any(Vec::is_empty) {
+                    return Err(invalid("ballot", "has an empty place"));
+                }
+                groups.concat()
+            }
+            VoteBody::Approve(options) => options.clone(),
+            VoteBody::Commit(_) => Vec::new(),
+        };
+        count("ballot", options.len(), 0, 64)?;
+        distinct("ballot", &options)
+    }
+}
