@@ -4,6 +4,7 @@
 pub mod canonical;
 mod identity;
 pub mod statement;
+pub mod tlog;
 
 pub use canonical::DecodeError;
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};

@@ -1,0 +1,26 @@
+//! The transparency log: a Merkle tree that only grows, checkpoints signed by whoever keeps it,
+//! witnesses who cosign that it only grew, and proofs that anybody can check.
+//!
+//! Pure functions and state machines: no file, socket or clock. The formats are those of
+//! RFC 6962 and of the C2SP specifications signed-note, tlog-checkpoint, tlog-cosignature,
+//! tlog-witness and tlog-tiles, so that other programs read, witness and check the same log.
+
+mod checkpoint;
+mod hash;
+mod note;
+mod policy;
+mod proof;
+mod tree;
+
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, WrongCosignature};
+pub use hash::Hash;
+pub use note::{
+    KeyKind, KeyName, MAX_NOTE, MAX_SIGNATURES, Note, NoteError, NoteSignature, Signed, VerifierKey,
+};
+pub use policy::{MAX_WITNESSES, Policy, PolicyError, Witnessed};
+pub use proof::{
+    MAX_PROOF, ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
+};
+pub use tree::{
+    Frontier, MAX_SIZE, MemoryTree, NoSuchNode, Node, Nodes, TreeError, append, append_all, root,
+};
