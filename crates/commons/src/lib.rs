@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod canonical;
+pub mod decide;
 mod identity;
 pub mod statement;
 pub mod tlog;

@@ -1,0 +1,26 @@
+//! Deciding: from ballots to winners, with every step on the table.
+//!
+//! Pure functions in exact arithmetic: whoever has the same ballots gets the same outcome, to the byte.
+//! The order of ballots and the numbering of voters change nothing.
+
+mod commitment;
+mod count;
+mod election;
+mod explain;
+mod outcome;
+mod pairwise;
+mod pile;
+mod schulze;
+mod seats;
+mod stv;
+mod tie;
+
+pub use commitment::{commitment, reveals};
+pub use count::{tally, tally_pairwise};
+pub use election::{
+    Ballot, Choice, DecideError, Election, MAX_BALLOTS, MAX_OPTIONS, Method, Quorum, Ratio, Spoilt,
+    TieRule, Unranked, Voter,
+};
+pub use explain::{explain, matrix_table};
+pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};
+pub use pairwise::Pairwise;
