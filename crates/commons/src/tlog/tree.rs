@@ -225,7 +225,7 @@ pub(super) fn range_root<N: Nodes>(
     end: u64,
     nodes: &N,
 ) -> Result<Hash, TreeError<N::Error>> {
-    debug_assert!(start < end && (end - start == 1 || start % (2 * split_point(end - start)) == 0));
+    debug_assert!(start < end && start.is_multiple_of((end - start).next_power_of_two()));
     let hashes = peaks(start, end).map(|(level, index)| read(nodes, level, index));
     let hashes: Vec<Hash> = hashes.collect::<Result<_, _>>()?;
     Ok(fold(&hashes).expect("at least one leaf has at least one peak"))
