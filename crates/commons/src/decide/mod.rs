@@ -3,10 +3,13 @@
 //! Pure functions in exact arithmetic: whoever has the same ballots gets the same outcome, to the byte.
 //! The order of ballots and the numbering of voters change nothing.
 
+mod bound;
 mod commitment;
 mod count;
 mod election;
 mod explain;
+mod field;
+mod margin;
 mod outcome;
 mod pairwise;
 mod pile;
@@ -22,5 +25,6 @@ pub use election::{
     TieRule, Unranked, Voter,
 };
 pub use explain::{explain, matrix_table};
+pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin};
 pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};
 pub use pairwise::Pairwise;

@@ -58,6 +58,11 @@ impl Pairwise {
         self.each(prefers, |votes| *votes += times);
     }
 
+    /// Takes `times` counted ballots of these preferences out again.
+    pub(super) fn take(&mut self, prefers: &[u64], times: u64) {
+        self.each(prefers, |votes| *votes -= times);
+    }
+
     fn each(&mut self, prefers: &[u64], change: impl Fn(&mut u64)) {
         let options = self.options();
         for (row, &below) in self.votes.chunks_mut(options.max(1)).zip(prefers) {

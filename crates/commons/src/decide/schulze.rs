@@ -84,6 +84,11 @@ pub(super) struct Paths {
 /// Votes for, and what is left of the largest number after the votes against. Zero is no path.
 pub(super) type Strength = (u64, u64);
 
+/// The strength of a link of `votes` for and `against` against.
+pub(super) fn link(votes: u64, against: u64) -> Strength {
+    if votes > against { (votes, u64::MAX - against) } else { (0, 0) }
+}
+
 impl Paths {
     pub(super) fn new(options: usize, defeats: &[Defeat]) -> Self {
         let mut strength = vec![(0, 0); options * options];
@@ -91,12 +96,12 @@ impl Paths {
             let at = defeat.winner as usize * options + defeat.loser as usize;
             strength[at] = self::strength(defeat);
         }
-        Self::widest(options, strength)
+        Self::widest(options, strength, u64::MAX)
     }
 
-    /// The strongest paths over links of the given strengths.
-    pub(super) fn widest(options: usize, mut strength: Vec<Strength>) -> Self {
-        for middle in 0..options {
+    /// The strongest paths over links of the given strengths, by way of options of `through` only.
+    pub(super) fn widest(options: usize, mut strength: Vec<Strength>, through: u64) -> Self {
+        for middle in members(through).map(|option| option as usize).take_while(|&m| m < options) {
             for from in 0..options {
                 let first = strength[from * options + middle];
                 if first == (0, 0) || from == middle {
@@ -129,7 +134,7 @@ pub(super) fn members(set: u64) -> impl Iterator<Item = u32> {
 }
 
 fn strength(defeat: &Defeat) -> Strength {
-    (defeat.votes, u64::MAX - defeat.against)
+    link(defeat.votes, defeat.against)
 }
 
 /// All pairs of which one is preferred by more.

@@ -33,6 +33,12 @@ impl TieOrder {
         Self { rule: election.tie, place }
     }
 
+    /// Whether the rule puts `a` before `b`, whoever else's ballot is removed.
+    pub(super) fn surely_ahead(&self, a: u32, b: u32) -> bool {
+        let fixed = !matches!(self.rule, TieRule::Casting { .. });
+        fixed && self.place[a as usize] < self.place[b as usize]
+    }
+
     /// Sorts `among` by the rule.
     pub(super) fn sort(&self, among: &mut [u32]) {
         among.sort_by_key(|&option| self.place[option as usize]);

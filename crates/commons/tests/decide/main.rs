@@ -1,6 +1,7 @@
 //! Counting votes: published results, examples by hand, other programs' results, properties.
 
 mod debian;
+mod properties;
 
 use commons::decide::{Ballot, Choice, Election, Method, Quorum, TieRule, Unranked};
 

@@ -1,0 +1,76 @@
+//! Ballots of which some are taken away, as the search for a margin does.
+
+use super::count::{decide, matrix};
+use super::election::Ballot;
+use super::election::{DecideError, Election, Method};
+use super::outcome::Log;
+use super::pairwise::Pairwise;
+use super::pile::{Pile, piles};
+
+/// All ballots of an election, and what they decide.
+pub(super) struct Field<'a> {
+    pub(super) election: &'a Election,
+    pub(super) piles: Vec<Pile>,
+    /// Who is elected, in order.
+    pub(super) winners: Vec<u32>,
+    /// The same as a set.
+    pub(super) elected: u64,
+    pub(super) all: Left,
+}
+
+/// What is left of the ballots.
+#[derive(Clone)]
+pub(super) struct Left {
+    /// Of each pile.
+    pub(super) counts: Vec<u64>,
+    pub(super) ballots: u64,
+    pub(super) matrix: Pairwise,
+    /// Approvals, for that method only.
+    pub(super) approvals: Vec<u64>,
+}
+
+impl<'a> Field<'a> {
+    /// Errors: as for [`super::tally`].
+    pub(super) fn new(election: &'a Election, ballots: &[Ballot]) -> Result<Self, DecideError> {
+        election.check()?;
+        let (piles, _) = piles(election, ballots)?;
+        let counts: Vec<u64> = piles.iter().map(|pile| pile.voters.len() as u64).collect();
+        let matrix = matrix(election, &piles, &counts);
+        let approvals = match election.method {
+            Method::Approval => super::count::approvals(election, &piles, &counts),
+            _ => Vec::new(),
+        };
+        let all = Left { ballots: counts.iter().sum(), counts, matrix, approvals };
+        let mut field = Self { election, piles, winners: Vec::new(), elected: 0, all };
+        field.winners = field.decide(&field.all);
+        field.elected = set(&field.winners);
+        Ok(field)
+    }
+
+    /// Who is elected by what is left.
+    pub(super) fn decide(&self, left: &Left) -> Vec<u32> {
+        decide(self.election, &self.piles, &left.counts, &left.matrix, &mut Log::silent())
+    }
+
+    /// Whether what is left elects others.
+    pub(super) fn flipped(&self, left: &Left) -> bool {
+        set(&self.decide(left)) != self.elected
+    }
+
+    /// Takes `times` ballots of a pile away, of which there are so many left.
+    pub(super) fn take(&self, left: &mut Left, pile: usize, times: u64) {
+        left.counts[pile] -= times;
+        left.ballots -= times;
+        left.matrix.take(&self.piles[pile].prefers, times);
+        if !left.approvals.is_empty() {
+            for &option in self.piles[pile].groups.first().into_iter().flatten() {
+                left.approvals[option as usize] -= times;
+            }
+        }
+    }
+}
+
+/// The options as a set.
+pub(super) fn set(options: &[u32]) -> u64 {
+    options.iter().fold(0, |set, &option| set | 1 << option)
+}

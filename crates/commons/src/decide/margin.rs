@@ -1,0 +1,316 @@
+//! How many ballots, and whose, would have to be missing for another result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::bound::Bound;
+use super::election::{Ballot, DecideError, Election, Voter};
+use super::field::{Field, Left};
+
+/// The effort that all members spend on the search, so that all get the same answer: about a second.
+pub const MARGIN_EFFORT: u64 = 400_000_000;
+
+/// What would flip a result, that is: elect other options, whatever their order. The number of
+/// electors, and with it a quorum, stays what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Margin {
+    /// The fewest voters.
+    pub voters: VoterMargin,
+    /// The single employer of the fewest voters, if there is one without whom the result is another.
+    pub employer: Option<Bloc<String>>,
+    /// The same for all voters vouched for by one.
+    pub voucher: Option<Bloc<u32>>,
+}
+
+/// The fewest voters without whom the result is another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum VoterMargin {
+    /// This many; no smaller set does it.
+    Exact(Removal),
+    /// At least so many, which is proven; these do it, if any were found. Between the two the search
+    /// ended for want of effort.
+    Between {
+        /// No smaller set flips the result.
+        at_least: u64,
+        /// The smallest set found.
+        found: Option<Removal>,
+    },
+    /// The result is the same whoever is missing.
+    Never,
+}
+
+/// Voters whose absence flips the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Removal {
+    /// Who, in order.
+    pub voters: Vec<u32>,
+    /// Who is then elected.
+    pub winners: Vec<u32>,
+}
+
+/// Voters who have one thing in common, and whose absence flips the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bloc<T> {
+    /// What they have in common.
+    pub who: T,
+    /// How many of them have a ballot that counts.
+    pub ballots: u64,
+    /// Who is elected without them.
+    pub winners: Vec<u32>,
+}
+
+impl VoterMargin {
+    /// The number of voters that is proven: fewer do not flip the result. `None`: no number does.
+    pub fn proven(&self) -> Option<u64> {
+        match self {
+            VoterMargin::Exact(removal) => Some(removal.voters.len() as u64),
+            VoterMargin::Between { at_least, .. } => Some(*at_least),
+            VoterMargin::Never => None,
+        }
+    }
+}
+
+/// Finds the margins of an election. `voters` are indexed as in the ballots; whoever is missing there
+/// has no employer and no voucher. Blocs are tried one by one, all that are large enough to matter;
+/// the search for voters ends at `effort` (see [`MARGIN_EFFORT`]).
+///
+/// Errors: as for [`super::tally`].
+pub fn margin(
+    election: &Election,
+    ballots: &[Ballot],
+    voters: &[Voter],
+    effort: u64,
+) -> Result<Margin, DecideError> {
+    let field = Field::new(election, ballots)?;
+    let bound = Bound::new(&field);
+    let safe = safe(&field, &bound);
+    Ok(Margin {
+        voters: fewest(&field, &bound, safe, effort),
+        employer: bloc(&field, safe, |voter| {
+            voters.get(voter as usize)?.employer.as_slice().into()
+        }),
+        voucher: bloc(&field, safe, |voter| Some(&voters.get(voter as usize)?.vouchers[..])),
+    })
+}
+
+/// The most ballots that are proven not to matter, whichever they are.
+fn safe(field: &Field, bound: &Bound) -> u64 {
+    let certain = |most| bound.certain(&field.all, &field.all, most);
+    let (mut low, mut high) = (0, field.all.ballots);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if certain(middle) { low = middle } else { high = middle - 1 }
+    }
+    low
+}
+
+/// The smallest group of which more than `safe` voted, and without which others are elected.
+fn bloc<'a, T: Ord + Clone + 'a>(
+    field: &Field,
+    safe: u64,
+    of: impl Fn(u32) -> Option<&'a [T]>,
+) -> Option<Bloc<T>> {
+    let mut blocs: BTreeMap<&T, BTreeMap<usize, u64>> = BTreeMap::new();
+    for (at, pile) in field.piles.iter().enumerate() {
+        for &voter in &pile.voters {
+            let groups: BTreeSet<&T> = of(voter).into_iter().flatten().collect();
+            for who in groups {
+                *blocs.entry(who).or_default().entry(at).or_default() += 1;
+            }
+        }
+    }
+    let size = |taken: &BTreeMap<usize, u64>| taken.values().sum::<u64>();
+    let mut blocs: Vec<_> = blocs.into_iter().filter(|(_, taken)| size(taken) > safe).collect();
+    blocs.sort_by_key(|(who, taken)| (size(taken), *who));
+    let mut tried = BTreeSet::new();
+    blocs.into_iter().find_map(|(who, taken)| {
+        let mut left = field.all.clone();
+        taken.iter().for_each(|(&pile, &times)| field.take(&mut left, pile, times));
+        let ballots = size(&taken);
+        if !tried.insert(taken) || !field.flipped(&left) {
+            return None;
+        }
+        Some(Bloc { who: who.clone(), ballots, winners: field.decide(&left) })
+    })
+}
+
+/// The fewest voters, knowing that `safe` are too few.
+fn fewest(field: &Field, bound: &Bound, safe: u64, effort: u64) -> VoterMargin {
+    if safe == field.all.ballots {
+        return VoterMargin::Never;
+    }
+    let found = attack(field);
+    let enough =
+        found.as_ref().map_or(field.all.ballots + 1, |left| field.all.ballots - left.ballots);
+    let mut search = Search::new(field, bound, effort);
+    for size in safe + 1..enough {
+        match search.exactly(size) {
+            Ok(None) => {}
+            Ok(Some(left)) => return VoterMargin::Exact(removal(field, &left)),
+            Err(OutOfEffort) => {
+                let found = found.map(|left| removal(field, &left));
+                return VoterMargin::Between { at_least: size, found };
+            }
+        }
+    }
+    match found {
+        Some(left) => VoterMargin::Exact(removal(field, &left)),
+        None => VoterMargin::Never,
+    }
+}
+
+fn removal(field: &Field, left: &Left) -> Removal {
+    let gone = |(pile, &count): (&super::pile::Pile, &u64)| {
+        // The last of the pile, as good as any other of them.
+        pile.voters[count as usize..].to_vec()
+    };
+    let mut voters: Vec<u32> = field.piles.iter().zip(&left.counts).flat_map(gone).collect();
+    voters.sort_unstable();
+    Removal { voters, winners: field.decide(left) }
+}
+
+/// Tries to flip the result by removing those who prefer one option to another, for each elected
+/// option (and the default option) and each other one. What is left after the best try.
+fn attack(field: &Field) -> Option<Left> {
+    let options = field.election.options.len();
+    let from = field.elected | field.election.default.map_or(0, |default| 1 << default);
+    let mut best: Option<Left> = None;
+    for a in super::schulze::members(from).map(|option| option as usize) {
+        for b in (0..options).filter(|&b| b != a) {
+            let most =
+                best.as_ref().map_or(field.all.ballots, |l| field.all.ballots - l.ballots - 1);
+            best = remove_until_flipped(field, &order_of_removal(field, a, b), most).or(best);
+        }
+    }
+    best
+}
+
+/// The piles that prefer `a` to `b`; first those that like `a` best and `b` least.
+fn order_of_removal(field: &Field, a: usize, b: usize) -> Vec<usize> {
+    let prefers = |pile: usize| &field.piles[pile].prefers;
+    let mut order: Vec<usize> =
+        (0..field.piles.len()).filter(|&pile| prefers(pile)[a] >> b & 1 == 1).collect();
+    order.sort_by_key(|&pile| {
+        (prefers(pile)[b].count_ones(), 64 - prefers(pile)[a].count_ones(), pile)
+    });
+    order
+}
+
+/// Removes ballots in this order until the result flips, at most `most`: doubles the number, then
+/// halves the last stretch. The flip is real, whether or not fewer of the same order would do.
+fn remove_until_flipped(field: &Field, order: &[usize], most: u64) -> Option<Left> {
+    let mut kept = field.all.clone();
+    let mut step = 1;
+    let flipped = loop {
+        let gone = field.all.ballots - kept.ballots;
+        let next = remove(field, &kept, order, step.min(most.saturating_sub(gone)));
+        if next.ballots == kept.ballots {
+            return None;
+        }
+        if field.flipped(&next) {
+            break next;
+        }
+        kept = next;
+        step *= 2;
+    };
+    let mut flipped = flipped;
+    while kept.ballots - flipped.ballots > 1 {
+        let middle = remove(field, &kept, order, (kept.ballots - flipped.ballots) / 2);
+        if field.flipped(&middle) { flipped = middle } else { kept = middle }
+    }
+    Some(flipped)
+}
+
+/// `left` without the next `times` ballots of the order, or what there is.
+fn remove(field: &Field, left: &Left, order: &[usize], mut times: u64) -> Left {
+    let mut left = left.clone();
+    for &pile in order {
+        let now = left.counts[pile].min(times);
+        field.take(&mut left, pile, now);
+        times -= now;
+        if times == 0 {
+            break;
+        }
+    }
+    left
+}
+
+struct OutOfEffort;
+
+/// How many piles a search takes ballots from at once. A search that wants more would not end.
+const MAX_DEPTH: u32 = 64;
+
+/// Tries all removals of a size, but for those that the bound excludes.
+struct Search<'a> {
+    field: &'a Field<'a>,
+    bound: &'a Bound<'a>,
+    /// Piles, those that speak most for the elected first.
+    order: Vec<usize>,
+    effort: u64,
+    /// Of one step.
+    cost: u64,
+}
+
+impl<'a> Search<'a> {
+    fn new(field: &'a Field<'a>, bound: &'a Bound<'a>, effort: u64) -> Self {
+        let voice = |pile: usize| {
+            let prefers = &field.piles[pile].prefers;
+            let over_others =
+                |&option: &u32| (prefers[option as usize] & !field.elected).count_ones();
+            field.winners.iter().map(over_others).sum::<u32>()
+        };
+        let mut order: Vec<usize> = (0..field.piles.len()).collect();
+        order.sort_by_key(|&pile| (u32::MAX - voice(pile), pile));
+        let options = field.election.options.len() as u64;
+        let cost = options.pow(3) + 4 * field.piles.len() as u64 + 200;
+        Self { field, bound, order, effort, cost }
+    }
+
+    /// What is left after a removal of exactly `size` ballots that flips the result, if there is one.
+    /// All smaller ones are known not to.
+    fn exactly(&mut self, size: u64) -> Result<Option<Left>, OutOfEffort> {
+        let all = &self.field.all;
+        self.from(0, all, all.clone(), size, 0)
+    }
+
+    /// Removes `size` ballots of the piles from place `at` on, which are those `removable`.
+    fn from(
+        &mut self,
+        at: usize,
+        left: &Left,
+        mut removable: Left,
+        size: u64,
+        depth: u32,
+    ) -> Result<Option<Left>, OutOfEffort> {
+        if depth > MAX_DEPTH {
+            return Err(OutOfEffort);
+        }
+        for at in at..self.order.len() {
+            self.effort = self.effort.checked_sub(self.cost).ok_or(OutOfEffort)?;
+            if removable.ballots < size || self.bound.certain(left, &removable, size) {
+                return Ok(None);
+            }
+            let pile = self.order[at];
+            let here = removable.counts[pile];
+            self.field.take(&mut removable, pile, here);
+            for times in (1..=here.min(size)).rev() {
+                self.effort = self.effort.checked_sub(self.cost).ok_or(OutOfEffort)?;
+                let mut next = left.clone();
+                self.field.take(&mut next, pile, times);
+                if times == size {
+                    if self.field.flipped(&next) {
+                        return Ok(Some(next));
+                    }
+                    continue;
+                }
+                let found = self.from(at + 1, &next, removable.clone(), size - times, depth + 1)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
