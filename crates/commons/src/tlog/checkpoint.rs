@@ -61,14 +61,19 @@ impl Checkpoint {
     /// Errors: the fields make no checkpoint that would be read, or the origin no key's name.
     pub fn sign(self, log: &Identity) -> Result<SignedCheckpoint, CheckpointError> {
         let name: KeyName = self.origin.parse()?;
-        let mut note = Note::new(self.to_string())?;
-        // Whatever is signed is read by everybody.
-        let read: Self = note.text().parse()?;
-        if read != self {
-            return Err(wrong("extension", &self.extensions.concat()));
-        }
+        let mut note = self.to_note()?;
         note.add(note.sign(log, &name))?;
         Ok(SignedCheckpoint { checkpoint: self, note })
+    }
+
+    /// The text to sign, which everybody reads as this checkpoint.
+    fn to_note(&self) -> Result<Note, CheckpointError> {
+        let note = Note::new(self.to_string())?;
+        let read: Self = note.text().parse()?;
+        if read != *self {
+            return Err(wrong("extension", &self.extensions.concat()));
+        }
+        Ok(note)
     }
 }
 
@@ -79,6 +84,27 @@ impl SignedCheckpoint {
     pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let note = Note::parse(bytes)?;
         Ok(Self { checkpoint: note.text().parse()?, note })
+    }
+
+    /// The checkpoint with a signature of `log` that is already there, from elsewhere; whether it
+    /// holds is not checked.
+    ///
+    /// Errors: the fields make no checkpoint that would be read.
+    pub fn with_signature(
+        checkpoint: Checkpoint,
+        log: &VerifierKey,
+        signature: &Signature,
+    ) -> Result<Self, CheckpointError> {
+        let mut note = checkpoint.to_note()?;
+        note.add(NoteSignature::new(log, &signature.0))?;
+        Ok(Self { checkpoint, note })
+    }
+
+    /// The bare signature of `log`; none if it did not sign, or wrongly.
+    pub fn signature(&self, log: &VerifierKey) -> Option<Signature> {
+        let line = self.note.signatures_by(log).next()?;
+        let signature = line.bytes().try_into().ok()?;
+        (self.signed_by(log) == Signed::Yes).then_some(Signature(signature))
     }
 
     /// What is signed.

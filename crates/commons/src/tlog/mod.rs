@@ -10,7 +10,11 @@ mod hash;
 mod note;
 mod policy;
 mod proof;
+mod reader;
+mod split;
+mod tile;
 mod tree;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, WrongCosignature};
 pub use hash::Hash;
@@ -21,6 +25,12 @@ pub use policy::{MAX_WITNESSES, Policy, PolicyError, Witnessed};
 pub use proof::{
     MAX_PROOF, ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
 };
+pub use reader::{ReadError, TileReader};
+pub use split::{CompareError, MAX_SPLIT_PROOF, SplitError, SplitProof};
+pub use tile::{Bundle, CHECKPOINT_PATH, MAX_BUNDLE, MAX_ENTRY, TILE_WIDTH, Tile, TileError};
 pub use tree::{
     Frontier, MAX_SIZE, MemoryTree, NoSuchNode, Node, Nodes, TreeError, append, append_all, root,
+};
+pub use witness::{
+    AddCheckpoint, Answer, MAX_REQUEST, RequestError, Response, ResponseError, Witness,
 };
