@@ -281,29 +281,31 @@ impl Weights {
     }
 }
 
-/// The parts of a split GGUF (`NAME-00002-of-00003.gguf`), or the one file.
-fn parts_of(path: &Path) -> Result<Vec<PathBuf>, FormatError> {
-    let Some((stem, count)) = path.file_name().and_then(|name| split_name(name.to_str()?)) else {
-        return Ok(vec![path.to_owned()]);
-    };
-    if count > MAX_PARTS {
-        let text = format!("{}: {count} parts, at most {MAX_PARTS} are read", path.display());
-        return Err(FormatError::new(text));
-    }
-    let part = |number| path.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"));
-    Ok((1..=count).map(part).collect())
-}
-
-/// `NAME` and `N` of `NAME-00001-of-N.gguf`.
-fn split_name(name: &str) -> Option<(&str, usize)> {
+/// The names of all parts of a split GGUF in order, by the name of any of them
+/// (`NAME-00002-of-00003.gguf`); `None` for other names.
+pub fn part_names(name: &str) -> Option<Vec<String>> {
     let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
     let (stem, part) = rest.rsplit_once('-')?;
-    let number = |text: &str| -> Option<usize> {
+    let number = |text: &str| -> Option<u32> {
         let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { text.parse().ok() } else { None }
     };
-    let (number, count) = (number(part)?, number(count)?);
-    (1..=count).contains(&number).then_some((stem, count))
+    let (part, count) = (number(part)?, number(count)?);
+    let all = || (1..=count).map(|n| format!("{stem}-{n:05}-of-{count:05}.gguf")).collect();
+    (1..=count).contains(&part).then(all)
+}
+
+/// The parts of a split GGUF, or the one file.
+fn parts_of(path: &Path) -> Result<Vec<PathBuf>, FormatError> {
+    let Some(names) = path.file_name().and_then(|name| part_names(name.to_str()?)) else {
+        return Ok(vec![path.to_owned()]);
+    };
+    if names.len() > MAX_PARTS {
+        let (path, count) = (path.display(), names.len());
+        let text = format!("{path}: {count} parts, at most {MAX_PARTS} are read");
+        return Err(FormatError::new(text));
+    }
+    Ok(names.iter().map(|name| path.with_file_name(name)).collect())
 }
 
 /// The map from tensor to file of a `model.safetensors.index.json`. Names of files are plain

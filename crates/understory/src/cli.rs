@@ -16,6 +16,12 @@ pub struct Cli {
 pub enum Command {
     /// Train a small model with four peers on this machine, one of which cheats
     Demo(DemoArgs),
+    /// Fetch a model and check it: from a hub, from an address, or at a path
+    ///
+    /// Prints the path that `run` takes. What is here already is not fetched, what was begun is
+    /// gone on with. A token for the hub is taken from HF_TOKEN or the file that `hf auth login`
+    /// writes; HF_ENDPOINT names another hub.
+    Pull(PullArgs),
     /// Generate text with a model
     Run(RunArgs),
     /// Say what a model is: architecture, parameters, types, tokenizer, template, lineage
@@ -87,6 +93,22 @@ pub struct DemoArgs {
     #[arg(long)]
     pub stay: bool,
     /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PullArgs {
+    /// hf:OWNER/NAME[@REVISION][:FILE], where FILE may be a part of a GGUF's name such as Q4_K_M;
+    /// https://…; or a path
+    pub source: String,
+    /// Folder for its files, by default one in the user's cache
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Fail unless the file has this SHA-256
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+    /// Print one JSON object: path, commit, files with their hashes
     #[arg(long)]
     pub json: bool,
 }

@@ -45,9 +45,13 @@ pub fn print(error: &anyhow::Error) {
         }
         last = text;
     }
-    for cause in error.chain() {
-        if let Some(hinted) = cause.downcast_ref::<Hinted>() {
-            eprintln!("hint: {}", hinted.hint);
-        }
+    error.chain().for_each(|cause| print_hints(cause.downcast_ref()));
+}
+
+/// Prints a hint and those of the error it was put on, which say more of the same.
+fn print_hints(hinted: Option<&Hinted>) {
+    if let Some(Hinted { error, hint }) = hinted {
+        print_hints(error.downcast_ref());
+        eprintln!("hint: {hint}");
     }
 }

@@ -17,10 +17,12 @@ mod hint;
 mod inspect;
 mod model_source;
 mod peer;
+mod pull;
 mod run;
 mod runnable;
 mod scratch;
 mod status;
+mod units;
 mod verify;
 mod worker;
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Demo(args) => return demo::demo(args),
+        Command::Pull(args) => pull::pull(args)?,
         Command::Run(args) => run::run(args)?,
         Command::Inspect(args) => inspect::inspect(args)?,
         Command::Diff(args) => return diff::diff(args),

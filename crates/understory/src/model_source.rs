@@ -1,7 +1,8 @@
 //! Finding the model a user means by a path.
 
 use crate::hint::WithHint;
-use anyhow::{Context, Result, bail};
+use crate::pull::HUB;
+use anyhow::{Context, Result, anyhow};
 use model::Tokenizer;
 use recipe::{Checkpoint, RunManifest};
 use std::path::{Path, PathBuf};
@@ -35,8 +36,7 @@ pub fn load(text: &str) -> Result<LoadedModel> {
     if root.is_none() && path.join("config.json").is_file() {
         return from_hugging_face(path);
     }
-    let store = find_store(path)
-        .hint("name the folder of a demo or of a peer, a Hugging Face folder, or a .gguf file")?;
+    let store = find_store(path)?;
     from_store(&store, root)
 }
 
@@ -47,8 +47,17 @@ pub fn find_store(path: &Path) -> Result<Store> {
             return Ok(Store::open_existing(candidate)?);
         }
     }
-    bail!("no model at {}", path.display())
+    let error = anyhow!("no model at {}", path.display());
+    let text = path.to_string_lossy();
+    let elsewhere = [HUB, "https://", "http://"].iter().any(|start| text.starts_with(start));
+    Err(error).hint(match elsewhere {
+        true => format!("`understory pull {text}` fetches it and says its path"),
+        false => NAMES.to_owned(),
+    })
 }
+
+const NAMES: &str =
+    "name the folder of a demo or of a peer, a Hugging Face folder, or a .gguf file";
 
 /// Folders of the peers in `path`: itself, or all `peer-N` of a demo, in order.
 pub fn peer_folders(path: &Path) -> Vec<PathBuf> {

@@ -3,6 +3,7 @@
 use crate::{
     hint::WithHint,
     model_source::{self, LoadedModel},
+    units::{bytes, count},
 };
 use anyhow::{Context, Result, bail};
 use kernel::Kernel;
@@ -80,8 +81,8 @@ fn needs(decoder: &model::Decoder, memory: Memory) -> String {
     format!(
         "{} parameters; {} of weights, {} for its whole context of {context} tokens",
         count(decoder.parameters()),
-        size(memory.weights),
-        size(memory.total(1, context) - memory.weights),
+        bytes(memory.weights),
+        bytes(memory.total(1, context) - memory.weights),
     )
 }
 
@@ -91,8 +92,8 @@ fn check_memory(memory: Memory, tokens: usize) -> Result<()> {
     if needed > free {
         return Err(anyhow::anyhow!(
             "{} are needed for the weights and {tokens} tokens, {} are free",
-            size(needed),
-            size(free)
+            bytes(needed),
+            bytes(free)
         ))
         .hint("take a smaller model or a smaller format, or fewer tokens with -n");
     }
@@ -105,22 +106,6 @@ fn free_memory() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
-
-fn count(number: u64) -> String {
-    match number {
-        0..1_000_000 => number.to_string(),
-        1_000_000..1_000_000_000 => format!("{:.1} million", number as f64 / 1e6),
-        _ => format!("{:.2} billion", number as f64 / 1e9),
-    }
 }
 
 /// A text or a conversation as the model reads it.

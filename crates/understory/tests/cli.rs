@@ -14,6 +14,7 @@ fn help_says_what_it_said() {
     for command in [
         "",
         "demo",
+        "pull",
         "run",
         "inspect",
         "diff",

@@ -7,6 +7,7 @@ pub use metadata::find;
 pub use opened::{Bytes, Opened, Tensor};
 
 use crate::cli::InspectArgs;
+use crate::units::{bytes, count};
 use anyhow::Result;
 use model::Tokenizer;
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
     line("parameters", format!("{} in {}", count(elements(model)), bytes(size(model))))?;
     for (element, (tensors, elements, size)) in types(model) {
         let text = format!(
-            "{element:<7} {tensors:>5} tensors  {:>8}  {:>9}",
+            "{element:<7} {tensors:>5} tensors  {:>13}  {:>9}",
             count(elements),
             bytes(size)
         );
@@ -186,25 +187,6 @@ pub fn shape(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
 }
 
-/// `134.5 M`.
-fn count(n: u64) -> String {
-    scaled(n as f64, 1000.0, &["", " k", " M", " G", " T"])
-}
-
-/// `93.6 MiB`.
-pub fn bytes(n: u64) -> String {
-    scaled(n as f64, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"])
-}
-
-fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
-    let mut unit = 0;
-    while value >= step && unit + 1 < units.len() {
-        value /= step;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value}{}", units[0]) } else { format!("{value:.1}{}", units[unit]) }
-}
-
 /// Facts about licence and lineage, and the names under which formats keep them.
 const FACTS: [(&str, &[&str]); 7] = [
     ("name", &["general.name", "weights.name", "config._name_or_path"]),
@@ -224,9 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_for_people() {
-        assert_eq!((count(999), count(134_515_008)), ("999".to_owned(), "134.5 M".to_owned()));
-        assert_eq!((bytes(12), bytes(98_362_432)), ("12 B".to_owned(), "93.8 MiB".to_owned()));
+    fn shapes_are_written_as_products() {
         assert_eq!(shape(&[3, 4]), "3 × 4");
     }
 }

@@ -91,9 +91,7 @@ impl Opened {
         if root.is_none() && (file.is_file() || file.join("config.json").is_file()) {
             return Self::open_files(text, file);
         }
-        let store = find_store(file).hint(
-            "name a .gguf file, a Hugging Face folder, or the folder of a demo or of a peer",
-        )?;
+        let store = find_store(file)?;
         let root = match root {
             Some(root) => root,
             None => store

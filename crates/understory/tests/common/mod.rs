@@ -21,6 +21,7 @@ pub fn understory() -> Command {
 }
 
 /// What a command said.
+#[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
     pub out: String,
