@@ -247,6 +247,11 @@ pub enum DecideError {
     /// A matrix that does not fit.
     #[error("a pairwise matrix of {0} options for an election of {1}")]
     MatrixSize(usize, usize),
+    /// Two houses that are not asked the same, or not in a way that one option can pass.
+    #[error(
+        "both houses need the same options, one seat, a default option, and no transferable vote"
+    )]
+    Houses,
     /// Not countable from pairs alone.
     #[error("{0:?} cannot be counted from a pairwise matrix")]
     NotPairwise(Method),

@@ -57,6 +57,17 @@ impl<'a> Field<'a> {
         set(&self.decide(left)) != self.elected
     }
 
+    /// What is left without these voters, who are in order.
+    pub(super) fn without(&self, voters: &[u32]) -> Left {
+        let mut left = self.all.clone();
+        for (at, pile) in self.piles.iter().enumerate() {
+            let gone = pile.voters.iter().filter(|voter| voters.binary_search(voter).is_ok());
+            let gone = gone.count() as u64;
+            self.take(&mut left, at, gone);
+        }
+        left
+    }
+
     /// Takes `times` ballots of a pile away, of which there are so many left.
     pub(super) fn take(&self, left: &mut Left, pile: usize, times: u64) {
         left.counts[pile] -= times;

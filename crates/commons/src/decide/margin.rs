@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::bound::Bound;
 use super::election::{Ballot, DecideError, Election, Voter};
-use super::field::{Field, Left};
+use super::field::{Field, Left, set};
 
 /// The effort that all members spend on the search, so that all get the same answer: about a second.
 pub const MARGIN_EFFORT: u64 = 400_000_000;
@@ -56,7 +56,7 @@ pub struct Bloc<T> {
     /// What they have in common.
     pub who: T,
     /// How many of them have a ballot that counts.
-    pub ballots: u64,
+    pub voters: u64,
     /// Who is elected without them.
     pub winners: Vec<u32>,
 }
@@ -86,17 +86,30 @@ pub fn margin(
     let field = Field::new(election, ballots)?;
     let bound = Bound::new(&field);
     let safe = safe(&field, &bound);
-    Ok(Margin {
-        voters: fewest(&field, &bound, safe, effort),
-        employer: bloc(&field, safe, |voter| {
-            voters.get(voter as usize)?.employer.as_slice().into()
-        }),
-        voucher: bloc(&field, safe, |voter| Some(&voters.get(voter as usize)?.vouchers[..])),
-    })
+    let found = fewest(&field, &bound, safe, effort);
+    let decide = |left: &[Left]| field.decide(&left[0]);
+    Ok(blocs(&[&field], safe, voters, found, decide))
+}
+
+/// Adds the margins by blocs, of one field or several, to the margin by voters.
+pub(super) fn blocs(
+    fields: &[&Field],
+    safe: u64,
+    voters: &[Voter],
+    found: VoterMargin,
+    decide: impl Fn(&[Left]) -> Vec<u32>,
+) -> Margin {
+    let employer = |voter| voters.get(voter as usize).map(|v: &Voter| v.employer.as_slice());
+    let vouchers = |voter| voters.get(voter as usize).map(|v: &Voter| v.vouchers.as_slice());
+    Margin {
+        voters: found,
+        employer: smallest_bloc(fields, safe, employer, &decide),
+        voucher: smallest_bloc(fields, safe, vouchers, &decide),
+    }
 }
 
 /// The most ballots that are proven not to matter, whichever they are.
-fn safe(field: &Field, bound: &Bound) -> u64 {
+pub(super) fn safe(field: &Field, bound: &Bound) -> u64 {
     let certain = |most| bound.certain(&field.all, &field.all, most);
     let (mut low, mut high) = (0, field.all.ballots);
     while low < high {
@@ -106,38 +119,62 @@ fn safe(field: &Field, bound: &Bound) -> u64 {
     low
 }
 
-/// The smallest group of which more than `safe` voted, and without which others are elected.
-fn bloc<'a, T: Ord + Clone + 'a>(
-    field: &Field,
+/// Members of one bloc, and their ballots by field and pile.
+#[derive(Default)]
+struct Members {
+    voters: BTreeSet<u32>,
+    ballots: BTreeMap<(usize, usize), u64>,
+}
+
+/// The smallest bloc of which more than `safe` voted, and without which others are elected.
+fn smallest_bloc<'a, T: Ord + Clone + 'a>(
+    fields: &[&Field],
     safe: u64,
     of: impl Fn(u32) -> Option<&'a [T]>,
+    decide: impl Fn(&[Left]) -> Vec<u32>,
 ) -> Option<Bloc<T>> {
-    let mut blocs: BTreeMap<&T, BTreeMap<usize, u64>> = BTreeMap::new();
-    for (at, pile) in field.piles.iter().enumerate() {
-        for &voter in &pile.voters {
-            let groups: BTreeSet<&T> = of(voter).into_iter().flatten().collect();
-            for who in groups {
-                *blocs.entry(who).or_default().entry(at).or_default() += 1;
-            }
-        }
-    }
-    let size = |taken: &BTreeMap<usize, u64>| taken.values().sum::<u64>();
-    let mut blocs: Vec<_> = blocs.into_iter().filter(|(_, taken)| size(taken) > safe).collect();
-    blocs.sort_by_key(|(who, taken)| (size(taken), *who));
+    let all: Vec<Left> = fields.iter().map(|field| field.all.clone()).collect();
+    let before = set(&decide(&all));
+    let mut blocs: Vec<(&T, Members)> = all_blocs(fields, of).into_iter().collect();
+    blocs.retain(|(_, members)| members.voters.len() as u64 > safe);
+    blocs.sort_by_key(|(who, members)| (members.voters.len(), *who));
     let mut tried = BTreeSet::new();
-    blocs.into_iter().find_map(|(who, taken)| {
-        let mut left = field.all.clone();
-        taken.iter().for_each(|(&pile, &times)| field.take(&mut left, pile, times));
-        let ballots = size(&taken);
-        if !tried.insert(taken) || !field.flipped(&left) {
+    blocs.into_iter().find_map(|(who, members)| {
+        if !tried.insert(members.ballots.clone()) {
             return None;
         }
-        Some(Bloc { who: who.clone(), ballots, winners: field.decide(&left) })
+        let mut left = all.clone();
+        for (&(field, pile), &times) in &members.ballots {
+            fields[field].take(&mut left[field], pile, times);
+        }
+        let winners = decide(&left);
+        let bloc = Bloc { who: who.clone(), voters: members.voters.len() as u64, winners };
+        (set(&bloc.winners) != before).then_some(bloc)
     })
 }
 
+fn all_blocs<'a, T: Ord + 'a>(
+    fields: &[&Field],
+    of: impl Fn(u32) -> Option<&'a [T]>,
+) -> BTreeMap<&'a T, Members> {
+    let mut blocs: BTreeMap<&T, Members> = BTreeMap::new();
+    for (field, at) in fields.iter().zip(0..) {
+        for (pile, number) in field.piles.iter().zip(0..) {
+            for &voter in &pile.voters {
+                let groups: BTreeSet<&T> = of(voter).into_iter().flatten().collect();
+                for who in groups {
+                    let members = blocs.entry(who).or_default();
+                    members.voters.insert(voter);
+                    *members.ballots.entry((at, number)).or_default() += 1;
+                }
+            }
+        }
+    }
+    blocs
+}
+
 /// The fewest voters, knowing that `safe` are too few.
-fn fewest(field: &Field, bound: &Bound, safe: u64, effort: u64) -> VoterMargin {
+pub(super) fn fewest(field: &Field, bound: &Bound, safe: u64, effort: u64) -> VoterMargin {
     if safe == field.all.ballots {
         return VoterMargin::Never;
     }

@@ -9,14 +9,18 @@ mod count;
 mod election;
 mod explain;
 mod field;
+mod houses;
+mod lot;
 mod margin;
 mod outcome;
 mod pairwise;
 mod pile;
 mod schulze;
 mod seats;
+mod sortition;
 mod stv;
 mod tie;
+mod ways;
 
 pub use commitment::{commitment, reveals};
 pub use count::{tally, tally_pairwise};
@@ -25,6 +29,8 @@ pub use election::{
     TieRule, Unranked, Voter,
 };
 pub use explain::{explain, matrix_table};
+pub use houses::{House, TwoHouses, two_houses, two_houses_margin};
 pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin};
 pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};
 pub use pairwise::Pairwise;
+pub use sortition::{Attribute, Lottery, Panel, Person, Share, SortitionError, draw_seed};

@@ -1,8 +1,8 @@
 //! Real votes of the Debian project, from their published pairwise matrices.
 
 use commons::decide::{
-    Choice, Election, Method, Outcome, Pairwise, Quorum, Ratio, Step, TieRule, Unranked, explain,
-    tally_pairwise,
+    Ballot, Choice, Election, Method, Outcome, Pairwise, Quorum, Ratio, Step, TieRule, Unranked,
+    explain, tally, tally_pairwise,
 };
 
 /// The tally of "Lenny and resolving DFSG violations" as the project's secretary published it
@@ -74,4 +74,42 @@ fn vote_003_of_2008_elects_option_5_with_its_ratios_and_option_2_without() {
 fn the_count_of_2008_003_in_words() {
     let election = lenny(3);
     insta::assert_snapshot!(explain(&election, &count(&election, &VOTE_2008_003)).join("\n"));
+}
+
+/// The technical committee on merged `/usr` (2019), whose sheet was published: digits are the ranks of
+/// the options W, M, H and of further discussion, in this order.
+const SHEET_2019: [(&str, [u32; 4]); 6] = [
+    ("odyx", [3, 2, 1, 4]),
+    ("bremner", [2, 1, 3, 4]),
+    ("gwolf", [4, 2, 1, 3]),
+    ("ntyni", [3, 1, 2, 4]),
+    ("marga", [2, 1, 3, 4]),
+    ("fil", [4, 2, 1, 3]),
+];
+
+#[test]
+fn the_committee_of_2019_is_tied_until_the_chair_casts() {
+    let mut election = general_resolution(
+        &[("weak", 1), ("middle", 1), ("hard", 1), ("Further discussion", 1)],
+        8,
+    );
+    election.quorum = Quorum::Votes(2);
+    let rank =
+        |ranks: &[u32; 4], wanted| (0..4u32).filter(|&o| ranks[o as usize] == wanted).collect();
+    let ballots: Vec<Ballot> = (0..)
+        .zip(&SHEET_2019)
+        .map(|(voter, (_, ranks))| Ballot {
+            voter,
+            groups: (1..=4).map(|wanted| rank(ranks, wanted)).collect(),
+        })
+        .collect();
+    let outcome = tally(&election, &ballots).expect("an election that can be held");
+    let rows: Vec<&[u64]> = outcome.pairwise.rows().collect();
+    assert_eq!(rows, [[0, 0, 2, 4], [6, 0, 3, 6], [4, 3, 0, 6], [2, 0, 0, 0]], "as published");
+    let tied = |step: &Step| matches!(step, Step::Tied { among, .. } if among == &[1, 2]);
+    assert!(outcome.steps.iter().any(tied), "{:?}", outcome.steps);
+    for (chair, winner) in [(0, 2), (4, 1)] {
+        election.tie = TieRule::Casting { voter: chair };
+        assert_eq!(tally(&election, &ballots).expect("the same").winners, [winner]);
+    }
 }

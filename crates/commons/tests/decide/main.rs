@@ -1,6 +1,8 @@
 //! Counting votes: published results, examples by hand, other programs' results, properties.
 
 mod debian;
+mod examples;
+mod houses;
 mod properties;
 
 use commons::decide::{Ballot, Choice, Election, Method, Quorum, TieRule, Unranked};
@@ -18,7 +20,7 @@ pub fn election(options: u32, method: Method, seats: u32) -> Election {
         seats,
         employer_cap: None,
         quorum: Quorum::None,
-        electors: 0,
+        electors: 100,
     }
 }
 

@@ -268,8 +268,8 @@ proptest! {
             flips.then(|| ballots.iter().filter(|b| gone(b)).count() as u64)
         };
         let employers = (1..6).filter_map(|e: u8| size(&|b| of(b).employer == Some(e.to_string())));
-        prop_assert_eq!(found.employer.map(|bloc| bloc.ballots), employers.min());
+        prop_assert_eq!(found.employer.map(|bloc| bloc.voters), employers.min());
         let vouchers = (0..5).filter_map(|v| size(&|b| of(b).vouchers.contains(&v)));
-        prop_assert_eq!(found.voucher.map(|bloc| bloc.ballots), vouchers.min());
+        prop_assert_eq!(found.voucher.map(|bloc| bloc.voters), vouchers.min());
     }
 }
