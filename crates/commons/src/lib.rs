@@ -1,12 +1,20 @@
 //! Holding models in common: a signed, witnessed log of statements, and what follows from it.
 #![forbid(unsafe_code)]
 
+mod archive;
+pub mod author;
 pub mod canonical;
 pub mod decide;
+pub mod follow;
 mod identity;
+pub mod operator;
+pub mod state;
 pub mod statement;
 pub mod tlog;
+pub mod verify;
+pub mod view;
 
+pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
 pub use canonical::DecodeError;
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
 pub use statement::{Body, Place, Seen, Statement, StatementError};

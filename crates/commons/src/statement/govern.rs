@@ -51,6 +51,9 @@ pub struct Rules {
     /// How long after a result an appeal may be brought.
     #[n(12)]
     pub appeal_period: u64,
+    /// An option needs this many times √N / 2 voices of N electors (Debian: 3).
+    #[n(13)]
+    pub quorum: (u32, u32),
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -67,11 +70,21 @@ impl Default for Rules {
             exit_period: 30 * DAY,
             super_majority: (3, 1),
             recovery_delay: 7 * DAY,
-            margin_floor: 1,
+            margin_floor: 0,
             confirmations: 2,
             overdue_after: 3,
             appeal_period: 14 * DAY,
+            quorum: (3, 1),
         }
+    }
+}
+
+impl Rules {
+    /// Whether every rule is within what is allowed.
+    ///
+    /// Errors: [`Invalid`] names the first that is not.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        Bounded::check(self)
     }
 }
 
@@ -79,6 +92,12 @@ impl Bounded for Rules {
     fn check(&self) -> Result<(), Invalid> {
         ratio("employer cap", self.employer_cap)?;
         ratio("super-majority", self.super_majority)?;
+        ratio("quorum", self.quorum)?;
+        if self.super_majority.0 < self.super_majority.1
+            || self.employer_cap.0 > self.employer_cap.1
+        {
+            return Err(invalid("rules", "have a majority below 1:1 or a cap above 1:1"));
+        }
         let longest = 10 * 365 * DAY;
         let times = [
             self.steward_term,
@@ -449,19 +468,17 @@ pub enum UnrankedRule {
 }
 
 /// What settles a tie that the method leaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
-#[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum TieBreak {
-    /// The default option, or nobody.
-    #[n(0)]
-    Default,
     /// The option listed first.
-    #[n(1)]
+    #[n(0)]
     Listed,
-    /// A draw from the first checkpoint after the close.
-    #[n(2)]
+    /// A draw from the first checkpoint that is witnessed after the close.
+    #[n(1)]
     Lot,
+    /// The ballot of this member.
+    #[n(2)]
+    Casting(#[n(0)] PeerId),
 }
 
 /// Seats that a panel must give to a stratum of members.
@@ -538,6 +555,9 @@ impl Bounded for Propose {
         for option in &self.options {
             name("option", &option.name)?;
             ratio("option's majority", option.ratio)?;
+            if option.ratio.0 < option.ratio.1 {
+                return Err(invalid("option's majority", "is less than 1:1"));
+            }
             match &option.effect {
                 Effect::Rules(rules) => rules.check()?,
                 Effect::Witnesses(witnesses) => witnesses.check()?,

@@ -1,0 +1,95 @@
+//! Writing: a new statement with its right place in its author's chain, having seen the log's head.
+
+use crate::state::log_key;
+use crate::{
+    Archive, ArchiveError, Body, Identity, PeerId, Place, Seen, Snapshot, Statement,
+    StatementError,
+    state::State,
+    statement::Genesis,
+    tlog::{Checkpoint, CheckpointError, Signed, SignedCheckpoint},
+};
+use store::Hash;
+
+/// Why a statement cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorError {
+    /// The log's file.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// What it says is out of bounds.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// No checkpoint is known yet.
+    #[error("no checkpoint of this log is known yet")]
+    NoCheckpoint,
+    /// The operator's own signature cannot be found on its checkpoint.
+    #[error("the newest checkpoint is not signed by the log's operator")]
+    Unsigned,
+    /// A checkpoint cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Begins a commons: its genesis, and the first checkpoint, signed by the operator's key if that
+/// is here.
+///
+/// Errors: a genesis out of bounds.
+pub fn found(
+    founder: &Identity,
+    operator: &Identity,
+    genesis: Genesis,
+) -> Result<(Statement, SignedCheckpoint), AuthorError> {
+    let place = Place { log: Hash::default(), seq: 0, prev: None, seen: None };
+    let statement = Statement::sign(founder, place, genesis)?;
+    let id = statement.commons_id().expect("a genesis begins a commons");
+    let root = crate::tlog::Hash::of_leaf(statement.bytes());
+    let checkpoint = Checkpoint::new(crate::origin(&id), 1, root).sign(operator)?;
+    Ok((statement, checkpoint))
+}
+
+/// The head that a statement written now has seen: that of the newest checkpoint.
+///
+/// Errors: there is none, or it is not signed by the operator.
+pub fn head(log: &Snapshot, state: &State) -> Result<Seen, AuthorError> {
+    let signed = log.latest_checkpoint()?.ok_or(AuthorError::NoCheckpoint)?;
+    let checkpoint = signed.checkpoint();
+    let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
+    if signed.signed_by(&key) != Signed::Yes {
+        return Err(AuthorError::Unsigned);
+    }
+    let line = signed.note().signatures_by(&key).next().ok_or(AuthorError::Unsigned)?;
+    let signature = line.bytes().try_into().map_err(|_| AuthorError::Unsigned)?;
+    let (size, root) = (checkpoint.size, checkpoint.root.0);
+    Ok(Seen { size, root, signature: crate::Signature(signature) })
+}
+
+/// The next place in an author's chain, counting what still waits.
+///
+/// Errors: the log cannot be read.
+pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Place, AuthorError> {
+    let (mut seq, mut prev) = state.chain_head(author);
+    for waiting in log.pending()? {
+        let statement = waiting.statement;
+        if statement.author == *author && statement.seq == seq && statement.prev == prev {
+            (seq, prev) = (seq + 1, Some(statement.hash()));
+        }
+    }
+    Ok(Place { log: state.id, seq, prev, seen: Some(head(log, state)?) })
+}
+
+impl Archive {
+    /// Writes a statement and holds it until it has its place in the log.
+    ///
+    /// Errors: what it says is out of bounds; the log cannot be read or written.
+    pub fn write(
+        &self,
+        state: &State,
+        author: &Identity,
+        body: impl Into<Body>,
+    ) -> Result<Statement, AuthorError> {
+        let place = next_place(&self.snapshot()?, state, &author.id())?;
+        let statement = Statement::sign(author, place, body)?;
+        self.hold(&statement)?;
+        Ok(statement)
+    }
+}

@@ -1,0 +1,146 @@
+//! The operator: gives waiting statements their place in the log, and signs the new head. It adds
+//! nothing of its own and can leave out nobody for long without an alarm.
+
+use crate::{
+    Archive, ArchiveError, Identity, Statement,
+    author::AuthorError,
+    state::{ReplayError, State},
+    statement::{Check, Evidence, Subject, Verdict},
+    tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
+};
+use std::collections::BTreeMap;
+use store::Hash;
+
+/// Statements that one batch takes in.
+const BATCH: usize = 4096;
+
+/// Why the operator cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The log's file.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The log's state.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A checkpoint cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A statement cannot be written.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// Somebody else operates the log.
+    #[error("the log's operator is {0}")]
+    NotOperator(crate::PeerId),
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Statements that got their place.
+    pub taken: usize,
+    /// Statements that can have none any more, and why.
+    pub refused: Vec<(Hash, String)>,
+    /// The new head, if there is one.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// Takes in what waits and signs the new head. `state` is that of the whole log, and stays so.
+///
+/// Errors: `operator` is not the log's operator once the batch is in; the log cannot be written.
+pub fn integrate(
+    archive: &Archive,
+    state: &mut State,
+    operator: &Identity,
+) -> Result<Batch, OperatorError> {
+    let log = archive.snapshot()?;
+    let mut batch = Batch::default();
+    let (ready, refused) = admissible(&log.pending()?, state);
+    batch.refused = refused;
+    drop(log);
+    if !batch.refused.is_empty() {
+        let gone: Vec<Hash> = batch.refused.iter().map(|(hash, _)| *hash).collect();
+        archive.drop_pending(&gone)?;
+    }
+    if ready.is_empty() {
+        return Ok(batch);
+    }
+    // The head must be signed by whoever operates the log after the batch: a hand-over is in it.
+    let (next, checkpoint) = archive.append_signed(&ready, state, operator)?;
+    *state = next;
+    batch.taken = ready.len();
+    batch.checkpoint = Some(checkpoint);
+    Ok(batch)
+}
+
+/// Signs a checkpoint of the log as it is.
+///
+/// Errors: `operator` is not the log's operator.
+pub fn sign_head(
+    archive: &Archive,
+    state: &State,
+    operator: &Identity,
+) -> Result<SignedCheckpoint, OperatorError> {
+    if state.operator() != operator.id() {
+        return Err(OperatorError::NotOperator(state.operator()));
+    }
+    let log = archive.snapshot()?;
+    let root = log.root_at(log.size())?;
+    let checkpoint = Checkpoint::new(archive.origin(), log.size(), root).sign(operator)?;
+    archive.keep_checkpoint(&checkpoint)?;
+    Ok(checkpoint)
+}
+
+/// The statement that enters a cosigned checkpoint into the log as a mark, unless a newer mark is
+/// there. Anybody may write it; mostly the operator does.
+///
+/// Errors: the log cannot be read or written.
+pub fn mark(
+    archive: &Archive,
+    state: &State,
+    author: &Identity,
+    checkpoint: &SignedCheckpoint,
+) -> Result<Option<Statement>, OperatorError> {
+    let Ok(witnessed) = state.policy().witnessed(checkpoint) else { return Ok(None) };
+    let head = checkpoint.checkpoint();
+    let newer = state
+        .marks
+        .last()
+        .is_none_or(|mark| head.size >= mark.size && witnessed.time() > Some(mark.time));
+    if !witnessed.holds() || !newer {
+        return Ok(None);
+    }
+    let evidence = Evidence::Checkpoint(checkpoint.to_string());
+    let check = Check { subject: Subject::Log, verdict: Verdict::Confirmed, evidence };
+    Ok(Some(archive.write(state, author, check)?))
+}
+
+type Sorted = (Vec<Statement>, Vec<(Hash, String)>);
+
+/// What can be appended now, in an order in which each author's chain holds; and what never can.
+fn admissible(pending: &[crate::Pending], state: &State) -> Sorted {
+    let mut heads: BTreeMap<crate::PeerId, (u64, Option<Hash>)> = BTreeMap::new();
+    let (mut ready, mut refused) = (Vec::new(), Vec::new());
+    for waiting in pending {
+        let statement = &waiting.statement;
+        let head =
+            heads.entry(statement.author).or_insert_with(|| state.chain_head(&statement.author));
+        if statement.seq > head.0 || statement.seen.is_some_and(|seen| seen.size > state.size) {
+            // Its predecessor, or what it has seen, may still come.
+            continue;
+        }
+        if ready.len() == BATCH {
+            break;
+        }
+        if statement.seq == head.0 && statement.prev == head.1 {
+            *head = (statement.seq + 1, Some(statement.hash()));
+            ready.push(statement.clone());
+        } else if statement.seq < head.0 {
+            // A second word in one place: it goes in, because there it is proof.
+            ready.push(statement.clone());
+        } else {
+            refused.push((statement.hash(), "it does not follow its author's last".to_owned()));
+        }
+    }
+    (ready, refused)
+}

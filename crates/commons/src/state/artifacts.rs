@@ -1,0 +1,254 @@
+//! Artifacts, what they were made of, by whose work, who checked it and who uses it.
+
+use super::{Refused, State};
+use crate::{
+    PeerId, Statement,
+    statement::{
+        Check, Component, Derive, Evidence, Publish, Relation, Reproducible, Subject, Use, Verdict,
+        Work,
+    },
+};
+use std::collections::BTreeMap;
+use store::Hash;
+
+/// Something that was published.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// What people call it.
+    pub name: String,
+    /// The statement.
+    pub statement: Hash,
+    /// Its index.
+    pub index: u64,
+    /// Who published it.
+    pub member: PeerId,
+    /// Its parts.
+    pub components: Vec<Component>,
+}
+
+/// What was made from what, and what others found when they made it again.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The `Derive` statement.
+    pub statement: Hash,
+    /// Its index.
+    pub index: u64,
+    /// The key that signed it.
+    pub key: PeerId,
+    /// Its place in the key's chain.
+    pub seq: u64,
+    /// Who says so.
+    pub member: PeerId,
+    /// The result.
+    pub child: Hash,
+    /// What it was made of, how, and its part in thousandths.
+    pub parents: Vec<(Hash, Relation, u16)>,
+    /// The recipe.
+    pub recipe: Hash,
+    /// The program.
+    pub tool: String,
+    /// Whether running it again should give the same.
+    pub reproducible: Reproducible,
+    /// The last verdict of each member that checked it.
+    pub checks: BTreeMap<PeerId, Verdict>,
+}
+
+/// What is known of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EdgeState {
+    /// Members independent of the author, and of each other, who got the same.
+    pub confirmed: usize,
+    /// Members who got something else or contradict it.
+    pub disputed: usize,
+}
+
+/// Work that somebody did.
+#[derive(Clone, Debug)]
+pub struct WorkDone {
+    /// The statement.
+    pub statement: Hash,
+    /// Its index.
+    pub index: u64,
+    /// The key that signed it.
+    pub key: PeerId,
+    /// Its place in the key's chain.
+    pub seq: u64,
+    /// Who did it.
+    pub member: PeerId,
+    /// What.
+    pub work: Work,
+    /// The last verdict of each member that checked it.
+    pub checks: BTreeMap<PeerId, Verdict>,
+}
+
+/// Somebody uses an artifact.
+#[derive(Clone, Debug)]
+pub struct LiveUse {
+    /// Who.
+    pub member: PeerId,
+    /// What.
+    pub artifact: Hash,
+    /// For which organisation.
+    pub by: Option<String>,
+    /// Until when.
+    pub expiry: u64,
+}
+
+impl State {
+    /// What is known of an edge. Nobody confirms its own work or its employer's, and of one
+    /// employer's people one counts.
+    pub fn edge_state(&self, edge: &Edge) -> EdgeState {
+        let confirmed = self.independent(&edge.member, &edge.checks);
+        let disputed = disputes(&edge.checks);
+        EdgeState { confirmed, disputed }
+    }
+
+    /// Whether work was confirmed by somebody independent and disputed by nobody.
+    pub fn stands(&self, work: &WorkDone) -> bool {
+        self.counts(work.key, work.seq)
+            && self.independent(&work.member, &work.checks) > 0
+            && disputes(&work.checks) == 0
+    }
+
+    fn independent(&self, author: &PeerId, checks: &BTreeMap<PeerId, Verdict>) -> usize {
+        let now = self.now();
+        let employer = |id: &PeerId| self.members.get(id).and_then(|m| m.employer(now));
+        let own = employer(author);
+        let mut employers = std::collections::BTreeSet::new();
+        let confirming = checks.iter().filter(|(_, verdict)| **verdict == Verdict::Confirmed);
+        let counts = confirming.filter(|(id, _)| match employer(id) {
+            Some(org) => own != Some(org) && employers.insert(org),
+            None => true,
+        });
+        counts.count()
+    }
+
+    pub(super) fn take_publish(
+        &mut self,
+        index: u64,
+        member: PeerId,
+        statement: Hash,
+        publish: &Publish,
+    ) -> Result<(), Refused> {
+        if let Some(known) = self.artifacts.get(&publish.artifact)
+            && publish.supersedes != Some(known.statement)
+        {
+            return Err("this artifact is published already".into());
+        }
+        let (name, components) = (publish.name.clone(), publish.components.clone());
+        let artifact = Artifact { name, statement, index, member, components };
+        self.artifacts.insert(publish.artifact, artifact);
+        Ok(())
+    }
+
+    pub(super) fn take_derive(
+        &mut self,
+        index: u64,
+        member: PeerId,
+        statement: &Statement,
+        derive: &Derive,
+    ) -> Result<(), Refused> {
+        self.edges.push(Edge {
+            statement: statement.hash(),
+            index,
+            key: statement.author,
+            seq: statement.seq,
+            member,
+            child: derive.child,
+            parents: derive.parents.iter().map(|p| (p.digest, p.relation, p.share)).collect(),
+            recipe: derive.recipe,
+            tool: derive.tool.clone(),
+            reproducible: derive.reproducible,
+            checks: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn take_work(
+        &mut self,
+        index: u64,
+        member: PeerId,
+        statement: &Statement,
+        work: &Work,
+    ) -> Result<(), Refused> {
+        self.work.push(WorkDone {
+            statement: statement.hash(),
+            index,
+            key: statement.author,
+            seq: statement.seq,
+            member,
+            work: work.clone(),
+            checks: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn take_use(
+        &mut self,
+        _index: u64,
+        member: PeerId,
+        used: &Use,
+    ) -> Result<(), Refused> {
+        if used.expiry <= self.now() {
+            return Err("the use has ended before it was said".into());
+        }
+        let (artifact, by, expiry) = (used.artifact, used.by.clone(), used.expiry);
+        self.uses.insert((member, artifact), LiveUse { member, artifact, by, expiry });
+        self.electorate = None;
+        Ok(())
+    }
+
+    pub(super) fn take_check(
+        &mut self,
+        _index: u64,
+        member: PeerId,
+        _hash: Hash,
+        check: &Check,
+    ) -> Result<(), Refused> {
+        if check.verdict == Verdict::Equivocation {
+            return self.take_two_statements(check);
+        }
+        if matches!(check.evidence, Evidence::Checkpoint(_)) {
+            return Err("a checkpoint is evidence of the log alone".into());
+        }
+        let Subject::Statement(subject) = check.subject else {
+            unreachable!("checks of the log are taken before");
+        };
+        if check.verdict == Verdict::Confirmed && self.endorse(member, &subject)? {
+            return Ok(());
+        }
+        // Somebody's word that a statement is missing is kept for the health view; it may well
+        // be of a statement that never comes.
+        let Some((index, _)) = self.place(&subject) else {
+            return match check.verdict {
+                Verdict::Unavailable | Verdict::Disputed => Ok(()),
+                _ => Err("it checks a statement that is not in the log".into()),
+            };
+        };
+        self.electorate = None;
+        if let Ok(at) = self.edges.binary_search_by_key(&index, |e| e.index) {
+            return record(self.edges[at].member, member, check, &mut self.edges[at].checks);
+        }
+        if let Ok(at) = self.work.binary_search_by_key(&index, |w| w.index) {
+            return record(self.work[at].member, member, check, &mut self.work[at].checks);
+        }
+        Ok(())
+    }
+}
+
+fn record(
+    author: PeerId,
+    checker: PeerId,
+    check: &Check,
+    checks: &mut BTreeMap<PeerId, Verdict>,
+) -> Result<(), Refused> {
+    if author == checker {
+        return Err("nobody checks what it did itself".into());
+    }
+    checks.insert(checker, check.verdict);
+    Ok(())
+}
+
+fn disputes(checks: &BTreeMap<PeerId, Verdict>) -> usize {
+    checks.values().filter(|v| matches!(v, Verdict::Mismatch | Verdict::Disputed)).count()
+}

@@ -1,0 +1,173 @@
+//! Double-dealing: one author with two words in one place, one log with two histories.
+
+use super::{Refused, Roots, State, clock::log_key};
+use crate::{
+    ArchiveError, PeerId, Seen, Statement,
+    statement::{Check, Evidence},
+    tlog::{Checkpoint, Hash as TreeHash, SplitProof},
+};
+use store::Hash;
+
+/// An author's statements so far, and where it contradicted itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    /// By place in the chain.
+    statements: Vec<Hash>,
+    /// From here on nothing counts.
+    broken: Option<u64>,
+}
+
+/// Two statements of one author at one place of its chain.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Equivocation {
+    /// Where in the log it came out.
+    pub index: u64,
+    /// The key that signed both.
+    pub author: PeerId,
+    /// The place in its chain; nothing that it signed from there on counts.
+    pub seq: u64,
+    /// One statement.
+    pub first: Hash,
+    /// The other.
+    pub second: Hash,
+}
+
+/// Evidence that the log's operator signed a second history.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Split {
+    /// Where in the log it came out.
+    pub index: u64,
+    /// The statement that shows it.
+    pub statement: Hash,
+    /// The size at which the histories differ at the latest.
+    pub size: u64,
+    /// The root of the other history there.
+    pub other: TreeHash,
+    /// The operator that signed it.
+    pub operator: PeerId,
+}
+
+impl State {
+    /// Whether what `author` signed at `seq` counts: not if it contradicted itself there or before.
+    pub fn counts(&self, author: PeerId, seq: u64) -> bool {
+        self.chains.get(&author).and_then(|c| c.broken).is_none_or(|broken| seq < broken)
+    }
+
+    /// The next place in an author's chain and its last statement there.
+    pub fn chain_head(&self, author: &PeerId) -> (u64, Option<Hash>) {
+        match self.chains.get(author) {
+            Some(chain) => (chain.statements.len() as u64, chain.statements.last().copied()),
+            None => (0, None),
+        }
+    }
+
+    /// Links a statement to its author's chain.
+    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Refused> {
+        let (author, seq, hash) = (statement.author, statement.seq, statement.hash());
+        let chain = self.chains.entry(author).or_default();
+        let known = usize::try_from(seq).ok().and_then(|at| chain.statements.get(at).copied());
+        if let Some(first) = known {
+            self.equivocate(author, seq, first, hash);
+            return Err("its author said something else in the same place".into());
+        }
+        if seq != chain.statements.len() as u64
+            || statement.prev != chain.statements.last().copied()
+        {
+            return Err("it does not follow its author's last statement".into());
+        }
+        chain.statements.push(hash);
+        match chain.broken {
+            Some(broken) => Err(format!("its author contradicted itself at statement {broken}")),
+            None => Ok(()),
+        }
+    }
+
+    fn equivocate(&mut self, author: PeerId, seq: u64, first: Hash, second: Hash) {
+        let chain = self.chains.entry(author).or_default();
+        chain.broken = Some(chain.broken.map_or(seq, |broken| broken.min(seq)));
+        let same = |e: &Equivocation| e.author == author && e.seq == seq;
+        if !self.equivocations.iter().any(same) {
+            let (first, second) = (first.min(second), first.max(second));
+            self.equivocations.push(Equivocation { index: self.size, author, seq, first, second });
+        }
+    }
+
+    /// Whether the head that the author had seen is one of this log's.
+    pub(super) fn sees_this_history(
+        &mut self,
+        statement: &Statement,
+        log: &impl Roots,
+    ) -> Result<Result<(), Refused>, ArchiveError> {
+        let Some(seen) = statement.seen else {
+            return Ok(Err("a log has one genesis".into()));
+        };
+        if self.heads.contains(&seen) {
+            return Ok(Ok(()));
+        }
+        let signed_by = self.signer(&seen);
+        if seen.size > self.size {
+            return Ok(Err("it has seen more of the log than comes before it".into()));
+        }
+        if log.root_at(seen.size)?.0 != seen.root {
+            if let Some(operator) = signed_by {
+                self.splits.push(Split {
+                    index: self.size,
+                    statement: statement.hash(),
+                    size: seen.size,
+                    other: TreeHash(seen.root),
+                    operator,
+                });
+            }
+            return Ok(Err("it was written for another history of this log".into()));
+        }
+        if signed_by.is_none() {
+            return Ok(Err("the head it has seen is not signed by the log's operator".into()));
+        }
+        self.heads.insert(seen);
+        Ok(Ok(()))
+    }
+
+    /// The operator that signed a head.
+    fn signer(&self, seen: &Seen) -> Option<PeerId> {
+        let head = Checkpoint::new(crate::origin(&self.id), seen.size, TreeHash(seen.root));
+        let text = head.to_string();
+        let keys = self.operators.iter().rev().map(|operator| operator.key);
+        keys.into_iter().find(|key| key.verifies(text.as_bytes(), &seen.signature))
+    }
+
+    /// A proof that the log has two histories, brought by anybody.
+    pub(super) fn take_log_proof(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        check: &Check,
+    ) -> Result<(), Refused> {
+        let Evidence::TwoHistories(bytes) = &check.evidence else {
+            return Err("two histories are proven by two checkpoints".into());
+        };
+        let proof = SplitProof::parse(bytes).map_err(|e| e.to_string())?;
+        let origin = crate::origin(&self.id);
+        let keys: Vec<_> = self.operators.iter().map(|o| log_key(&origin, o.key)).collect();
+        let operator = proof.verify(&keys).map_err(|e| e.to_string())?.key();
+        let head = proof.a.checkpoint();
+        let (size, other) = (head.size, head.root);
+        let split = Split { index, statement: statement.hash(), size, other, operator };
+        self.splits.push(split);
+        Ok(())
+    }
+
+    /// A proof that an author said two things in one place, brought by a member.
+    pub(super) fn take_two_statements(&mut self, check: &Check) -> Result<(), Refused> {
+        let Evidence::TwoStatements(a, b) = &check.evidence else {
+            return Err("equivocation is proven by two statements".into());
+        };
+        let a = Statement::parse(a).map_err(|e| format!("first statement: {e}"))?;
+        let b = Statement::parse(b).map_err(|e| format!("second statement: {e}"))?;
+        let same_place = (a.log, a.author, a.seq) == (b.log, b.author, b.seq) && a.log == self.id;
+        if !same_place || a.hash() == b.hash() {
+            return Err("the two statements do not contradict each other".into());
+        }
+        self.equivocate(a.author, a.seq, a.hash(), b.hash());
+        Ok(())
+    }
+}

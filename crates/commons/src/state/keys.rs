@@ -1,0 +1,215 @@
+//! Whose key is in force: start, rotation by a key committed to before, recovery by guardians.
+
+use super::{Refused, State, people::Member};
+use crate::{
+    PeerId, Statement,
+    statement::{DeviceKey, Genesis, Key, KeyOp},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use store::Hash;
+
+/// Which keys sign for whom.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRing {
+    /// Key → member. A key that is out of force stays, so that nobody else can take it.
+    owners: BTreeMap<PeerId, PeerId>,
+    in_force: BTreeSet<PeerId>,
+}
+
+/// New keys for a member that lost its own, on their way.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The `Key` statement with the new keys.
+    pub statement: Hash,
+    /// Its index.
+    pub index: u64,
+    /// The keys.
+    pub key: Key,
+    /// Guardians who endorsed it.
+    pub endorsed: BTreeSet<PeerId>,
+    /// When it comes into force, once enough have.
+    pub due: Option<u64>,
+}
+
+impl KeyRing {
+    /// The member that `key` signs for now.
+    pub fn member_of(&self, key: &PeerId) -> Option<PeerId> {
+        self.owners.get(key).filter(|_| self.in_force.contains(key)).copied()
+    }
+
+    /// The keys in force of a member.
+    pub fn keys_of(&self, member: &PeerId) -> Vec<PeerId> {
+        self.in_force.iter().filter(|key| self.owners.get(key) == Some(member)).copied().collect()
+    }
+
+    fn is_free_for(&self, key: &PeerId, member: &PeerId) -> bool {
+        self.owners.get(key).is_none_or(|owner| owner == member)
+    }
+
+    fn replace(&mut self, member: PeerId, keys: impl IntoIterator<Item = PeerId>) {
+        for old in self.keys_of(&member) {
+            self.in_force.remove(&old);
+        }
+        for key in keys {
+            self.owners.insert(key, member);
+            self.in_force.insert(key);
+        }
+    }
+}
+
+impl State {
+    /// The keys that sign for a member now.
+    pub fn keys_of(&self, member: &PeerId) -> Vec<PeerId> {
+        self.keys.keys_of(member)
+    }
+
+    /// The first members.
+    pub(super) fn found(&mut self, genesis: &Genesis) {
+        for founder in &genesis.founders {
+            self.keys.replace(founder.member, [founder.member]);
+            let mut member = Member::new(0, founder.next);
+            member.name = founder.name.clone();
+            member.founder = true;
+            member.guardians = founder.guardians.clone();
+            member.threshold = founder.threshold;
+            self.members.insert(founder.member, member);
+        }
+        self.settle_members();
+        self.seat_founders(genesis);
+    }
+
+    pub(super) fn take_key(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        key: &Key,
+    ) -> Result<(), Refused> {
+        match key.op {
+            KeyOp::Start => self.start(index, statement, key),
+            KeyOp::Rotate => self.rotate(statement, key),
+            KeyOp::Recover => self.ask_recovery(index, statement, key),
+            KeyOp::Revoke => self.revoke(statement, key),
+        }
+    }
+
+    fn start(&mut self, index: u64, statement: &Statement, key: &Key) -> Result<(), Refused> {
+        if key.member != statement.author || key.keys[0].key != statement.author {
+            return Err("a member begins with the key that signs".into());
+        }
+        if self.members.contains_key(&key.member) {
+            return Err("this member has begun already".into());
+        }
+        self.check_keys(&key.keys, &key.member)?;
+        self.keys.replace(key.member, key.keys.iter().map(|k| k.key));
+        let mut member = Member::new(index, key.next);
+        member.guardians = key.guardians.clone();
+        member.threshold = key.threshold;
+        self.members.insert(key.member, member);
+        Ok(())
+    }
+
+    /// A thief that has a current key cannot do this: it takes the key committed to before.
+    fn rotate(&mut self, statement: &Statement, key: &Key) -> Result<(), Refused> {
+        let member = self.members.get(&key.member).ok_or("it rotates the keys of nobody")?;
+        if Key::digest(&statement.author) != member.next {
+            return Err("it is not signed by the next key that the member committed to".into());
+        }
+        self.check_keys(&key.keys, &key.member)?;
+        self.put_keys(key);
+        Ok(())
+    }
+
+    fn ask_recovery(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        key: &Key,
+    ) -> Result<(), Refused> {
+        if key.keys[0].key != statement.author {
+            return Err("a recovery is signed by the first of the new keys".into());
+        }
+        self.check_keys(&key.keys, &key.member)?;
+        let member = self.members.get_mut(&key.member).ok_or("it recovers nobody's keys")?;
+        if member.guardians.is_empty() {
+            return Err("the member has no guardians".into());
+        }
+        self.recoveries.insert(statement.hash(), key.member);
+        member.recoveries.push(Recovery {
+            statement: statement.hash(),
+            index,
+            key: key.clone(),
+            endorsed: BTreeSet::new(),
+            due: None,
+        });
+        Ok(())
+    }
+
+    fn revoke(&mut self, statement: &Statement, key: &Key) -> Result<(), Refused> {
+        if self.member_of(&statement.author) != Some(key.member) {
+            return Err("a key revokes itself, or a rotation all of them".into());
+        }
+        self.keys.in_force.remove(&statement.author);
+        Ok(())
+    }
+
+    /// A guardian's word for a recovery. Whether the statement it checks is one.
+    pub(super) fn endorse(&mut self, guardian: PeerId, statement: &Hash) -> Result<bool, Refused> {
+        let due = self.now().saturating_add(self.rules.recovery_delay);
+        let Some(member) = self.recoveries.get(statement).and_then(|m| self.members.get_mut(m))
+        else {
+            return Ok(false);
+        };
+        let Some(recovery) = member.recoveries.iter_mut().find(|r| r.statement == *statement)
+        else {
+            return Err("the recovery is settled".into());
+        };
+        if !member.guardians.contains(&guardian) {
+            return Err("its author is not a guardian of the member".into());
+        }
+        recovery.endorsed.insert(guardian);
+        if recovery.endorsed.len() >= usize::from(member.threshold) && recovery.due.is_none() {
+            recovery.due = Some(due);
+        }
+        Ok(true)
+    }
+
+    /// Puts recoveries into force whose time has come; a rotation before that is the veto.
+    pub(super) fn settle_recoveries(&mut self) {
+        let now = self.now();
+        let due = |m: &Member| {
+            let ready = m.recoveries.iter().filter(|r| r.due.is_some_and(|due| due <= now));
+            ready.min_by_key(|r| (r.due, r.index)).map(|r| r.key.clone())
+        };
+        let ready: Vec<Key> = self.members.values().filter_map(due).collect();
+        for key in ready {
+            // What was free when it was asked for may have been taken since.
+            if self.check_keys(&key.keys, &key.member).is_ok() {
+                self.put_keys(&key);
+            } else if let Some(member) = self.members.get_mut(&key.member) {
+                member.recoveries.retain(|r| r.key != key);
+            }
+        }
+    }
+
+    fn put_keys(&mut self, key: &Key) {
+        self.keys.replace(key.member, key.keys.iter().map(|k| k.key));
+        if let Some(member) = self.members.get_mut(&key.member) {
+            member.next = key.next;
+            member.guardians = key.guardians.clone();
+            member.threshold = key.threshold;
+            member.recoveries.clear();
+        }
+    }
+
+    fn check_keys(&self, keys: &[DeviceKey], member: &PeerId) -> Result<(), Refused> {
+        for device in keys {
+            if !device.is_bound(&self.id, member) {
+                return Err(format!("key {} does not say that it is the member's", device.key));
+            }
+            if !self.keys.is_free_for(&device.key, member) {
+                return Err(format!("key {} is somebody else's", device.key));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+//! What follows from a log: a fold over its statements, the same for everybody who has them.
+//!
+//! A statement can be in the log and still count for nothing, because its author is no member,
+//! its key is out of force, its ballot came late. Then it is *void*, with a reason: the log keeps
+//! what was said, the state says what it means.
+//!
+//! The clock is the witnesses'. A `Check` on the log with a cosigned checkpoint as evidence is a
+//! *mark*: everything before its size was there at its time. Nobody's own word for the time counts.
+
+mod artifacts;
+mod clock;
+mod deciding;
+mod electorate;
+mod faults;
+mod keys;
+mod panel;
+mod people;
+
+pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
+pub use clock::{Interval, Mark, Operator, log_key, policy};
+pub use deciding::{Cast, Cutoff, HouseCount, Proposal, Status};
+pub use electorate::{Elector, Electorate};
+pub use faults::{Equivocation, Split};
+pub use keys::{KeyRing, Recovery};
+pub use people::{Affiliation, Member, Steward};
+
+use crate::{
+    ArchiveError, Body, PeerId, Snapshot, Statement,
+    statement::{Asset, Check, Genesis, ParentLog, Rights, Rules, Subject, Verdict, Witnesses},
+    tlog::Hash as TreeHash,
+};
+use faults::Chain;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use store::Hash;
+
+/// A statement that counts for nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Void {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its hash.
+    pub statement: Hash,
+    /// Why.
+    pub reason: String,
+}
+
+/// A power that was declared.
+#[derive(Clone, Debug)]
+pub struct Power {
+    /// The declaring statement's index.
+    pub index: u64,
+    /// The member that declared it.
+    pub by: PeerId,
+    /// What it said.
+    pub rights: Rights,
+}
+
+/// What a log means, up to some size.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The commons' id.
+    pub id: Hash,
+    /// Its name.
+    pub name: String,
+    /// Statements read.
+    pub size: u64,
+    /// The charter's digest.
+    pub charter: Hash,
+    /// The rules in force.
+    pub rules: Rules,
+    /// Where it was forked from.
+    pub parent: Option<ParentLog>,
+    /// Who may sign checkpoints, since which size.
+    pub operators: Vec<Operator>,
+    /// The witness policy in force.
+    pub witnesses: Witnesses,
+    /// Times that witnesses vouched for, in the log's order.
+    pub marks: Vec<Mark>,
+    /// Everybody who ever was a member or asked to be one, by id.
+    pub members: BTreeMap<PeerId, Member>,
+    /// The stewards, in the order of their election.
+    pub stewards: Vec<Steward>,
+    /// Every question, by its statement's hash.
+    pub proposals: BTreeMap<Hash, Proposal>,
+    /// Artifacts, by digest.
+    pub artifacts: BTreeMap<Hash, Artifact>,
+    /// What was made from what, in the log's order.
+    pub edges: Vec<Edge>,
+    /// Work, in the log's order.
+    pub work: Vec<WorkDone>,
+    /// Who uses what, by member and artifact.
+    pub uses: BTreeMap<(PeerId, Hash), LiveUse>,
+    /// Declared powers, by who declared them, over what kind of thing, and which.
+    pub powers: BTreeMap<(PeerId, Asset, String), Power>,
+    /// Authors that said two things in one place.
+    pub equivocations: Vec<Equivocation>,
+    /// Statements that prove a second history of this log.
+    pub splits: Vec<Split>,
+    /// Statements that count for nothing.
+    pub voids: Vec<Void>,
+    created: u64,
+    keys: KeyRing,
+    chains: BTreeMap<PeerId, Chain>,
+    /// Statement → index and kind, for what others refer to.
+    places: BTreeMap<Hash, (u64, u8)>,
+    /// Where authors said they had seen a head; those found right are not looked at twice.
+    heads: BTreeSet<crate::Seen>,
+    electorate: Option<Arc<Electorate>>,
+    /// Recoveries on their way: their statement → the member.
+    recoveries: BTreeMap<Hash, PeerId>,
+    /// Questions that are not settled.
+    open: BTreeSet<Hash>,
+    /// Stewards' words for a new operator: who names whom.
+    named_operators: BTreeMap<PeerId, PeerId>,
+}
+
+/// Why a log has no state: only a damaged one does not.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The log's file.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The first statement is no genesis.
+    #[error("the log does not begin with a genesis")]
+    NoGenesis,
+}
+
+/// Roots of the log that is replayed, by size.
+pub trait Roots {
+    /// The root over the first `size` statements.
+    ///
+    /// Errors: the log is shorter or cannot be read.
+    fn root_at(&self, size: u64) -> Result<TreeHash, ArchiveError>;
+}
+
+impl Roots for Snapshot {
+    fn root_at(&self, size: u64) -> Result<TreeHash, ArchiveError> {
+        Snapshot::root_at(self, size)
+    }
+}
+
+/// What makes one statement void.
+type Refused = String;
+
+impl State {
+    /// Reads the first `size` statements of a log.
+    ///
+    /// Errors: the log is shorter or cannot be read, or has no genesis.
+    pub fn replay(log: &Snapshot, size: u64) -> Result<Self, ReplayError> {
+        if size == 0 || size > log.size() {
+            return Err(ArchiveError::Missing { index: size, size: log.size() }.into());
+        }
+        let mut state = Self::begin(&log.statement(0)?)?;
+        for (index, entry) in (1..).zip(log.entries(1..size)?) {
+            let statement = Statement::parse_unsigned(&entry?)
+                .map_err(|why| ArchiveError::Statement { index, why })?;
+            state.apply(&statement, log)?;
+        }
+        Ok(state)
+    }
+
+    /// The state after a genesis.
+    ///
+    /// Errors: it is none.
+    pub fn begin(genesis: &Statement) -> Result<Self, ReplayError> {
+        let (Body::Genesis(body), Some(id)) = (&genesis.body, genesis.commons_id()) else {
+            return Err(ReplayError::NoGenesis);
+        };
+        let mut state = Self::empty(id, body);
+        state.found(body);
+        state.chain(genesis).expect("the first statement of a chain follows nothing");
+        state.places.insert(genesis.hash(), (0, 1));
+        state.size = 1;
+        Ok(state)
+    }
+
+    fn empty(id: Hash, genesis: &Genesis) -> Self {
+        Self {
+            id,
+            name: genesis.name.clone(),
+            size: 0,
+            charter: genesis.charter,
+            rules: genesis.rules.clone(),
+            parent: genesis.parent,
+            operators: vec![Operator { since: 1, key: genesis.operator }],
+            witnesses: genesis.witnesses.clone(),
+            marks: Vec::new(),
+            members: BTreeMap::new(),
+            stewards: Vec::new(),
+            proposals: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+            edges: Vec::new(),
+            work: Vec::new(),
+            uses: BTreeMap::new(),
+            powers: BTreeMap::new(),
+            equivocations: Vec::new(),
+            splits: Vec::new(),
+            voids: Vec::new(),
+            created: genesis.created,
+            keys: KeyRing::default(),
+            chains: BTreeMap::new(),
+            places: BTreeMap::new(),
+            heads: BTreeSet::new(),
+            electorate: None,
+            recoveries: BTreeMap::new(),
+            open: BTreeSet::new(),
+            named_operators: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in the log's next statement, whose signature was checked. Whatever it says, it has
+    /// its place; whether it counts is the state's to say.
+    ///
+    /// Errors: the log cannot be read.
+    pub fn apply(&mut self, statement: &Statement, log: &impl Roots) -> Result<(), ArchiveError> {
+        let index = self.size;
+        let outcome = match self.sees_this_history(statement, log)? {
+            Err(reason) => Err(reason),
+            Ok(()) => match self.chain(statement) {
+                Err(reason) => Err(reason),
+                Ok(()) => self.take(index, statement, log)?,
+            },
+        };
+        self.places.insert(statement.hash(), (index, statement.body.kind()));
+        self.size += 1;
+        if let Err(reason) = outcome {
+            self.voids.push(Void { index, statement: statement.hash(), reason });
+        }
+        self.settle_operator();
+        Ok(())
+    }
+
+    /// Where a statement stands in the log, and its kind.
+    pub fn place(&self, statement: &Hash) -> Option<(u64, u8)> {
+        self.places.get(statement).copied()
+    }
+
+    /// The time now: the last mark's, and before the first the founders' word.
+    pub fn now(&self) -> u64 {
+        self.marks.last().map_or(self.created, |mark| mark.time)
+    }
+
+    /// The member that `key` signs for now.
+    pub fn member_of(&self, key: &PeerId) -> Option<PeerId> {
+        self.keys.member_of(key)
+    }
+
+    fn take(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        log: &impl Roots,
+    ) -> Result<Result<(), Refused>, ArchiveError> {
+        // Keys and marks carry their own proof; for everything else the author has to be somebody.
+        match &statement.body {
+            Body::Genesis(_) => return Ok(Err("a log has one genesis".into())),
+            Body::Key(key) => return Ok(self.take_key(index, statement, key)),
+            Body::Check(check) if matches!(check.subject, Subject::Log) => {
+                return self.take_log_check(index, statement, check, log);
+            }
+            _ => {}
+        }
+        let Some(author) = self.member_of(&statement.author) else {
+            return Ok(Err("its key is in force for nobody".into()));
+        };
+        if let Body::Attest(attest) = &statement.body {
+            return Ok(self.take_attest(index, author, attest));
+        }
+        if !self.is_member(&author) {
+            return Ok(Err("its author is not a member".into()));
+        }
+        Ok(self.take_from_member(index, statement, author))
+    }
+
+    fn take_from_member(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        author: PeerId,
+    ) -> Result<(), Refused> {
+        let hash = statement.hash();
+        match &statement.body {
+            Body::Publish(publish) => self.take_publish(index, author, hash, publish),
+            Body::Derive(derive) => self.take_derive(index, author, statement, derive),
+            Body::Work(work) => self.take_work(index, author, statement, work),
+            Body::Check(check) => self.take_check(index, author, hash, check),
+            Body::Use(used) => self.take_use(index, author, used),
+            Body::Rights(rights) => self.take_rights(index, author, rights),
+            Body::Propose(propose) => self.take_proposal(index, author, hash, propose),
+            Body::Vote(vote) => self.take_vote(index, author, statement, vote),
+            // Their views come with what they are about; here they only have to be in bounds.
+            Body::Evaluate(_) | Body::Boundary(_) | Body::Pay(_) => Ok(()),
+            Body::Genesis(_) | Body::Key(_) | Body::Attest(_) => {
+                unreachable!("these are taken before")
+            }
+        }
+    }
+
+    fn take_log_check(
+        &mut self,
+        index: u64,
+        statement: &Statement,
+        check: &Check,
+        log: &impl Roots,
+    ) -> Result<Result<(), Refused>, ArchiveError> {
+        match check.verdict {
+            Verdict::Confirmed => self.take_mark(index, check, log),
+            Verdict::Equivocation => Ok(self.take_log_proof(index, statement, check)),
+            _ => Ok(Err("a check of the log is a checkpoint or a proof".into())),
+        }
+    }
+}

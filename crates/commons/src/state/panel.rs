@@ -1,0 +1,80 @@
+//! Panels drawn by lot, from a seed that nobody could know or choose alone.
+
+use super::{Cutoff, Proposal, State, Status};
+use crate::{
+    decide::{self, Attribute, Lottery, Person, Share},
+    statement::House,
+};
+
+impl State {
+    /// Members whose secrets go into the draw, as far as they are revealed in the log.
+    pub fn secrets(&self, proposal: &Proposal) -> usize {
+        let cutoff =
+            Cutoff { ballots: self.size, reveals: self.size, seed: crate::tlog::Hash::EMPTY_TREE };
+        self.reveals(proposal, cutoff).len()
+    }
+
+    /// Draws the panel: by the root of the first mark after the end, which nobody knew when the
+    /// secrets were committed to, and by the secrets, which the log's operator did not know when
+    /// it made that root.
+    pub(super) fn draw(
+        &self,
+        proposal: &Proposal,
+        cutoff: Cutoff,
+        closed: u64,
+    ) -> (Status, Option<decide::Panel>) {
+        let seed = decide::draw_seed(&cutoff.seed.0, &self.reveals(proposal, cutoff));
+        let Ok(panel) = lottery(proposal).draw(&seed) else {
+            return (Status::Failed { closed }, None);
+        };
+        let electors = &proposal.electorate.electors;
+        let place = |id: &String| {
+            electors.iter().position(|e| e.member.to_string() == *id).map(|at| at as u32)
+        };
+        let winners = panel.members.iter().filter_map(place).collect();
+        (Status::Passed { winners, closed, due: closed, in_force: false }, Some(panel))
+    }
+
+    fn reveals(&self, proposal: &Proposal, cutoff: Cutoff) -> Vec<[u8; 32]> {
+        let secrets = proposal.casts.iter().filter_map(|(member, casts)| {
+            let sound: Vec<_> =
+                casts.iter().filter(|c| self.counts(c.key, c.seq)).cloned().collect();
+            proposal.revealed(member, &sound, cutoff).map(|(_, salt)| salt.0)
+        });
+        secrets.collect()
+    }
+}
+
+/// The lottery of a question: its electors, by house and employer, and its quotas.
+pub(super) fn lottery(proposal: &Proposal) -> Lottery {
+    let person = |e: &super::Elector| Person {
+        id: e.member.to_string(),
+        values: vec![house(e.house).to_owned(), e.employer.clone().unwrap_or_default()],
+    };
+    let is_house = |name: &str| matches!(name, "users" | "contributors");
+    let quotas = |houses: bool| {
+        let of = proposal.body.quotas.iter().filter(move |q| is_house(&q.stratum) == houses);
+        let share = |q: &crate::statement::Quota| Share {
+            value: q.stratum.clone(),
+            min: u32::from(q.min),
+            max: u32::from(q.max),
+        };
+        of.map(share).collect()
+    };
+    Lottery {
+        people: proposal.electorate.electors.iter().map(person).collect(),
+        attributes: vec![
+            Attribute { name: "house".into(), quotas: quotas(true) },
+            Attribute { name: "employer".into(), quotas: quotas(false) },
+        ],
+        size: u32::from(proposal.body.seats),
+    }
+}
+
+fn house(house: Option<House>) -> &'static str {
+    match house {
+        Some(House::Users) => "users",
+        Some(House::Contributors) => "contributors",
+        None => "",
+    }
+}

@@ -1,0 +1,38 @@
+//! Views: what people ask of a log. Each is a pure function of the log's state, and the same
+//! bytes of JSON on any machine.
+
+mod health;
+mod lineage;
+mod members;
+mod tally;
+
+pub use health::{Health, Overdue, health, overdue};
+pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
+pub use members::{MemberView, Members, Vouch, members};
+pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
+
+use crate::state::State;
+use store::Hash;
+
+/// The digests of all views of one state, by name: two members with the same prefix of a log have
+/// the same.
+pub fn digests(state: &State) -> Vec<(String, Hash)> {
+    let mut digests = vec![
+        ("members".to_owned(), digest(&members(state))),
+        ("lineage".to_owned(), digest(&lineage(state))),
+        ("health".to_owned(), digest(&health(state))),
+    ];
+    let mut proposals: Vec<_> = state.proposals.values().collect();
+    proposals.sort_by_key(|p| p.index);
+    for proposal in proposals {
+        let name = format!("tally {}", proposal.statement);
+        digests.push((name, digest(&tally(state, proposal))));
+    }
+    digests
+}
+
+/// BLAKE3 of a view's JSON.
+pub fn digest(view: &impl serde::Serialize) -> Hash {
+    let json = serde_json::to_vec(view).expect("views have no maps with keys that JSON lacks");
+    Hash::of(&json)
+}

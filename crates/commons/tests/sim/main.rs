@@ -1,0 +1,7 @@
+//! Whole commons on a virtual clock, in memory, with people who cheat.
+
+mod keys;
+mod members;
+mod threats;
+mod town;
+mod voting;
