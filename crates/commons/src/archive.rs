@@ -44,6 +44,9 @@ pub enum ArchiveError {
     /// The file, the disk or the database.
     #[error("the log's file: {0}")]
     Database(String),
+    /// Another process has the file open.
+    #[error("another process has the log's file open")]
+    Busy,
     /// No commons is kept there.
     #[error("there is no genesis in this log's file")]
     Empty,
@@ -104,7 +107,16 @@ macro_rules! database_errors {
         })*
     };
 }
-database_errors!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
+database_errors!(TransactionError, TableError, StorageError, CommitError);
+
+impl From<redb::DatabaseError> for ArchiveError {
+    fn from(e: redb::DatabaseError) -> Self {
+        match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::Busy,
+            e => Self::Database(e.to_string()),
+        }
+    }
+}
 
 /// A statement that waits for a place in the log.
 #[derive(Clone, Debug)]

@@ -129,8 +129,9 @@ pub fn check_head(
 /// Takes a range in: every signature, the proof, and the state that follows. `state` is that of
 /// the whole log, and stays so. When the range reaches the head, the head is kept.
 ///
-/// Errors: nothing is changed in the log; after [`FollowError::Unsigned`] the state is that of a
-/// log that was cut back to its last head ([`Archive::cut_back`]).
+/// Errors: the range changes nothing in the log. After [`FollowError::Unsigned`] the log was cut
+/// back to its last head ([`Archive::cut_back`]). The state may have taken statements in that the
+/// log does not have: replay it.
 pub fn take_in(
     archive: &Archive,
     state: &mut State,
@@ -154,8 +155,6 @@ pub fn take_in(
     let operator = log_key(&checkpoint.origin, state.operator_at(size));
     if head.signed_by(&operator) != Signed::Yes {
         archive.cut_back()?;
-        let log = archive.snapshot()?;
-        *state = State::replay(&log, log.size())?;
         return Err(FollowError::Unsigned { size });
     }
     archive.adopt(&statements, head)?;

@@ -6,6 +6,7 @@ pub mod author;
 pub mod canonical;
 pub mod decide;
 pub mod follow;
+mod home;
 mod identity;
 pub mod operator;
 pub mod state;
@@ -16,5 +17,6 @@ pub mod view;
 
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
 pub use canonical::DecodeError;
+pub use home::{Home, HomeError, parent_of};
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
 pub use statement::{Body, Place, Seen, Statement, StatementError};

@@ -20,6 +20,8 @@ pub struct Report {
     pub statements: u64,
     /// The root over them.
     pub root: TreeHash,
+    /// How many of them the newest checkpoint covers.
+    pub covered: u64,
     /// Checkpoints that are signed by the operator of their size and have the log's root there.
     pub checkpoints: u64,
     /// Of those, how many enough witnesses cosigned.
@@ -58,22 +60,17 @@ pub enum VerifyError {
         /// Who should have.
         operator: PeerId,
     },
-    /// Statements that no checkpoint covers.
-    #[error("{size} statements, the newest checkpoint covers {covered}")]
-    Uncovered {
-        /// Statements there are.
-        size: u64,
-        /// How many are covered.
-        covered: u64,
-    },
 }
 
-/// Checks every statement, the tree and every checkpoint. `progress` gets how many statements are
+/// Checks every statement, the tree and every checkpoint of a log; `parent` is the state of the log
+/// that it was forked from, checked before. `progress` gets how many statements are
 /// done, now and then.
 ///
-/// Errors: the first thing that does not hold.
+/// Errors: the first thing that does not hold. That the newest checkpoint covers all is
+/// [`Report::is_covered`].
 pub fn verify(
     log: &Snapshot,
+    parent: Option<&State>,
     mut progress: impl FnMut(u64),
 ) -> Result<(State, Report), VerifyError> {
     let mut tree = Tree(MemoryTree::new());
@@ -89,7 +86,7 @@ pub fn verify(
         for statement in &statements {
             tree.0.push(TreeHash::of_leaf(statement.bytes()));
             match &mut state {
-                None => state = Some(State::begin(statement)?),
+                None => state = Some(State::begin(statement, parent)?),
                 Some(state) => state.apply(statement, &tree)?,
             }
         }
@@ -99,6 +96,14 @@ pub fn verify(
     let state = state.ok_or(ReplayError::NoGenesis)?;
     let report = check_heads(log, &state, &tree)?;
     Ok((state, report))
+}
+
+impl Report {
+    /// Whether a checkpoint covers every statement. The log that a fork comes from may end between
+    /// two checkpoints: there the fork's genesis vouches for the root.
+    pub fn is_covered(&self) -> bool {
+        self.covered == self.statements
+    }
 }
 
 fn check_heads(log: &Snapshot, state: &State, tree: &Tree) -> Result<Report, VerifyError> {
@@ -119,13 +124,11 @@ fn check_heads(log: &Snapshot, state: &State, tree: &Tree) -> Result<Report, Ver
         witnessed += u64::from(state.policy().witnessed(&signed).is_ok_and(|w| w.holds()));
         covered = head.size;
     }
-    if covered < log.size() {
-        return Err(VerifyError::Uncovered { size: log.size(), covered });
-    }
     Ok(Report {
         commons: state.id,
         statements: log.size(),
         root: tree.root_at(log.size())?,
+        covered,
         checkpoints,
         witnessed,
         void: state.voids.len(),

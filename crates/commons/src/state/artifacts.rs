@@ -94,6 +94,13 @@ pub struct LiveUse {
     pub expiry: u64,
 }
 
+/// A statement whose checks are counted, by place in its list.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Checkable {
+    Edge(usize),
+    Work(usize),
+}
+
 impl State {
     /// What is known of an edge. Nobody confirms its own work or its employer's, and of one
     /// employer's people one counts.
@@ -148,6 +155,7 @@ impl State {
         statement: &Statement,
         derive: &Derive,
     ) -> Result<(), Refused> {
+        self.checkable.insert(statement.hash(), Checkable::Edge(self.edges.len()));
         self.edges.push(Edge {
             statement: statement.hash(),
             index,
@@ -171,6 +179,7 @@ impl State {
         statement: &Statement,
         work: &Work,
     ) -> Result<(), Refused> {
+        self.checkable.insert(statement.hash(), Checkable::Work(self.work.len()));
         self.work.push(WorkDone {
             statement: statement.hash(),
             index,
@@ -219,34 +228,24 @@ impl State {
         }
         // Somebody's word that a statement is missing is kept for the health view; it may well
         // be of a statement that never comes.
-        let Some((index, _)) = self.place(&subject) else {
+        if self.place(&subject).is_none() {
             return match check.verdict {
                 Verdict::Unavailable | Verdict::Disputed => Ok(()),
                 _ => Err("it checks a statement that is not in the log".into()),
             };
-        };
+        }
         self.electorate = None;
-        if let Ok(at) = self.edges.binary_search_by_key(&index, |e| e.index) {
-            return record(self.edges[at].member, member, check, &mut self.edges[at].checks);
+        let (author, checks) = match self.checkable.get(&subject) {
+            Some(Checkable::Edge(at)) => (self.edges[*at].member, &mut self.edges[*at].checks),
+            Some(Checkable::Work(at)) => (self.work[*at].member, &mut self.work[*at].checks),
+            None => return Ok(()),
+        };
+        if author == member {
+            return Err("nobody checks what it did itself".into());
         }
-        if let Ok(at) = self.work.binary_search_by_key(&index, |w| w.index) {
-            return record(self.work[at].member, member, check, &mut self.work[at].checks);
-        }
+        checks.insert(member, check.verdict);
         Ok(())
     }
-}
-
-fn record(
-    author: PeerId,
-    checker: PeerId,
-    check: &Check,
-    checks: &mut BTreeMap<PeerId, Verdict>,
-) -> Result<(), Refused> {
-    if author == checker {
-        return Err("nobody checks what it did itself".into());
-    }
-    checks.insert(checker, check.verdict);
-    Ok(())
 }
 
 fn disputes(checks: &BTreeMap<PeerId, Verdict>) -> usize {

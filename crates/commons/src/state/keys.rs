@@ -66,13 +66,19 @@ impl State {
     /// The first members.
     pub(super) fn found(&mut self, genesis: &Genesis) {
         for founder in &genesis.founders {
-            self.keys.replace(founder.member, [founder.member]);
-            let mut member = Member::new(0, founder.next);
-            member.name = founder.name.clone();
-            member.founder = true;
-            member.guardians = founder.guardians.clone();
-            member.threshold = founder.threshold;
-            self.members.insert(founder.member, member);
+            // In a fork somebody may be known already, and may have rotated its keys.
+            if !self.members.contains_key(&founder.member) {
+                self.keys.replace(founder.member, [founder.member]);
+                let mut member = Member::new(0, founder.next);
+                member.guardians = founder.guardians.clone();
+                member.threshold = founder.threshold;
+                self.members.insert(founder.member, member);
+            }
+            let known = self.members.entry(founder.member);
+            known.and_modify(|member| {
+                member.name = founder.name.clone();
+                member.founder = true;
+            });
         }
         self.settle_members();
         self.seat_founders(genesis);

@@ -109,6 +109,8 @@ pub struct State {
     /// Where authors said they had seen a head; those found right are not looked at twice.
     heads: BTreeSet<crate::Seen>,
     electorate: Option<Arc<Electorate>>,
+    /// What checks are counted of.
+    checkable: BTreeMap<Hash, artifacts::Checkable>,
     /// Recoveries on their way: their statement → the member.
     recoveries: BTreeMap<Hash, PeerId>,
     /// Questions that are not settled.
@@ -126,6 +128,12 @@ pub enum ReplayError {
     /// The first statement is no genesis.
     #[error("the log does not begin with a genesis")]
     NoGenesis,
+    /// A fork needs the log that it was forked from.
+    #[error("the log was forked from {}", expected.map_or("no other".to_owned(), |id| id.to_string()))]
+    Parent {
+        /// The commons that it was forked from.
+        expected: Option<Hash>,
+    },
 }
 
 /// Roots of the log that is replayed, by size.
@@ -146,14 +154,15 @@ impl Roots for Snapshot {
 type Refused = String;
 
 impl State {
-    /// Reads the first `size` statements of a log.
+    /// Reads the first `size` statements of a log; `parent` is the state of the log that it was
+    /// forked from, at the size where it was.
     ///
-    /// Errors: the log is shorter or cannot be read, or has no genesis.
-    pub fn replay(log: &Snapshot, size: u64) -> Result<Self, ReplayError> {
+    /// Errors: the log is shorter or cannot be read, has no genesis or needs another parent.
+    pub fn replay(log: &Snapshot, size: u64, parent: Option<&Self>) -> Result<Self, ReplayError> {
         if size == 0 || size > log.size() {
             return Err(ArchiveError::Missing { index: size, size: log.size() }.into());
         }
-        let mut state = Self::begin(&log.statement(0)?)?;
+        let mut state = Self::begin(&log.statement(0)?, parent)?;
         for (index, entry) in (1..).zip(log.entries(1..size)?) {
             let statement = Statement::parse_unsigned(&entry?)
                 .map_err(|why| ArchiveError::Statement { index, why })?;
@@ -162,19 +171,48 @@ impl State {
         Ok(state)
     }
 
-    /// The state after a genesis.
+    /// The state after a genesis. That of a fork keeps the old log's history: artifacts, lineage,
+    /// work, questions decided, keys. Members are those whom the genesis names.
     ///
-    /// Errors: it is none.
-    pub fn begin(genesis: &Statement) -> Result<Self, ReplayError> {
+    /// Errors: it is none, or of a fork of something else than `parent`.
+    pub fn begin(genesis: &Statement, parent: Option<&Self>) -> Result<Self, ReplayError> {
         let (Body::Genesis(body), Some(id)) = (&genesis.body, genesis.commons_id()) else {
             return Err(ReplayError::NoGenesis);
         };
+        let of = parent.map(|parent| (parent.id, parent.size));
+        if of != body.parent.map(|parent| (parent.id, parent.size)) {
+            return Err(ReplayError::Parent { expected: body.parent.map(|parent| parent.id) });
+        }
         let mut state = Self::empty(id, body);
+        if let Some(parent) = parent {
+            state.inherit(parent);
+        }
         state.found(body);
-        state.chain(genesis).expect("the first statement of a chain follows nothing");
         state.places.insert(genesis.hash(), (0, 1));
         state.size = 1;
         Ok(state)
+    }
+
+    fn inherit(&mut self, parent: &Self) {
+        self.created = self.created.max(parent.now());
+        self.artifacts = parent.artifacts.clone();
+        self.edges = parent.edges.clone();
+        self.work = parent.work.clone();
+        self.uses = parent.uses.clone();
+        self.powers = parent.powers.clone();
+        self.checkable = parent.checkable.clone();
+        self.keys = parent.keys.clone();
+        self.chains = parent.chains.clone();
+        self.places = parent.places.clone();
+        let settled = parent.proposals.iter().filter(|(hash, _)| !parent.open.contains(hash));
+        self.proposals = settled.map(|(hash, proposal)| (*hash, proposal.clone())).collect();
+        self.members = parent.members.clone();
+        for member in self.members.values_mut() {
+            member.founder = false;
+            member.removed = false;
+            member.vouches.clear();
+            member.recoveries.clear();
+        }
     }
 
     fn empty(id: Hash, genesis: &Genesis) -> Self {
@@ -205,6 +243,7 @@ impl State {
             places: BTreeMap::new(),
             heads: BTreeSet::new(),
             electorate: None,
+            checkable: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             open: BTreeSet::new(),
             named_operators: BTreeMap::new(),

@@ -202,14 +202,14 @@ fn stewards_hand_the_log_over_without_the_old_operator() {
     town.tick(60);
     assert!(operator::sign_head(&town.archive, &town.state, &old).is_err());
     let log = town.archive.snapshot().unwrap();
-    let (state, report) = commons::verify::verify(&log, |_| ()).unwrap();
+    let (state, report) = commons::verify::verify(&log, None, |_| ()).unwrap();
     assert_eq!(report.statements, town.state.size);
     assert_eq!(views(&state), views(&town.state));
 }
 
 fn fresh(town: &Town) -> (Archive, State) {
     let archive = Archive::with_backend(InMemoryBackend::new(), Some(&town.genesis)).unwrap();
-    (archive, State::begin(&town.genesis).unwrap())
+    (archive, State::begin(&town.genesis, None).unwrap())
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Town {
         let (genesis, head) = author::found(&people[0].key, &operator, body).unwrap();
         let archive = Archive::with_backend(InMemoryBackend::new(), Some(&genesis)).unwrap();
         archive.keep_checkpoint(&head).unwrap();
-        let state = State::begin(&genesis).unwrap();
+        let state = State::begin(&genesis, None).unwrap();
         let name = |number| format!("witness{number}").parse::<KeyName>().unwrap();
         let witnesses =
             (0..3).map(|number| Witness::new(witness_identity(number), name(number))).collect();
@@ -191,7 +191,7 @@ impl Town {
     /// The state anew from the log: what a fresh member computes.
     pub fn replayed(&self) -> State {
         let log = self.archive.snapshot().unwrap();
-        State::replay(&log, log.size()).unwrap()
+        State::replay(&log, log.size(), None).unwrap()
     }
 
     /// The head that a statement written now has seen.
