@@ -2,6 +2,7 @@
 
 mod debian;
 mod examples;
+mod golden;
 mod houses;
 mod properties;
 
