@@ -15,6 +15,7 @@ pub fn write(folder: &Path) -> Outcome {
     models(folder)?;
     manifests(folder)?;
     texts(folder)?;
+    crate::tlog::seeds(folder)?;
     let mut update: Vec<f32> = (0..300).map(|i| Stream::new(1, "seed", 0).normal_at(i)).collect();
     let update = recipe::update::encode(&Kernel::new(Isa::best(), 1), &mut update);
     save(folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;
@@ -210,7 +211,7 @@ fn texts(folder: &Path) -> Outcome {
     save(folder, "ticket", ticket.to_string().as_bytes())
 }
 
-fn save(folder: &Path, target: &str, bytes: &[u8]) -> Outcome {
+pub(crate) fn save(folder: &Path, target: &str, bytes: &[u8]) -> Outcome {
     let folder = folder.join(target);
     fs::create_dir_all(&folder)?;
     Ok(fs::write(folder.join(format!("seed-{:.8}", Hash::of(bytes).to_string())), bytes)?)

@@ -189,6 +189,8 @@ fn responses_that_no_witness_gives_are_refused() {
     }
     assert!(Response::parse(400, &vec![b'x'; 1 << 20]).is_err());
     assert_eq!(Response::parse(404, b"\xff"), Ok(Response::UnknownLog));
+    let long = "x".repeat(79) + " and more";
+    assert_eq!(Response::parse(422, long.as_bytes()), Ok(Response::Inconsistent("x".repeat(79))));
 }
 
 #[test]

@@ -277,14 +277,14 @@ impl Response {
                 let lines = text.strip_suffix('\n').ok_or_else(error)?;
                 Self::Cosigned(lines.split('\n').map(str::parse).collect::<Result<_, _>>()?)
             }
-            400 => Self::BadRequest(beginning(text.trim_end())),
+            400 => Self::BadRequest(reason(&text)),
             403 => Self::Forbidden,
             404 => Self::UnknownLog,
             409 => {
                 let size = text.strip_suffix('\n').and_then(parse_size).ok_or_else(error)?;
                 Self::Conflict { size }
             }
-            422 => Self::Inconsistent(beginning(text.trim_end())),
+            422 => Self::Inconsistent(reason(&text)),
             _ => return Err(ResponseError::Status { status }),
         })
     }
@@ -331,6 +331,11 @@ fn check(request: &AddCheckpoint, latest: Option<&SignedCheckpoint>) -> Result<(
         return proof.or_else(|error| inconsistent(error.to_string()));
     }
     if request.proof.is_empty() { Ok(()) } else { inconsistent("a proof from size 0".into()) }
+}
+
+/// As much of what a witness says as a message shows.
+fn reason(body: &str) -> String {
+    beginning(body).trim_end().to_owned()
 }
 
 fn wrong(what: &'static str, line: &str) -> RequestError {
