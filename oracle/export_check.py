@@ -13,11 +13,12 @@ import json
 import sys
 
 
-def report(name, expected, ids, logits, greedy, text, tolerance):
+def report(name, expected, begun, ids, logits, greedy, text, tolerance):
     apart = max(abs(a - b) for row, want in zip(logits, expected["logits"]) for a, b in zip(row, want))
     size = max(abs(b) for want in expected["logits"] for b in want)
     checks = {
         "prompt ids": ids == expected["ids"],
+        "beginning of a text": begun == expected["prefix"] + expected["ids"],
         f"logits within {tolerance:g}": len(logits) == len(expected["logits"]) and apart <= tolerance,
         "greedy ids": greedy == expected["greedy"],
         "greedy text": text == expected["text"],
@@ -38,13 +39,14 @@ def with_transformers(folder, expected, tolerance):
         return True
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    begun = tokenizer(expected["prompt"])["input_ids"]
     ids = tokenizer(expected["prompt"], add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0].tolist()
         out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=max(1, len(expected["greedy"])))
     greedy = [i for i in out[0, len(ids):].tolist() if i != tokenizer.eos_token_id]
     text = tokenizer.decode(greedy, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return report(f"transformers {transformers.__version__}", expected, ids, logits, greedy, text, tolerance)
+    return report(f"transformers {transformers.__version__}", expected, begun, ids, logits, greedy, text, tolerance)
 
 
 def with_llama_cpp(path, expected, tolerance):
@@ -55,6 +57,8 @@ def with_llama_cpp(path, expected, tolerance):
         return True
     # A cache of f32: the default of f16 would round what is compared.
     model = llama_cpp.Llama(path, n_ctx=0, logits_all=True, flash_attn=False, type_k=0, type_v=0, n_threads=2, verbose=False)
+    # As its programs do: a BOS if the file asks for one.
+    begun = model.tokenize(expected["prompt"].encode(), add_bos=True, special=False)
     ids = model.tokenize(expected["prompt"].encode(), add_bos=False, special=False)
     model.eval(ids)
     logits = [row.tolist() for row in model.scores[: len(ids)]]
@@ -67,7 +71,7 @@ def with_llama_cpp(path, expected, tolerance):
         greedy.append(token)
         model.eval([token])
     text = model.detokenize(greedy).decode("utf-8", "replace")
-    return report(f"llama.cpp (llama-cpp-python {llama_cpp.__version__})", expected, ids, logits, greedy, text, tolerance)
+    return report(f"llama.cpp (llama-cpp-python {llama_cpp.__version__})", expected, begun, ids, logits, greedy, text, tolerance)
 
 
 def main():

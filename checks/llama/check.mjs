@@ -28,6 +28,9 @@ const sequence = context.getSequence();
 const ids = Array.from(model.tokenize(expected.prompt));
 check("the prompt has the same tokens", same(ids, expected.ids), `${ids} / ${expected.ids}`);
 
+const begins = model.tokens.shouldPrependBosToken ? [model.tokens.bos] : [];
+check("a text begins the same", same(begins, expected.prefix), `${begins} / ${expected.prefix}`);
+
 const generateNext = { probabilities: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } };
 const steps = await sequence.controlledEvaluate(expected.ids.map((id) => [id, { generateNext }]));
 let apart = 0;

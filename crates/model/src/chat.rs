@@ -2,9 +2,9 @@
 //!
 //! Models bring Jinja templates that were written for Python; `minijinja` runs them, with the
 //! functions, filters and methods that `transformers` offers. What a template may cost is bounded,
-//! for it comes from a stranger: [`FUEL`] pays for steps and for every byte made on the way.
-//! One gap is the engine's: lists that are added to themselves more than thirty times are made
-//! whole before they are paid for.
+//! for it comes from a stranger: [`FUEL`] pays for steps and for every byte made on the way. The
+//! engine does not see all costs before they arise, so a program renders a stranger's template in
+//! a process with bounds of its own: that is what a [`Job`] is for.
 //!
 //! ```
 //! use model::chat::{ChatTemplate, Conversation, message};
@@ -18,14 +18,17 @@
 
 mod files;
 mod filters;
+mod job;
 mod time;
 
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value};
+use serde::{Deserialize, Serialize};
 
 pub use files::ChatTemplates;
+pub use job::Job;
 
 /// JSON whose keys keep their order, as templates print them. It can be deserialized, so that
 /// messages and tools of a request arrive as they were sent.
@@ -57,7 +60,7 @@ pub struct Conversation<'a> {
 }
 
 /// Why there is no text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ChatError {
     /// The template is not one, or too long.
     #[error("chat template: {0}")]

@@ -12,7 +12,9 @@ use crate::{GenerateError, Model, Sampler, Session, Tokenizer};
 pub struct Expectation {
     /// The prompt.
     pub prompt: String,
-    /// Its ids.
+    /// The ids that a program puts before a text by itself.
+    pub prefix: Vec<u32>,
+    /// The prompt's ids, without these.
     pub ids: Vec<u32>,
     /// One row of logits for each id.
     pub logits: Vec<Vec<f32>>,
@@ -51,7 +53,8 @@ pub fn expectation(
         last.copy_from_slice(session.extend(&[token])?);
     }
     let text = tokenizer.decode(&greedy);
-    Ok(Expectation { prompt: prompt.to_owned(), ids, logits, greedy, text, margin })
+    let (prompt, prefix) = (prompt.to_owned(), tokenizer.prefix().to_vec());
+    Ok(Expectation { prompt, prefix, ids, logits, greedy, text, margin })
 }
 
 /// How far a logit is above all others.

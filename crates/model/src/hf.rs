@@ -27,14 +27,14 @@ pub fn export(
     let documents = [
         ("config.json", config_json(model.config(), end)),
         ("generation_config.json", json!({ "bos_token_id": end, "eos_token_id": end })),
-        ("tokenizer_config.json", tokenizer_config(model.config(), end_text)),
+        ("tokenizer_config.json", tokenizer_config(model.config(), tokenizer)),
         ("special_tokens_map.json", json!({ "bos_token": end_text, "eos_token": end_text })),
     ];
     for (name, document) in documents {
         let text = serde_json::to_string_pretty(&document).expect("a JSON value can be written");
         write_file(&dir.join(name), |out| writeln!(out, "{text}"))?;
     }
-    let tokenizer = tokenizer.to_json()?;
+    let tokenizer = tokenizer.to_hugging_face()?;
     write_file(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
     write_file(&dir.join("model.safetensors"), |out| write_weights(out, model, lineage))
 }
@@ -48,7 +48,11 @@ pub fn import(dir: &Path) -> Result<Imported, FormatError> {
     let params = parse_weights(&read_file(&path, largest)?, &config)?;
     let path = dir.join("tokenizer.json");
     let tokenizer = match path.exists() {
-        true => Some(Tokenizer::from_json(&read_file(&path, MAX_JSON)?)?),
+        true => {
+            let mut tokenizer = Tokenizer::from_json(&read_file(&path, MAX_JSON)?)?;
+            tokenizer.set_add_bos(Tokenizer::from_folder(dir)?.add_bos());
+            Some(tokenizer)
+        }
         false => None,
     };
     if let Some(tokenizer) = tokenizer.as_ref().filter(|t| t.len() > config.vocab) {
@@ -131,13 +135,14 @@ fn config_json(config: &Config, end: u32) -> Value {
     })
 }
 
-fn tokenizer_config(config: &Config, end: &str) -> Value {
+fn tokenizer_config(config: &Config, tokenizer: &Tokenizer) -> Value {
+    let end = tokenizer.token(tokenizer.end_of_text());
     json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": config.context,
         "bos_token": end,
         "eos_token": end,
-        "add_bos_token": false,
+        "add_bos_token": tokenizer.add_bos(),
         "add_eos_token": false,
         "clean_up_tokenization_spaces": false,
     })

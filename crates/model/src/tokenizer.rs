@@ -157,6 +157,11 @@ impl Tokenizer {
         self.roles.bos.is_some_and(|bos| self.roles.prefix.contains(&bos))
     }
 
+    /// Whether a text is to begin with the BOS token, if there is one, and with nothing else.
+    pub(crate) fn set_add_bos(&mut self, add: bool) {
+        self.roles.prefix = self.roles.bos.filter(|_| add).into_iter().collect();
+    }
+
     /// A token as it stands in files: in the byte alphabet if this is a byte-level tokenizer,
     /// special ones as they are.
     ///

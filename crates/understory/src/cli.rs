@@ -47,6 +47,9 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+    /// Render a chat template in bounds, for this program itself
+    #[command(name = crate::template::COMMAND, hide = true)]
+    RenderTemplate,
 }
 
 #[derive(Args, Debug)]

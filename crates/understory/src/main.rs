@@ -22,6 +22,7 @@ mod run;
 mod runnable;
 mod scratch;
 mod status;
+mod template;
 mod units;
 mod verify;
 mod worker;
@@ -49,6 +50,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Demo(args) => return demo::demo(args),
         Command::Pull(args) => pull::pull(args)?,
+        Command::RenderTemplate => template::serve()?,
         Command::Run(args) => run::run(args)?,
         Command::Inspect(args) => inspect::inspect(args)?,
         Command::Diff(args) => return diff::diff(args),

@@ -3,11 +3,12 @@
 use crate::{
     hint::WithHint,
     model_source::{self, LoadedModel},
+    template::Template,
     units::{bytes, count},
 };
 use anyhow::{Context, Result, bail};
 use kernel::Kernel;
-use model::chat::{ChatTemplate, ChatTemplates};
+use model::chat::ChatTemplates;
 use model::{Memory, Model, Origin, Plan, Tokenizer, Weights};
 use std::{path::Path, sync::Arc};
 use store::Hash;
@@ -17,7 +18,7 @@ pub struct Runnable {
     pub model: Arc<Model>,
     pub tokenizer: Tokenizer,
     /// For models that were made for conversation.
-    pub template: Option<ChatTemplate>,
+    pub template: Option<Template>,
     /// What stands before a text that the model is to continue.
     pub prefix: Vec<u32>,
     /// The root, where the model came from a store.
@@ -65,9 +66,14 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
     if known > most {
         bail!("{}: tokenizer of {known} tokens, the model has {most}", path.display());
     }
-    let model = Arc::new(plan.load(kernel)?);
+    // The template is looked at while the weights are read.
+    let (model, template) = std::thread::scope(|scope| {
+        let template = scope.spawn(|| templates.choose(false).map(Template::new).transpose());
+        (plan.load(kernel), template.join().expect("it does not panic"))
+    });
+    let model = Arc::new(model?);
     // A template that cannot be used is no reason not to continue texts.
-    let template = templates.choose(false).unwrap_or_else(|error| {
+    let template = template.unwrap_or_else(|error| {
         eprintln!("the model's chat template is left out: {error}");
         None
     });

@@ -18,6 +18,7 @@ fn a_run_is_confirmed_and_any_change_to_it_is_found() {
     tiny_run(run);
     let before = snapshot(run);
 
+    goes_on_with_a_text_in_every_format_as_in_the_store(run);
     confirms_everything_and_the_expulsion(run);
     confirms_from_one_peers_folder_alone(run);
     assert_eq!(snapshot(run), before, "verifying wrote into the run");
@@ -27,6 +28,25 @@ fn a_run_is_confirmed_and_any_change_to_it_is_found() {
     finds_changed_statements_behind_right_hashes(run);
     misses_every_update_that_is_gone(run);
     assert_eq!(snapshot(run), before, "the checks put everything back");
+}
+
+/// A text begins in the exports as it did in training.
+fn goes_on_with_a_text_in_every_format_as_in_the_store(run: &Path) {
+    let exports = tempfile::tempdir().expect("a temporary folder");
+    let mut models = vec![run.to_owned()];
+    for format in ["hf", "gguf"] {
+        let to = exports.path().join(format);
+        let said = say(&["export", text(run), "--to", format, text(&to), "--json"]);
+        let object: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
+        models.push(object["written"].as_str().expect("a path").into());
+    }
+    let texts = models.iter().map(|model| {
+        let args = ["run", text(model), "fn ", "-n", "24", "--temperature", "0", "--json"];
+        let object: serde_json::Value = serde_json::from_str(&say(&args).out).expect("one object");
+        (object["prompt_tokens"].clone(), object["text"].clone())
+    });
+    let texts: Vec<_> = texts.collect();
+    assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
 }
 
 fn confirms_everything_and_the_expulsion(run: &Path) {

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ChatError, ChatTemplate};
 use crate::FormatError;
 use crate::gguf::Value;
 use crate::hf::read_file;
@@ -75,13 +74,12 @@ impl ChatTemplates {
         self.sources.iter().map(|(name, source)| (name.as_str(), source.as_str()))
     }
 
-    /// The template for a conversation, compiled: with tools the one named `tool_use` if there is
-    /// one, else `default`, else the only one. `None` if there is no such template.
-    pub fn choose(&self, tools: bool) -> Result<Option<ChatTemplate>, ChatError> {
+    /// The source of the template for a conversation: with tools the one named `tool_use` if there
+    /// is one, else `default`, else the only one.
+    pub fn choose(&self, tools: bool) -> Option<&str> {
         let with_tools = self.sources.get("tool_use").filter(|_| tools);
         let only = self.sources.values().next().filter(|_| self.sources.len() == 1);
-        let source = with_tools.or_else(|| self.sources.get(DEFAULT)).or(only);
-        source.map(|source| ChatTemplate::new(source)).transpose()
+        with_tools.or_else(|| self.sources.get(DEFAULT)).or(only).map(String::as_str)
     }
 }
 

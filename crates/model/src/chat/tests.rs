@@ -45,10 +45,30 @@ fn a_conversation_can_not_replace_the_functions() {
 }
 
 #[test]
+fn a_job_gives_the_same_text_elsewhere() {
+    let source = "{{ bos_token }}{{ x.b }}{% for k in tools[0] %}{{ k }}{% endfor %}\
+        {{ messages | tojson }}{{ strftime_now('%Y') }}{{ add_generation_prompt }}";
+    let messages = [message("user", "a \"quote\", ü, \n")];
+    let tools = [Json::from_pairs([("z", 1), ("a", 2)])];
+    let mut conversation = Conversation::new(&messages);
+    conversation.tools = Some(&tools);
+    conversation.now = 1_709_208_000;
+    conversation.tokens.insert("bos_token", "<s>");
+    conversation.extra.insert("x", Json::from_pairs([("b", 1.5)]));
+    let here = ChatTemplate::new(source).expect("a template").render(&conversation);
+    let sent = serde_json::to_vec(&Job::render(source, &conversation)).expect("has a JSON form");
+    let job: Job = serde_json::from_slice(&sent).expect("the same form");
+    assert_eq!(job.run(), here);
+    assert!(here.expect("a text").starts_with("<s>1.5za[{\"role\""));
+    assert_eq!(Job::compile(source).run(), Ok(String::new()));
+    assert!(Job::compile("{% for %}").run().is_err());
+}
+
+#[test]
 fn templates_are_chosen_by_name() {
     let choose = |json: &str, tools| {
         let templates = ChatTemplates::from_config(json.as_bytes()).expect("good");
-        templates.choose(tools).expect("good").map(|template| template.source().to_owned())
+        templates.choose(tools).map(str::to_owned)
     };
     let two = r#"{"chat_template": [{"name": "default", "template": "d"},
         {"name": "tool_use", "template": "t"}]}"#;

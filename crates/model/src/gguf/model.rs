@@ -125,7 +125,7 @@ fn set_tokenizer(out: &mut Writer<'_>, tokenizer: &Tokenizer, vocab: usize) {
     let end = tokenizer.end_of_text();
     out.set("tokenizer.ggml.bos_token_id", Value::U32(end));
     out.set("tokenizer.ggml.eos_token_id", Value::U32(end));
-    out.set("tokenizer.ggml.add_bos_token", Value::Bool(false));
+    out.set("tokenizer.ggml.add_bos_token", Value::Bool(tokenizer.add_bos()));
     out.set("tokenizer.ggml.add_eos_token", Value::Bool(false));
 }
 
@@ -259,7 +259,9 @@ fn read_tokenizer(file: &File<'_>) -> Result<Option<Tokenizer>, FormatError> {
     let merges: Option<Vec<(&str, &str)>> = merges.collect();
     let merges = merges.ok_or_else(|| FormatError::new("gguf: a merge is not two tokens"))?;
     let merges = merges.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
-    Ok(Some(Tokenizer::from_parts(tokens, special, merges)?))
+    let mut tokenizer = Tokenizer::from_parts(tokens, special, merges)?;
+    tokenizer.set_add_bos(text("add_bos_token") == Some(&Value::Bool(true)));
+    Ok(Some(tokenizer))
 }
 
 const NORMAL: i32 = 1;

@@ -37,6 +37,27 @@ fn a_model_comes_back_the_same() {
 }
 
 #[test]
+fn a_text_begins_as_in_training() {
+    let (model, tokenizer) = model(true);
+    let file = parse(&FILE).expect("own file");
+    let read = Tokenizer::from_gguf(file.metadata()).expect("own file");
+    assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    crate::hf::export(dir.path(), &model, &tokenizer, &Lineage::default()).expect("written");
+    let read = Tokenizer::from_folder(dir.path()).expect("own folder");
+    assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
+    // Programs that read `tokenizer.json` alone are told there.
+    let json = std::fs::read(dir.path().join("tokenizer.json")).expect("there");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("own file");
+    let first = &json["post_processor"]["single"][0]["SpecialToken"]["id"];
+    assert_eq!(first, tokenizer.token(tokenizer.end_of_text()));
+    // A file that asks for nothing gets nothing.
+    let mut metadata = file.metadata().clone();
+    metadata.insert("tokenizer.ggml.add_bos_token".to_owned(), Value::Bool(false));
+    assert!(Tokenizer::from_gguf(&metadata).expect("own file").prefix().is_empty());
+}
+
+#[test]
 fn query_rows_alternate_between_halves() {
     let (model, _) = model(true);
     let name = "model.layers.0.self_attn.q_proj.weight";

@@ -5,16 +5,27 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, ModelWrapper};
 
-use super::{Pair, Tokenizer, TokenizerError};
+use super::{END_OF_TEXT, Pair, Tokenizer, TokenizerError};
 
 impl Tokenizer {
     /// The `tokenizer.json` that `transformers` and the `tokenizers` library load. The same
-    /// tokenizer always gives the same bytes.
+    /// tokenizer always gives the same bytes. It says nothing of what begins a text.
     ///
     /// Errors: tokenizers of another kind than GPT-2's are not written.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.write(false)
+    }
+
+    /// [`Tokenizer::to_json`] that also begins a text as this tokenizer does, for programs that
+    /// know no more of a model than its files.
+    pub fn to_hugging_face(&self) -> Result<String, TokenizerError> {
+        self.write(self.add_bos())
+    }
+
+    fn write(&self, begins: bool) -> Result<String, TokenizerError> {
         if !self.plain {
             let text = format!("writing a tokenizer of the kind {:?}", self.describe());
             return Err(TokenizerError::Unsupported(text));
@@ -32,7 +43,20 @@ impl Tokenizer {
         let added = special.map(|id| AddedToken::from(self.token(id).to_owned(), true));
         out.add_special_tokens(added.collect::<Vec<_>>())
             .expect("tokens that are in the vocabulary can be marked special");
+        if begins {
+            out.with_post_processor(Some(self.beginning()?));
+        }
         Ok(out.to_string(false).expect("a tokenizer in memory can be written as JSON"))
+    }
+
+    /// What puts the token that begins a text before it.
+    fn beginning(&self) -> Result<TemplateProcessing, TokenizerError> {
+        let (id, token) = (self.end_of_text(), self.token(self.end_of_text()));
+        let invalid = |error: String| TokenizerError::Invalid(format!("{token:?}: {error}"));
+        let mut template = TemplateProcessing::builder();
+        template.try_single(vec![token.to_owned(), "$A".to_owned()]).map_err(invalid)?;
+        template.special_tokens(vec![(token.to_owned(), id)]);
+        template.build().map_err(|error| invalid(error.to_string()))
     }
 
     /// Reads a `tokenizer.json` of a byte-level BPE tokenizer with GPT-2's way of cutting words.
@@ -123,6 +147,14 @@ impl Part {
         let just_text = self.single.len() == 1 && self.single[0].contains_key("Sequence");
         self.kind == "ByteLevel" || (self.kind == "TemplateProcessing" && just_text)
     }
+
+    /// Whether it puts before a text what we put there, as exports say.
+    fn begins_as_we_do(&self) -> bool {
+        let [first, text] = self.single.as_slice() else { return false };
+        let token = first.get("SpecialToken").map(|token| &token["id"]);
+        let is_end = token.is_some_and(|id| id == END_OF_TEXT);
+        self.kind == "TemplateProcessing" && is_end && text.contains_key("Sequence")
+    }
 }
 
 #[derive(Deserialize)]
@@ -182,7 +214,8 @@ impl File {
             Some(part) => return unsupported(format!("pre-tokenizer {:?} as set", part.kind)),
             None => return unsupported("no pre-tokenizer".into()),
         }
-        if let Some(part) = self.post_processor.as_ref().filter(|part| !part.adds_nothing()) {
+        let known = |part: &Part| part.adds_nothing() || part.begins_as_we_do();
+        if let Some(part) = self.post_processor.as_ref().filter(|part| !known(part)) {
             return unsupported(format!("post-processor {:?}", part.kind));
         }
         match self.added_tokens.iter().find(|added| !added.special) {

@@ -99,7 +99,12 @@ fn refuses_other_kinds_of_tokenizer() {
     let text = "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}";
     let start = "{\"SpecialToken\":{\"id\":\"<|endoftext|>\",\"type_id\":0}}";
     assert!(Tokenizer::from_json(template(text).as_bytes()).is_ok(), "as transformers saves it");
-    assert!(Tokenizer::from_json(template(&format!("{start},{text}")).as_bytes()).is_err());
+    assert!(Tokenizer::from_json(template(&format!("{start},{text}")).as_bytes()).is_ok(), "ours");
+    let other = start.replace("endoftext", "other");
+    for single in [format!("{text},{start}"), format!("{start},{start},{text}"), other + "," + text]
+    {
+        assert!(Tokenizer::from_json(template(&single).as_bytes()).is_err(), "{single}");
+    }
     let changed = [
         ("\"use_regex\":true", "\"use_regex\":false"),
         ("\"add_prefix_space\":false", "\"add_prefix_space\":true"),

@@ -114,7 +114,7 @@ fn template_text(model: &Opened) -> String {
         Ok(templates) => {
             let text = |(name, source): (&str, &str)| {
                 let hash = blake3::hash(source.as_bytes()).to_hex();
-                let bad = model::chat::ChatTemplate::new(source).err();
+                let bad = crate::template::Template::new(source).err();
                 let bad = bad.map_or_else(String::new, |error| format!(", not run here: {error}"));
                 format!("{name}, {} bytes, blake3 {}…{bad}", source.len(), &hash[..12])
             };

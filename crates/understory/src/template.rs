@@ -1,0 +1,97 @@
+//! Chat templates of strangers, each compiled and rendered in a process of its own whose memory
+//! and time the system bounds. No way of writing a template gets around that.
+
+use crate::{hint::WithHint, units};
+use anyhow::{Context, Result, anyhow};
+use model::chat::{ChatError, Conversation, Job};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// A template that was compiled once.
+#[derive(Debug, Clone)]
+pub struct Template {
+    source: String,
+}
+
+impl Template {
+    /// Fails if this is no template, or one that takes too much to compile.
+    pub fn new(source: &str) -> Result<Template> {
+        run(&Job::compile(source))?;
+        Ok(Template { source: source.to_owned() })
+    }
+
+    /// The text of a conversation.
+    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String> {
+        run(&Job::render(&self.source, conversation))
+            .hint("--raw continues a text without the model's chat template")
+    }
+}
+
+/// The other side: takes bounds upon itself, then a job from standard input.
+pub fn serve() -> Result<()> {
+    for (resource, most) in [(Resource::As, MEMORY), (Resource::Cpu, SECONDS), (Resource::Core, 0)]
+    {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().take(MAX_JOB).read_to_end(&mut bytes)?;
+    let result = serde_json::from_slice::<Job>(&bytes)?.run();
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, &result)?;
+    Ok(out.flush()?)
+}
+
+fn run(job: &Job) -> Result<String> {
+    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let mut child = Command::new(program)
+        .arg(COMMAND)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start a process for the chat template")?;
+    let mut input = child.stdin.take().expect("it is piped");
+    // It reads all before it writes. If it ends early, its status says why.
+    let _ = serde_json::to_writer(&mut input, job).map(|()| input.flush());
+    drop(input);
+    let mut answer = Vec::new();
+    let output = child.stdout.take().expect("it is piped");
+    let read = output.take(MAX_ANSWER).read_to_end(&mut answer);
+    let _ = child.kill();
+    let status = child.wait()?;
+    read?;
+    match serde_json::from_slice::<Result<String, ChatError>>(&answer) {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(anyhow!("chat template: {}", excess(status, answer.len()))),
+    }
+}
+
+/// Of what a template took too much.
+fn excess(status: ExitStatus, written: usize) -> String {
+    let memory = units::bytes(MEMORY);
+    match status.signal() {
+        _ if written as u64 == MAX_ANSWER => {
+            format!("makes more than {}", units::bytes(MAX_ANSWER))
+        }
+        // What the allocator does when it gets no more.
+        Some(SIGABRT) => format!("took more than {memory} of memory"),
+        Some(SIGSEGV | SIGBUS) => "is nested too deeply".to_owned(),
+        Some(_) => format!("took more than {SECONDS} s"),
+        None => format!("took more than {memory} of memory or failed ({status})"),
+    }
+}
+
+/// The command that [`serve`]s.
+pub const COMMAND: &str = "render-template";
+/// Address space of the process; templates of real models need a few megabytes.
+const MEMORY: u64 = 500_000_000;
+/// Seconds of computing; templates of real models need milliseconds.
+const SECONDS: u64 = 2;
+const MAX_JOB: u64 = 1 << 27;
+const MAX_ANSWER: u64 = 1 << 25;
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGSEGV: i32 = 11;
