@@ -1,6 +1,7 @@
 //! From ballots, or a pairwise matrix, to an outcome.
 
 use super::election::{Ballot, DecideError, Election, Method, Quorum};
+use super::field::Left;
 use super::outcome::{Log, Outcome, Step, TiePurpose};
 use super::pairwise::Pairwise;
 use super::pile::{Pile, piles};
@@ -15,14 +16,13 @@ use super::tie::TieOrder;
 pub fn tally(election: &Election, ballots: &[Ballot]) -> Result<Outcome, DecideError> {
     election.check()?;
     let (piles, spoilt) = piles(election, ballots)?;
-    let counts: Vec<u64> = piles.iter().map(|pile| pile.voters.len() as u64).collect();
-    let matrix = matrix(election, &piles, &counts);
-    let counted = counts.iter().sum();
+    let all = Left::all(election, &piles);
+    let ballots = all.ballots;
     let mut log = Log::new();
     let (spoilt_count, electors) = (spoilt.len() as u64, election.electors);
-    log.say(|| Step::Counted { ballots: counted, spoilt: spoilt_count, electors });
-    let winners = decide(election, &piles, &counts, &matrix, &mut log);
-    Ok(Outcome { winners, ballots: counted, spoilt, pairwise: matrix, steps: log.into_steps() })
+    log.say(|| Step::Counted { ballots, spoilt: spoilt_count, electors });
+    let winners = decide(election, &piles, &all, &mut log);
+    Ok(Outcome { winners, ballots, spoilt, pairwise: all.matrix, steps: log.into_steps() })
 }
 
 /// Counts from a published matrix of `ballots` ballots, where the ballots themselves are not known.
@@ -51,31 +51,19 @@ pub fn tally_pairwise(
     Ok(Outcome { winners, ballots, spoilt: Vec::new(), pairwise: pairwise.clone(), steps })
 }
 
-/// How many prefer each option to each other one, with `counts` ballots of each pile.
-pub(super) fn matrix(election: &Election, piles: &[Pile], counts: &[u64]) -> Pairwise {
-    let mut matrix = Pairwise::new(election.options.len());
-    for (pile, &count) in piles.iter().zip(counts) {
-        matrix.add(&pile.prefers, count);
-    }
-    matrix
-}
-
-/// The winners if `counts` ballots of each pile count, whose pairwise matrix is `matrix`.
-pub(super) fn decide(
-    election: &Election,
-    piles: &[Pile],
-    counts: &[u64],
-    matrix: &Pairwise,
-    log: &mut Log,
-) -> Vec<u32> {
-    let casting = piles.iter().zip(counts).find(|(pile, count)| pile.casting && **count > 0);
+/// The winners if the ballots `left` count.
+pub(super) fn decide(election: &Election, piles: &[Pile], left: &Left, log: &mut Log) -> Vec<u32> {
+    // The casting ballot is the last pile, if there is one.
+    let last = piles.last().zip(left.counts.last());
+    let casting = last.filter(|(pile, count)| pile.casting && **count > 0);
     let ties = TieOrder::new(election, casting.map(|(pile, _)| pile.groups.as_slice()));
-    let ballots = counts.iter().sum();
     let winners = match election.method {
-        Method::Schulze | Method::Committee => by_pairs(election, matrix, ballots, &ties, log),
-        Method::Approval => by_approval(election, piles, counts, matrix, &ties, log),
-        Method::Stv if enough(election, ballots, log) => {
-            stv::elect(election, piles, counts, &ties, log)
+        Method::Schulze | Method::Committee => {
+            by_pairs(election, &left.matrix, left.ballots, &ties, log)
+        }
+        Method::Approval => by_approval(election, left, &ties, log),
+        Method::Stv if enough(election, left.ballots, log) => {
+            stv::elect(election, piles, &left.counts, &ties, log)
         }
         Method::Stv => Vec::new(),
     };
@@ -111,20 +99,13 @@ fn by_pairs(
     seats.winners
 }
 
-fn by_approval(
-    election: &Election,
-    piles: &[Pile],
-    counts: &[u64],
-    matrix: &Pairwise,
-    ties: &TieOrder,
-    log: &mut Log,
-) -> Vec<u32> {
-    let approvals = approvals(election, piles, counts);
-    for (option, &votes) in (0..).zip(&approvals) {
+fn by_approval(election: &Election, all: &Left, ties: &TieOrder, log: &mut Log) -> Vec<u32> {
+    let approvals = &all.approvals;
+    for (option, &votes) in (0..).zip(approvals) {
         log.say(|| Step::Approvals { option, votes });
     }
-    let mut left = approved(election, &approvals, log);
-    left &= schulze::admitted(election, Quorum::None, matrix, log);
+    let mut left = approved(election, approvals, log);
+    left &= schulze::admitted(election, Quorum::None, &all.matrix, log);
     left &= !election.default.map_or(0, |default| 1 << default);
     let mut seats = Seats::new(election);
     while left != 0 && seats.left() > 0 {
@@ -135,17 +116,6 @@ fn by_approval(
         seats.offer(next, log);
     }
     seats.winners
-}
-
-/// How many approve of each option.
-pub(super) fn approvals(election: &Election, piles: &[Pile], counts: &[u64]) -> Vec<u64> {
-    let mut approvals = vec![0; election.options.len()];
-    for (pile, &count) in piles.iter().zip(counts) {
-        for &option in pile.groups.first().into_iter().flatten() {
-            approvals[option as usize] += count;
-        }
-    }
-    approvals
 }
 
 /// The options whose approvals reach the quorum.

@@ -1,8 +1,7 @@
 //! Ballots of which some are taken away, as the search for a margin does.
 
-use super::count::{decide, matrix};
-use super::election::Ballot;
-use super::election::{DecideError, Election, Method};
+use super::count::decide;
+use super::election::{Ballot, DecideError, Election, Method};
 use super::outcome::Log;
 use super::pairwise::Pairwise;
 use super::pile::{Pile, piles};
@@ -34,13 +33,7 @@ impl<'a> Field<'a> {
     pub(super) fn new(election: &'a Election, ballots: &[Ballot]) -> Result<Self, DecideError> {
         election.check()?;
         let (piles, _) = piles(election, ballots)?;
-        let counts: Vec<u64> = piles.iter().map(|pile| pile.voters.len() as u64).collect();
-        let matrix = matrix(election, &piles, &counts);
-        let approvals = match election.method {
-            Method::Approval => super::count::approvals(election, &piles, &counts),
-            _ => Vec::new(),
-        };
-        let all = Left { ballots: counts.iter().sum(), counts, matrix, approvals };
+        let all = Left::all(election, &piles);
         let mut field = Self { election, piles, winners: Vec::new(), elected: 0, all };
         field.winners = field.decide(&field.all);
         field.elected = set(&field.winners);
@@ -49,7 +42,7 @@ impl<'a> Field<'a> {
 
     /// Who is elected by what is left.
     pub(super) fn decide(&self, left: &Left) -> Vec<u32> {
-        decide(self.election, &self.piles, &left.counts, &left.matrix, &mut Log::silent())
+        decide(self.election, &self.piles, left, &mut Log::silent())
     }
 
     /// Whether what is left elects others.
@@ -68,6 +61,13 @@ impl<'a> Field<'a> {
         left
     }
 
+    /// What it costs to take ballots away and to count again, in some ten nanoseconds.
+    pub(super) fn cost(&self) -> u64 {
+        let (options, piles) = (self.election.options.len() as u64, self.piles.len() as u64);
+        let transfers = if self.election.method == Method::Stv { 8 * options } else { 0 };
+        20 + options.pow(3) / 5 + piles * (1 + transfers) / 2
+    }
+
     /// Takes `times` ballots of a pile away, of which there are so many left.
     pub(super) fn take(&self, left: &mut Left, pile: usize, times: u64) {
         left.counts[pile] -= times;
@@ -78,6 +78,27 @@ impl<'a> Field<'a> {
                 left.approvals[option as usize] -= times;
             }
         }
+    }
+}
+
+impl Left {
+    /// All ballots of these piles.
+    pub(super) fn all(election: &Election, piles: &[Pile]) -> Self {
+        let counts: Vec<u64> = piles.iter().map(|pile| pile.voters.len() as u64).collect();
+        let mut matrix = Pairwise::new(election.options.len());
+        let mut approvals = Vec::new();
+        if election.method == Method::Approval {
+            approvals.resize(election.options.len(), 0);
+        }
+        for (pile, &count) in piles.iter().zip(&counts) {
+            matrix.add(&pile.prefers, count);
+            if !approvals.is_empty() {
+                for &option in pile.groups.first().into_iter().flatten() {
+                    approvals[option as usize] += count;
+                }
+            }
+        }
+        Self { ballots: counts.iter().sum(), counts, matrix, approvals }
     }
 }
 

@@ -95,7 +95,7 @@ pub fn two_houses_margin(
     let single = [0, 1].map(|house| fewest(&fields[house], &bounds[house], safes[house], effort));
     let found = both.fewest(single);
     let decide = |left: &[Left]| both.decide(&left[0], &left[1]);
-    Ok(blocs(&[&fields[0], &fields[1]], safes[0].min(safes[1]), voters, found, decide))
+    Ok(blocs(&[&fields[0], &fields[1]], safes[0].min(safes[1]), voters, found, effort, decide))
 }
 
 fn check(users: House, contributors: House) -> Result<(), DecideError> {

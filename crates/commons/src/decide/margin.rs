@@ -8,8 +8,9 @@ use super::bound::Bound;
 use super::election::{Ballot, DecideError, Election, Voter};
 use super::field::{Field, Left, set};
 
-/// The effort that all members spend on the search, so that all get the same answer: about a second.
-pub const MARGIN_EFFORT: u64 = 400_000_000;
+/// The effort that all members spend, so that all get the same answer: on each of the searches for
+/// voters, an employer and a voucher a second or so.
+pub const MARGIN_EFFORT: u64 = 100_000_000;
 
 /// What would flip a result, that is: elect other options, whatever their order. The number of
 /// electors, and with it a quorum, stays what it is.
@@ -21,6 +22,9 @@ pub struct Margin {
     pub employer: Option<Bloc<String>>,
     /// The same for all voters vouched for by one.
     pub voucher: Option<Bloc<u32>>,
+    /// How many of these blocs were not tried for want of effort, the largest ones: only if it is not
+    /// zero, there may be one that flips the result and is not named.
+    pub untried: u64,
 }
 
 /// The fewest voters without whom the result is another.
@@ -73,8 +77,8 @@ impl VoterMargin {
 }
 
 /// Finds the margins of an election. `voters` are indexed as in the ballots; whoever is missing there
-/// has no employer and no voucher. Blocs are tried one by one, all that are large enough to matter;
-/// the search for voters ends at `effort` (see [`MARGIN_EFFORT`]).
+/// has no employer and no voucher. Blocs that are large enough to matter are tried one by one, the
+/// smallest first. Each search ends at `effort` (see [`MARGIN_EFFORT`]).
 ///
 /// Errors: as for [`super::tally`].
 pub fn margin(
@@ -88,7 +92,7 @@ pub fn margin(
     let safe = safe(&field, &bound);
     let found = fewest(&field, &bound, safe, effort);
     let decide = |left: &[Left]| field.decide(&left[0]);
-    Ok(blocs(&[&field], safe, voters, found, decide))
+    Ok(blocs(&[&field], safe, voters, found, effort, decide))
 }
 
 /// Adds the margins by blocs, of one field or several, to the margin by voters.
@@ -97,15 +101,14 @@ pub(super) fn blocs(
     safe: u64,
     voters: &[Voter],
     found: VoterMargin,
+    effort: u64,
     decide: impl Fn(&[Left]) -> Vec<u32>,
 ) -> Margin {
     let employer = |voter| voters.get(voter as usize).map(|v: &Voter| v.employer.as_slice());
     let vouchers = |voter| voters.get(voter as usize).map(|v: &Voter| v.vouchers.as_slice());
-    Margin {
-        voters: found,
-        employer: smallest_bloc(fields, safe, employer, &decide),
-        voucher: smallest_bloc(fields, safe, vouchers, &decide),
-    }
+    let (employer, some) = smallest_bloc(fields, safe, employer, effort, &decide);
+    let (voucher, others) = smallest_bloc(fields, safe, vouchers, effort, &decide);
+    Margin { voters: found, employer, voucher, untried: some + others }
 }
 
 /// The most ballots that are proven not to matter, whichever they are.
@@ -126,31 +129,42 @@ struct Members {
     ballots: BTreeMap<(usize, usize), u64>,
 }
 
-/// The smallest bloc of which more than `safe` voted, and without which others are elected.
+/// The smallest bloc of which more than `safe` voted, and without which others are elected; and how
+/// many blocs were left untried.
 fn smallest_bloc<'a, T: Ord + Clone + 'a>(
     fields: &[&Field],
     safe: u64,
     of: impl Fn(u32) -> Option<&'a [T]>,
+    mut effort: u64,
     decide: impl Fn(&[Left]) -> Vec<u32>,
-) -> Option<Bloc<T>> {
+) -> (Option<Bloc<T>>, u64) {
     let all: Vec<Left> = fields.iter().map(|field| field.all.clone()).collect();
     let before = set(&decide(&all));
     let mut blocs: Vec<(&T, Members)> = all_blocs(fields, of).into_iter().collect();
     blocs.retain(|(_, members)| members.voters.len() as u64 > safe);
     blocs.sort_by_key(|(who, members)| (members.voters.len(), *who));
+    let cost = fields.iter().map(|field| field.cost()).sum();
     let mut tried = BTreeSet::new();
-    blocs.into_iter().find_map(|(who, members)| {
+    let count = blocs.len();
+    for (at, (who, members)) in blocs.into_iter().enumerate() {
         if !tried.insert(members.ballots.clone()) {
-            return None;
+            continue;
         }
+        effort = match effort.checked_sub(cost) {
+            Some(effort) => effort,
+            None => return (None, (count - at) as u64),
+        };
         let mut left = all.clone();
         for (&(field, pile), &times) in &members.ballots {
             fields[field].take(&mut left[field], pile, times);
         }
         let winners = decide(&left);
-        let bloc = Bloc { who: who.clone(), voters: members.voters.len() as u64, winners };
-        (set(&bloc.winners) != before).then_some(bloc)
-    })
+        if set(&winners) != before {
+            let voters = members.voters.len() as u64;
+            return (Some(Bloc { who: who.clone(), voters, winners }), 0);
+        }
+    }
+    (None, 0)
 }
 
 fn all_blocs<'a, T: Ord + 'a>(
@@ -178,7 +192,7 @@ pub(super) fn fewest(field: &Field, bound: &Bound, safe: u64, effort: u64) -> Vo
     if safe == field.all.ballots {
         return VoterMargin::Never;
     }
-    let found = attack(field);
+    let found = attack(field, effort);
     let enough =
         found.as_ref().map_or(field.all.ballots + 1, |left| field.all.ballots - left.ballots);
     let mut search = Search::new(field, bound, effort);
@@ -209,8 +223,9 @@ fn removal(field: &Field, left: &Left) -> Removal {
 }
 
 /// Tries to flip the result by removing those who prefer one option to another, for each elected
-/// option (and the default option) and each other one. What is left after the best try.
-fn attack(field: &Field) -> Option<Left> {
+/// option (and the default option) and each other one, until the effort is spent. What is left after
+/// the best try.
+fn attack(field: &Field, mut effort: u64) -> Option<Left> {
     let options = field.election.options.len();
     let from = field.elected | field.election.default.map_or(0, |default| 1 << default);
     let mut best: Option<Left> = None;
@@ -218,7 +233,8 @@ fn attack(field: &Field) -> Option<Left> {
         for b in (0..options).filter(|&b| b != a) {
             let most =
                 best.as_ref().map_or(field.all.ballots, |l| field.all.ballots - l.ballots - 1);
-            best = remove_until_flipped(field, &order_of_removal(field, a, b), most).or(best);
+            best = remove_until_flipped(field, &order_of_removal(field, a, b), most, &mut effort)
+                .or(best);
         }
     }
     best
@@ -237,10 +253,16 @@ fn order_of_removal(field: &Field, a: usize, b: usize) -> Vec<usize> {
 
 /// Removes ballots in this order until the result flips, at most `most`: doubles the number, then
 /// halves the last stretch. The flip is real, whether or not fewer of the same order would do.
-fn remove_until_flipped(field: &Field, order: &[usize], most: u64) -> Option<Left> {
+fn remove_until_flipped(
+    field: &Field,
+    order: &[usize],
+    most: u64,
+    effort: &mut u64,
+) -> Option<Left> {
     let mut kept = field.all.clone();
     let mut step = 1;
     let flipped = loop {
+        *effort = effort.checked_sub(field.cost())?;
         let gone = field.all.ballots - kept.ballots;
         let next = remove(field, &kept, order, step.min(most.saturating_sub(gone)));
         if next.ballots == kept.ballots {
@@ -253,7 +275,8 @@ fn remove_until_flipped(field: &Field, order: &[usize], most: u64) -> Option<Lef
         step *= 2;
     };
     let mut flipped = flipped;
-    while kept.ballots - flipped.ballots > 1 {
+    while kept.ballots - flipped.ballots > 1 && *effort > field.cost() {
+        *effort -= field.cost();
         let middle = remove(field, &kept, order, (kept.ballots - flipped.ballots) / 2);
         if field.flipped(&middle) { flipped = middle } else { kept = middle }
     }
@@ -300,9 +323,7 @@ impl<'a> Search<'a> {
         };
         let mut order: Vec<usize> = (0..field.piles.len()).collect();
         order.sort_by_key(|&pile| (u32::MAX - voice(pile), pile));
-        let options = field.election.options.len() as u64;
-        let cost = options.pow(3) + 4 * field.piles.len() as u64 + 200;
-        Self { field, bound, order, effort, cost }
+        Self { field, bound, order, effort, cost: field.cost() }
     }
 
     /// What is left after a removal of exactly `size` ballots that flips the result, if there is one.
