@@ -3,6 +3,7 @@
 mod debian;
 mod examples;
 mod golden;
+mod hostile;
 mod houses;
 mod properties;
 
