@@ -118,23 +118,8 @@ pub fn say(
         );
         return Err(error).hint("/undo takes a message back, /new begins again");
     }
-    let mut answer = String::new();
-    let mut out = std::io::stdout();
-    let mut broken = None;
-    let done = generator.continue_ids(&ids, sampler, max, &mut |piece| {
-        answer.push_str(piece);
-        match write!(out, "{piece}").and_then(|()| out.flush()) {
-            Ok(()) => true,
-            Err(error) => {
-                broken = Some(error);
-                false
-            }
-        }
-    })?;
-    if let Some(error) = broken {
-        return Err(error.into());
-    }
-    writeln!(out)?;
+    let (answer, done) = generator.tell(&ids, sampler, max, true)?;
+    writeln!(std::io::stdout())?;
     eprintln!(
         "[{} tokens read, {} written at {:.0} tokens/s; {} of {context} used]",
         done.read,

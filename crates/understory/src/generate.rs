@@ -1,9 +1,11 @@
 //! Text from a model, for the command line and for the page.
 
+use crate::hint::WithHint;
 use crate::runnable::Runnable;
 use anyhow::Result;
 use kernel::{Activations, Kernel};
 use model::{Finish, Sampler, Session, StreamDecoder};
+use std::io::Write;
 use std::time::Instant;
 
 /// A model that continues texts, and the text it continued last.
@@ -65,6 +67,30 @@ impl Generator {
     ) -> Result<Generated> {
         let ids = self.runnable.text_ids(prompt);
         self.continue_ids(&ids, sampler, max, emit)
+    }
+
+    /// Continues `ids` as [`Generator::continue_ids`] and gives the text; with `print` it also goes
+    /// to standard output as it comes. A reader that goes away ends it with that error.
+    pub fn tell(
+        &mut self,
+        ids: &[u32],
+        sampler: &Sampler,
+        max: usize,
+        print: bool,
+    ) -> Result<(String, Generated)> {
+        let (mut text, mut out, mut broken) = (String::new(), std::io::stdout(), None);
+        let done = self.continue_ids(ids, sampler, max, &mut |piece| {
+            text.push_str(piece);
+            if print && broken.is_none() {
+                broken = write!(out, "{piece}").and_then(|()| out.flush()).err();
+            }
+            broken.is_none()
+        });
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+        let done = done.hint("a prompt and its continuation must fit into the model's context")?;
+        Ok((text, done))
     }
 
     /// Continues `ids` by at most `max` tokens; `emit` gets the text piece by piece and stops it by

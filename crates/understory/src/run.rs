@@ -4,7 +4,6 @@ use crate::{
     chat,
     cli::{Inputs, RunArgs},
     generate::{Generated, Generator},
-    hint::WithHint,
     kernel_for, runnable,
 };
 use anyhow::{Context, Result, bail};
@@ -60,30 +59,12 @@ fn once(
     } else {
         generator.runnable().text_ids(prompt)
     };
-    let mut text = String::new();
     let mut out = std::io::stdout();
     if !args.json && !talks {
         write!(out, "{prompt}")?;
         out.flush()?;
     }
-    let mut broken = None;
-    let done = generator.continue_ids(&ids, sampler, args.max_tokens, &mut |piece| {
-        text.push_str(piece);
-        if args.json {
-            return true;
-        }
-        match write!(out, "{piece}").and_then(|()| out.flush()) {
-            Ok(()) => true,
-            Err(e) => {
-                broken = Some(e);
-                false
-            }
-        }
-    });
-    if let Some(error) = broken {
-        return Err(error.into());
-    }
-    let done = done.hint("a prompt and its continuation must fit into the model's context")?;
+    let (text, done) = generator.tell(&ids, sampler, args.max_tokens, !args.json)?;
     let root = generator.runnable().root;
     if args.json {
         let object = serde_json::json!({
