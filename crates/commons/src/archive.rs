@@ -299,24 +299,34 @@ impl Archive {
     ///
     /// Errors: another commons' statement; too many wait already.
     pub fn hold(&self, statement: &Statement) -> Result<bool, ArchiveError> {
-        if statement.log != self.id {
-            return Err(ArchiveError::Foreign(statement.hash()));
+        Ok(self.hold_all(std::slice::from_ref(statement))? == 1)
+    }
+
+    /// [`Self::hold`] of several in one change: all of them or none. How many were new.
+    ///
+    /// Errors: as [`Self::hold`].
+    pub fn hold_all(&self, statements: &[Statement]) -> Result<usize, ArchiveError> {
+        if let Some(foreign) = statements.iter().find(|s| s.log != self.id) {
+            return Err(ArchiveError::Foreign(foreign.hash()));
         }
         let write = self.db.begin_write()?;
-        let new = {
-            let key = statement.hash().0;
+        let mut new = 0;
+        {
             let mut pending = write.open_table(PENDING)?;
-            let known =
-                write.open_table(PLACES)?.get(key)?.is_some() || pending.get(key)?.is_some();
-            if !known {
+            let places = write.open_table(PLACES)?;
+            let since = redb::ReadableTableMetadata::len(&write.open_table(CHECKPOINTS)?)?;
+            for statement in statements {
+                let key = statement.hash().0;
+                if places.get(key)?.is_some() || pending.get(key)?.is_some() {
+                    continue;
+                }
                 if redb::ReadableTableMetadata::len(&pending)? >= MAX_PENDING {
                     return Err(ArchiveError::Full);
                 }
-                let since = redb::ReadableTableMetadata::len(&write.open_table(CHECKPOINTS)?)?;
                 pending.insert(key, (since, statement.bytes()))?;
+                new += 1;
             }
-            !known
-        };
+        }
         write.commit()?;
         Ok(new)
     }
@@ -448,6 +458,19 @@ impl Snapshot {
     /// Errors: as [`Self::latest_checkpoint`].
     pub fn checkpoint_before(&self, size: u64) -> Result<Option<SignedCheckpoint>, ArchiveError> {
         match self.checkpoints.range(..=size)?.next_back() {
+            Some(entry) => {
+                let (size, note) = entry?;
+                parse_checkpoint(size.value(), note.value()).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The checkpoint of the smallest size that is at least `size`.
+    ///
+    /// Errors: as [`Self::latest_checkpoint`].
+    pub fn checkpoint_from(&self, size: u64) -> Result<Option<SignedCheckpoint>, ArchiveError> {
+        match self.checkpoints.range(size..)?.next() {
             Some(entry) => {
                 let (size, note) = entry?;
                 parse_checkpoint(size.value(), note.value()).map(Some)

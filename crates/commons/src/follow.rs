@@ -161,6 +161,58 @@ pub fn take_in(
     Ok(())
 }
 
+/// Takes in a range that reaches a head signed by an operator whom only the range itself names:
+/// the log was handed over in it. Returns the state after it; `state` is that of the whole log.
+///
+/// Errors: nothing is changed. [`FollowError::Unsigned`] if the log was not handed over to whoever
+/// signed the head, [`FollowError::Range`] if the range ends before it.
+pub fn take_hand_over(
+    archive: &Archive,
+    state: &State,
+    range: &RangeProof,
+    head: &SignedCheckpoint,
+) -> Result<State, FollowError> {
+    let log = archive.snapshot()?;
+    let statements = parse_range(range, log.size())?;
+    let overlay = Overlay::new(&log, &statements)?;
+    let checkpoint = head.checkpoint();
+    let size = log.size() + statements.len() as u64;
+    if size != checkpoint.size {
+        let (first, len) = (range.first, statements.len());
+        return Err(FollowError::Range { first, len, expected: log.size() });
+    }
+    verify_consistency(size, &overlay.root_at(size)?, size, &checkpoint.root, &range.proof)?;
+    let mut next = state.clone();
+    for statement in &statements {
+        next.apply(statement, &overlay)?;
+    }
+    let operator = log_key(&checkpoint.origin, next.operator_at(size));
+    if head.signed_by(&operator) != Signed::Yes {
+        return Err(FollowError::Unsigned { size });
+    }
+    archive.adopt(&statements, head)?;
+    Ok(next)
+}
+
+/// Takes in a range of a log of which `root` over its first `size` statements is known and no head
+/// is needed: the log that a fork comes from. Returns how many statements are there.
+///
+/// Errors: nothing is changed.
+pub fn take_history(
+    archive: &Archive,
+    range: &RangeProof,
+    size: u64,
+    root: &TreeHash,
+) -> Result<u64, FollowError> {
+    let log = archive.snapshot()?;
+    let statements = parse_range(range, log.size())?;
+    let overlay = Overlay::new(&log, &statements)?;
+    let reached = log.size() + statements.len() as u64;
+    verify_consistency(reached, &overlay.root_at(reached)?, size, root, &range.proof)?;
+    drop(log);
+    Ok(archive.append(&statements)?)
+}
+
 fn parse_range(range: &RangeProof, expected: u64) -> Result<Vec<Statement>, FollowError> {
     let (first, len) = (range.first, range.entries.len());
     let bytes: usize = range.entries.iter().map(|e| e.len()).sum();

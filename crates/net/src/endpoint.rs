@@ -1,6 +1,6 @@
 //! The iroh endpoint: bound where the caller says, silent towards everybody else by default.
 
-use crate::{address::parse_relay, wire::ALPN};
+use crate::address::parse_relay;
 use iroh::{
     Endpoint, RelayMode, SecretKey,
     endpoint::{Builder, PortmapperConfig, QuicTransportConfig, VarInt, presets},
@@ -45,9 +45,10 @@ pub enum EndpointError {
     Bind { bind: SocketAddr, why: String },
 }
 
-/// Binds an endpoint at `bind`, or at `before` (where the same node listened last) if `bind`
+/// Binds an endpoint for the protocol `alpn` at `bind`, or at `before` (where the same node listened last) if `bind`
 /// leaves the port open and that one is free.
 pub(crate) async fn bind(
+    alpn: &'static [u8],
     secret: &SecretKey,
     bind: SocketAddr,
     before: Option<SocketAddr>,
@@ -56,16 +57,17 @@ pub(crate) async fn bind(
     if let Some(again) = before.filter(|b| bind.port() == 0 && b.ip() == bind.ip()) {
         // A socket closed a moment ago may still be held for an instant.
         for _ in 0..10 {
-            if let Ok(endpoint) = bind_at(secret, again, relay).await {
+            if let Ok(endpoint) = bind_at(alpn, secret, again, relay).await {
                 return Ok(endpoint);
             }
             sleep(Duration::from_millis(100)).await;
         }
     }
-    bind_at(secret, bind, relay).await
+    bind_at(alpn, secret, bind, relay).await
 }
 
 async fn bind_at(
+    alpn: &'static [u8],
     secret: &SecretKey,
     bind: SocketAddr,
     relay: &Relay,
@@ -73,7 +75,7 @@ async fn bind_at(
     let failed = |why: String| EndpointError::Bind { bind, why };
     let endpoint = builder(relay)?
         .secret_key(secret.clone())
-        .alpns(vec![ALPN.to_vec()])
+        .alpns(vec![alpn.to_vec()])
         .transport_config(transport())
         .clear_ip_transports()
         .bind_addr(bind)

@@ -80,6 +80,8 @@ pub(crate) struct FetchProgress {
 /// Fetches objects into one store.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
+    /// What a protocol with other requests besides has in front of one for an object.
+    prefix: &'static [u8],
     store: Store,
     mesh: Arc<Mesh>,
     traffic: Arc<TrafficTable>,
@@ -129,6 +131,7 @@ enum Answer {
 
 impl Fetcher {
     pub fn new(
+        prefix: &'static [u8],
         store: Store,
         mesh: Arc<Mesh>,
         traffic: Arc<TrafficTable>,
@@ -136,6 +139,7 @@ impl Fetcher {
         stall: Duration,
     ) -> Arc<Self> {
         Arc::new(Self {
+            prefix,
             store,
             mesh,
             traffic,
@@ -345,7 +349,7 @@ impl Fetcher {
         let request = Request { object, offset: partial.bytes.len() as u64 };
         let opened = timeout(ANSWER_TIME, async {
             let (mut send, mut recv) = connection.open_bi().await.ok()?;
-            send.write_all(&request.encode()).await.ok()?;
+            send.write_all(&[self.prefix, &request.encode()].concat()).await.ok()?;
             send.finish().ok()?;
             let mut status = [0];
             recv.read_exact(&mut status).await.ok()?;

@@ -8,6 +8,7 @@
 
 mod address;
 mod book;
+pub mod commons;
 mod driver;
 mod endpoint;
 mod fetch;

@@ -4,10 +4,10 @@ use crate::{
     address::{AddrRecord, PeerAddr, peer_id},
     book::{Book, Saved},
     limit::Bucket,
-    objects::Server,
+    objects::Answers,
     outbox::Outbox,
     traffic::{Counters, TrafficTable, add},
-    wire::{ALPN, Frame, FrameError, Hello, MAX_RECORDS, message_frame},
+    wire::{Frame, FrameError, Hello, MAX_RECORDS, message_frame},
 };
 use iroh::{
     Endpoint, SecretKey,
@@ -76,6 +76,7 @@ pub(crate) enum MeshEvent {
 /// All links of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Mesh {
+    alpn: &'static [u8],
     endpoint: Endpoint,
     key: SecretKey,
     me: PeerId,
@@ -86,7 +87,7 @@ pub(crate) struct Mesh {
     state: Mutex<State>,
     events: mpsc::Sender<MeshEvent>,
     traffic: Arc<TrafficTable>,
-    server: Arc<Server>,
+    server: Arc<dyn Answers>,
     greeting: Arc<Semaphore>,
     greeting_time: Duration,
     dial_now: Notify,
@@ -131,11 +132,12 @@ enum Admission {
 
 impl Mesh {
     pub fn new(
+        alpn: &'static [u8],
         endpoint: Endpoint,
         key: SecretKey,
         run: Hash,
         external: Vec<SocketAddr>,
-        server: Arc<Server>,
+        server: Arc<dyn Answers>,
         traffic: Arc<TrafficTable>,
         greeting_time: Duration,
     ) -> (Arc<Self>, mpsc::Receiver<MeshEvent>) {
@@ -145,6 +147,7 @@ impl Mesh {
         let state =
             State { links: BTreeMap::new(), book: Book::new(me), record, bans: BTreeMap::new() };
         let mesh = Self {
+            alpn,
             instance: instance(me),
             endpoint,
             key,
@@ -297,7 +300,7 @@ impl Mesh {
     async fn dial(self: Arc<Self>, at: PeerAddr, slot: OwnedSemaphorePermit) {
         let connected = match at.to_endpoint() {
             Some(endpoint) => {
-                timeout(self.greeting_time, self.endpoint.connect(endpoint, ALPN)).await.ok()
+                timeout(self.greeting_time, self.endpoint.connect(endpoint, self.alpn)).await.ok()
             }
             None => None,
         };
@@ -439,7 +442,13 @@ impl Mesh {
         tokio::select! {
             code = self.read_loop(link, recv) => code,
             () = write_loop(link, send) => close::BYE,
-            () = self.server.serve(&link.connection, &link.counters) => close::BYE,
+            flaw = self.server.clone().serve(&link.connection, &link.counters) => match flaw {
+                Some(why) => {
+                    tracing::warn!("peer {} {why}: cut off for {BAN:?}", link.peer.short());
+                    self.ban(link.peer)
+                }
+                None => close::BYE,
+            },
             _ = link.connection.closed() => close::BYE,
         }
     }

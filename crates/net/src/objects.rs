@@ -10,6 +10,7 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{Read, Seek, SeekFrom},
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use tokio::{
 
 /// Requests answered at a time, in all and to one peer.
 const MAX_SERVING: usize = 64;
-const MAX_SERVING_ONE: usize = 8;
+pub(crate) const MAX_SERVING_ONE: usize = 8;
 /// How long a request waits for its turn before it is told to ask elsewhere.
 const WAIT: Duration = Duration::from_secs(10);
 const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -31,6 +32,19 @@ const SLOWEST: u64 = 32 << 10;
 const PIECE: usize = 256 << 10;
 /// Objects remembered as having the right bytes on disk.
 const MAX_CHECKED: usize = 1024;
+
+/// Answers what peers ask on streams of their own.
+pub(crate) trait Answers: std::fmt::Debug + Send + Sync {
+    /// Answers the requests of one peer until its connection ends.
+    fn serve<'a>(
+        self: Arc<Self>,
+        connection: &'a Connection,
+        counters: &'a Arc<Counters>,
+    ) -> Served<'a>;
+}
+
+/// How the service of one peer ended: with a reason if the peer is to be cut off.
+pub(crate) type Served<'a> = Pin<Box<dyn Future<Output = Option<&'static str>> + Send + 'a>>;
 
 /// Answers object requests from one store.
 #[derive(Debug)]
@@ -52,8 +66,7 @@ impl Server {
         })
     }
 
-    /// Answers the requests of one peer until its connection ends.
-    pub async fn serve(self: &Arc<Self>, connection: &Connection, counters: &Arc<Counters>) {
+    async fn serve_objects(self: &Arc<Self>, connection: &Connection, counters: &Arc<Counters>) {
         let mine = Arc::new(Semaphore::new(MAX_SERVING_ONE));
         let mut running = JoinSet::new();
         while let Ok((send, recv)) = connection.accept_bi().await {
@@ -68,8 +81,8 @@ impl Server {
         }
     }
 
-    /// `None` where the peer went away or broke the rules; it learns by the stream's reset.
-    async fn answer(
+    /// Answers one request. `None` where the peer went away or broke the rules; it learns by the stream's reset.
+    pub async fn answer(
         &self,
         mut send: SendStream,
         mut recv: RecvStream,
@@ -122,6 +135,19 @@ impl Server {
         if checked.len() > MAX_CHECKED {
             checked.pop_front();
         }
+    }
+}
+
+impl Answers for Server {
+    fn serve<'a>(
+        self: Arc<Self>,
+        connection: &'a Connection,
+        counters: &'a Arc<Counters>,
+    ) -> Served<'a> {
+        Box::pin(async move {
+            self.serve_objects(connection, counters).await;
+            None
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     report::{NetStatus, Outcome, Report, Reports, Stage},
     ticket::{MAX_MANIFEST, Ticket},
     traffic::{Traffic, TrafficTable},
+    wire::ALPN,
 };
 use iroh::SecretKey;
 use std::{
@@ -118,8 +119,9 @@ pub async fn start(
     let endpoint = {
         let (secret, relay) = (secret.clone(), config.relay.clone());
         let (at, before) = (config.bind, saved.bound);
-        let bound =
-            runtime.spawn(async move { endpoint::bind(&secret, at, before, &relay).await }).await;
+        let bound = runtime
+            .spawn(async move { endpoint::bind(ALPN, &secret, at, before, &relay).await })
+            .await;
         match bound {
             Ok(Ok(endpoint)) => endpoint,
             Ok(Err(e)) => return Err(abandon(runtime, e.into())),
@@ -137,6 +139,7 @@ pub async fn start(
     let server = Server::new(config.store.clone());
     let external = config.external.clone();
     let (mesh, events) = Mesh::new(
+        ALPN,
         endpoint,
         secret,
         manifest.hash,
@@ -196,8 +199,14 @@ fn share(
     };
     let status = watch::Sender::new(status);
     let outcome = watch::Sender::new(None);
-    let fetcher =
-        Fetcher::new(config.store.clone(), mesh.clone(), traffic.clone(), config.max_object, STALL);
+    let fetcher = Fetcher::new(
+        b"",
+        config.store.clone(),
+        mesh.clone(),
+        traffic.clone(),
+        config.max_object,
+        STALL,
+    );
     let handle = Handle {
         manifest,
         founder,

@@ -38,9 +38,9 @@ pub struct Ticket {
 /// Text that is not a ticket.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 pub enum TicketError {
-    /// It does not begin as tickets do.
-    #[error("a ticket begins with understory1")]
-    Prefix,
+    /// It does not begin as such tickets do.
+    #[error("such a ticket begins with {0}")]
+    Prefix(&'static str),
     /// Longer than any ticket.
     #[error("a ticket is at most {MAX_TEXT} characters")]
     TooLong,
@@ -71,8 +71,7 @@ impl Ticket {
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = minicbor::to_vec(self).expect("writing to memory does not fail");
-        let bytes = [&Hash::of(&body).0[..4], &body].concat();
-        write!(f, "{PREFIX}{}", base32(&bytes))
+        f.write_str(&to_text(PREFIX, &body))
     }
 }
 
@@ -81,25 +80,40 @@ impl FromStr for Ticket {
 
     /// Accepts what [`Ticket`] prints, in either case, with white space anywhere (terminals wrap).
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        if text.len() > 2 * MAX_TEXT {
-            return Err(TicketError::TooLong);
-        }
-        let text: String =
-            text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
-        if text.len() > MAX_TEXT {
-            return Err(TicketError::TooLong);
-        }
-        let rest = text.strip_prefix(PREFIX).ok_or(TicketError::Prefix)?;
-        let bytes = from_base32(rest)?;
-        let (check, body) = bytes.split_at_checked(4).ok_or(TicketError::Checksum)?;
-        if Hash::of(body).0[..4] != *check {
-            return Err(TicketError::Checksum);
-        }
-        let ticket: Self = minicbor::decode(body).map_err(|_| TicketError::Content)?;
+        let body = from_text(PREFIX, text)?;
+        let ticket: Self = minicbor::decode(&body).map_err(|_| TicketError::Content)?;
         // One ticket has one text: what decodes but would print otherwise is not ours.
         let same = minicbor::to_vec(&ticket).is_ok_and(|again| again == body);
         if same && ticket.is_valid() { Ok(ticket) } else { Err(TicketError::Content) }
     }
+}
+
+/// A ticket's text: the prefix, and base32 of a check of four bytes and the body.
+pub(crate) fn to_text(prefix: &str, body: &[u8]) -> String {
+    let bytes = [&Hash::of(body).0[..4], body].concat();
+    format!("{prefix}{}", base32(&bytes))
+}
+
+/// The body of what [`to_text`] wrote, in either case and with white space anywhere.
+pub(crate) fn from_text(prefix: &'static str, text: &str) -> Result<Vec<u8>, TicketError> {
+    if text.len() > 2 * MAX_TEXT {
+        return Err(TicketError::TooLong);
+    }
+    let text: String =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
+    if text.len() > MAX_TEXT {
+        return Err(TicketError::TooLong);
+    }
+    let rest = text.strip_prefix(prefix).ok_or(TicketError::Prefix(prefix))?;
+    let mut bytes = from_base32(rest).map_err(|at| match at {
+        Some(at) => TicketError::Character(prefix.len() + at),
+        None => TicketError::Checksum,
+    })?;
+    if bytes.len() < 4 {
+        return Err(TicketError::Checksum);
+    }
+    let body = bytes.split_off(4);
+    if Hash::of(&body).0[..4] != *bytes { Err(TicketError::Checksum) } else { Ok(body) }
 }
 
 fn base32(bytes: &[u8]) -> String {
@@ -120,12 +134,13 @@ fn base32(bytes: &[u8]) -> String {
     out
 }
 
-fn from_base32(text: &str) -> Result<Vec<u8>, TicketError> {
+/// The error is where a character is none of base32's, or nothing where the last one does not fit.
+fn from_base32(text: &str) -> Result<Vec<u8>, Option<usize>> {
     let mut out = Vec::with_capacity(text.len() * 5 / 8);
     let (mut bits, mut count) = (0u32, 0);
     for (i, c) in text.bytes().enumerate() {
         let digit = ALPHABET.iter().position(|&a| a == c);
-        bits = bits << 5 | digit.ok_or(TicketError::Character(PREFIX.len() + i))? as u32;
+        bits = bits << 5 | digit.ok_or(Some(i))? as u32;
         count += 5;
         if count >= 8 {
             count -= 8;
@@ -135,7 +150,7 @@ fn from_base32(text: &str) -> Result<Vec<u8>, TicketError> {
     }
     // Bits beyond the last byte are padding and must be zero, and less than a digit.
     if bits != 0 || count >= 5 {
-        return Err(TicketError::Checksum);
+        return Err(None);
     }
     Ok(out)
 }
@@ -190,7 +205,7 @@ mod tests {
             assert_eq!(bad.to_string().parse::<Ticket>(), Err(TicketError::Content));
         }
         assert_eq!("a".repeat(MAX_TEXT + 1).parse::<Ticket>(), Err(TicketError::TooLong));
-        assert_eq!("understory2abc".parse::<Ticket>(), Err(TicketError::Prefix));
+        assert_eq!("understory2abc".parse::<Ticket>(), Err(TicketError::Prefix("understory1")));
         assert_eq!("understory1é".parse::<Ticket>(), Err(TicketError::Character(11)));
     }
 

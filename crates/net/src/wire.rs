@@ -127,7 +127,8 @@ fn frame_bytes(kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn whole<'b, T: minicbor::Decode<'b, ()>>(bytes: &'b [u8]) -> Option<T> {
+/// Decodes a value that takes up all of `body`.
+pub(crate) fn whole<'b, T: minicbor::Decode<'b, ()>>(bytes: &'b [u8]) -> Option<T> {
     let mut decoder = minicbor::Decoder::new(bytes);
     let value = decoder.decode().ok()?;
     (decoder.position() == bytes.len()).then_some(value)

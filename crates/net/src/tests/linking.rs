@@ -103,9 +103,9 @@ async fn a_lost_peer_is_noticed_and_linked_again_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bound_to_every_network_it_can_be_reached_at_the_addresses_it_tells() {
     let everywhere = "0.0.0.0:0".parse().expect("an address");
-    let endpoint = bind(&secret(8), everywhere, None, &Relay::None).await.expect("bound");
+    let endpoint = bind(ALPN, &secret(8), everywhere, None, &Relay::None).await.expect("bound");
     let mut a = Peer::over(endpoint, 8, 1 << 20);
-    let endpoint = bind(&secret(9), everywhere, None, &Relay::None).await.expect("bound");
+    let endpoint = bind(ALPN, &secret(9), everywhere, None, &Relay::None).await.expect("bound");
     let mut b = Peer::over(endpoint, 9, 1 << 20);
     let at = a.at();
     assert!(!at.addrs.is_empty() && at.is_valid(), "{at:?}");
@@ -118,14 +118,15 @@ async fn bound_to_every_network_it_can_be_reached_at_the_addresses_it_tells() {
 async fn the_port_of_the_last_start_is_taken_again_if_it_is_free() {
     // An address that no other test binds, or one of them could take the port.
     let any = "127.9.9.9:0".parse().expect("an address");
-    let first = bind(&secret(10), any, None, &Relay::None).await.expect("bound");
+    let first = bind(ALPN, &secret(10), any, None, &Relay::None).await.expect("bound");
     let port = first.bound_sockets()[0];
-    let other = bind(&secret(11), any, Some(port), &Relay::None).await.expect("bound elsewhere");
+    let other =
+        bind(ALPN, &secret(11), any, Some(port), &Relay::None).await.expect("bound elsewhere");
     assert_ne!(other.bound_sockets()[0], port);
     first.close().await;
     drop(first);
-    let again = bind(&secret(10), any, Some(port), &Relay::None).await.expect("bound");
+    let again = bind(ALPN, &secret(10), any, Some(port), &Relay::None).await.expect("bound");
     assert_eq!(again.bound_sockets()[0], port);
     let bad = Relay::Url("not a url".to_owned());
-    assert!(bind(&secret(10), any, None, &bad).await.is_err());
+    assert!(bind(ALPN, &secret(10), any, None, &bad).await.is_err());
 }

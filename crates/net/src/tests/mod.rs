@@ -67,9 +67,18 @@ impl Peer {
         let traffic = Arc::new(TrafficTable::default());
         let server = Server::new(store.clone());
         let run = Hash::of(RUN);
-        let (mesh, events) =
-            Mesh::new(endpoint, secret(seed), run, Vec::new(), server, traffic.clone(), SHORT * 4);
-        let fetcher = Fetcher::new(store.clone(), mesh.clone(), traffic.clone(), max_object, SHORT);
+        let (mesh, events) = Mesh::new(
+            ALPN,
+            endpoint,
+            secret(seed),
+            run,
+            Vec::new(),
+            server,
+            traffic.clone(),
+            SHORT * 4,
+        );
+        let fetcher =
+            Fetcher::new(b"", store.clone(), mesh.clone(), traffic.clone(), max_object, SHORT);
         let running = tokio::spawn(mesh.clone().run());
         Self { mesh, events, store, fetcher, traffic, running, _folder: folder }
     }
@@ -123,7 +132,7 @@ impl Drop for Peer {
 
 async fn loopback(seed: u8) -> Endpoint {
     let at = "127.0.0.1:0".parse().expect("an address");
-    bind(&secret(seed), at, None, &Relay::None).await.expect("loopback can be bound")
+    bind(ALPN, &secret(seed), at, None, &Relay::None).await.expect("loopback can be bound")
 }
 
 /// A client that says hello as it should; what it does then is up to the test.

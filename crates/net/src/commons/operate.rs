@@ -1,0 +1,282 @@
+//! Operating the log: places for what waits, and witnesses for the time.
+
+use super::{
+    client::ask,
+    heads::is_cosigned,
+    replica::Errand,
+    server::unix_time,
+    service::{Pace, Shared, stopped},
+    wire::Request,
+};
+use commons::{
+    Identity, PeerId,
+    tlog::{NoteSignature, Response, SignedCheckpoint, VerifierKey},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::{interval, sleep, timeout},
+};
+
+/// How long a start waits to have asked others: their log may be longer than a restored one.
+const FIRST_ASK: Duration = Duration::from_secs(2);
+/// How long a named successor waits before it takes the log over, so that what the old operator
+/// signed last has come here.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long witnesses may take.
+const WITNESS_TIME: Duration = Duration::from_secs(10);
+/// How long the slower witnesses are waited for once there are enough.
+const OTHERS_TIME: Duration = Duration::from_millis(300);
+/// After too few witnesses answered.
+const RETRY: Duration = Duration::from_secs(1);
+/// Requests to one witness for one head: its size may be another than was thought.
+const MAX_TRIES: usize = 3;
+
+/// The operator's part of a service.
+pub(crate) struct Operating {
+    shared: Arc<Shared>,
+    operator: Identity,
+    pace: Pace,
+    /// What each witness cosigned last, as far as is known here.
+    sizes: Arc<Mutex<BTreeMap<PeerId, u64>>>,
+    /// Whether statements came since the last mark.
+    unmarked: bool,
+    marked: Option<Instant>,
+    /// No mark is tried before.
+    not_before: Instant,
+    /// Since when what waits hands the log over to this operator.
+    named: Option<Instant>,
+    gathering: Option<JoinHandle<Result<SignedCheckpoint, String>>>,
+}
+
+impl Operating {
+    /// The operator of a service that runs.
+    pub fn new(shared: Arc<Shared>, operator: Identity, pace: Pace) -> Self {
+        Self {
+            shared,
+            operator,
+            pace,
+            sizes: Arc::default(),
+            unmarked: true,
+            marked: None,
+            not_before: Instant::now(),
+            named: None,
+            gathering: None,
+        }
+    }
+
+    /// Operates the log whenever it is this operator's, until told to stop.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut asked = self.shared.asked.subscribe();
+        let _ = timeout(FIRST_ASK, asked.wait_for(|asked| *asked)).await;
+        let mut tick = interval(self.pace.batch);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stopped(&mut stop) => break,
+            }
+            match self.step().await {
+                Ok(()) => {}
+                Err(why) => self.shared.set_trouble(Some(why)),
+            }
+        }
+        if let Some(gathering) = self.gathering {
+            gathering.abort();
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), String> {
+        let key = self.operator.id();
+        let errand =
+            Shared::blocking(&self.shared.replica, move |replica| replica.errand(&key)).await;
+        let errand = errand.map_err(|e| e.to_string())?;
+        if errand != Errand::TakeOver {
+            self.named = None;
+        }
+        let integrate = match errand {
+            Errand::None => return Ok(()),
+            Errand::Quiet => false,
+            Errand::Integrate => true,
+            Errand::TakeOver => self.named.get_or_insert_with(Instant::now).elapsed() >= GRACE,
+        };
+        if integrate && !self.integrate().await? {
+            return Ok(());
+        }
+        if errand == Errand::TakeOver { Ok(()) } else { self.mark().await }
+    }
+
+    /// Gives what waits its place. Whether the log is this operator's.
+    async fn integrate(&mut self) -> Result<bool, String> {
+        let operator = self.operator.clone();
+        let batch =
+            Shared::blocking(&self.shared.replica, move |replica| replica.integrate(&operator))
+                .await;
+        let Some(batch) = batch.map_err(|e| e.to_string())? else { return Ok(false) };
+        for (hash, why) in &batch.refused {
+            tracing::info!("statement {} gets no place: {why}", hash.short());
+        }
+        if batch.taken > 0 || !batch.refused.is_empty() {
+            self.unmarked |= batch.taken > 0;
+            self.shared.changed.notify_one();
+        }
+        Ok(true)
+    }
+
+    /// Has witnesses cosign the head where it is time, and enters what they signed.
+    async fn mark(&mut self) -> Result<(), String> {
+        if let Some(gathering) = self.gathering.take_if(|g| g.is_finished()) {
+            let gathered = gathering.await.map_err(|e| e.to_string())?;
+            let head = gathered.inspect_err(|_| self.not_before = Instant::now() + RETRY)?;
+            return self.enter(head).await;
+        }
+        let pause = if self.unmarked { self.pace.mark } else { self.pace.heartbeat };
+        let due = self.marked.is_none_or(|at| at.elapsed() >= pause);
+        if !due || self.gathering.is_some() || Instant::now() < self.not_before {
+            return Ok(());
+        }
+        let operator = self.operator.clone();
+        let head =
+            Shared::blocking(&self.shared.replica, move |replica| replica.fresh_head(&operator))
+                .await;
+        let Some(head) = head.map_err(|e| e.to_string())? else { return Ok(()) };
+        // What comes from now on is not under this head.
+        self.unmarked = false;
+        let gather = gather(self.shared.clone(), self.sizes.clone(), head);
+        self.gathering = Some(tokio::spawn(gather));
+        Ok(())
+    }
+
+    async fn enter(&mut self, head: SignedCheckpoint) -> Result<(), String> {
+        let operator = self.operator.clone();
+        let marked =
+            Shared::blocking(&self.shared.replica, move |r| r.mark(&operator, &head)).await;
+        let now = Instant::now();
+        if marked.map_err(|e| e.to_string())? {
+            self.marked = Some(now);
+            self.shared.set_trouble(None);
+            self.shared.changed.notify_one();
+        } else {
+            // Too few cosigned, or the clock of those who did stood still.
+            (self.unmarked, self.not_before) = (true, now + RETRY);
+        }
+        Ok(())
+    }
+}
+
+/// The head with the cosignatures of the policy's witnesses that can be reached.
+///
+/// Errors: too few of them cosigned.
+async fn gather(
+    shared: Arc<Shared>,
+    sizes: Arc<Mutex<BTreeMap<PeerId, u64>>>,
+    mut head: SignedCheckpoint,
+) -> Result<SignedCheckpoint, String> {
+    let policy = Shared::blocking(&shared.replica, |replica| replica.witnesses()).await;
+    let (witnesses, threshold) = policy.map_err(|e| e.to_string())?;
+    let mut asking = JoinSet::new();
+    for witness in witnesses.clone() {
+        let (shared, sizes, head) = (shared.clone(), sizes.clone(), head.clone());
+        asking.spawn(async move {
+            let lines = timeout(WITNESS_TIME, cosign(&shared, &sizes, &witness, &head)).await;
+            (witness, lines.unwrap_or_default())
+        });
+    }
+    let mut enough = None;
+    loop {
+        let left =
+            enough.map_or(WITNESS_TIME, |at: Instant| OTHERS_TIME.saturating_sub(at.elapsed()));
+        let Ok(Some(answer)) = timeout(left, asking.join_next()).await else { break };
+        let Ok((witness, lines)) = answer else { continue };
+        for line in lines {
+            let mut with = head.clone();
+            if with.add(line).is_ok() && is_cosigned(&with, &witness) {
+                head = with;
+            }
+        }
+        let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
+        if count >= threshold {
+            enough.get_or_insert_with(Instant::now);
+        }
+    }
+    let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
+    if count < threshold {
+        return Err(format!("{count} of {threshold} witnesses cosigned the head"));
+    }
+    Ok(head)
+}
+
+/// Asks whoever has the key of `witness`: this member itself or linked ones.
+async fn cosign(
+    shared: &Shared,
+    sizes: &Mutex<BTreeMap<PeerId, u64>>,
+    witness: &VerifierKey,
+    head: &SignedCheckpoint,
+) -> Vec<NoteSignature> {
+    let holds = |key: &PeerId| *key == witness.key();
+    let own = shared.server.witness_name().is_some_and(|name| holds(&name.key));
+    let who: Vec<PeerId> = {
+        let all = shared.witnesses.lock().expect("no holder of this lock panics");
+        all.iter().filter(|(_, name)| holds(&name.key)).map(|(peer, _)| *peer).collect()
+    };
+    let who = own.then_some(None).into_iter().chain(who.into_iter().map(Some));
+    for peer in who {
+        for _ in 0..MAX_TRIES {
+            let known =
+                sizes.lock().expect("no holder of this lock panics").get(&witness.key()).copied();
+            let old = known.unwrap_or(0);
+            let response = request(shared, peer, old, head).await;
+            let size = match response {
+                Some(Response::Cosigned(lines)) => {
+                    let mut sizes = sizes.lock().expect("no holder of this lock panics");
+                    sizes.insert(witness.key(), head.checkpoint().size);
+                    return lines;
+                }
+                Some(Response::Conflict { size }) => size,
+                Some(other) => {
+                    tracing::debug!("witness {}: {}", witness.name(), other.body().trim_end());
+                    break;
+                }
+                None => break,
+            };
+            if size > head.checkpoint().size {
+                tracing::warn!(
+                    "witness {} has seen {size} statements, more than are here",
+                    witness.name()
+                );
+                return Vec::new();
+            }
+            sizes.lock().expect("no holder of this lock panics").insert(witness.key(), size);
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    Vec::new()
+}
+
+async fn request(
+    shared: &Shared,
+    peer: Option<PeerId>,
+    old: u64,
+    head: &SignedCheckpoint,
+) -> Option<Response> {
+    let head = head.clone();
+    let make = move |replica: &super::replica::Replica| replica.cosign_request(old, &head);
+    let body = Shared::blocking(&shared.replica, make).await;
+    let body = body.inspect_err(|e| tracing::warn!("asking a witness: {e}")).ok()?.into_bytes();
+    let Some(peer) = peer else {
+        let witness = shared.server.witness()?.clone();
+        let work =
+            move |replica: &super::replica::Replica| replica.cosign(&witness, &body, unix_time());
+        return Shared::blocking(&shared.replica, work).await.ok();
+    };
+    let connection = shared.mesh.connection(peer)?;
+    let answer = ask(&connection, &Request::Cosign(body)).await;
+    let answer = answer.inspect_err(|e| tracing::debug!("asking a witness: {e}")).ok()?;
+    let (status, body) = answer.split_first_chunk::<2>()?;
+    Response::parse(u16::from_le_bytes(*status), body).ok()
+}

@@ -1,0 +1,615 @@
+//! A member's log, as the network uses it. Every call opens the log's file, does one thing and
+//! closes it, because commands use it too; the state that follows from the log stays in memory.
+
+use super::{
+    heads::{is_cosigned, leading_on, tidy},
+    waiting::Waiting,
+    wire::{Growth, News, RangeRequest},
+};
+use commons::{
+    Archive, ArchiveError, Home, HomeError, Identity, PeerId, Snapshot, Statement,
+    follow::{self, FollowError, RangeProof},
+    operator::{self, Batch, OperatorError},
+    state::{ReplayError, State, log_key},
+    statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
+    tlog::{
+        AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Response, Signed, SignedCheckpoint,
+        SplitProof, VerifierKey, Witness, consistency_proof,
+    },
+};
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+use store::Hash;
+
+/// Proofs of a second history that are kept; one is enough to show it.
+const MAX_SPLITS: usize = 64;
+
+/// Why something could not be done with the log here.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The commons' folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The log.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The state.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// What a peer sent does not continue the log.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// Operating the log.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// A statement about a split view cannot be written.
+    #[error(transparent)]
+    Author(#[from] commons::author::AuthorError),
+    /// A proof cannot be made.
+    #[error("the log's tree: {0}")]
+    Tree(String),
+    /// A proof of two histories cannot be kept.
+    #[error("{}: {why}", path.display())]
+    Split {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+}
+
+/// What a head asks of a member who is shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// It is here, or leads nowhere.
+    Nothing,
+    /// Statements from `first` on. `hand_over`: whether it may be followed shows only once they
+    /// are all here.
+    On { first: u64, hand_over: bool },
+    /// It contradicts what is here.
+    Apart,
+}
+
+/// What there is to do for the holder of an operator's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Another operates the log.
+    None,
+    /// Another does, but what waits names this key.
+    TakeOver,
+    /// Nothing waits.
+    Quiet,
+    /// Statements wait for their place.
+    Integrate,
+}
+
+/// Where the log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub news: News,
+    pub waiting: usize,
+    pub operator: PeerId,
+    pub splits: usize,
+    /// When the newest mark was.
+    pub time: u64,
+}
+
+/// One member's log.
+pub(crate) struct Replica {
+    home: Home,
+    id: Hash,
+    genesis: Statement,
+    parent: Option<State>,
+    size: AtomicU64,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    state: Option<State>,
+    /// The root over the statements that the state has.
+    root: Option<TreeHash>,
+    waiting: Option<Waiting>,
+    /// When the file was last changed, as far as this process has seen.
+    stamp: Option<SystemTime>,
+}
+
+type Result<T> = std::result::Result<T, ReplicaError>;
+
+impl Replica {
+    /// Reads the commons in a folder.
+    ///
+    /// Errors: the log, or one that it was forked from, is missing or damaged.
+    pub fn open(home: Home) -> Result<Self> {
+        let archive = home.archive()?;
+        let genesis = archive.genesis().clone();
+        let id = archive.id();
+        drop(archive);
+        let parent = home.parent_state(&genesis)?;
+        let replica =
+            Self { home, id, genesis, parent, size: AtomicU64::new(0), memory: Mutex::default() };
+        replica.with(|_, _, _| Ok(()))?;
+        Ok(replica)
+    }
+
+    /// The commons' id.
+    pub fn id(&self) -> Hash {
+        self.id
+    }
+
+    /// The folder.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Whether another process may have changed the log since it was last looked at.
+    pub fn is_touched(&self) -> bool {
+        self.stamp() != self.memory().stamp
+    }
+
+    /// How long the log was when it was last looked at: without waiting for the file.
+    pub fn last_size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+
+    /// Where the log stands.
+    pub fn summary(&self) -> Result<Summary> {
+        self.with(|archive, state, waiting| {
+            let log = archive.snapshot()?;
+            let covered = log.latest_checkpoint()?.map_or(0, |c| c.checkpoint().size);
+            let waiting = waiting.fresh(&log)?;
+            let news = News { size: log.size(), covered, pending: waiting.digest() };
+            let operator = state.operator();
+            let (waiting, splits) = (waiting.len(), state.splits.len());
+            Ok(Summary { news, waiting, operator, splits, time: state.now() })
+        })
+    }
+
+    /// The heads that lead on from a log of `above` statements.
+    pub fn heads(&self, above: u64, most: usize) -> Result<Vec<SignedCheckpoint>> {
+        self.with(|archive, state, _| Ok(leading_on(&archive.snapshot()?, state, above, most)?))
+    }
+
+    /// The genesis of this commons or of an ancestor; `None` for another.
+    pub fn genesis(&self, id: &Hash) -> Result<Option<Vec<u8>>> {
+        if *id == self.id {
+            return Ok(Some(self.genesis.bytes().to_vec()));
+        }
+        let _one = self.memory();
+        match self.home.ancestor(id) {
+            Ok(archive) => Ok(Some(archive.genesis().bytes().to_vec())),
+            Err(HomeError::Ancestor { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A range of this log or of an ancestor's; `None` where it is not here.
+    pub fn range(&self, request: &RangeRequest) -> Result<Option<RangeProof>> {
+        if request.log == self.id {
+            return self.with(|archive, _, _| slice(&archive.snapshot()?, request));
+        }
+        let _one = self.memory();
+        match self.home.ancestor(&request.log) {
+            Ok(archive) => slice(&archive.snapshot()?, request),
+            Err(HomeError::Ancestor { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// How the log grew from one size to another; `None` where it has not.
+    pub fn growth(&self, old: u64, new: u64) -> Result<Option<Growth>> {
+        self.with(|archive, _, _| {
+            let log = archive.snapshot()?;
+            if old > new || new > log.size() {
+                return Ok(None);
+            }
+            let proof = consistency_proof(old, new, &log).map_err(tree)?;
+            Ok(Some(Growth { root: log.root_at(old)?, proof }))
+        })
+    }
+
+    /// What waits, by hash.
+    pub fn waiting(&self) -> Result<Vec<Hash>> {
+        self.with(|archive, _, waiting| Ok(waiting.fresh(&archive.snapshot()?)?.hashes()))
+    }
+
+    /// Those of `hashes` that are neither waiting nor in the log nor were refused lately.
+    pub fn lacking(&self, hashes: &[Hash]) -> Result<Vec<Hash>> {
+        self.with(|archive, _, waiting| {
+            let log = archive.snapshot()?;
+            let waiting = waiting.fresh(&log)?;
+            let mut lacking = Vec::new();
+            for hash in hashes {
+                if !waiting.knows(hash) && log.place(hash)?.is_none() {
+                    lacking.push(*hash);
+                }
+            }
+            Ok(lacking)
+        })
+    }
+
+    /// Those of `hashes` that wait or are in the log, up to `most` bytes of them.
+    pub fn statements(&self, hashes: &[Hash], most: usize) -> Result<Vec<Vec<u8>>> {
+        self.with(|archive, _, waiting| {
+            let log = archive.snapshot()?;
+            let waiting = waiting.fresh(&log)?;
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for hash in hashes {
+                let one = match (waiting.bytes(hash), log.place(hash)?) {
+                    (Some(bytes), _) => bytes.to_vec(),
+                    (None, Some(index)) => log.entry(index)?,
+                    (None, None) => continue,
+                };
+                bytes += one.len();
+                if bytes > most {
+                    break;
+                }
+                found.push(one);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Takes statements that shall wait for their place. For each, why it was not taken.
+    /// Their signatures are the caller's to have checked.
+    pub fn submit(
+        &self,
+        from: Option<PeerId>,
+        statements: &[Statement],
+    ) -> Result<Vec<Option<String>>> {
+        self.with(|archive, state, waiting| {
+            let log = archive.snapshot()?;
+            let waiting = waiting.fresh(&log)?;
+            let (mut reasons, mut taken) = (Vec::new(), Vec::new());
+            for statement in statements {
+                let known = log.place(&statement.hash())?.is_some();
+                let outcome = if known { Ok(false) } else { waiting.admit(state, statement, from) };
+                if let Ok(true) = outcome {
+                    taken.push(statement.clone());
+                }
+                reasons.push(outcome.err());
+            }
+            drop(log);
+            if !taken.is_empty() {
+                archive.hold_all(&taken)?;
+            }
+            Ok(reasons)
+        })
+    }
+
+    /// What to do about a head that a peer shows. A head whose statements are here is kept, with
+    /// the cosignatures that are new.
+    ///
+    /// Errors: [`FollowError::Foreign`] for another log's.
+    pub fn consider(&self, head: &SignedCheckpoint) -> Result<Lead> {
+        self.with(|archive, state, _| {
+            let log = archive.snapshot()?;
+            let size = head.checkpoint().size;
+            match follow::check_head(&log, state, head) {
+                _ if size == 0 => Ok(Lead::Nothing),
+                Ok(()) if size <= log.size() => {
+                    keep_news(archive, log, state, head)?;
+                    Ok(Lead::Nothing)
+                }
+                Ok(()) => Ok(Lead::On { first: log.size(), hand_over: false }),
+                Err(FollowError::Unsigned { .. }) if size > log.size() => {
+                    Ok(Lead::On { first: log.size(), hand_over: true })
+                }
+                Err(FollowError::Unsigned { .. }) => Ok(Lead::Nothing),
+                Err(FollowError::Split { .. }) => Ok(Lead::Apart),
+                Err(e) => Err(e.into()),
+            }
+        })
+    }
+
+    /// Takes a range in that leads to `head`, as [`Self::consider`] said.
+    ///
+    /// Errors: [`FollowError`] says what is wrong with it.
+    pub fn take(&self, range: &RangeProof, head: &SignedCheckpoint, hand_over: bool) -> Result<()> {
+        let mut memory = self.memory();
+        let archive = self.home.archive()?;
+        let mut state = self.current(&archive, &mut memory)?;
+        let head = tidy(head, &state, None);
+        let taken = if hand_over {
+            follow::take_hand_over(&archive, &state, range, &head).map(|next| state = next)
+        } else {
+            follow::take_in(&archive, &mut state, range, &head)
+        };
+        let untouched = match &taken {
+            Ok(()) => true,
+            // Refused before the state was touched; after other errors it is read anew.
+            Err(
+                FollowError::Proof(_) | FollowError::Range { .. } | FollowError::Statement { .. },
+            ) => true,
+            Err(FollowError::Unsigned { .. }) => hand_over,
+            Err(_) => false,
+        };
+        if untouched {
+            self.remember(archive, memory, state)?;
+        }
+        Ok(taken?)
+    }
+
+    /// The log's newest checkpoint; statements beyond it are forgotten.
+    pub fn cut_back(&self) -> Result<()> {
+        let _one = self.memory();
+        self.home.archive()?.cut_back()?;
+        Ok(())
+    }
+
+    /// The newest checkpoint, and whether there are statements beyond it.
+    pub fn newest(&self) -> Result<Option<(SignedCheckpoint, bool)>> {
+        self.with(|archive, _, _| {
+            let log = archive.snapshot()?;
+            let newest = log.latest_checkpoint()?;
+            Ok(newest.map(|head| (head.clone(), head.checkpoint().size < log.size())))
+        })
+    }
+
+    /// Proves that `head` is of another history than what is here, where the log's operator signed
+    /// both; `growth` is how whoever showed the head says that it came from the size of the newest
+    /// checkpoint here.
+    pub fn contradiction(
+        &self,
+        head: &SignedCheckpoint,
+        growth: Option<Growth>,
+    ) -> Result<Option<SplitProof>> {
+        self.with(|archive, state, _| {
+            let log = archive.snapshot()?;
+            let checkpoint = head.checkpoint();
+            let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
+            let Some(newest) = log.latest_checkpoint()? else { return Ok(None) };
+            if newest.checkpoint().size >= checkpoint.size {
+                let Some(ours) = log.checkpoint_from(checkpoint.size)? else { return Ok(None) };
+                return Ok(SplitProof::compare(&key, &ours, head, &log).unwrap_or_default());
+            }
+            let Some(growth) = growth else { return Ok(None) };
+            let keys = std::slice::from_ref(&key);
+            let proof = SplitProof {
+                a: newest.only(keys),
+                b: head.only(keys),
+                root_at_a: Some(growth.root),
+                proof: growth.proof,
+            };
+            Ok(proof.verify(keys).is_ok().then_some(proof))
+        })
+    }
+
+    /// Keeps a proof of two histories as a file, and says so in the log if a member's key is at
+    /// hand. Whether it was news.
+    pub fn keep_split(&self, split: &SplitProof, member: Option<&Identity>) -> Result<bool> {
+        let bytes = split.to_bytes();
+        let folder = self.home.dir().join("splits");
+        let path = folder.join(format!("{}.cbor", Hash::of(&bytes)));
+        let failed = |why| ReplicaError::Split { path: path.clone(), why };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let kept = fs::read_dir(&folder).map_err(failed)?.count();
+        if path.exists() || kept >= MAX_SPLITS {
+            return Ok(false);
+        }
+        let unfinished = path.with_extension("unfinished");
+        fs::write(&unfinished, &bytes)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(failed)?;
+        if let Some(member) = member {
+            let evidence = Evidence::TwoHistories(bytes);
+            let check = Check { subject: Subject::Log, verdict: Verdict::Equivocation, evidence };
+            self.with(|archive, state, _| Ok(archive.write(state, member, check)?))?;
+        }
+        Ok(true)
+    }
+
+    /// Answers a request for a cosignature; what the witness promises is on disk before.
+    pub fn cosign(
+        &self,
+        witness: &(Identity, KeyName),
+        request: &[u8],
+        now: u64,
+    ) -> Result<Response> {
+        let (response, split) = self.with(|archive, state, _| {
+            let fact = format!("witness {}", witness.0.id());
+            let mut keeper = Witness::new(witness.0.clone(), witness.1.clone());
+            if let Some(latest) = archive.fact(&fact)? {
+                let latest = SignedCheckpoint::parse(&latest);
+                keeper.restore(latest.map_err(|e| ArchiveError::Checkpoint {
+                    size: 0,
+                    why: format!("kept by the witness does not parse: {e}"),
+                })?);
+            }
+            let origin = archive.origin();
+            let size = AddCheckpoint::parse(request).map_or(0, |r| r.checkpoint.checkpoint().size);
+            let key = log_key(&origin, state.operator_at(size));
+            let keys = |asked: &str| (asked == origin).then(|| vec![key]);
+            let answer = keeper.add_checkpoint(request, now, keys);
+            if let Some(latest) = &answer.persist {
+                archive.keep_fact(&fact, latest.to_string().as_bytes())?;
+            }
+            Ok((answer.response, answer.split))
+        })?;
+        if let Some(split) = split {
+            self.keep_split(&split, None)?;
+        }
+        Ok(response)
+    }
+
+    /// The policy's witnesses, and how many of them it takes.
+    pub fn witnesses(&self) -> Result<(Vec<VerifierKey>, usize)> {
+        self.with(|_, state, _| {
+            let policy = state.policy();
+            Ok((policy.witnesses().to_vec(), policy.threshold()))
+        })
+    }
+
+    /// Gives what waits its place. `None` if `operator` does not operate the log, and what waits
+    /// does not hand it over.
+    pub fn integrate(&self, operator: &Identity) -> Result<Option<Batch>> {
+        self.with(|archive, state, waiting| {
+            if state.operator() != operator.id()
+                && !waiting.fresh(&archive.snapshot()?)?.names_operator(&operator.id())
+            {
+                return Ok(None);
+            }
+            let batch = match operator::integrate(archive, state, operator) {
+                Err(OperatorError::NotOperator(_)) => None,
+                batch => Some(batch?),
+            };
+            waiting.forget();
+            Ok(batch)
+        })
+    }
+
+    /// What there is to do for the holder of an operator's key.
+    pub fn errand(&self, key: &PeerId) -> Result<Errand> {
+        self.with(|archive, state, waiting| {
+            let waiting = waiting.fresh(&archive.snapshot()?)?;
+            if waiting.len() == 0 {
+                let mine = state.operator() == *key;
+                return Ok(if mine { Errand::Quiet } else { Errand::None });
+            }
+            Ok(match state.operator() == *key {
+                true => Errand::Integrate,
+                false if waiting.names_operator(key) => Errand::TakeOver,
+                false => Errand::None,
+            })
+        })
+    }
+
+    /// A newly signed head of the log as it is; `None` if `operator` does not operate it.
+    pub fn fresh_head(&self, operator: &Identity) -> Result<Option<SignedCheckpoint>> {
+        self.with(|archive, state, _| {
+            if state.operator() != operator.id() {
+                return Ok(None);
+            }
+            let log = archive.snapshot()?;
+            let head = Checkpoint::new(archive.origin(), log.size(), log.root_at(log.size())?);
+            Ok(Some(head.sign(operator).map_err(OperatorError::from)?))
+        })
+    }
+
+    /// The request to cosign `head` for a witness that cosigned size `old` last.
+    pub fn cosign_request(&self, old: u64, head: &SignedCheckpoint) -> Result<String> {
+        self.with(|archive, _, _| {
+            let request = AddCheckpoint::new(old, head.clone(), &archive.snapshot()?);
+            Ok(request.map_err(tree)?.to_string())
+        })
+    }
+
+    /// Keeps a cosigned head, and enters it as a mark if enough witnesses cosigned.
+    pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<bool> {
+        self.with(|archive, state, waiting| {
+            keep_news(archive, archive.snapshot()?, state, head)?;
+            let written = operator::mark(archive, state, operator, head)?.is_some();
+            if written {
+                operator::integrate(archive, state, operator)?;
+                waiting.forget();
+            }
+            Ok(written)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Archive, &mut State, &mut Waiting) -> Result<T>,
+    ) -> Result<T> {
+        let mut memory = self.memory();
+        let archive = self.home.archive()?;
+        let mut state = self.current(&archive, &mut memory)?;
+        let mut waiting = memory.waiting.take().unwrap_or_default();
+        let result = work(&archive, &mut state, &mut waiting);
+        memory.waiting = Some(waiting);
+        self.remember(archive, memory, state)?;
+        result
+    }
+
+    /// The state of the log as it is on disk.
+    fn current(&self, archive: &Archive, memory: &mut Memory) -> Result<State> {
+        let log = archive.snapshot()?;
+        let known = memory.state.take().zip(memory.root.take());
+        let Some((mut state, root)) = known else { return self.replay(&log) };
+        if state.size > log.size() || log.root_at(state.size)? != root {
+            return self.replay(&log);
+        }
+        for (index, entry) in (state.size..).zip(log.entries(state.size..log.size())?) {
+            let statement = Statement::parse_unsigned(&entry?)
+                .map_err(|why| ArchiveError::Statement { index, why })?;
+            state.apply(&statement, &log)?;
+        }
+        Ok(state)
+    }
+
+    fn replay(&self, log: &Snapshot) -> Result<State> {
+        Ok(State::replay(log, log.size(), self.parent.as_ref())?)
+    }
+
+    fn remember(
+        &self,
+        archive: Archive,
+        mut memory: MutexGuard<'_, Memory>,
+        state: State,
+    ) -> Result<()> {
+        memory.root = Some(archive.snapshot()?.root_at(state.size)?);
+        self.size.store(state.size, Relaxed);
+        memory.state = Some(state);
+        // Closing writes too. What another process changes right after shows at the next look.
+        drop(archive);
+        memory.stamp = self.stamp();
+        Ok(())
+    }
+
+    fn stamp(&self) -> Option<SystemTime> {
+        fs::metadata(self.home.dir().join("log.redb")).and_then(|m| m.modified()).ok()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Keeps a head of a size that the log has, if it or a cosignature on it is new.
+fn keep_news(
+    archive: &Archive,
+    log: Snapshot,
+    state: &State,
+    head: &SignedCheckpoint,
+) -> Result<()> {
+    let size = head.checkpoint().size;
+    let known = log.checkpoint_from(size)?.filter(|c| c.checkpoint().size == size);
+    drop(log);
+    let tidy = tidy(head, state, known.as_ref());
+    let key = log_key(&head.checkpoint().origin, state.operator_at(size));
+    let cosigned = state.policy().witnesses().iter().any(|w| is_cosigned(&tidy, w));
+    if tidy.signed_by(&key) == Signed::Yes && (known.is_none() || cosigned) {
+        archive.keep_checkpoint(&tidy)?;
+    }
+    Ok(())
+}
+
+fn slice(log: &Snapshot, request: &RangeRequest) -> Result<Option<RangeProof>> {
+    let (first, head) = (request.first, request.head);
+    if first >= head || head > log.size() {
+        return Ok(None);
+    }
+    let most = (request.most as usize).clamp(MAX_STATEMENT, follow::MAX_RANGE_BYTES);
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for entry in log.entries(first..head)? {
+        let entry = entry?;
+        bytes += entry.len();
+        if entries.len() == follow::MAX_RANGE || (bytes > most && !entries.is_empty()) {
+            break;
+        }
+        entries.push(entry.into());
+    }
+    let proof = consistency_proof(first + entries.len() as u64, head, log).map_err(tree)?;
+    Ok(Some(RangeProof { first, entries, proof }))
+}
+
+fn tree(error: impl std::fmt::Display) -> ReplicaError {
+    ReplicaError::Tree(error.to_string())
+}

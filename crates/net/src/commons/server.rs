@@ -1,0 +1,259 @@
+//! Answers other members' requests, each bounded in bytes and time.
+
+use super::{
+    replica::{Replica, ReplicaError},
+    wire::{
+        Growth, HeadAnswer, MAX_BATCH_BYTES, MAX_HEADS, MAX_REASON, OBJECT, Request, Status,
+        WitnessName, cbor,
+    },
+};
+use crate::{
+    address::peer_id,
+    limit::Bucket,
+    objects::{self, Answers, MAX_SERVING_ONE, Served},
+    traffic::{Counters, add},
+};
+use commons::{Identity, PeerId, Statement, tlog::KeyName};
+use iroh::endpoint::{Connection, RecvStream, SendStream};
+use minicbor::bytes::ByteVec;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use store::Store;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
+
+/// Requests of one peer per second and in one burst; others wait for nothing and are told so.
+const REQUEST_RATE: (f64, f64) = (100.0, 400.0);
+/// A peer that asked so often beyond its rate is cut off.
+const MAX_EXCESS: u32 = 2000;
+/// Requests that are worked on at a time, of all peers and of one.
+const MAX_WORKING: usize = 16;
+const MAX_WORKING_ONE: usize = 4;
+/// Requests with large bodies that are read at a time.
+const MAX_LARGE: usize = 4;
+/// How long a request waits for its turn.
+const WAIT: Duration = Duration::from_secs(10);
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// A reader slower than this (plus half a minute) is cut off.
+const SLOWEST: usize = 32 << 10;
+
+/// What a member answers with.
+pub(crate) struct Server {
+    replica: Arc<Replica>,
+    witness: Option<(Identity, KeyName)>,
+    objects: Arc<objects::Server>,
+    store: Store,
+    working: Semaphore,
+    large: Semaphore,
+    /// Rung when a peer brought something.
+    changed: Arc<Notify>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.replica.id().short())
+    }
+}
+
+/// What becomes of a request that cannot be answered.
+enum Refusal {
+    NotHere,
+    Busy,
+    /// The asker broke the rules; it learns by the stream's reset.
+    Broken,
+}
+
+impl Server {
+    /// A server of one commons.
+    pub fn new(
+        replica: Arc<Replica>,
+        witness: Option<(Identity, KeyName)>,
+        store: Store,
+        changed: Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            replica,
+            witness,
+            objects: objects::Server::new(store.clone()),
+            store,
+            working: Semaphore::new(MAX_WORKING),
+            large: Semaphore::new(MAX_LARGE),
+            changed,
+        })
+    }
+
+    /// How this member is named as a witness, if it is one.
+    pub fn witness_name(&self) -> Option<WitnessName> {
+        let (key, name) = self.witness.as_ref()?;
+        Some(WitnessName { name: name.to_string(), key: key.id() })
+    }
+
+    /// The key and name to cosign with.
+    pub fn witness(&self) -> Option<&(Identity, KeyName)> {
+        self.witness.as_ref()
+    }
+
+    async fn serve_all(
+        self: Arc<Self>,
+        connection: &Connection,
+        counters: &Arc<Counters>,
+    ) -> Option<&'static str> {
+        let peer = peer_id(connection.remote_id());
+        let mine = Arc::new((Semaphore::new(MAX_WORKING_ONE), Semaphore::new(MAX_SERVING_ONE)));
+        let mut rate = Bucket::new(REQUEST_RATE.0, REQUEST_RATE.1, Instant::now());
+        let (mut excess, mut running) = (0, JoinSet::new());
+        while let Ok((send, recv)) = connection.accept_bi().await {
+            while running.try_join_next().is_some() {}
+            if !rate.take(1.0, Instant::now()) {
+                excess += 1;
+                if excess > MAX_EXCESS {
+                    return Some("floods us with requests");
+                }
+                continue;
+            }
+            let (server, mine, counters) = (self.clone(), mine.clone(), counters.clone());
+            running.spawn(async move {
+                let _ = server.serve_one(peer, send, recv, &mine, &counters).await;
+            });
+        }
+        None
+    }
+
+    /// `None` where the peer went away or broke the rules.
+    async fn serve_one(
+        &self,
+        peer: PeerId,
+        mut send: SendStream,
+        mut recv: RecvStream,
+        mine: &(Semaphore, Semaphore),
+        counters: &Counters,
+    ) -> Option<()> {
+        let mut kind = [0];
+        timeout(REQUEST_TIME, recv.read_exact(&mut kind)).await.ok()?.ok()?;
+        if kind[0] == OBJECT {
+            return self.objects.answer(send, recv, &mine.1, counters).await;
+        }
+        let bound = Request::bound(kind[0])?;
+        let turns = async { (mine.0.acquire().await, self.working.acquire().await) };
+        let Ok((Ok(_mine), Ok(_slot))) = timeout(WAIT, turns).await else {
+            return answer(&mut send, Status::Busy, &[], counters).await;
+        };
+        let large = Request::is_large(kind[0]);
+        let _large = if large { Some(self.large.acquire().await.ok()?) } else { None };
+        let body = timeout(REQUEST_TIME, recv.read_to_end(bound)).await.ok()?.ok()?;
+        add(&counters.messages_in, body.len() + 1);
+        let request = Request::decode(kind[0], &body).ok()?;
+        match self.respond(peer, request).await {
+            Ok(body) => answer(&mut send, Status::Here, &body, counters).await,
+            Err(Refusal::NotHere) => answer(&mut send, Status::NotHere, &[], counters).await,
+            Err(Refusal::Busy) => answer(&mut send, Status::Busy, &[], counters).await,
+            Err(Refusal::Broken) => None,
+        }
+    }
+
+    async fn respond(&self, peer: PeerId, request: Request) -> Result<Vec<u8>, Refusal> {
+        let (replica, witness) = (self.replica.clone(), self.witness.clone());
+        let (name, store) = (self.witness_name(), self.store.clone());
+        let brings = matches!(request, Request::Submit(_));
+        let work = move || match request {
+            Request::Head(ask) => head(&replica, ask.above, name),
+            Request::Range(ask) => {
+                here(replica.range(&ask))?.ok_or(Refusal::NotHere).map(|r| cbor(&r))
+            }
+            Request::Genesis(id) => here(replica.genesis(&id))?.ok_or(Refusal::NotHere),
+            Request::Growth(ask) => {
+                let growth: Option<Growth> = here(replica.growth(ask.old, ask.new))?;
+                growth.ok_or(Refusal::NotHere).map(|g| cbor(&g))
+            }
+            Request::Pending => Ok(cbor(&[here(replica.waiting())?])),
+            Request::Statements(hashes) => {
+                let found = here(replica.statements(&hashes, MAX_BATCH_BYTES))?;
+                let found: Vec<ByteVec> = found.into_iter().map(ByteVec::from).collect();
+                Ok(cbor(&[found]))
+            }
+            Request::Submit(statements) => submit(&replica, peer, &statements),
+            Request::Cosign(body) => {
+                let witness = witness.ok_or(Refusal::NotHere)?;
+                let response = here(replica.cosign(&witness, &body, unix_time()))?;
+                Ok([&response.status().to_le_bytes()[..], response.body().as_bytes()].concat())
+            }
+            Request::Length(hash) => {
+                store.len_of(&hash).map(|len| cbor(&[len])).ok_or(Refusal::NotHere)
+            }
+        };
+        let result = spawn_blocking(work).await.unwrap_or(Err(Refusal::Busy));
+        if brings {
+            self.changed.notify_one();
+        }
+        result
+    }
+}
+
+impl Answers for Server {
+    fn serve<'a>(
+        self: Arc<Self>,
+        connection: &'a Connection,
+        counters: &'a Arc<Counters>,
+    ) -> Served<'a> {
+        Box::pin(self.serve_all(connection, counters))
+    }
+}
+
+fn head(replica: &Replica, above: u64, witness: Option<WitnessName>) -> Result<Vec<u8>, Refusal> {
+    let heads = here(replica.heads(above, MAX_HEADS))?;
+    let summary = here(replica.summary())?;
+    Ok(cbor(&HeadAnswer {
+        size: summary.news.size,
+        heads: heads.iter().map(ToString::to_string).collect(),
+        pending: summary.news.pending,
+        witness,
+    }))
+}
+
+fn submit(replica: &Replica, peer: PeerId, bytes: &[ByteVec]) -> Result<Vec<u8>, Refusal> {
+    let parsed: Result<Vec<Statement>, _> = bytes.iter().map(|b| Statement::parse(b)).collect();
+    let statements = parsed.map_err(|e| {
+        tracing::debug!("peer {} brought no statement: {e}", peer.short());
+        Refusal::Broken
+    })?;
+    let reasons = here(replica.submit(Some(peer), &statements))?;
+    let short = |why: String| why.chars().take(MAX_REASON / 4).collect::<String>();
+    let reasons: Vec<Option<String>> = reasons.into_iter().map(|why| why.map(short)).collect();
+    Ok(cbor(&[reasons]))
+}
+
+/// What fails here is not the asker's fault, and not its business.
+fn here<T>(result: Result<T, ReplicaError>) -> Result<T, Refusal> {
+    result.map_err(|e| {
+        tracing::warn!("cannot answer: {e}");
+        Refusal::Busy
+    })
+}
+
+async fn answer(
+    send: &mut SendStream,
+    status: Status,
+    body: &[u8],
+    counters: &Counters,
+) -> Option<()> {
+    let most = Duration::from_secs(30 + (body.len() / SLOWEST) as u64);
+    let write = async {
+        send.write_all(&[status as u8]).await.ok()?;
+        send.write_all(body).await.ok()?;
+        send.finish().ok()
+    };
+    timeout(most, write).await.ok()??;
+    add(&counters.messages_out, body.len() + 1);
+    Some(())
+}
+
+/// This machine's clock, in seconds since 1970.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

@@ -1,0 +1,148 @@
+//! Members of a commons on loopback: honest ones, and some that break every rule.
+
+mod converge;
+
+use super::{Config, Handle, Pace, Status, start};
+use commons::{
+    Body, Home, Identity, PeerId, author,
+    state::State,
+    statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
+    tlog::KeyName,
+};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+use store::Hash;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// Long enough for a loaded machine; nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn identity(what: &str, number: usize) -> Identity {
+    Identity::from_seed(Hash::of_parts("test key", &[what.as_bytes(), &number.to_le_bytes()]).0)
+}
+
+fn founder(number: usize) -> Identity {
+    identity("founder", number)
+}
+
+fn operator() -> Identity {
+    identity("operator", 0)
+}
+
+fn witness(number: usize) -> (Identity, KeyName) {
+    let name = format!("witness{number}").parse().expect("a name");
+    (identity("witness", number), name)
+}
+
+/// Three founders, all stewards, `threshold` of two witnesses.
+fn genesis(name: &str, threshold: u8) -> Genesis {
+    let founders = (0..3).map(|number| Founder {
+        name: format!("founder {number}"),
+        member: founder(number).id(),
+        next: Key::digest(&identity("next", number).id()),
+        guardians: vec![],
+        threshold: 0,
+        steward: true,
+    });
+    let key = |number| {
+        let (key, name) = witness(number);
+        WitnessKey { name: name.to_string(), key: key.id() }
+    };
+    Genesis {
+        name: name.to_owned(),
+        charter: Hash::of(b"be kind"),
+        rules: Rules::default(),
+        founders: founders.collect(),
+        operator: operator().id(),
+        witnesses: Witnesses { threshold, keys: vec![key(0), key(1)] },
+        parent: None,
+        created: 1_700_000_000,
+    }
+}
+
+/// A commons in a new folder, with its first head.
+fn found(dir: &Path, name: &str, threshold: u8) -> Home {
+    let genesis = genesis(name, threshold);
+    let (genesis, head) = author::found(&founder(0), &operator(), genesis).expect("founded");
+    Home::create(dir, &genesis, Some(&head)).expect("created")
+}
+
+/// A copy of a commons that has the genesis only.
+fn bare_copy(of: &Home, dir: &Path) -> Home {
+    let genesis = of.archive().expect("opens").genesis().clone();
+    Home::create(dir, &genesis, None).expect("created")
+}
+
+fn say(home: &Home, key: &Identity, body: impl Into<Body>) -> Hash {
+    let archive = home.archive().expect("opens");
+    let state = home.state(&archive.snapshot().expect("reads")).expect("a state");
+    archive.write(&state, key, body).expect("written").hash()
+}
+
+fn named(number: usize, name: &str) -> Attest {
+    Attest { subject: founder(number).id(), claim: Claim::Person { name: name.to_owned() } }
+}
+
+/// All views, as bytes: what two members compare.
+fn views(home: &Home) -> BTreeMap<String, Hash> {
+    commons::view::digests(&state(home)).into_iter().collect()
+}
+
+fn state(home: &Home) -> State {
+    let archive = home.archive().expect("opens");
+    home.state(&archive.snapshot().expect("reads")).expect("a state")
+}
+
+fn pace() -> Pace {
+    let ms = Duration::from_millis;
+    Pace { batch: ms(50), mark: ms(1000), heartbeat: ms(3_600_000), refresh: ms(1000) }
+}
+
+/// A member's service in a folder of its own.
+struct Member {
+    handle: Handle,
+    home: Home,
+    _folder: TempDir,
+}
+
+impl Member {
+    async fn new(folder: TempDir, seed: u8, change: impl FnOnce(&mut Config)) -> Self {
+        let home = Home::open(folder.path()).expect("a commons");
+        let mut config = config(folder.path(), seed);
+        change(&mut config);
+        let handle = start(config).await.expect("starts");
+        Self { handle, home, _folder: folder }
+    }
+
+    /// A member that begins with the genesis only.
+    async fn copy(of: &Home, seed: u8, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        bare_copy(of, folder.path());
+        Self::new(folder, seed, change).await
+    }
+
+    fn at(&self) -> crate::PeerAddr {
+        self.handle.ticket().peers[0].clone()
+    }
+
+    /// Waits until the member's status is as wanted.
+    async fn until(&self, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+        let mut status = self.handle.status();
+        let reached = timeout(PATIENCE, status.wait_for(wanted)).await;
+        match reached {
+            Ok(status) => status.expect("the service runs").clone(),
+            Err(_) => panic!("{what}: {:?}", self.handle.status().borrow().clone()),
+        }
+    }
+}
+
+fn config(dir: &Path, seed: u8) -> Config {
+    let mut config = Config::new(dir, [seed; 32]);
+    config.bind = "127.0.0.1:0".parse().expect("an address");
+    config.pace = pace();
+    config
+}
+
+fn id_of(seed: u8) -> PeerId {
+    crate::address::peer_id(iroh::SecretKey::from_bytes(&[seed; 32]).public())
+}
