@@ -4,7 +4,7 @@ mod converge;
 
 use super::{Config, Handle, Pace, Status, start};
 use commons::{
-    Body, Home, Identity, PeerId, author,
+    Body, Home, Identity, author,
     state::State,
     statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
     tlog::KeyName,
@@ -141,8 +141,4 @@ fn config(dir: &Path, seed: u8) -> Config {
     config.bind = "127.0.0.1:0".parse().expect("an address");
     config.pace = pace();
     config
-}
-
-fn id_of(seed: u8) -> PeerId {
-    crate::address::peer_id(iroh::SecretKey::from_bytes(&[seed; 32]).public())
 }
