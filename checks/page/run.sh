@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Checks the page in headless Chromium: run.sh [URL] [SCREENSHOT_FOLDER]
+# Checks the pages in headless Chromium: run.sh [URL] [SCREENSHOT_FOLDER]
 #
-# With no URL (or an empty one) the example server is built and checked. Prints `skipped: …` and
-# exits 0 where Chromium, Node.js or playwright-core cannot be had.
+# URL is a run's page; with none (or an empty one) the example server is built and checked. The
+# page of a commons is that of its own example in any case. Prints `skipped: …` and exits 0
+# where Chromium, Node.js or playwright-core cannot be had.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,16 +36,24 @@ if [ ! -d "$CHECK_MODULES/node_modules/playwright-core" ]; then
     skip "npm could not install playwright-core"
 fi
 
-if [ -z "$url" ]; then
-  cargo build --quiet -p understory-serve --example page
-  "${CARGO_TARGET_DIR:-target}/debug/examples/page" 0 78 >"$work/url" &
+# Starts an example server with these arguments; its address is then in $url.
+example() { # NAME ARGUMENTS...
+  cargo build --quiet -p understory-serve --example "$1"
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
+  : >"$work/url"
+  "${CARGO_TARGET_DIR:-target}/debug/examples/$1" "${@:2}" >"$work/url" &
   server=$!
-  for _ in $(seq 100); do
+  for _ in $(seq 300); do
     [ -s "$work/url" ] && break
     sleep 0.1
   done
   url=$(head -n 1 "$work/url")
-  [ -n "$url" ] || { echo "the example server did not start" >&2; exit 1; }
-fi
+  [ -n "$url" ] || { echo "the example server $1 did not start" >&2; exit 1; }
+}
 
-node "$here/check.mjs" "$url" ${shots:+"$shots"}
+[ -n "$url" ] || example page 0 78
+failed=0
+node "$here/check.mjs" "$url" ${shots:+"$shots"} || failed=1
+example commons_page 0 5
+node "$here/commons.mjs" "$url" ${shots:+"$shots"} || failed=1
+exit "$failed"

@@ -1,6 +1,6 @@
-//! HTTP for one co-training run, on this machine only: the page and the small API beneath it.
+//! HTTP for this machine only: the page of a co-training run, and that of a [commons](mod@commons).
 //!
-//! Knows nothing of models or swarms. It shows a [`Snapshot`] that somebody else keeps fresh and
+//! The run's page knows nothing of models or swarms. It shows a [`Snapshot`] that somebody else keeps fresh and
 //! hands prompts to a [`Prompt`]:
 //!
 //! | Route | What it answers |
@@ -10,12 +10,13 @@
 //! | `GET /api/events` | server-sent events `snapshot`, the whole at first, then at most 4 a second |
 //! | `POST /api/generate` | server-sent events `token`, then `done` or `error` |
 //!
-//! The run's page is for whoever sits at the machine. So it binds to loopback alone, answers only
+//! A page is for whoever sits at the machine. So it binds to loopback alone, answers only
 //! to loopback's names (a hostile site cannot reach it by rebinding its own name), gives no other
 //! origin leave to read it, and runs no script but its own.
 
 #![forbid(unsafe_code)]
 
+pub mod commons;
 mod events;
 mod generate;
 mod guard;
@@ -56,9 +57,12 @@ pub fn router(feed: watch::Receiver<Arc<Snapshot>>, prompt: Arc<dyn Prompt>) -> 
         .route("/api/generate", post(generate::generate))
         .with_state(generate::Desk::new(prompt))
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    page::routes()
-        .merge(events)
-        .merge(generate)
+    guarded(page::routes().merge(events).merge(generate))
+}
+
+/// Adds what every page has: answers for what is not there, and the guard before all.
+fn guarded(routes: Router) -> Router {
+    routes
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page") })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method")

@@ -10,7 +10,10 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-const FILES: [(&str, &str, &str); 10] = [
+/// Path, type and text of a file.
+type File = (&'static str, &'static str, &'static str);
+
+const FILES: [File; 10] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/favicon.svg", SVG, include_str!("../page/favicon.svg")),
@@ -23,8 +26,36 @@ const FILES: [(&str, &str, &str); 10] = [
     ("/app/prompt.js", SCRIPT, include_str!("../page/prompt.js")),
 ];
 
+const COMMONS: [File; 15] = [
+    ("/", HTML, include_str!("../page/commons/index.html")),
+    ("/style.css", CSS, include_str!("../page/style.css")),
+    ("/commons.css", CSS, include_str!("../page/commons/commons.css")),
+    ("/favicon.svg", SVG, include_str!("../page/favicon.svg")),
+    ("/app/main.js", SCRIPT, include_str!("../page/commons/main.js")),
+    ("/app/dom.js", SCRIPT, include_str!("../page/dom.js")),
+    ("/app/format.js", SCRIPT, include_str!("../page/format.js")),
+    ("/app/words.js", SCRIPT, include_str!("../page/commons/words.js")),
+    ("/app/graph.js", SCRIPT, include_str!("../page/commons/graph.js")),
+    ("/app/layers.js", SCRIPT, include_str!("../page/commons/layers.js")),
+    ("/app/members.js", SCRIPT, include_str!("../page/commons/members.js")),
+    ("/app/lineage.js", SCRIPT, include_str!("../page/commons/lineage.js")),
+    ("/app/tallies.js", SCRIPT, include_str!("../page/commons/tallies.js")),
+    ("/app/tally.js", SCRIPT, include_str!("../page/commons/tally.js")),
+    ("/app/health.js", SCRIPT, include_str!("../page/commons/health.js")),
+];
+
+/// The files of a run's page.
 pub(crate) fn routes() -> Router {
-    FILES.iter().fold(Router::new(), |router, &(path, kind, text)| {
+    serving(&FILES)
+}
+
+/// The files of a commons' page.
+pub(crate) fn commons_routes() -> Router {
+    serving(&COMMONS)
+}
+
+fn serving(files: &[File]) -> Router {
+    files.iter().fold(Router::new(), |router, &(path, kind, text)| {
         router.route(
             path,
             get(move || async move { ([(header::CONTENT_TYPE, kind)], text).into_response() }),

@@ -1,0 +1,395 @@
+//! A commons' views as the page reads them: those of [`commons::view`](::commons::view) with what
+//! a picture needs beside them, and bounds on how much of each is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::commons::PeerId;
+use ::commons::decide::Pairwise;
+use ::commons::state::{Proposal, State, Status};
+use ::commons::statement::{House, Method, ParentLog, ProposalType, Verdict};
+use ::commons::view::{self, HouseView, LineageEdge, MemberView, OptionView, Overdue};
+use serde::Serialize;
+use store::Hash;
+
+use super::Reading;
+use super::standing::{Standing, standings};
+
+/// Most members, edges, questions and so on that one view shows; it says how many there are.
+pub const MAX_SHOWN: usize = 2000;
+/// Most of what is shown as a list of events, newest last.
+const MAX_EVENTS: usize = 200;
+/// Most lines of a count's explanation.
+const MAX_LINES: usize = 1000;
+
+/// What can be asked of a commons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// Who belongs to it.
+    Members,
+    /// What was made from what.
+    Lineage,
+    /// The questions.
+    Tallies,
+    /// The count of a question.
+    Tally(Hash),
+    /// The panel of a question that is decided by lot.
+    Panel(Hash),
+    /// Whether the log is well.
+    Health,
+}
+
+/// A view as JSON; none if there is no such question.
+pub(super) fn json(reading: &Reading, view: View) -> Option<String> {
+    let state = &reading.state;
+    match view {
+        View::Members => text(&members(state)),
+        View::Lineage => text(&lineage(state)),
+        View::Tallies => text(&tallies(state)),
+        View::Tally(hash) => text(&tally(state, state.proposals.get(&hash)?)),
+        View::Panel(hash) => text(&panel(state, state.proposals.get(&hash)?)?),
+        View::Health => text(&health(reading)),
+    }
+}
+
+fn text(view: &impl Serialize) -> Option<String> {
+    Some(serde_json::to_string(view).expect("views have no maps with keys that JSON lacks"))
+}
+
+#[derive(Serialize)]
+struct Members {
+    size: u64,
+    now: u64,
+    vouches_needed: u8,
+    /// All of them, shown or not.
+    count: usize,
+    members: Vec<Person>,
+    vouches: Vec<view::Vouch>,
+}
+
+#[derive(Serialize)]
+struct Person {
+    #[serde(flatten)]
+    member: MemberView,
+    /// The organisation that counts where only one can.
+    employer: Option<String>,
+    /// Members that vouch for it.
+    vouchers: usize,
+}
+
+fn members(state: &State) -> Members {
+    let (all, now) = (view::members(state), state.now());
+    let person = |member: MemberView| {
+        let known = &state.members[&member.id];
+        Person {
+            employer: known.employer(now).map(str::to_owned),
+            vouchers: known.vouchers.iter().filter(|v| state.is_member(v)).count(),
+            member,
+        }
+    };
+    let count = all.members.len();
+    let members: Vec<Person> = all.members.into_iter().take(MAX_SHOWN).map(person).collect();
+    let shown: BTreeSet<PeerId> = members.iter().map(|p| p.member.id).collect();
+    let both = |v: &view::Vouch| shown.contains(&v.by) && shown.contains(&v.subject);
+    Members {
+        size: all.size,
+        now,
+        vouches_needed: state.rules.vouches_needed,
+        count,
+        vouches: all.vouches.into_iter().filter(both).take(4 * MAX_SHOWN).collect(),
+        members,
+    }
+}
+
+#[derive(Serialize)]
+struct Lineage {
+    size: u64,
+    /// Members that an edge needs.
+    confirmations: u8,
+    /// All edges, shown or not: the newest are.
+    count: usize,
+    nodes: Vec<view::LineageNode>,
+    edges: Vec<LineageEdge>,
+    /// By the statement of an edge.
+    derivations: BTreeMap<String, Derivation>,
+}
+
+#[derive(Serialize)]
+struct Derivation {
+    tool: String,
+    /// How many members checked it.
+    count: usize,
+    checks: Vec<(PeerId, Verdict)>,
+}
+
+fn lineage(state: &State) -> Lineage {
+    let mut all = view::lineage(state);
+    let count = all.edges.len();
+    let edges = all.edges.split_off(count.saturating_sub(MAX_SHOWN));
+    let statements: BTreeSet<Hash> = edges.iter().map(|edge| edge.statement).collect();
+    let ends: BTreeSet<Hash> =
+        edges.iter().flat_map(|edge| [Some(edge.child), edge.parent]).flatten().collect();
+    let derived = state.edges.iter().filter(|edge| statements.contains(&edge.statement));
+    let derivation = |edge: &::commons::state::Edge| {
+        let checks = edge.checks.iter().take(MAX_EVENTS).map(|(id, verdict)| (*id, *verdict));
+        let (tool, count) = (edge.tool.clone(), edge.checks.len());
+        (edge.statement.to_string(), Derivation { tool, count, checks: checks.collect() })
+    };
+    let (mut nodes, lone): (Vec<_>, Vec<_>) =
+        all.nodes.into_iter().partition(|node| ends.contains(&node.digest));
+    nodes.extend(lone.into_iter().filter(|node| node.name.is_some()).take(MAX_SHOWN));
+    Lineage {
+        size: all.size,
+        confirmations: state.rules.confirmations,
+        count,
+        nodes,
+        derivations: derived.map(derivation).collect(),
+        edges,
+    }
+}
+
+#[derive(Serialize)]
+struct Tallies {
+    size: u64,
+    now: u64,
+    /// All questions, shown or not: the newest are.
+    count: usize,
+    questions: Vec<Question>,
+}
+
+/// What a list says of a question.
+#[derive(Serialize)]
+struct Question {
+    proposal: Hash,
+    index: u64,
+    title: String,
+    topic: ProposalType,
+    method: Method,
+    /// Who asked.
+    member: PeerId,
+    /// The houses that vote; none where all members vote together.
+    houses: Vec<House>,
+    close: u64,
+    /// Until when ballots that were secret can be opened.
+    reveal: Option<u64>,
+    seats: u16,
+    /// What it is an appeal against.
+    appeals: Option<Hash>,
+    electors: usize,
+    /// Members that have cast a ballot, whether it counts or not.
+    cast: usize,
+    status: Status,
+    options: Vec<OptionView>,
+}
+
+fn tallies(state: &State) -> Tallies {
+    let mut proposals: Vec<&Proposal> = state.proposals.values().collect();
+    proposals.sort_by_key(|p| std::cmp::Reverse((p.index, p.statement)));
+    let count = proposals.len();
+    let questions = proposals.into_iter().take(MAX_SHOWN / 4).map(question).collect();
+    Tallies { size: state.size, now: state.now(), count, questions }
+}
+
+fn question(proposal: &Proposal) -> Question {
+    let body = &proposal.body;
+    let default = body.default.map(usize::from);
+    let option = |(at, option): (usize, &::commons::statement::Choice)| OptionView {
+        name: option.name.clone(),
+        default: default == Some(at),
+        ratio: option.ratio,
+    };
+    Question {
+        proposal: proposal.statement,
+        index: proposal.index,
+        title: body.title.clone(),
+        topic: body.topic,
+        method: body.method,
+        member: proposal.member,
+        houses: body.houses.clone(),
+        close: body.close,
+        reveal: body.reveal,
+        seats: body.seats,
+        appeals: body.appeals,
+        electors: proposal.electorate.electors.len(),
+        cast: proposal.casts.len(),
+        status: proposal.status.clone(),
+        options: body.options.iter().enumerate().map(option).collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct Tally {
+    size: u64,
+    now: u64,
+    #[serde(flatten)]
+    question: Question,
+    /// What the question says beside its title.
+    text: String,
+    houses_counted: Vec<Count>,
+    problem: Option<String>,
+}
+
+/// The count of one house.
+#[derive(Serialize)]
+struct Count {
+    house: Option<House>,
+    electors: u64,
+    ballots: u64,
+    spoilt: usize,
+    winners: Vec<u32>,
+    standings: Vec<Standing>,
+    pairwise: Pairwise,
+    explanation: Vec<String>,
+    margin: Option<Margin>,
+}
+
+#[derive(Serialize)]
+struct Margin {
+    voters: Option<u64>,
+    exact: bool,
+    example: Vec<PeerId>,
+    employer: Option<(String, u64)>,
+    voucher: Option<(PeerId, u64)>,
+}
+
+fn tally(state: &State, proposal: &Proposal) -> Tally {
+    let view = view::tally(state, proposal);
+    Tally {
+        size: state.size,
+        now: state.now(),
+        question: question(proposal),
+        text: proposal.body.text.clone(),
+        houses_counted: view.houses.into_iter().map(count).collect(),
+        problem: view.problem,
+    }
+}
+
+fn count(house: HouseView) -> Count {
+    let mut explanation = house.explanation;
+    if explanation.len() > MAX_LINES {
+        let more = explanation.len() - MAX_LINES;
+        // The result is the last line; what is left out comes before it.
+        let last = explanation.pop();
+        explanation.truncate(MAX_LINES - 1);
+        explanation.push(format!("… and {more} more lines."));
+        explanation.extend(last);
+    }
+    Count {
+        house: house.house,
+        electors: house.electors,
+        ballots: house.outcome.ballots,
+        spoilt: house.outcome.spoilt.len(),
+        winners: house.winners,
+        standings: standings(&house.outcome),
+        pairwise: house.outcome.pairwise,
+        explanation,
+        margin: house.margin.map(|m| Margin {
+            voters: m.voters,
+            exact: m.exact,
+            example: m.example.into_iter().take(MAX_EVENTS).collect(),
+            employer: m.employer,
+            voucher: m.voucher,
+        }),
+    }
+}
+
+#[derive(Serialize)]
+struct Panel {
+    #[serde(flatten)]
+    question: Question,
+    now: u64,
+    text: String,
+    pool: usize,
+    secrets: usize,
+    possible: Option<String>,
+    quotas: Vec<Quota>,
+    drawn: Vec<view::PanelSeat>,
+    stand_ins: Vec<view::PanelSeat>,
+}
+
+/// How many seats people of a house or an employer have, at least and at most.
+#[derive(Serialize)]
+struct Quota {
+    stratum: String,
+    min: u16,
+    max: u16,
+}
+
+fn panel(state: &State, proposal: &Proposal) -> Option<Panel> {
+    let view = view::panel(state, proposal)?;
+    let quota = |q: &::commons::statement::Quota| Quota {
+        stratum: q.stratum.clone(),
+        min: q.min,
+        max: q.max,
+    };
+    Some(Panel {
+        question: question(proposal),
+        now: state.now(),
+        text: proposal.body.text.clone(),
+        pool: view.pool,
+        secrets: view.secrets,
+        possible: view.possible,
+        quotas: proposal.body.quotas.iter().map(quota).collect(),
+        drawn: view.seats,
+        stand_ins: view.stand_ins,
+    })
+}
+
+#[derive(Serialize)]
+struct Health {
+    id: Hash,
+    name: String,
+    charter: Hash,
+    parent: Option<Parent>,
+    now: u64,
+    /// How many of each there are; the lists below hold the newest.
+    counts: Counts,
+    #[serde(flatten)]
+    health: view::Health,
+    overdue: Vec<Overdue>,
+    /// Checkpoints after which a statement that waits is overdue.
+    overdue_after: u32,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    operators: usize,
+    equivocations: usize,
+    splits: usize,
+    overdue: usize,
+}
+
+/// Where a commons was forked from.
+#[derive(Serialize)]
+struct Parent {
+    id: Hash,
+    size: u64,
+}
+
+fn health(reading: &Reading) -> Health {
+    let state = &reading.state;
+    let mut health = view::health(state);
+    let counts = Counts {
+        operators: health.operators.len(),
+        equivocations: health.equivocations.len(),
+        splits: health.splits.len(),
+        overdue: reading.overdue.len(),
+    };
+    newest(&mut health.operators);
+    newest(&mut health.equivocations);
+    newest(&mut health.splits);
+    Health {
+        id: state.id,
+        name: state.name.clone(),
+        charter: state.charter,
+        parent: state.parent.map(|ParentLog { id, size, .. }| Parent { id, size }),
+        now: state.now(),
+        counts,
+        health,
+        overdue: reading.overdue.iter().take(MAX_EVENTS).cloned().collect(),
+        overdue_after: state.rules.overdue_after,
+    }
+}
+
+fn newest<T>(all: &mut Vec<T>) {
+    all.drain(..all.len().saturating_sub(MAX_EVENTS));
+}
