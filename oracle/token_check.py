@@ -2,10 +2,11 @@
 """Compares our ids with llama.cpp's: for a GGUF file on difficult, random and real text, and for
 llama.cpp's own vectors where its source is there.
 
-Usage: token_check.py TOKENS_BINARY LLAMA_CPP_PYTHON_DIR TEXT_FILE MODEL.gguf…
+Usage: token_check.py TOKENS_BINARY TEXT_FILE MODEL.gguf…
        token_check.py TOKENS_BINARY --vectors LLAMA_CPP/models
 
-TOKENS_BINARY is `cargo build --release -p understory-model --example tokens`.
+TOKENS_BINARY is `cargo build --release -p understory-model --example tokens`. llama.cpp is that of
+npm's node-llama-cpp: CHECK_MODULES names the folder with node_modules.
 Ends with `N passed, N failed`.
 """
 import json
@@ -14,17 +15,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-GOLDEN = Path(__file__).parent.parent / "crates/model/tests/golden/tokenizers_hf.json"
+ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "crates/model/tests/golden/tokenizers_hf.json"
+NODE = ROOT / "checks/llama/tokens.mjs"
 RANGES = [(0x20, 0x7E)] * 6 + [(0xA0, 0x24F), (0x370, 0x5FF), (0x900, 0x97F), (0x3040, 0x30FF),
                                (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF), (0x2000, 0x206F), (9, 13)]
 
 
-def ours(binary, model, cases):
+def ids(command, cases):
+    """What a program prints for texts, one line of JSON each, and what it says besides."""
     lines = "".join(json.dumps({"text": text, "special": special}) + "\n" for text, special in cases)
-    run = subprocess.run([binary, model], input=lines, capture_output=True, text=True)
+    run = subprocess.run(command, input=lines, capture_output=True, text=True)
     if run.returncode:
         return None, run.stderr.strip()
-    return [json.loads(line)["ids"] for line in run.stdout.strip("\n").split("\n")], run.stderr
+    return [json.loads(line) for line in run.stdout.strip("\n").split("\n")], run.stderr
+
+
+def ours(binary, model, cases):
+    got, said = ids([binary, model], cases)
+    return got and [line["ids"] for line in got], said
 
 
 def texts(path):
@@ -38,21 +47,17 @@ def texts(path):
     return hard + pieces + [mixed] + chance
 
 
-def against_llama(binary, library, path, models):
-    sys.path.insert(0, library)
-    import llama_cpp
-
+def against_llama(binary, path, models):
     failed = 0
     cases = [(text, special) for text in texts(path) for special in (False, True)]
     for model in models:
-        llama = llama_cpp.Llama(model, vocab_only=True, verbose=False)
+        want, theirs = ids(["node", NODE, model], cases)
         got, said = ours(binary, model, cases)
-        if got is None:
-            print(f"FAILED  {model}: {said}")
+        if got is None or want is None:
+            print(f"FAILED  {model}: {said} {theirs}")
             failed += 1
             continue
-        want = [llama.tokenize(text.encode(), add_bos=False, special=special) for text, special in cases]
-        wrong = [case for case, a, b in zip(cases, want, got) if a != b]
+        wrong = [case for case, a, b in zip(cases, want, got, strict=True) if a != b]
         failed += bool(wrong)
         print(f"{'FAILED' if wrong else 'ok'}  {model}: {len(wrong)} of {len(cases)} texts differ", wrong[:2])
     return len(models) - failed, failed
@@ -78,7 +83,7 @@ def main():
     if sys.argv[2] == "--vectors":
         passed, failed = vectors(sys.argv[1], sys.argv[3])
     else:
-        passed, failed = against_llama(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+        passed, failed = against_llama(sys.argv[1], sys.argv[2], sys.argv[3:])
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -1,11 +1,11 @@
 //! What a model says about token ids, for comparison with other programs:
-//! `log_probs MODEL IDS [--threads N] [--chunk N [--bos ID]] [--greedy N]
-//! [--f32]`.
+//! `log_probs MODEL IDS [--threads N] [--f32] [--f32-sums] [--greedy N]`.
 //!
-//! IDS is a file of token ids between spaces. Without `--chunk` the first line is
-//! `log_probs` with the natural logarithm of the probability of each id but the first; with it, the
-//! ids are cut into independent windows of N (ID takes the place of the first of each), and the
-//! perplexity over the second half of each is printed, as `llama-perplexity` counts it. `--greedy` continues the ids.
+//! IDS is a file of token ids between spaces. Prints `log_probs` and the natural logarithm of the
+//! probability of each id but the first. `--f32` takes inputs of quantized products as they are.
+//! `--f32-sums` adds up the weights of the vocabulary one after the other in f32, as some programs
+//! do, which loses up to 5e-4 of a logarithm. `--greedy` instead continues the ids by N tokens and
+//! prints for each of them `top` with the two likeliest ids and their logits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,61 +41,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let activations = if option("--f32").is_some() { Activations::F32 } else { Activations::Int8 };
     let mut session = Session::with(Arc::clone(&model), kernel, activations);
-    let start = Instant::now();
-    match number("--chunk")? {
-        Some(chunk) => perplexity(&mut session, &ids, chunk, number("--bos")?)?,
-        None => {
-            let found = log_probs(&mut session, &ids)?;
-            let found: Vec<String> = found.iter().map(|x| format!("{x:.6}")).collect();
-            println!("log_probs {}", found.join(" "));
-        }
+    if let Some(count) = number("--greedy")? {
+        return greedy(&mut session, &ids, count);
     }
+    let start = Instant::now();
+    let found = log_probs(&mut session, &ids, option("--f32-sums").is_some())?;
+    let found: Vec<String> = found.iter().map(|x| format!("{x:.6}")).collect();
+    println!("log_probs {}", found.join(" "));
     let rate = ids.len() as f64 / start.elapsed().as_secs_f64();
     eprintln!("{} tokens, {rate:.0} tokens/s", ids.len());
-    if let Some(count) = number("--greedy")? {
-        greedy(&mut session, &ids, count)?;
-    }
     Ok(())
 }
 
 /// The logarithm of the probability of each id but the first.
-fn log_probs(session: &mut Session, ids: &[u32]) -> Result<Vec<f64>, model::GenerateError> {
+fn log_probs(
+    session: &mut Session,
+    ids: &[u32],
+    f32_sums: bool,
+) -> Result<Vec<f64>, model::GenerateError> {
     let mut found = Vec::with_capacity(ids.len());
-    session.truncate(0);
     session.extend_all(ids, |index, logits| {
         if let Some(&next) = ids.get(index + 1) {
-            found.push(log_prob(logits, next as usize));
+            found.push(log_prob(logits, next as usize, f32_sums));
         }
     })?;
     Ok(found)
 }
 
-fn log_prob(logits: &[f32], id: usize) -> f64 {
+fn log_prob(logits: &[f32], id: usize, f32_sums: bool) -> f64 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&x| kernel::math::exp64(f64::from(x - max))).sum();
+    let weights = logits.iter().map(|&x| kernel::math::exp64(f64::from(x - max)));
+    let sum = match f32_sums {
+        true => f64::from(weights.map(|weight| weight as f32).sum::<f32>()),
+        false => weights.sum(),
+    };
     f64::from(logits[id] - max) - kernel::math::ln64(sum)
-}
-
-fn perplexity(
-    session: &mut Session,
-    ids: &[u32],
-    chunk: usize,
-    bos: Option<usize>,
-) -> Result<(), model::GenerateError> {
-    let (mut sum, mut count) = (0.0, 0usize);
-    for window in ids.chunks_exact(chunk) {
-        let mut window = window.to_vec();
-        if let Some(bos) = bos {
-            window[0] = bos as u32;
-        }
-        let found = log_probs(session, &window)?;
-        let counted = &found[chunk / 2..];
-        sum -= counted.iter().sum::<f64>();
-        count += counted.len();
-    }
-    let mean = sum / count as f64;
-    println!("perplexity {:.6} over {count} tokens", kernel::math::exp64(mean));
-    Ok(())
 }
 
 fn greedy(
@@ -104,21 +84,13 @@ fn greedy(
     count: usize,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let sampler = Sampler::greedy();
-    session.truncate(0);
     let mut logits = session.extend(ids)?.to_vec();
-    let (mut chosen, mut leads) = (Vec::new(), Vec::new());
-    let start = Instant::now();
     for _ in 0..count {
-        let token = sampler.choose(&logits, 0)?;
-        let top = logits[token as usize];
-        logits[token as usize] = f32::NEG_INFINITY;
-        let next = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        chosen.push(token.to_string());
-        leads.push(format!("{:.4}", top - next));
-        logits.copy_from_slice(session.extend(&[token])?);
+        let first = sampler.choose(&logits, 0)?;
+        let top = std::mem::replace(&mut logits[first as usize], f32::MIN);
+        let second = sampler.choose(&logits, 0)?;
+        println!("top {first} {top} {second} {}", logits[second as usize]);
+        logits.copy_from_slice(session.extend(&[first])?);
     }
-    eprintln!("{:.1} tokens/s", count as f64 / start.elapsed().as_secs_f64());
-    println!("greedy {}", chosen.join(" "));
-    println!("leads {}", leads.join(" "));
     Ok(())
 }

@@ -319,6 +319,8 @@ pub enum BenchCommand {
     },
     /// Running a model: tokens per second of a prompt, of decoding and of several streams
     Run(BenchRunArgs),
+    /// What 8-bit inputs of quantized products lose against f32 inputs: divergence, perplexity
+    Inputs(BenchInputsArgs),
     /// Loss of 4 workers with H inner steps against plain data-parallel training at equal tokens
     LossGap {
         /// Inner steps per round
@@ -368,6 +370,26 @@ pub struct BenchRunArgs {
     /// llama.cpp's llama-bench, to be measured in turn on the same file and threads
     #[arg(long, value_name = "PROGRAM")]
     pub beside: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct BenchInputsArgs {
+    /// A .gguf file, a Hugging Face folder, or what else `run` takes
+    pub model: PathBuf,
+    /// The text to predict
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Tokens of it; of each window the second half is counted
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(4..=1 << 24))]
+    pub tokens: u32,
+    /// Tokens of a window
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub window: u32,
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

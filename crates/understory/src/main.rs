@@ -89,6 +89,7 @@ fn run_bench(command: &BenchCommand) -> Result<()> {
             bench::loss_gap(&options, *json)?;
         }
         BenchCommand::Run(args) => bench::run(args)?,
+        BenchCommand::Inputs(args) => bench::inputs(args)?,
         BenchCommand::Train { size, threads, steps, json } => {
             bench::train(size, *threads, *steps, *json)?;
         }

@@ -1,10 +1,12 @@
 //! Figures about this program, measured on this machine.
 
+mod inputs;
 mod loss_gap;
 mod run;
 mod swarm;
 mod train;
 
+pub use inputs::inputs;
 pub use loss_gap::{Options as LossGapOptions, loss_gap};
 pub use run::run;
 pub use swarm::swarm;
