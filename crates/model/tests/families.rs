@@ -115,6 +115,31 @@ fn files_of_llama_cpp_agree_with_transformers() {
     assert_eq!(found, 9);
 }
 
+/// Multimodal models have their text model under other names, by the age of `transformers`.
+#[test]
+fn the_text_model_of_a_multimodal_gemma_is_read() {
+    let (from, golden) = (folder().join("gemma3"), golden("gemma3"));
+    let want = bits(&logits(&open(&from), &golden.tokens));
+    let config = fs::read_to_string(from.join("config.json")).expect("committed");
+    let config = format!("{{\"model_type\":\"gemma3\",\"text_config\":{config}}}");
+    let weights = fs::read(from.join("model.safetensors")).expect("committed");
+    for prefix in ["language_model.model.", "model.language_model."] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::write(dir.path().join("config.json"), &config).expect("written");
+        let renamed = renamed(&weights, "\"model.", &format!("\"{prefix}"));
+        fs::write(dir.path().join("model.safetensors"), renamed).expect("written");
+        assert_eq!(bits(&logits(&open(dir.path()), &golden.tokens)), want, "{prefix}");
+    }
+}
+
+/// A safetensors file with `from` replaced by `to` in its header.
+fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let (header, data) = bytes[8..].split_at(length);
+    let header = std::str::from_utf8(header).expect("JSON").replace(from, to);
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
 #[test]
 fn neither_threads_nor_pieces_nor_the_instruction_set_change_a_bit() {
     for name in CASES {

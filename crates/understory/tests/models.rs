@@ -75,6 +75,90 @@ fn the_same_model_in_two_formats_differs_in_nothing() {
     }
 }
 
+/// Every family that llama.cpp's converter writes: the same values under other names, rows of
+/// queries and keys in another order, Gemma's norms one larger.
+#[test]
+fn every_family_is_the_same_in_both_formats() {
+    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/families");
+    let names = [
+        "falcon_7b",
+        "falcon_40b",
+        "gemma2",
+        "gemma3_plain",
+        "llama",
+        "llama3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+    ];
+    for name in names {
+        let (hf, gguf) = (families.join(name), families.join(format!("{name}.gguf")));
+        let object = json(&["diff", text(&hf), text(&gguf), "--json"], 1);
+        for tensor in object["tensors"].as_array().expect("a list") {
+            let factors = tensor["name"] == "rope_freqs.weight";
+            let known: &[&str] =
+                if factors { &["only in b"] } else { &["identical", "equal values"] };
+            assert!(known.contains(&tensor["result"].as_str().expect("a word")), "{name} {tensor}");
+        }
+        let metadata = object["metadata"].as_array().expect("a list");
+        let computed = metadata.iter().filter(|fact| fact["name"] != "name");
+        assert_eq!(computed.collect::<Vec<_>>(), [&Value::Null; 0], "{name}");
+    }
+}
+
+#[test]
+fn other_architectures_are_told_across_formats() {
+    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/families");
+    let (a, b) = (families.join("falcon_40b"), families.join("falcon_7b.gguf"));
+    let object = json(&["diff", text(&a), text(&b), "--json"], 1);
+    let metadata = object["metadata"].as_array().expect("a list");
+    let heads = metadata.iter().find(|fact| fact["name"] == "heads").expect("they differ");
+    assert_eq!(heads["a"], "6, 2 for keys and values, of 8");
+    assert_eq!(heads["b"], "6, 1 for keys and values, of 8");
+}
+
+/// 64 weights as Q8_0 with a scale of 1/64, and as F32; `change` is added to the third level.
+fn quantized(at: &Path, name: &str, change: Option<i8>) -> PathBuf {
+    let path = at.join(name);
+    let mut out = model::gguf::Writer::default();
+    out.set("general.architecture", model::gguf::Value::String("llama".to_owned()));
+    let level = |i: usize| (i * 7 % 255) as u8 as i8;
+    match change {
+        None => {
+            let values: Vec<f32> = (0..64).map(|i| f32::from(level(i)) / 64.0).collect();
+            out.tensor("blk.0.attn_v.weight", &[2, 32], values);
+        }
+        Some(change) => {
+            let mut bytes = Vec::new();
+            for block in 0..2 {
+                bytes.extend(0x2400u16.to_le_bytes());
+                bytes.extend((0..32).map(|i| level(32 * block + i) as u8));
+            }
+            bytes[4] = bytes[4].wrapping_add_signed(change);
+            out.tensor_bytes("blk.0.attn_v.weight", &[2, 32], 8, bytes);
+        }
+    }
+    let mut file = fs::File::create(&path).expect("a file");
+    out.write_to(&mut file).expect("written");
+    path
+}
+
+#[test]
+fn quantized_weights_are_compared_by_their_values() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let floats = quantized(dir.path(), "floats.gguf", None);
+    let same = quantized(dir.path(), "same.gguf", Some(0));
+    let other = quantized(dir.path(), "other.gguf", Some(-3));
+    let object = json(&["diff", text(&floats), text(&same), "--json"], 1);
+    assert_eq!(object["tensors"][0]["result"], "equal values");
+    for a in [&floats, &same] {
+        let object = json(&["diff", text(a), text(&other), "--json"], 1);
+        assert_eq!(object["tensors"][0]["result"], "changed");
+        let distance = &object["tensors"][0]["distance"];
+        assert_eq!((&distance["largest"], &distance["changed"]), (&(3.0 / 64.0).into(), &1.into()));
+    }
+}
+
 #[test]
 fn diff_says_where_and_how_far() {
     let dir = tempfile::tempdir().expect("a temporary folder");

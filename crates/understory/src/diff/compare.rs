@@ -1,8 +1,9 @@
 //! How far two tensors are apart, read piece by piece.
 
-use super::names::Aligned;
-use crate::inspect::{Bytes, Opened, Tensor};
+use super::names::{Aligned, Order};
+use crate::inspect::{Bytes, Opened};
 use anyhow::Result;
+use std::ops::Range;
 
 /// How far apart two tensors of one shape are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,17 +84,17 @@ pub fn compare(a: (&Opened, &Aligned<'_>), b: (&Opened, &Aligned<'_>)) -> Result
         return Ok(Compared::Identical);
     }
     let (a_bytes, b_bytes) = (a.0.bytes(left)?, b.0.bytes(right)?);
-    let alike = left.element == right.element
-        && a.1.paired_heads == b.1.paired_heads
-        && a.1.offset == b.1.offset;
+    let same_order = a.1.order == b.1.order;
+    let alike = left.element == right.element && same_order && a.1.offset == b.1.offset;
     if alike && same_bytes(left.bytes, &a_bytes, &b_bytes)? {
         return Ok(Compared::Identical);
     }
     if left.format.is_none() || right.format.is_none() {
         return Ok(Compared::Types);
     }
-    let pairs = [(left, &a_bytes, a.1), (right, &b_bytes, b.1)];
-    distance(pairs, a.1.paired_heads != b.1.paired_heads).map(Compared::Distance)
+    let order = |order| if same_order { Order::Same } else { order };
+    let sides = [(a.1, &a_bytes, order(a.1.order)), (b.1, &b_bytes, order(b.1.order))];
+    distance(sides).map(Compared::Distance)
 }
 
 fn same_bytes(length: u64, a: &Bytes<'_>, b: &Bytes<'_>) -> Result<bool> {
@@ -112,60 +113,52 @@ fn same_bytes(length: u64, a: &Bytes<'_>, b: &Bytes<'_>) -> Result<bool> {
     Ok(true)
 }
 
-fn distance(pairs: [(&Tensor, &Bytes<'_>, &Aligned<'_>); 2], reorder: bool) -> Result<Distance> {
-    let shape = &pairs[0].0.shape;
-    let width = pairs[0].0.row.0;
-    let rows = pairs[0].0.elements() as usize / width.max(1);
-    // Rows are put in order a head at a time, so pieces are whole heads.
-    let heads = pairs.iter().find_map(|(_, _, aligned)| aligned.paired_heads).filter(|_| reorder);
-    let unit = match heads {
-        Some(heads) if shape[0].is_multiple_of(2 * heads) => shape[0] / heads,
-        _ => 1,
-    };
-    let some = (PIECE / 4 / width.max(1) / unit).max(1) * unit;
+fn distance(sides: [(&Aligned<'_>, &Bytes<'_>, Order); 2]) -> Result<Distance> {
+    let tensor = sides[0].0.tensor;
+    let width = tensor.row.0.max(1);
+    let rows = tensor.elements() as usize / width;
+    let some = (PIECE / 4 / width).max(1);
     let mut values = [Vec::new(), Vec::new()];
     let mut distance = Distance::default();
     for first in (0..rows).step_by(some) {
-        let count = some.min(rows - first);
-        for ((tensor, bytes, aligned), values) in pairs.iter().zip(&mut values) {
-            read_values(tensor, bytes, first, count, values)?;
-            if reorder && aligned.paired_heads.is_some() && unit > 1 {
-                *values = to_halves(values, unit, width);
-            }
-            values.iter_mut().for_each(|x| *x += aligned.offset);
+        let piece = first..rows.min(first + some);
+        for ((aligned, bytes, order), values) in sides.iter().zip(&mut values) {
+            read_values(aligned, bytes, *order, piece.clone(), values)?;
         }
         distance.add_values(&values[0], &values[1]);
     }
     Ok(distance)
 }
 
+/// The values of some rows in the order that is compared.
 fn read_values(
-    tensor: &Tensor,
+    aligned: &Aligned<'_>,
     bytes: &Bytes<'_>,
-    first: usize,
-    count: usize,
+    order: Order,
+    rows: Range<usize>,
     values: &mut Vec<f32>,
 ) -> Result<()> {
-    let (width, row_bytes) = tensor.row;
-    let mut raw = vec![0; count * row_bytes];
-    bytes.read((first * row_bytes) as u64, &mut raw)?;
+    let (width, row_bytes) = aligned.tensor.row;
+    let mut raw = vec![0; rows.len() * row_bytes];
+    let mut row = rows.start;
+    while row < rows.end {
+        // Rows that lie together are read together.
+        let from = order.source(row);
+        let together = (row..rows.end).take_while(|next| order.source(*next) == from + next - row);
+        let count = together.count();
+        let at = (row - rows.start) * row_bytes;
+        bytes.read((from * row_bytes) as u64, &mut raw[at..at + count * row_bytes])?;
+        row += count;
+    }
     values.clear();
-    values.resize(count * width, 0.0);
-    if let Some(format) = tensor.format {
+    values.resize(rows.len() * width, 0.0);
+    if let Some(format) = aligned.tensor.format {
         format.dequantize(&raw, values);
     }
-    Ok(())
-}
-
-/// Rows of each head from neighbouring pairs to two halves.
-fn to_halves(values: &[f32], head: usize, width: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(values.len());
-    for row in 0..values.len() / width {
-        let (start, row) = (row / head * head, row % head);
-        let from = start + row % (head / 2) * 2 + row / (head / 2);
-        out.extend_from_slice(&values[from * width..(from + 1) * width]);
+    if aligned.offset != 0.0 {
+        values.iter_mut().for_each(|x| *x += aligned.offset);
     }
-    out
+    Ok(())
 }
 
 /// Bytes in memory at a time, of each side.
@@ -186,12 +179,5 @@ mod tests {
         let mut broken = Distance::default();
         broken.add_values(&[f32::NAN], &[1.0]);
         assert_eq!((broken.largest, broken.changed), (f64::INFINITY, 1));
-    }
-
-    #[test]
-    fn rows_of_pairs_become_halves() {
-        // Two heads of four rows: pairs (0,2), (1,3) lie side by side.
-        let pairs = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
-        assert_eq!(to_halves(&pairs, 4, 1), [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
     }
 }

@@ -1,6 +1,7 @@
 //! `understory diff`: what changed between two models, and by how much.
 
 mod compare;
+mod facts;
 mod names;
 mod report;
 
@@ -9,7 +10,7 @@ use crate::inspect::Opened;
 use anyhow::Result;
 use compare::{Compared, Distance, compare};
 use model::Tokenizer;
-use names::{Aligned, Facts, align};
+use names::{Aligned, align};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
@@ -72,7 +73,10 @@ impl Difference {
 }
 
 fn find(a: &Opened, b: &Opened) -> Result<Difference> {
-    let (left, right) = (align(&a.tensors, &facts(a)), align(&b.tensors, &facts(b)));
+    let decoders = [a, b].map(|model| model.decoder().ok());
+    let is_gguf = |model: &Opened| model.kind() == "GGUF";
+    let left = align(&a.tensors, decoders[0].as_ref(), is_gguf(a));
+    let right = align(&b.tensors, decoders[1].as_ref(), is_gguf(b));
     let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let mut tensors = BTreeMap::new();
     for name in all {
@@ -86,34 +90,8 @@ fn find(a: &Opened, b: &Opened) -> Result<Difference> {
         };
         tensors.insert(name.clone(), Found { sides: [side(pair.0), side(pair.1)], compared });
     }
-    let metadata = metadata(a, b);
+    let metadata = facts::differing((a, decoders[0].as_ref()), (b, decoders[1].as_ref()));
     Ok(Difference { tensors, metadata, tokenizer: tokenizer(a, b), template: template(a, b) })
-}
-
-fn facts(model: &Opened) -> Facts {
-    let is_gguf = model.kind() == "GGUF";
-    match model.decoder() {
-        Ok(decoder) => Facts {
-            family: decoder.family,
-            heads: decoder.heads,
-            kv_heads: decoder.kv_heads,
-            is_gguf,
-        },
-        Err(_) => Facts { family: String::new(), heads: 0, kv_heads: 0, is_gguf },
-    }
-}
-
-/// Names that are in one only or say something else; formats that share no names are not compared.
-fn metadata(a: &Opened, b: &Opened) -> Vec<(String, Option<String>, Option<String>)> {
-    if a.kind() != b.kind() {
-        return Vec::new();
-    }
-    let left: BTreeMap<String, String> = a.metadata().into_iter().collect();
-    let right: BTreeMap<String, String> = b.metadata().into_iter().collect();
-    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let both = names.into_iter().map(|name| (name, left.get(name), right.get(name)));
-    let differ = both.filter(|(_, one, other)| one != other);
-    differ.map(|(name, one, other)| (name.clone(), one.cloned(), other.cloned())).collect()
 }
 
 fn tokenizer(a: &Opened, b: &Opened) -> Option<String> {

@@ -188,7 +188,7 @@ pub fn shape(shape: &[usize]) -> String {
 }
 
 /// Facts about licence and lineage, and the names under which formats keep them.
-const FACTS: [(&str, &[&str]); 7] = [
+pub const FACTS: [(&str, &[&str]); 7] = [
     ("name", &["general.name", "weights.name", "config._name_or_path"]),
     ("author", &["general.author", "general.organization"]),
     ("licence", &["general.license", "general.license.name", "card.license"]),

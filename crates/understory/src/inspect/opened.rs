@@ -8,6 +8,8 @@ use kernel::Format;
 use model::chat::ChatTemplates;
 use model::weights::{Origin, TensorInfo, Weights};
 use model::{Config, Decoder, ElementType, Tokenizer};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use store::{Hash, ModelManifest, Store, TensorEntry};
 
@@ -45,7 +47,7 @@ enum Source {
 /// The bytes of one tensor.
 pub enum Bytes<'a> {
     InFile(&'a Weights, &'a TensorInfo),
-    InMemory(Vec<u8>),
+    InStore(File),
 }
 
 impl Tensor {
@@ -196,7 +198,13 @@ impl Opened {
             Source::Stored { store, manifest, .. } => {
                 let entry = manifest.tensors.iter().find(|entry| entry.name == tensor.name);
                 let entry = entry.context("the tensor is of another model")?;
-                Ok(Bytes::InMemory(store.get(&entry.data.hash)?))
+                let bytes = Bytes::InStore(store.open_object(&entry.data.hash)?);
+                // What lies in a store is what its name says, or an error.
+                let found = bytes.hash(tensor.bytes)?;
+                if found != entry.data.hash {
+                    bail!("tensor {:.80} is damaged: its bytes hash to {found}", tensor.name);
+                }
+                Ok(bytes)
             }
         }
     }
@@ -206,16 +214,7 @@ impl Opened {
         if let Some(known) = self.known_hash(tensor) {
             return Ok(known);
         }
-        let (bytes, mut hasher) = (self.bytes(tensor)?, blake3::Hasher::new());
-        let mut piece = vec![0; PIECE.min(tensor.bytes as usize)];
-        let mut at = 0;
-        while at < tensor.bytes {
-            let count = (tensor.bytes - at).min(PIECE as u64) as usize;
-            bytes.read(at, &mut piece[..count])?;
-            hasher.update(&piece[..count]);
-            at += count as u64;
-        }
-        Ok(Hash(*hasher.finalize().as_bytes()))
+        self.bytes(tensor)?.hash(tensor.bytes)
     }
 
     /// The BLAKE3 of a tensor that needs no reading.
@@ -239,12 +238,26 @@ impl Bytes<'_> {
     pub fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
         match self {
             Bytes::InFile(weights, info) => Ok(weights.read(info, at, out)?),
-            Bytes::InMemory(bytes) => {
-                let from = usize::try_from(at).ok().and_then(|at| bytes.get(at..at + out.len()));
-                out.copy_from_slice(from.context("a stored tensor is shorter than it says")?);
-                Ok(())
+            Bytes::InStore(file) => {
+                let mut file: &File = file;
+                file.seek(SeekFrom::Start(at))?;
+                file.read_exact(out).context("a stored tensor is shorter than it says")
             }
         }
+    }
+
+    /// The BLAKE3 of the first `length` bytes.
+    fn hash(&self, length: u64) -> Result<Hash> {
+        let mut hasher = blake3::Hasher::new();
+        let mut piece = vec![0; length.min(PIECE as u64) as usize];
+        let mut at = 0;
+        while at < length {
+            let count = (length - at).min(PIECE as u64) as usize;
+            self.read(at, &mut piece[..count])?;
+            hasher.update(&piece[..count]);
+            at += count as u64;
+        }
+        Ok(Hash(*hasher.finalize().as_bytes()))
     }
 }
 
