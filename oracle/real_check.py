@@ -2,7 +2,8 @@
 """Compares what understory with f32 inputs and transformers say about a real text, for one GGUF:
 transformers reads the file by itself and computes in float32 from the dequantized weights.
 
-Usage: real_check.py MODEL.gguf TEXT EXAMPLES [--tokens 2048]    needs torch, transformers, gguf
+Usage: real_check.py MODEL.gguf TEXT EXAMPLES [--tokens 2048]    needs torch, transformers,
+gguf and accelerate
 
 EXAMPLES is the folder of the model crate's built examples (`tokens`, `log_probs`).
 Exit status: 0 if log-probabilities are no more than 2e-3 apart and 1e-4 on average.

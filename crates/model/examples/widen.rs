@@ -1,5 +1,6 @@
 //! Writes a GGUF again with every tensor as F32, so that other programs compute without rounding
-//! their inputs: `widen MODEL.gguf OUT.gguf`. Holds the whole of it in memory.
+//! their inputs: `widen MODEL.gguf OUT.gguf`. Holds the whole of it in memory. A file without a
+//! vocabulary gets one of numbers: llama.cpp by Node.js runs nothing without.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,7 +15,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = Weights::open(Path::new(from))?;
     let metadata = weights.gguf_metadata().ok_or("only a GGUF is written again")?;
     let mut out = Writer::default();
-    for (key, value) in metadata.iter().filter(|(key, _)| !key.starts_with("split.")) {
+    let nameless = metadata.get(KIND).and_then(Value::as_str) == Some("no_vocab");
+    if nameless {
+        let ids = weights.tensor("token_embd.weight")?.shape[0];
+        set_numbers(&mut out, ids);
+    }
+    let kept = |key: &str| !(key.starts_with("split.") || nameless && key == KIND);
+    for (key, value) in metadata.iter().filter(|(key, _)| kept(key)) {
         let all_f32 = key == "general.file_type";
         out.set(key, if all_f32 { Value::U32(0) } else { value.clone() });
     }
@@ -35,3 +42,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     file.flush()?;
     Ok(())
 }
+
+fn set_numbers(out: &mut Writer<'_>, ids: usize) {
+    let text = |text: &str| Value::String(text.to_owned());
+    let names = (0..ids).map(|id| Value::String(id.to_string()));
+    out.set(KIND, text("gpt2"));
+    out.set("tokenizer.ggml.pre", text("gpt-2"));
+    out.set("tokenizer.ggml.tokens", Value::Array(names.collect()));
+    out.set("tokenizer.ggml.token_type", Value::Array(vec![Value::I32(1); ids]));
+    out.set("tokenizer.ggml.merges", Value::Array(vec![text("1 0")]));
+}
+
+const KIND: &str = "tokenizer.ggml.model";

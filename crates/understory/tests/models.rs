@@ -101,7 +101,11 @@ fn every_family_is_the_same_in_both_formats() {
             assert!(known.contains(&tensor["result"].as_str().expect("a word")), "{name} {tensor}");
         }
         let metadata = object["metadata"].as_array().expect("a list");
-        let computed = metadata.iter().filter(|fact| fact["name"] != "name");
+        // The converter names models by their folders, and gives every Falcon a context of 2048.
+        let converted = |fact: &Value| {
+            fact["name"] == "name" || fact["name"] == "context" && name.starts_with("falcon")
+        };
+        let computed = metadata.iter().filter(|fact| !converted(fact));
         assert_eq!(computed.collect::<Vec<_>>(), [&Value::Null; 0], "{name}");
     }
 }
