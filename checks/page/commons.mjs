@@ -176,6 +176,14 @@ await check("draws 300 members, a long lineage in a circle, 64 options", async (
   await page.context().close();
 });
 
+await check("asks again for what failed, and says so", async () => {
+  const page = await open({ width: 1440, height: 900 }, "light", undefined, 2);
+  await page.waitForFunction(() => document.querySelector("#problem").textContent.includes("the log is locked"));
+  await page.waitForSelector("#members-picture svg", { timeout: 30_000 });
+  await page.waitForFunction(() => document.querySelector("#problem").hidden);
+  await page.context().close();
+});
+
 await check("no console errors", async () => expect(complaints.length === 0, complaints.join("; ")));
 await check("no request to another origin", async () => expect(strangers.length === 0, strangers.join("; ")));
 
@@ -183,11 +191,11 @@ await browser.close();
 console.log(`${tally.passed} passed, ${tally.failed} failed`);
 process.exit(tally.failed ? 1 : 0);
 
-/** Opens the page; `change` may put something else in the place of what the server answers. */
-async function open(viewport, colorScheme, change) {
+/** Opens the page; `change` may put something else in the place of what the server answers, and the first answers may fail. */
+async function open(viewport, colorScheme, change, failures = 0) {
   const context = await browser.newContext({ viewport, colorScheme });
   const page = await context.newPage();
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("console", (message) => message.type() === "error" && failures === 0 && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("request", (request) => new URL(request.url()).origin === new URL(url).origin || strangers.push(request.url()));
   if (change) {
@@ -195,6 +203,10 @@ async function open(viewport, colorScheme, change) {
       const response = await route.fetch();
       await route.fulfill({ response, json: change(await response.json(), new URL(route.request().url()).pathname) });
     });
+  }
+  if (failures) {
+    let left = failures;
+    await page.route("**/api/commons/members", (route) => (left-- > 0 ? route.fulfill({ status: 503, json: { error: "the log is locked" } }) : route.continue()));
   }
   await page.goto(url, { waitUntil: "domcontentloaded" });
   return page;

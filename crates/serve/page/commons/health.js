@@ -51,12 +51,12 @@ export const showHealth = whenChanged((health) => {
     section(`Overdue statements: ${whole(counts.overdue)}`, h("p", { class: "note", text: `What this member holds and ${plural(health.overdue_after, "checkpoint")} or more left out, though it is ready for its place.` }),
       health.overdue.length > 0 && table(["Author", "Statement", "Left out by"], health.overdue.map((one) => ({ cells: [who(one.author), hash(one.statement), plural(one.checkpoints, "checkpoint")] }))), "bad", counts.overdue > 0),
     section(`Second histories: ${whole(counts.splits)}`, h("p", { class: "note", text: "Proofs that an operator signed another log under this one’s name." }),
-      health.splits.length > 0 && table(["Operator", "Came out at", "Differs by size", "Other root", "Proof"], health.splits.map((one) => ({ cells: [who(one.operator), whole(one.index), whole(one.size), hash(one.other), hash(one.statement)] }))), "bad", counts.splits > 0),
+      health.splits.length > 0 && table(["Operator", "Came out at", "Differs by size", "Other root", "Proof"], health.splits.map((one) => ({ cells: [who(one.operator), `statement ${whole(one.index)}`, whole(one.size), hash(one.other), hash(one.statement)] }))), "bad", counts.splits > 0),
     section(`Authors that said two things in one place: ${whole(counts.equivocations)}`, h("p", { class: "note", text: "Nothing that such a key signed from that place on counts." }),
-      health.equivocations.length > 0 && table(["Author", "From its statement", "One", "The other", "Came out at"], health.equivocations.map((one) => ({ cells: [who(one.author), `number ${whole(one.seq + 1)}`, hash(one.first), hash(one.second), whole(one.index)] }))), "warn", counts.equivocations > 0),
+      health.equivocations.length > 0 && table(["Author", "From its statement", "One", "The other", "Came out at"], health.equivocations.map((one) => ({ cells: [who(one.author), `number ${whole(one.seq + 1)}`, hash(one.first), hash(one.second), `statement ${whole(one.index)}`] }))), "warn", counts.equivocations > 0),
     section("Operators", h("p", { class: "note", text: "Who gave statements their place and signed checkpoints, over the log’s length." }), operators(health)),
     section(`Void statements: ${whole(health.void)}`, h("p", { class: "note", text: health.void > health.last_void.length ? `They have their place and count for nothing. The last ${whole(health.last_void.length)}:` : "They have their place and count for nothing." }),
-      health.last_void.length > 0 && table(["At", "Statement", "Why"], health.last_void.map((one) => ({ cells: [whole(one.index), hash(one.statement), h("bdi", { text: clean(one.reason) })] })))));
+      health.last_void.length > 0 && table(["Statement", "Hash", "Why"], health.last_void.map((one) => ({ cells: [whole(one.index), hash(one.statement), h("bdi", { text: clean(one.reason) })] })))));
 });
 
 function section(title, ...parts) {

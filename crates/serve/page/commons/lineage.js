@@ -79,9 +79,12 @@ function paint(state) {
     "aria-label": "What was made from what, parents above. Arrow keys go from artifact to artifact; the table below says the same.",
   }, s("g", {}, lines), s("g", {}, labels.map(labelText)), s("g", {}, groups));
   const focused = box.contains(document.activeElement) && document.activeElement !== box;
-  const left = box.scrollLeft;
+  const { scrollLeft: left, scrollTop: top } = box;
   box.replaceChildren(picture);
-  box.scrollLeft = left || Math.max(0, (width - box.clientWidth) / 2);
+  // What does not fit begins at what is newest.
+  const newest = places.get(shown.edges.at(-1)?.child ?? shown.nodes[0].digest);
+  const far = height > 2 * box.clientHeight ? newest.y - box.clientHeight / 2 : 0;
+  box.scrollTo(left || newest.x - box.clientWidth / 2, top || far);
   const kept = at.get(state.picked) ?? null;
   state.pick = choosable(groups, (index) => {
     const node = index === null ? null : nodes[index];
@@ -126,14 +129,16 @@ function spread(labels) {
   }
 }
 
-const labelText = ({ x, y, width, lines: [first, second], edge }) => s("g", { class: `edge-label ${edge.verdict}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
+const labelText = ({ x, y, width, lines: [first, second], edge }) => s("g", {
+  class: `edge-label ${edge.verdict}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, "data-parent": edge.parent, "data-child": edge.child,
+},
   s("rect", { x: -width / 2, y: -15, width, height: 31, rx: 6 }),
   s("text", { class: "how", y: -3, "text-anchor": "middle", text: first }), s("text", { class: "found", y: 11, "text-anchor": "middle", text: second }));
 
 function nodeGroup(node, { x, y }) {
   const users = node.users ? plural(node.users, "user") : "no users";
   return s("g", {
-    class: `node artifact ${node.name ? "" : "unnamed"}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, role: "img",
+    class: `node artifact ${node.name ? "" : "unnamed"}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, role: "button",
     "aria-label": `${nameOf(node)}, ${users}`, "data-digest": node.digest,
   },
     s("rect", { class: "body", x: -NODE.width / 2, y: -NODE.height / 2, width: NODE.width, height: NODE.height, rx: 9 }),
@@ -144,7 +149,7 @@ function nodeGroup(node, { x, y }) {
 function mark(picture, groups, lines, digest) {
   picture.classList.toggle("chosen", digest !== null);
   const near = new Set([digest]);
-  for (const one of lines) {
+  for (const one of [...lines, ...picture.querySelectorAll(".edge-label")]) {
     const mine = one.dataset.parent === digest || one.dataset.child === digest;
     one.classList.toggle("near", mine);
     if (mine) near.add(one.dataset.parent).add(one.dataset.child);
@@ -152,6 +157,7 @@ function mark(picture, groups, lines, digest) {
   for (const group of groups) {
     group.classList.toggle("near", near.has(group.dataset.digest));
     group.classList.toggle("self", group.dataset.digest === digest);
+    group.setAttribute("aria-pressed", String(group.dataset.digest === digest));
   }
 }
 
@@ -204,7 +210,12 @@ function showTable(state) {
   const rows = view.edges.toReversed().map((edge) => {
     const [mark, words] = verdict(edge);
     const name = h("button", { type: "button", class: "plain" }, named(edge.child));
-    name.addEventListener("click", () => (state.at?.has(edge.child) ? state.pick(state.at.get(edge.child)) : detail(state, names.get(edge.child))));
+    name.addEventListener("click", () => {
+      if (state.at?.has(edge.child)) state.pick(state.at.get(edge.child));
+      else detail(state, names.get(edge.child));
+      document.querySelector("#lineage-picture .self")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+      byId("lineage-detail").scrollIntoView({ block: "nearest" });
+    });
     return { cells: [name, edge.parent ? named(edge.parent) : "nothing that is named", how(edge), who(edge.member), h("span", { class: `edge-word ${edge.verdict}`, text: `${mark} ${words}`.trim() })] };
   });
   const lone = view.nodes.filter(({ digest }) => !view.edges.some(({ child, parent }) => child === digest || parent === digest))

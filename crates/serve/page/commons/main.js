@@ -17,6 +17,8 @@ const showLineage = makeLineage();
 let members = { members: [], vouches: [] };
 /** Grows with each load, so that an answer that comes late is dropped. */
 let loads = 0;
+/** Milliseconds until an answer that failed is asked for again: a long log is read in the meantime. */
+const AGAIN = 3000;
 
 window.addEventListener("hashchange", () => {
   turn();
@@ -86,7 +88,9 @@ async function load() {
     if (view === "tally") showTally(shown, path.startsWith("panel"));
     if (view === "health") showHealth(health);
   } catch (error) {
-    if (mine === loads) trouble(error.message);
+    if (mine !== loads) return;
+    trouble(error.message);
+    setTimeout(() => mine === loads && load(), AGAIN);
   }
 }
 

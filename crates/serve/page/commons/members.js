@@ -72,7 +72,7 @@ function paint(state) {
   const at = new Map(places.map((place, index) => [place.member.id, index]));
   const lines = view.vouches.filter(({ by, subject }) => at.has(by) && at.has(subject)).map(({ by, subject }) =>
     vouchLine(places[at.get(by)], places[at.get(subject)], radius, { x: state.width / 2, y: height / 2 }));
-  const nodes = places.map((place) => memberNode(place, orgs, radius, named, state.width));
+  const nodes = places.map((place) => memberNode(place, orgs, radius, named, places, state.width));
   const picture = s("svg", {
     class: "graph", width: state.width, height, viewBox: `0 0 ${state.width} ${height}`, role: "group",
     "aria-label": "Who vouches for whom. Arrow keys go from member to member; the table below says the same.",
@@ -171,12 +171,19 @@ function vouchLine(from, to, radius, middle) {
     s("polygon", { class: "vouch-head", points: head(bend, end, size) }));
 }
 
-function memberNode({ member, x, y }, orgs, radius, named, width) {
+/** How wide a name may be: up to its neighbours and the picture's edge. */
+function room({ x, y }, places, width) {
+  const beside = places.filter((other) => other.x !== x && Math.abs(other.y - y) < 20).map((other) => Math.abs(other.x - x));
+  return Math.min(2 * x, 2 * (width - x), ...beside);
+}
+
+function memberNode(node, orgs, radius, named, places, width) {
+  const { member, x, y } = node;
   const org = orgs.get(member.employer);
-  const letters = Math.min(width < 500 ? 9 : 15, Math.floor((2 * Math.min(x, width - x)) / 6.4));
+  const letters = named ? Math.min(width < 500 ? 11 : 16, Math.max(4, Math.floor(room(node, places, width) / 6.8))) : 0;
   return s("g", {
     class: `node ${org ? `peer-${org.at % 8}` : ""}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
-    role: "img", "aria-label": `${nameOf(member.id)}: ${standing(member)}`, "data-id": member.id,
+    role: "button", "aria-label": `${nameOf(member.id)}: ${standing(member)}`, "data-id": member.id,
   },
     s("circle", { class: "halo", r: radius + 7 }),
     figure({ house: member.house, steward: member.steward, pending: !member.is_member }, radius),
@@ -204,6 +211,7 @@ function mark(picture, nodes, lines, id) {
   for (const node of nodes) {
     node.classList.toggle("near", near.has(node.dataset.id));
     node.classList.toggle("self", node.dataset.id === id);
+    node.setAttribute("aria-pressed", String(node.dataset.id === id));
   }
   for (const row of document.querySelectorAll("#members-table tr[data-id]")) row.classList.toggle("picked", row.dataset.id === id);
 }
@@ -240,7 +248,11 @@ function showTable(state) {
   const byFrom = Map.groupBy(view.vouches, ({ by }) => by);
   const rows = view.members.map((member) => {
     const name = h("button", { type: "button", class: "plain" }, who(member.id));
-    name.addEventListener("click", () => (state.at?.has(member.id) ? state.pick(state.at.get(member.id)) : detail(state, member)));
+    name.addEventListener("click", () => {
+      if (state.at?.has(member.id)) state.pick(state.at.get(member.id));
+      else detail(state, member);
+      byId("members-detail").scrollIntoView({ block: "nearest" });
+    });
     return {
       "data-id": member.id,
       cells: [name, member.removed ? "removed" : !member.is_member ? `asks to join, ${member.vouchers} of ${view.vouches_needed}` : [member.founder ? "founder" : "member", member.steward && "steward"].filter(Boolean).join(", "),

@@ -55,7 +55,7 @@ function top(view) {
     view.text && h("p", { class: "text" }, said(view.text)),
     h("p", { class: "note" }, about(view)),
     facts([
-      ["Voting ends", when(view.close)],
+      [view.method === "lot" ? "Drawn after" : "Voting ends", when(view.close)],
       ["Opened until", view.reveal && when(view.reveal)],
       ["Appeals against", view.appeals && h("a", { href: `#tally/${view.appeals}` }, "this question")],
       ["Statement", hash(view.proposal)],
