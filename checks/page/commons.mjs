@@ -34,8 +34,9 @@ const { questions } = await api("tallies");
 const named = (start) => questions.find(({ title }) => title.startsWith(start));
 const TALLY = `tally/${named("Which language").proposal}`;
 const HOUSES = `tally/${named("A licence").proposal}`;
+const APPROVAL = `tally/${named("Which corpora").proposal}`;
 const PANEL = `panel/${questions.find(({ method }) => method === "lot").proposal}`;
-const VIEWS = { members: "members", lineage: "lineage", questions: "tallies", health: "health", tally: TALLY, houses: HOUSES, panel: PANEL };
+const VIEWS = { members: "members", lineage: "lineage", questions: "tallies", health: "health", tally: TALLY, houses: HOUSES, approval: APPROVAL, panel: PANEL };
 
 await check("draws everybody and every vouch", async () => {
   const { members, vouches } = await api("members");

@@ -222,6 +222,22 @@ async fn a_question_is_told_with_its_count_and_a_panel_with_its_draw() {
     let standings = stewards["houses_counted"][0]["standings"].as_array().unwrap();
     assert!(standings.iter().any(|s| s["out"] == "cap"), "{standings:?}");
 
+    let corpora = server.view(&path("tally", "Which corpora")).await;
+    let standings = corpora["houses_counted"][0]["standings"].as_array().unwrap();
+    let votes: Vec<_> = standings.iter().map(|s| (&s["option"], &s["approvals"])).collect();
+    assert_eq!(votes, [(&2.into(), &8.into()), (&0.into(), &7.into()), (&1.into(), &0.into())]);
+
+    let readers = server.view(&path("tally", "Two readers")).await;
+    let standings = readers["houses_counted"][0]["standings"].as_array().unwrap();
+    let fared: Vec<_> =
+        standings.iter().map(|s| (&s["option"], &s["elected"], &s["out"])).collect();
+    assert_eq!(fared[0], (&0.into(), &1.into(), &Value::Null), "{standings:?}");
+    assert!(fared.contains(&(&3.into(), &Value::Null, &"excluded".into())), "{standings:?}");
+    // At the last stage that they took part in, one by one; a vote is 100,000 parts.
+    let votes: Vec<u64> =
+        standings.iter().map(|s| s["transferable"].as_u64().unwrap() / 100_000).collect();
+    assert!(votes.iter().all(|v| (1..=14).contains(v)), "{votes:?}");
+
     let panel = server.view(&path("panel", "A panel")).await;
     assert_eq!(panel["drawn"].as_array().unwrap().len(), 5);
     assert_eq!(panel["quotas"].as_array().unwrap().len(), 3);

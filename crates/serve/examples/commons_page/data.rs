@@ -3,7 +3,7 @@
 use commons::statement::{
     Asset, Candidate, Choice, Claim, Component, Derive, Effect, House, Method, Parent, Power,
     ProposalType, Propose, Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak,
-    UnrankedRule, Verdict,
+    UnrankedRule, Verdict, Vote, VoteBody,
 };
 use store::Hash;
 
@@ -172,6 +172,8 @@ fn decisions(town: &mut Town) {
     stewards(town);
     grant(town);
     logo(town);
+    corpora(town);
+    council(town);
     removal(town);
 }
 
@@ -250,6 +252,50 @@ fn logo(town: &mut Town) {
         question(town, ProposalType::Question, "A logo for the commons", options),
     );
     votes(town, asked, &[(&[0, 1], &[0, 1]), (&[2, 3, 4, 5, 7], &[1, 0])]);
+    close(town);
+}
+
+/// Approval: whoever may be approved of, with a ballot of one's own.
+fn corpora(town: &mut Town) {
+    let names = ["forum threads", "court records", "song texts"];
+    let options = names.map(|name| option(name, Effect::None)).to_vec();
+    let ask = Propose {
+        method: Method::Approval,
+        default: None,
+        seats: 2,
+        ..question(town, ProposalType::Question, "Which corpora are cleaned first?", options)
+    };
+    let proposal = town.tell(&person(7), ask);
+    let ballots: [(&[u32], &[u16]); 3] =
+        [(&[0, 1, 2, 5], &[0]), (&[3, 4, 7], &[0, 2]), (&[8, 9, 10, 11, 12], &[2])];
+    for (who, options) in ballots {
+        for &number in who {
+            let ballot = VoteBody::Approve(options.to_vec());
+            town.say(&person(number), Vote { proposal, ballot });
+        }
+    }
+    town.integrate();
+    close(town);
+}
+
+/// Two seats by transferable vote.
+fn council(town: &mut Town) {
+    let names = ["Emil Sørensen", "Ivo Tamm", "Juma Odhiambo", "Kaja Lepp"];
+    let options = names.map(|name| option(name, Effect::None)).to_vec();
+    let ask = Propose {
+        method: Method::Stv,
+        default: None,
+        seats: 2,
+        ..question(town, ProposalType::Question, "Two readers for the summer school", options)
+    };
+    let asked = town.tell(&person(2), ask);
+    let ballots: [(&[u32], &[u16]); 4] = [
+        (&[0, 1, 5, 6, 11, 12], &[0, 1]),
+        (&[2, 7, 8], &[1]),
+        (&[3, 4, 9], &[2, 1]),
+        (&[10, 13], &[3, 2]),
+    ];
+    votes(town, asked, &ballots);
     close(town);
 }
 

@@ -67,11 +67,12 @@ function paint(state) {
   const box = byId("lineage-picture");
   const shown = chosen(state.view);
   if (shown.nodes.length === 0) return box.replaceChildren(h("p", { class: "empty", text: "No artifact is in the log yet." }));
-  const { places, routes, width, height } = layered(shown.nodes.map((node) => node.digest), shown.edges.map(({ parent, child }) => [parent, child]), NODE);
+  const bundles = bundled(shown.edges);
+  const { places, routes, width, height } = layered(shown.nodes.map((node) => node.digest), bundles.map(([{ parent, child }]) => [parent, child]), NODE);
   const nodes = shown.nodes.toSorted((a, b) => places.get(a.digest).y - places.get(b.digest).y || places.get(a.digest).x - places.get(b.digest).x);
   const at = new Map(nodes.map(({ digest }, index) => [digest, index]));
   const labels = [];
-  const lines = shown.edges.map((edge, index) => line(edge, routes[index], labels));
+  const lines = bundles.map((edges, index) => line(edges, routes[index], labels));
   spread(labels);
   const groups = nodes.map((node) => nodeGroup(node, places.get(node.digest)));
   const picture = s("svg", {
@@ -97,9 +98,18 @@ function paint(state) {
   if (focused) groups[kept ?? 0].focus();
 }
 
+/** Derivations of one artifact from one other are one line: what weighs most comes first. */
+function bundled(edges) {
+  const weight = { disputed: 0, confirmed: 1, declared: 2 };
+  const groups = Map.groupBy(edges, ({ parent, child }) => `${parent} ${child}`);
+  return [...groups.values()].map((all) => all.toSorted((a, b) => weight[a.verdict] - weight[b.verdict]));
+}
+
 /** An edge: upright beside the nodes of a layer, bent between layers, where its label stands. */
-function line(edge, points, labels) {
+function line(edges, points, labels) {
+  const [edge] = edges;
   const [mark, words] = verdict(edge, true);
+  const more = edges.length > 1 ? ` · one of ${whole(edges.length)}` : "";
   const half = NODE.height / 2;
   const bend = (NODE.layer - NODE.height) * 0.45;
   let path = "";
@@ -111,7 +121,7 @@ function line(edge, points, labels) {
   });
   const [start, end] = points.slice(-2);
   const tip = { x: end.x, y: end.y - half };
-  labels.push({ x: (start.x + end.x) / 2, y: tip.y - (NODE.layer - NODE.height) / 2, edge, lines: [how(edge), `${mark} ${words}`.trim()] });
+  labels.push({ x: (start.x + end.x) / 2, y: tip.y - (NODE.layer - NODE.height) / 2, edge, lines: [how(edge), `${mark} ${words}${more}`.trim()] });
   return s("g", { class: `edge ${edge.verdict}`, "data-parent": edge.parent, "data-child": edge.child },
     s("path", { d: path }), s("polygon", { points: head({ x: tip.x, y: tip.y - 20 }, before(start, tip, 1), RADIUS) }));
 }

@@ -78,3 +78,50 @@ fn change(all: &mut [Standing], option: u32, change: impl FnOnce(&mut Standing))
         change(standing);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::commons::decide::{Outcome, Pairwise};
+
+    fn outcome(rows: &[Vec<u64>], winners: Vec<u32>, steps: Vec<Step>) -> Outcome {
+        let pairwise = Pairwise::from_rows(rows).expect("a square");
+        Outcome { winners, ballots: 9, spoilt: vec![], pairwise, steps }
+    }
+
+    #[test]
+    fn winners_come_first_then_the_votes_then_who_is_out() {
+        let rows = [vec![0, 5, 5, 5], vec![4, 0, 6, 6], vec![4, 3, 0, 9], vec![4, 3, 0, 0]];
+        let steps =
+            vec![Step::BelowQuorum { option: 0, votes: 5, least: 6 }, Step::Elected { option: 2 }];
+        let all = standings(&outcome(&rows, vec![2], steps));
+        let order: Vec<u32> = all.iter().map(|s| s.option).collect();
+        assert_eq!(order, [2, 1, 3, 0]);
+        assert_eq!((all[0].elected, all[0].beats, all[0].beaten_by), (Some(1), 1, 2));
+        assert_eq!((all[3].out, all[3].beats), (Some("quorum"), 3));
+    }
+
+    #[test]
+    fn transferable_votes_are_those_of_the_last_stage_that_an_option_took_part_in() {
+        let rows = vec![vec![0; 3]; 3];
+        let stage =
+            |number, votes: [u64; 3]| Step::Stage { number, votes: votes.to_vec(), lost: 0 };
+        let steps = vec![
+            stage(1, [4, 3, 2]),
+            Step::Excluded { option: 2, votes: 2 },
+            stage(2, [4, 5, 0]),
+            Step::Elected { option: 1 },
+        ];
+        let all = standings(&outcome(&rows, vec![1], steps));
+        let votes: Vec<_> = all.iter().map(|s| (s.option, s.transferable)).collect();
+        assert_eq!(votes, [(1, Some(5)), (0, Some(4)), (2, Some(2))]);
+    }
+
+    #[test]
+    fn a_step_about_an_option_that_is_not_there_changes_nothing() {
+        let steps =
+            vec![Step::Approvals { option: 9, votes: 1 }, Step::Excluded { option: 7, votes: 0 }];
+        let all = standings(&outcome(&[vec![0]], vec![5], steps));
+        assert_eq!((all.len(), all[0].elected), (1, None));
+    }
+}

@@ -264,15 +264,6 @@ fn tally(state: &State, proposal: &Proposal) -> Tally {
 }
 
 fn count(house: HouseView) -> Count {
-    let mut explanation = house.explanation;
-    if explanation.len() > MAX_LINES {
-        let more = explanation.len() - MAX_LINES;
-        // The result is the last line; what is left out comes before it.
-        let last = explanation.pop();
-        explanation.truncate(MAX_LINES - 1);
-        explanation.push(format!("… and {more} more lines."));
-        explanation.extend(last);
-    }
     Count {
         house: house.house,
         electors: house.electors,
@@ -281,7 +272,7 @@ fn count(house: HouseView) -> Count {
         winners: house.winners,
         standings: standings(&house.outcome),
         pairwise: house.outcome.pairwise,
-        explanation,
+        explanation: bounded(house.explanation),
         margin: house.margin.map(|m| Margin {
             voters: m.voters,
             exact: m.exact,
@@ -290,6 +281,18 @@ fn count(house: HouseView) -> Count {
             voucher: m.voucher,
         }),
     }
+}
+
+/// So many lines at most; the last one, which has the result, is always there.
+fn bounded(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > MAX_LINES {
+        let more = lines.len() - MAX_LINES + 1;
+        let result = lines.pop();
+        lines.truncate(MAX_LINES - 2);
+        lines.push(format!("… and {more} more lines."));
+        lines.extend(result);
+    }
+    lines
 }
 
 #[derive(Serialize)]
@@ -392,4 +395,27 @@ fn health(reading: &Reading) -> Health {
 
 fn newest<T>(all: &mut Vec<T>) {
     all.drain(..all.len().saturating_sub(MAX_EVENTS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_explanation_keeps_its_beginning_and_its_result() {
+        let lines = |count: usize| (0..count).map(|at| at.to_string()).collect::<Vec<_>>();
+        assert_eq!(bounded(lines(MAX_LINES)), lines(MAX_LINES));
+        let short = bounded(lines(5000));
+        assert_eq!(short.len(), MAX_LINES);
+        assert_eq!(short[MAX_LINES - 3], (MAX_LINES - 3).to_string());
+        assert_eq!(short[MAX_LINES - 2], "… and 4001 more lines.");
+        assert_eq!(short[MAX_LINES - 1], "4999");
+    }
+
+    #[test]
+    fn the_newest_of_many_events_are_kept() {
+        let mut all: Vec<usize> = (0..1000).collect();
+        newest(&mut all);
+        assert_eq!(all, (800..1000).collect::<Vec<_>>());
+    }
 }
