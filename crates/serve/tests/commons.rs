@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use commons::Home;
 use commons::statement::{
     Choice, Effect, Method, ProposalType, Propose, Rules, TieBreak, UnrankedRule,
 };
 use serde_json::Value;
 use serve::ServeError;
-use serve::commons::{Commons, Reading, serve, version};
+use serve::commons::{Commons, Folder, Reading, serve, version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -338,4 +339,55 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
     assert_eq!(tally["options"].as_array().unwrap().len(), 64);
     assert_eq!(tally["houses_counted"][0]["pairwise"]["votes"].as_array().unwrap().len(), 64 * 64);
     assert_eq!(tally["title"], script);
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused() {
+    let server = start(small()).await;
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        let mut stream = server.open("/api/commons/events", "localhost").await;
+        let mut text = [0; 512];
+        assert_ne!(stream.read(&mut text).await.unwrap(), 0);
+        open.push(stream);
+    }
+    assert_eq!(server.get("/api/commons/events").await.0, 503);
+}
+
+#[test]
+fn a_folder_is_read_on_from_where_it_was_and_anew_once_it_was_cut_back() {
+    let mut town = small();
+    let log = town.archive.snapshot().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("commons");
+    let genesis = log.statement(0).unwrap();
+    let head = log.checkpoint_before(1).unwrap();
+    let home = Home::create(&path, &genesis, head.as_ref()).unwrap();
+    let folder = Folder::new(home.clone());
+    let same = |folder: &Folder| {
+        let reading = folder.read().unwrap();
+        let archive = home.archive().unwrap();
+        let anew = home.state(&archive.snapshot().unwrap()).unwrap();
+        assert_eq!(commons::view::digests(&reading.state), commons::view::digests(&anew));
+        reading.state.size
+    };
+    assert_eq!(same(&folder), 1);
+    let before = folder.version().unwrap();
+    for number in 5..8 {
+        town.start(number, "Dina");
+        town.tick(60);
+        let log = town.archive.snapshot().unwrap();
+        let archive = home.archive().unwrap();
+        let new = archive.snapshot().unwrap().size()..log.size();
+        let new: Vec<_> = new.map(|index| log.statement(index).unwrap()).collect();
+        archive.append(&new).unwrap();
+        drop(archive);
+        assert_eq!(same(&folder), log.size());
+    }
+    assert_ne!(folder.version().unwrap(), before);
+    assert_eq!(home.archive().unwrap().cut_back().unwrap(), 1);
+    assert_eq!(same(&folder), 1);
+    assert_eq!(folder.version().unwrap(), before);
+    std::fs::remove_file(path.join("log.redb")).unwrap();
+    assert!(folder.read().is_err() && folder.version().is_err());
 }

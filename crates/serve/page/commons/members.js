@@ -261,7 +261,10 @@ function showTable(state) {
         member.is_member ? whole(member.vouches_left) : "–"],
     };
   });
-  byId("members-table").replaceChildren(table(["Name", "Standing", "House", "Works at", "Vouched for by", "Vouches for", "Vouches left"], rows));
+  const box = byId("members-table");
+  const focused = box.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.id : null;
+  box.replaceChildren(table(["Name", "Standing", "House", "Works at", "Vouched for by", "Vouches for", "Vouches left"], rows));
+  if (focused) box.querySelector(`tr[data-id="${CSS.escape(focused)}"] button`)?.focus();
 }
 
 function filter() {

@@ -16,6 +16,7 @@
 //! | `GET /api/commons/events` | server-sent events `version` when the log has grown, `problem` when it cannot be read |
 
 mod desk;
+mod folder;
 mod standing;
 mod view;
 
@@ -33,9 +34,10 @@ use axum::routing::get;
 
 use crate::{ServeError, guarded, page, problem};
 use desk::Desk;
+pub use folder::Folder;
 pub use view::{MAX_SHOWN, View};
 
-/// Where the page gets a commons from.
+/// Where the page gets a commons from; [`Folder`] is one that a member keeps on disk.
 ///
 /// Both are called on threads that may block, [`Commons::read`] one call at a time. Errors are
 /// sentences for whoever looks at the page.
