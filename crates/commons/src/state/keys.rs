@@ -13,7 +13,8 @@ use store::Hash;
 pub struct KeyRing {
     /// Key → member. A key that is out of force stays, so that nobody else can take it.
     owners: BTreeMap<PeerId, PeerId>,
-    in_force: BTreeSet<PeerId>,
+    /// Member → its keys in force.
+    in_force: BTreeMap<PeerId, BTreeSet<PeerId>>,
 }
 
 /// New keys for a member that lost its own, on their way.
@@ -34,12 +35,13 @@ pub struct Recovery {
 impl KeyRing {
     /// The member that `key` signs for now.
     pub fn member_of(&self, key: &PeerId) -> Option<PeerId> {
-        self.owners.get(key).filter(|_| self.in_force.contains(key)).copied()
+        let owner = *self.owners.get(key)?;
+        self.in_force.get(&owner)?.contains(key).then_some(owner)
     }
 
     /// The keys in force of a member.
     pub fn keys_of(&self, member: &PeerId) -> Vec<PeerId> {
-        self.in_force.iter().filter(|key| self.owners.get(key) == Some(member)).copied().collect()
+        self.in_force.get(member).into_iter().flatten().copied().collect()
     }
 
     fn is_free_for(&self, key: &PeerId, member: &PeerId) -> bool {
@@ -47,12 +49,18 @@ impl KeyRing {
     }
 
     fn replace(&mut self, member: PeerId, keys: impl IntoIterator<Item = PeerId>) {
-        for old in self.keys_of(&member) {
-            self.in_force.remove(&old);
+        let keys: BTreeSet<PeerId> = keys.into_iter().collect();
+        for key in &keys {
+            // A fork's genesis may give a founder what was somebody else's device in the old log.
+            self.end(key);
+            self.owners.insert(*key, member);
         }
-        for key in keys {
-            self.owners.insert(key, member);
-            self.in_force.insert(key);
+        self.in_force.insert(member, keys);
+    }
+
+    fn end(&mut self, key: &PeerId) {
+        if let Some(keys) = self.owners.get(key).and_then(|owner| self.in_force.get_mut(owner)) {
+            keys.remove(key);
         }
     }
 }
@@ -154,7 +162,7 @@ impl State {
         if self.member_of(&statement.author) != Some(key.member) {
             return Err("a key revokes itself, or a rotation all of them".into());
         }
-        self.keys.in_force.remove(&statement.author);
+        self.keys.end(&statement.author);
         Ok(())
     }
 
@@ -217,5 +225,25 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_in_force_for_the_one_it_was_given_to_last() {
+        let [anna, bert, a, b] = [1, 2, 3, 4].map(|byte| PeerId([byte; 32]));
+        let mut ring = KeyRing::default();
+        ring.replace(anna, [b, a]);
+        assert_eq!((ring.keys_of(&anna), ring.member_of(&a)), (vec![a, b], Some(anna)));
+        ring.replace(bert, [b]);
+        assert_eq!((ring.keys_of(&anna), ring.keys_of(&bert)), (vec![a], vec![b]));
+        ring.end(&a);
+        assert_eq!((ring.keys_of(&anna), ring.member_of(&a)), (vec![], None));
+        assert!(!ring.is_free_for(&a, &bert), "a key that ended is nobody else's");
+        ring.replace(bert, []);
+        assert_eq!(ring.member_of(&b), None);
     }
 }
