@@ -442,13 +442,7 @@ impl Mesh {
         tokio::select! {
             code = self.read_loop(link, recv) => code,
             () = write_loop(link, send) => close::BYE,
-            flaw = self.server.clone().serve(&link.connection, &link.counters) => match flaw {
-                Some(why) => {
-                    tracing::warn!("peer {} {why}: cut off for {BAN:?}", link.peer.short());
-                    self.ban(link.peer)
-                }
-                None => close::BYE,
-            },
+            () = self.server.clone().serve(&link.connection, &link.counters) => close::BYE,
             _ = link.connection.closed() => close::BYE,
         }
     }

@@ -43,8 +43,8 @@ pub(crate) trait Answers: std::fmt::Debug + Send + Sync {
     ) -> Served<'a>;
 }
 
-/// How the service of one peer ended: with a reason if the peer is to be cut off.
-pub(crate) type Served<'a> = Pin<Box<dyn Future<Output = Option<&'static str>> + Send + 'a>>;
+/// The service of one peer.
+pub(crate) type Served<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Answers object requests from one store.
 #[derive(Debug)]
@@ -144,10 +144,7 @@ impl Answers for Server {
         connection: &'a Connection,
         counters: &'a Arc<Counters>,
     ) -> Served<'a> {
-        Box::pin(async move {
-            self.serve_objects(connection, counters).await;
-            None
-        })
+        Box::pin(async move { self.serve_objects(connection, counters).await })
     }
 }
 

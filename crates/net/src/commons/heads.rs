@@ -65,8 +65,9 @@ pub(crate) fn leading_on(
         }
     }
     heads.extend(last_mark(log, state)?);
-    heads.extend(log.latest_checkpoint()?);
     heads.retain(|head| head.checkpoint().size >= above);
+    // The newest also where the asker has more: it may be of another history.
+    heads.extend(log.latest_checkpoint()?);
     heads.sort_by_key(|head| head.checkpoint().size);
     heads.dedup();
     Ok(heads)

@@ -67,7 +67,7 @@ pub struct Visited {
     pub statements: u64,
     /// Statements in the log.
     pub size: u64,
-    /// Statements that a member took to have them placed in the log.
+    /// Statements that wait here and that a member has too now, from this visit or before.
     pub brought: usize,
     /// Statements that a member refused, and why.
     pub refused: Vec<(Hash, String)>,
@@ -200,7 +200,9 @@ async fn visit_one(
             .into_iter()
             .collect();
     let ours = Shared::blocking(replica, |r| r.waiting()).await?;
-    let new: Vec<Hash> = ours.into_iter().filter(|hash| !theirs.contains(hash)).collect();
+    let (there, new): (Vec<Hash>, Vec<Hash>) =
+        ours.into_iter().partition(|hash| theirs.contains(hash));
+    visited.brought += there.len();
     for part in new.chunks(MAX_STATEMENTS / 4) {
         // A quarter of the number, so that statements of the largest size fit too.
         let asked = part.to_vec();
@@ -407,7 +409,6 @@ impl Answers for Deaf {
     fn serve<'a>(self: Arc<Self>, connection: &'a Connection, _: &'a Arc<Counters>) -> Served<'a> {
         Box::pin(async move {
             connection.closed().await;
-            None
         })
     }
 }

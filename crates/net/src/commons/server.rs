@@ -14,7 +14,7 @@ use crate::{
     traffic::{Counters, add},
 };
 use commons::{Identity, PeerId, Statement, tlog::KeyName};
-use iroh::endpoint::{Connection, RecvStream, SendStream};
+use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use minicbor::bytes::ByteVec;
 use std::{
     fmt,
@@ -25,13 +25,13 @@ use store::Store;
 use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinSet, spawn_blocking},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-/// Requests of one peer per second and in one burst; others wait for nothing and are told so.
-const REQUEST_RATE: (f64, f64) = (100.0, 400.0);
-/// A peer that asked so often beyond its rate is cut off.
-const MAX_EXCESS: u32 = 2000;
+/// Requests of one peer per second and in one burst; further ones wait, and with them the peer,
+/// because only so many streams of it may be open.
+const REQUEST_RATE: (f64, f64) = (40.0, 400.0);
+const THROTTLE: Duration = Duration::from_millis(20);
 /// Requests that are worked on at a time, of all peers and of one.
 const MAX_WORKING: usize = 16;
 const MAX_WORKING_ONE: usize = 4;
@@ -99,33 +99,23 @@ impl Server {
         self.witness.as_ref()
     }
 
-    async fn serve_all(
-        self: Arc<Self>,
-        connection: &Connection,
-        counters: &Arc<Counters>,
-    ) -> Option<&'static str> {
+    async fn serve_all(self: Arc<Self>, connection: &Connection, counters: &Arc<Counters>) {
         let peer = peer_id(connection.remote_id());
         let mine = Arc::new((Semaphore::new(MAX_WORKING_ONE), Semaphore::new(MAX_SERVING_ONE)));
         let mut rate = Bucket::new(REQUEST_RATE.0, REQUEST_RATE.1, Instant::now());
-        let (mut excess, mut running) = (0, JoinSet::new());
+        let mut running = JoinSet::new();
         while let Ok((send, recv)) = connection.accept_bi().await {
             while running.try_join_next().is_some() {}
-            if !rate.take(1.0, Instant::now()) {
-                excess += 1;
-                if excess > MAX_EXCESS {
-                    return Some("floods us with requests");
-                }
-                continue;
+            while !rate.take(1.0, Instant::now()) {
+                sleep(THROTTLE).await;
             }
             let (server, mine, counters) = (self.clone(), mine.clone(), counters.clone());
             running.spawn(async move {
-                let _ = server.serve_one(peer, send, recv, &mine, &counters).await;
+                server.serve_one(peer, send, recv, &mine, &counters).await;
             });
         }
-        None
     }
 
-    /// `None` where the peer went away or broke the rules.
     async fn serve_one(
         &self,
         peer: PeerId,
@@ -133,26 +123,41 @@ impl Server {
         mut recv: RecvStream,
         mine: &(Semaphore, Semaphore),
         counters: &Counters,
-    ) -> Option<()> {
+    ) {
         let mut kind = [0];
-        timeout(REQUEST_TIME, recv.read_exact(&mut kind)).await.ok()?.ok()?;
-        if kind[0] == OBJECT {
-            return self.objects.answer(send, recv, &mine.1, counters).await;
+        let first = timeout(REQUEST_TIME, recv.read_exact(&mut kind)).await;
+        if matches!(first, Ok(Ok(()))) && kind[0] == OBJECT {
+            self.objects.answer(send, recv, &mine.1, counters).await;
+        } else if self.exchange(peer, kind[0], &mut send, recv, mine, counters).await.is_none() {
+            // Without this, what was written so far would pass for a whole answer.
+            let _ = send.reset(VarInt::from_u32(0));
         }
-        let bound = Request::bound(kind[0])?;
+    }
+
+    /// `None` where the peer went away, is too slow or broke the rules.
+    async fn exchange(
+        &self,
+        peer: PeerId,
+        kind: u8,
+        send: &mut SendStream,
+        mut recv: RecvStream,
+        mine: &(Semaphore, Semaphore),
+        counters: &Counters,
+    ) -> Option<()> {
+        let bound = Request::bound(kind)?;
         let turns = async { (mine.0.acquire().await, self.working.acquire().await) };
         let Ok((Ok(_mine), Ok(_slot))) = timeout(WAIT, turns).await else {
-            return answer(&mut send, Status::Busy, &[], counters).await;
+            return answer(send, Status::Busy, &[], counters).await;
         };
-        let large = Request::is_large(kind[0]);
+        let large = Request::is_large(kind);
         let _large = if large { Some(self.large.acquire().await.ok()?) } else { None };
         let body = timeout(REQUEST_TIME, recv.read_to_end(bound)).await.ok()?.ok()?;
         add(&counters.messages_in, body.len() + 1);
-        let request = Request::decode(kind[0], &body).ok()?;
+        let request = Request::decode(kind, &body).ok()?;
         match self.respond(peer, request).await {
-            Ok(body) => answer(&mut send, Status::Here, &body, counters).await,
-            Err(Refusal::NotHere) => answer(&mut send, Status::NotHere, &[], counters).await,
-            Err(Refusal::Busy) => answer(&mut send, Status::Busy, &[], counters).await,
+            Ok(body) => answer(send, Status::Here, &body, counters).await,
+            Err(Refusal::NotHere) => answer(send, Status::NotHere, &[], counters).await,
+            Err(Refusal::Busy) => answer(send, Status::Busy, &[], counters).await,
             Err(Refusal::Broken) => None,
         }
     }

@@ -1,12 +1,16 @@
 //! Honest members: whatever happens, they come to have the same.
 
 use super::*;
+use commons::{
+    statement::{Asset, Candidate, Power, Rights},
+    tlog::{Checkpoint, Hash as TreeHash},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_members_and_a_witness_converge() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let first = Member::new(folder, 1, |c| c.operator = Some(operator())).await;
+    let first = Member::new(folder, 1, |c| c.operator = Some(operator_key())).await;
     let peers = vec![first.at()];
     let mut others = Vec::new();
     for seed in 2..4 {
@@ -36,5 +40,88 @@ async fn three_members_and_a_witness_converge() {
     for member in &others {
         assert_eq!(views(&member.home), expected);
         member.home.verify(|_, _| ()).expect("verifies");
+    }
+}
+
+fn hand_over(to: PeerId) -> Rights {
+    Rights {
+        asset: Asset::Log,
+        name: "this log".to_owned(),
+        holder: Candidate::Key(to),
+        powers: vec![Power::Operate],
+        revocable: true,
+    }
+}
+
+/// The operator vanishes; two of three stewards name another member's key, which goes on from
+/// what it has. Members that were there follow, and so does one that comes later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stewards_hand_the_log_to_another_member_when_its_operator_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let first = Member::new(folder, 11, |c| c.operator = Some(operator_key())).await;
+    let peers = vec![first.at()];
+    let successor = identity("successor", 0);
+    let heir = Member::copy(&home, 12, |c| {
+        (c.peers, c.operator) = (peers.clone(), Some(successor.clone()));
+    })
+    .await;
+    let peers = vec![first.at(), heir.at()];
+    let seer = Member::copy(&home, 13, |c| {
+        (c.peers, c.witness) = (peers.clone(), Some(witness(0)));
+    })
+    .await;
+    say(&first.home, &founder(0), named(0, "Anna"));
+    let size = first.until("a mark", |s| s.size >= 3 && s.time > 1_700_000_000).await.size;
+    for member in [&heir, &seer] {
+        member.until("the log", |s| s.covered >= size).await;
+    }
+    first.handle.stop().await;
+    say(&seer.home, &founder(0), hand_over(successor.id()));
+    say(&heir.home, &founder(1), hand_over(successor.id()));
+    let named = [successor.id(), successor.id()];
+    assert!(!heir.handle.status().borrow().operating);
+    for (member, key) in [&heir, &seer].into_iter().zip(named) {
+        member.until("the new operator", |s| s.operator == key && s.covered > size).await;
+    }
+    say(&seer.home, &founder(2), super::named(2, "Cleo"));
+    let now = seer.until("its statement", |s| s.waiting == 0 && s.covered > size + 2).await;
+    let peers = vec![seer.at()];
+    let late = Member::copy(&home, 14, |c| c.peers = peers).await;
+    late.until("all of it", |s| s.covered >= now.covered && s.operator == successor.id()).await;
+    let (_, reports) = late.home.verify(|_, _| ()).expect("verifies");
+    assert!(reports[0].statements >= now.covered);
+    assert_eq!(state(&late.home).members[&founder(2).id()].name, "Cleo");
+}
+
+/// The operator shows a member another history: both heads together prove it, in a file and in the
+/// log, whichever of the two is the longer one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_histories_are_proven_when_their_members_meet() {
+    for (mine, theirs) in [(3, 5), (5, 3), (4, 4)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = found(folder.path(), "town", 1);
+        let other = tempfile::tempdir().expect("a folder");
+        let twin = bare_copy(&home, other.path());
+        let archive = twin.archive().expect("opens");
+        let root = TreeHash::of_leaf(archive.genesis().bytes());
+        let head =
+            Checkpoint::new(archive.origin(), 1, root).sign(&operator_key()).expect("signed");
+        archive.keep_checkpoint(&head).expect("kept");
+        drop(archive);
+        grow(&home, &founder(0), mine - 1);
+        grow(&twin, &founder(1), theirs - 1);
+        let b = Member::new(other, 16, |_| ()).await;
+        let peers = vec![b.at()];
+        let a = Member::new(folder, 15, |c| {
+            (c.peers, c.member) = (peers, Some(founder(2)));
+        })
+        .await;
+        let waiting = a.until("what it says about it", |s| s.waiting > 0).await;
+        assert_eq!(waiting.size, mine as u64, "another history is not followed");
+        let proofs = std::fs::read_dir(a.home.dir().join("splits")).expect("a folder").count();
+        assert_eq!(proofs, 1);
+        grow(&a.home, &founder(0), 1);
+        a.until("the proof in the log", |s| s.splits == 1).await;
     }
 }

@@ -1,10 +1,13 @@
 //! Members of a commons on loopback: honest ones, and some that break every rule.
 
 mod converge;
+mod crash;
+mod hostile;
+mod visits;
 
 use super::{Config, Handle, Pace, Status, start};
 use commons::{
-    Body, Home, Identity, author,
+    Body, Home, Identity, PeerId, Statement, author, operator,
     state::State,
     statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
     tlog::KeyName,
@@ -25,7 +28,7 @@ fn founder(number: usize) -> Identity {
     identity("founder", number)
 }
 
-fn operator() -> Identity {
+fn operator_key() -> Identity {
     identity("operator", 0)
 }
 
@@ -53,7 +56,7 @@ fn genesis(name: &str, threshold: u8) -> Genesis {
         charter: Hash::of(b"be kind"),
         rules: Rules::default(),
         founders: founders.collect(),
-        operator: operator().id(),
+        operator: operator_key().id(),
         witnesses: Witnesses { threshold, keys: vec![key(0), key(1)] },
         parent: None,
         created: 1_700_000_000,
@@ -63,7 +66,7 @@ fn genesis(name: &str, threshold: u8) -> Genesis {
 /// A commons in a new folder, with its first head.
 fn found(dir: &Path, name: &str, threshold: u8) -> Home {
     let genesis = genesis(name, threshold);
-    let (genesis, head) = author::found(&founder(0), &operator(), genesis).expect("founded");
+    let (genesis, head) = author::found(&founder(0), &operator_key(), genesis).expect("founded");
     Home::create(dir, &genesis, Some(&head)).expect("created")
 }
 
@@ -81,6 +84,39 @@ fn say(home: &Home, key: &Identity, body: impl Into<Body>) -> Hash {
 
 fn named(number: usize, name: &str) -> Attest {
     Attest { subject: founder(number).id(), claim: Claim::Person { name: name.to_owned() } }
+}
+
+/// Lets `key` say `count` things that get their place, in batches of at most 1000 with a head each.
+fn grow(home: &Home, key: &Identity, count: usize) {
+    let archive = home.archive().expect("opens");
+    let mut state = home.state(&archive.snapshot().expect("reads")).expect("a state");
+    let mut left = count;
+    while left > 0 {
+        let log = archive.snapshot().expect("reads");
+        let mut place = author::next_place(&log, &state, &key.id()).expect("a place");
+        drop(log);
+        let batch: Vec<Statement> = (0..left.min(1000))
+            .map(|at| {
+                let claim = Claim::Person { name: format!("name {}", left - at) };
+                let attest = Attest { subject: key.id(), claim };
+                let statement = Statement::sign(key, place, attest).expect("signed");
+                (place.seq, place.prev) = (place.seq + 1, Some(statement.hash()));
+                statement
+            })
+            .collect();
+        archive.hold_all(&batch).expect("held");
+        let taken =
+            operator::integrate(&archive, &mut state, &operator_key()).expect("taken").taken;
+        assert!(taken >= batch.len(), "{taken}");
+        left -= batch.len();
+    }
+}
+
+/// A commons with a log of `size` statements.
+fn grown(dir: &Path, size: usize) -> Home {
+    let home = found(dir, "town", 1);
+    grow(&home, &founder(0), size - 1);
+    home
 }
 
 /// All views, as bytes: what two members compare.
@@ -141,4 +177,8 @@ fn config(dir: &Path, seed: u8) -> Config {
     config.bind = "127.0.0.1:0".parse().expect("an address");
     config.pace = pace();
     config
+}
+
+fn id_of(seed: u8) -> PeerId {
+    crate::address::peer_id(iroh::SecretKey::from_bytes(&[seed; 32]).public())
 }
