@@ -136,7 +136,8 @@ pub fn tokenizer_gguf(bytes: &[u8]) {
 
 /// Whatever was read, ids are tokens, and pieces of text are the whole text's bytes.
 fn encodes(tokenizer: &Tokenizer) {
-    for (text, special) in [("ab 1234  <s>ä\u{301}水\n\n\tIt's", true), ("<|im_end|> x\r\n", false)] {
+    for (text, special) in [("ab 1234  <s>ä\u{301}水\n\n\tIt's", true), ("<|im_end|> x\r\n", false)]
+    {
         let ids = tokenizer.encode_prompt(text, special);
         assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
         let mut stream = model::StreamDecoder::default();
@@ -283,6 +284,19 @@ pub fn ticket(bytes: &[u8]) {
 /// A frame between peers, or a request for an object.
 pub fn wire_frame(bytes: &[u8]) {
     net::fuzz::frame(bytes);
+}
+
+/// A ticket of a commons, as typed.
+pub fn commons_ticket(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(ticket) = text.parse::<net::commons::Ticket>() {
+        assert_eq!(ticket.to_string().parse(), Ok(ticket));
+    }
+}
+
+/// What members of a commons ask and answer each other.
+pub fn commons_frame(bytes: &[u8]) {
+    net::fuzz::commons_frame(bytes);
 }
 
 /// The file of remembered addresses.

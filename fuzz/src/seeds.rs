@@ -197,7 +197,8 @@ fn texts(folder: &Path) -> Outcome {
     save(folder, "documents", &packed.finish()?)?;
     let request = serve::PromptRequest { prompt: "fn main".into(), ..Default::default() };
     save(folder, "prompt_request", &serde_json::to_vec(&request)?)?;
-    let template = "{% for m in messages %}{{ m['role'] | trim + ': ' ~ m.content.strip() }}{% endfor %}";
+    let template =
+        "{% for m in messages %}{{ m['role'] | trim + ': ' ~ m.content.strip() }}{% endfor %}";
     save(folder, "chat_template", template.as_bytes())?;
     save(folder, "tokenizer_text", "It's 12 o'clock, ä 水 \u{1F331}!\r\n".as_bytes())?;
     let peer = net::PeerAddr {
@@ -207,6 +208,11 @@ fn texts(folder: &Path) -> Outcome {
     };
     let founder = peer.peer;
     let run = Hash::of(b"run");
+    let commons = net::commons::Ticket { commons: run, peers: vec![peer.clone()] };
+    save(folder, "commons_ticket", commons.to_string().as_bytes())?;
+    for example in net::fuzz::commons_examples() {
+        save(folder, "commons_frame", &example)?;
+    }
     let ticket = net::Ticket { run, manifest_len: 8, founder, peers: vec![peer] };
     save(folder, "ticket", ticket.to_string().as_bytes())
 }

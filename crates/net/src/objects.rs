@@ -81,7 +81,8 @@ impl Server {
         }
     }
 
-    /// Answers one request. `None` where the peer went away or broke the rules; it learns by the stream's reset.
+    /// Answers one request. `None` where the peer went away or broke the rules; it learns by the
+    /// stream's end.
     pub async fn answer(
         &self,
         mut send: SendStream,

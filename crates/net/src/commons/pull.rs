@@ -130,7 +130,9 @@ impl Puller {
                 // What leads to a head that nobody in charge signed is not taken; an honest
                 // member can have been shown it.
                 Err(TakeError::Here(ReplicaError::Follow(
-                    FollowError::Unsigned { .. } | FollowError::Range { .. },
+                    FollowError::Unsigned { .. }
+                    | FollowError::Range { .. }
+                    | FollowError::Proof(_),
                 ))) if hand_over => {
                     pulled.stray = true;
                     return Ok(());

@@ -277,8 +277,11 @@ impl Replica {
                 reasons.push(outcome.err());
             }
             drop(log);
-            if !taken.is_empty() {
-                archive.hold_all(&taken)?;
+            if !taken.is_empty()
+                && let Err(e) = archive.hold_all(&taken)
+            {
+                waiting.forget();
+                return Err(e.into());
             }
             Ok(reasons)
         })
@@ -331,6 +334,9 @@ impl Replica {
             Err(FollowError::Unsigned { .. }) => hand_over,
             Err(_) => false,
         };
+        if taken.is_ok() {
+            drop_hopeless(&archive, &state, memory.waiting.get_or_insert_default())?;
+        }
         if untouched {
             self.remember(archive, memory, state)?;
         }
@@ -460,6 +466,9 @@ impl Replica {
                 Err(OperatorError::NotOperator(_)) => None,
                 batch => Some(batch?),
             };
+            for (hash, _) in batch.iter().flat_map(|batch| &batch.refused) {
+                waiting.refuse(*hash);
+            }
             waiting.forget();
             Ok(batch)
         })
@@ -570,6 +579,18 @@ impl Replica {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("no holder of this lock panics")
     }
+}
+
+/// Forgets what can have no place any more, as the operator does.
+fn drop_hopeless(archive: &Archive, state: &State, waiting: &mut Waiting) -> Result<()> {
+    waiting.forget();
+    let hopeless = waiting.fresh(&archive.snapshot()?)?.hopeless(state);
+    if !hopeless.is_empty() {
+        archive.drop_pending(&hopeless)?;
+        hopeless.into_iter().for_each(|hash| waiting.refuse(hash));
+        waiting.forget();
+    }
+    Ok(())
 }
 
 /// Keeps a head of a size that the log has, if it or a cosignature on it is new.

@@ -105,10 +105,7 @@ impl Waiting {
             return Ok(false);
         }
         if let Err(why) = self.check(state, statement, from) {
-            self.refused.push_back(hash);
-            if self.refused.len() > MAX_REFUSED {
-                self.refused.pop_front();
-            }
+            self.refuse(hash);
             return Err(why);
         }
         if let Some(from) = from.filter(|_| state.member_of(&statement.author).is_none()) {
@@ -116,6 +113,24 @@ impl Waiting {
         }
         self.all.insert(hash, statement.clone());
         Ok(true)
+    }
+
+    /// Remembers that a statement is not wanted.
+    pub fn refuse(&mut self, hash: Hash) {
+        self.refused.push_back(hash);
+        if self.refused.len() > MAX_REFUSED {
+            self.refused.pop_front();
+        }
+    }
+
+    /// Statements that can have no place any more, because their author's chain went another way:
+    /// no operator takes them in.
+    pub fn hopeless(&self, state: &State) -> Vec<Hash> {
+        let is_hopeless = |statement: &&Statement| {
+            let (seq, prev) = state.chain_head(&statement.author);
+            statement.seq == seq && statement.prev != prev
+        };
+        self.all.values().filter(is_hopeless).map(Statement::hash).collect()
     }
 
     fn check(

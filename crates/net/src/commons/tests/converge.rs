@@ -125,3 +125,27 @@ async fn two_histories_are_proven_when_their_members_meet() {
         a.until("the proof in the log", |s| s.splits == 1).await;
     }
 }
+
+/// Two statements at one place of a chain both get a place in the log, where they are proof; what
+/// follows the one that came second gets none, and is forgotten everywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_have_no_place_is_forgotten_everywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let other = tempfile::tempdir().expect("a folder");
+    let copy = bare_copy(&home, other.path());
+    let head = home.archive().expect("opens").snapshot().expect("reads").latest_checkpoint();
+    let head = head.expect("reads").expect("a head");
+    copy.archive().expect("opens").keep_checkpoint(&head).expect("kept");
+    say(&home, &founder(1), named(1, "Bert"));
+    say(&copy, &founder(1), named(1, "Robert"));
+    say(&copy, &founder(1), named(1, "Bob"));
+    let first = Member::new(folder, 17, |c| c.operator = Some(operator_key())).await;
+    first.until("a place", |s| s.covered == 2).await;
+    let peers = vec![first.at()];
+    let second = Member::new(other, 18, |c| c.peers = peers).await;
+    for member in [&first, &second] {
+        member.until("nothing left", |s| s.covered == 3 && s.waiting == 0).await;
+    }
+    assert_eq!(state(&second.home).equivocations.len(), 1);
+}
