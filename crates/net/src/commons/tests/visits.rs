@@ -73,7 +73,7 @@ async fn nobody_there_is_an_error_that_says_so() {
         relay: None,
     };
     let visit = Visit { patience: Duration::from_millis(300), ..visit(25) };
-    let error = sync(home, &[nowhere.clone()], &visit).await.expect_err("nobody");
+    let error = sync(home, std::slice::from_ref(&nowhere), &visit).await.expect_err("nobody");
     assert!(matches!(error, VisitError::Nobody { .. }), "{error}");
     let ticket = crate::commons::Ticket { commons: Hash::of(b"x"), peers: vec![nowhere] };
     let dir = folder.path().join("copy");
