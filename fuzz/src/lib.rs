@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod seeds;
+pub mod statement;
 pub mod tlog;
 
 use kernel::{Isa, Kernel};

@@ -16,6 +16,7 @@ pub fn write(folder: &Path) -> Outcome {
     manifests(folder)?;
     texts(folder)?;
     crate::tlog::seeds(folder)?;
+    crate::statement::seeds(folder)?;
     let mut update: Vec<f32> = (0..300).map(|i| Stream::new(1, "seed", 0).normal_at(i)).collect();
     let update = recipe::update::encode(&Kernel::new(Isa::best(), 1), &mut update);
     save(folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;

@@ -1,6 +1,9 @@
 //! The commands and their flags: one definition feeds parsing, help and the docs.
 
-use crate::cheat::Cheat;
+use crate::{
+    cheat::Cheat,
+    commons::cli::{CommonsCommand, KeyCommand, PanelArgs, ProposeArgs, TallyArgs, VoteArgs},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -42,6 +45,24 @@ pub enum Command {
         #[command(subcommand)]
         command: SwarmCommand,
     },
+    /// Hold models in common: a signed, witnessed log of who made what and who decides
+    Commons {
+        #[command(subcommand)]
+        command: CommonsCommand,
+    },
+    /// Your keys: make, show, rotate, recover
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Put a question to the members of a commons
+    Propose(ProposeArgs),
+    /// Cast a ballot
+    Vote(VoteArgs),
+    /// Count a question's ballots, and say how
+    Tally(TallyArgs),
+    /// Show a panel drawn by lot
+    Panel(PanelArgs),
     /// Measure this program on this machine
     Bench {
         #[command(subcommand)]

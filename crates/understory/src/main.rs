@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod cheat;
 mod cli;
+mod commons;
 mod compress;
 mod config;
 mod corpus_source;
@@ -58,6 +59,12 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Export(args) => export::export(args)?,
         Command::Bench { command } => run_bench(command)?,
         Command::Swarm { command } => swarm_command(command)?,
+        Command::Commons { command } => return commons::commons(command),
+        Command::Key { command } => commons::key(command)?,
+        Command::Propose(args) => commons::propose(args)?,
+        Command::Vote(args) => commons::vote(args)?,
+        Command::Tally(args) => commons::tally(args)?,
+        Command::Panel(args) => commons::panel(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

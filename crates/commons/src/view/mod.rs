@@ -9,7 +9,7 @@ mod tally;
 pub use health::{Health, Overdue, health, overdue};
 pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
 pub use members::{MemberView, Members, Vouch, members};
-pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
+pub use tally::{HouseView, MarginView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
 
 use crate::state::State;
 use store::Hash;

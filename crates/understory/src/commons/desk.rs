@@ -1,0 +1,260 @@
+//! What every command of a commons begins with: the folder, the log, its state, names and numbers.
+
+use super::{
+    cli::Place,
+    keys::{Keys, Role},
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result, anyhow, bail};
+use commons::{
+    Archive, Body, Home, Identity, PeerId, Snapshot, Statement, operator,
+    state::{Proposal, State, log_key},
+    tlog::{AddCheckpoint, KeyName, Response, Witness},
+};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use store::Hash;
+
+/// An opened commons.
+pub struct Desk {
+    pub home: Home,
+    pub archive: Archive,
+    pub state: State,
+    pub keys: Keys,
+    json: bool,
+}
+
+impl Desk {
+    pub fn open(place: &Place) -> Result<Self> {
+        let home = open_home(&place.dir)?;
+        let archive = home.archive()?;
+        let log = archive.snapshot()?;
+        let state = home.state(&log)?;
+        drop(log);
+        let keys = Keys::at(place.keys.as_deref())?;
+        Ok(Self { home, archive, state, keys, json: place.json })
+    }
+
+    /// The state as of `size` statements, by default all.
+    pub fn at(&self, size: Option<u64>) -> Result<State> {
+        match size {
+            None => Ok(self.state.clone()),
+            Some(size) => Ok(self.home.state_at(&self.log()?, size)?),
+        }
+    }
+
+    pub fn log(&self) -> Result<Snapshot> {
+        Ok(self.archive.snapshot()?)
+    }
+
+    /// Signs with this device's key, lets the statement wait, and, where the log's operator's key
+    /// is here too, gives it its place.
+    pub fn say(&mut self, body: impl Into<Body>) -> Result<Statement> {
+        let me = self.keys.identity(Role::Current)?;
+        self.say_as(&me, body)
+    }
+
+    pub fn say_as(&mut self, me: &Identity, body: impl Into<Body>) -> Result<Statement> {
+        let statement = self.archive.write(&self.state, me, body)?;
+        self.settle()?;
+        self.report(&statement)?;
+        Ok(statement)
+    }
+
+    /// As the operator: places, a signed head, and the cosignature of a witness whose key is here.
+    pub fn settle(&mut self) -> Result<bool> {
+        let log = self.log()?;
+        if log.pending()?.is_empty() || !self.operates()? {
+            return Ok(false);
+        }
+        let key = self.keys.identity(Role::Operator)?;
+        operator::integrate(&self.archive, &mut self.state, &key)?;
+        self.mark(&key)?;
+        Ok(true)
+    }
+
+    /// Whether the key that operates the log now, or will once what waits has its place, is here.
+    pub fn operates(&self) -> Result<bool> {
+        if !self.keys.has(Role::Operator) {
+            return Ok(false);
+        }
+        let key = self.keys.public(Role::Operator)?;
+        let mut next = self.state.clone();
+        let log = self.log()?;
+        for waiting in log.pending()? {
+            next.apply(&waiting.statement, &log)?;
+        }
+        Ok(next.operator() == key || self.state.operator() == key)
+    }
+
+    /// Has the newest head cosigned by a witness whose key is here, if one is: after a genesis.
+    pub fn first_mark(&mut self) -> Result<()> {
+        let key = self.keys.identity(Role::Operator)?;
+        self.mark(&key)
+    }
+
+    /// Lets a witness of this key folder cosign the newest head, and enters the mark.
+    fn mark(&mut self, operator: &Identity) -> Result<()> {
+        if !self.keys.has(Role::Witness) {
+            return Ok(());
+        }
+        let public = self.keys.public(Role::Witness)?;
+        let Some(known) = self.state.witnesses.keys.iter().find(|w| w.key == public) else {
+            return Ok(());
+        };
+        let name: KeyName = known.name.parse().context("the witness's name")?;
+        let log = self.log()?;
+        let Some(mut head) = log.latest_checkpoint()? else { return Ok(()) };
+        let mut witness = Witness::new(self.keys.identity(Role::Witness)?, name);
+        let fact = format!("witness {public}");
+        let mut old = 0;
+        if let Some(bytes) = self.archive.fact(&fact)? {
+            let latest = commons::tlog::SignedCheckpoint::parse(&bytes)?;
+            old = latest.checkpoint().size;
+            witness.restore(latest);
+        }
+        let request = AddCheckpoint::new(old, head.clone(), &log)?.to_string();
+        drop(log);
+        let key = log_key(&self.archive.origin(), self.state.operator_at(head.checkpoint().size));
+        let answer = witness.add_checkpoint(request.as_bytes(), now(), |_| Some(vec![key]));
+        if let Some(latest) = &answer.persist {
+            self.archive.keep_fact(&fact, latest.to_string().as_bytes())?;
+        }
+        let Response::Cosigned(lines) = answer.response else { return Ok(()) };
+        for line in lines {
+            head.add(line)?;
+        }
+        self.archive.keep_checkpoint(&head)?;
+        if operator::mark(&self.archive, &self.state, operator, &head)?.is_some() {
+            operator::integrate(&self.archive, &mut self.state, operator)?;
+        }
+        Ok(())
+    }
+
+    /// Says what became of a statement.
+    fn report(&self, statement: &Statement) -> Result<()> {
+        let (hash, kind) = (statement.hash(), statement.body.kind_name());
+        let placed = self.state.place(&hash).map(|(index, _)| index);
+        let void = self.state.voids.iter().find(|v| v.statement == hash).map(|v| v.reason.clone());
+        if self.json {
+            let object = serde_json::json!({
+                "statement": hash, "kind": kind, "index": placed, "void": void,
+            });
+            println!("{object}");
+        }
+        match (placed, void) {
+            (_, Some(reason)) => {
+                Err(anyhow!("statement {} counts for nothing: {reason}", hash.short()))
+                    .hint("it stays in the log; say it again once the reason is gone")
+            }
+            (Some(index), None) if !self.json => {
+                println!("{kind} statement {index}, {}", hash.short());
+                Ok(())
+            }
+            (None, None) if !self.json => {
+                println!(
+                    "{kind} statement {} is signed and waits for its place in the log",
+                    hash.short()
+                );
+                println!("`understory commons serve` takes it to the others");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A member by name, id or the beginning of its id.
+    pub fn member(&self, text: &str) -> Result<PeerId> {
+        find_member(&self.state, text)
+    }
+
+    /// What a member is called.
+    pub fn name(&self, id: &PeerId) -> String {
+        name_of(&self.state, id)
+    }
+
+    /// A statement by number or the beginning of its hash.
+    pub fn statement(&self, text: &str) -> Result<Statement> {
+        let log = self.log()?;
+        if let Ok(index) = text.trim_start_matches('#').parse::<u64>()
+            && text.len() < 16
+        {
+            return log
+                .statement(index)
+                .hint(format!("the log has {} statements, from 0", log.size()));
+        }
+        let mut found = None;
+        for index in 0..log.size() {
+            let statement = log.statement(index)?;
+            if statement.hash().to_string().starts_with(text) && text.len() >= 4 {
+                if found.is_some() {
+                    bail!("more than one statement begins with {text}");
+                }
+                found = Some(statement);
+            }
+        }
+        found.with_context(|| format!("no statement is {text:?}")).hint(
+            "give its number or at least four digits of its hash: `understory commons show log`",
+        )
+    }
+
+    /// A question by the number or hash of its statement.
+    pub fn question<'a>(&self, state: &'a State, text: &str) -> Result<&'a Proposal> {
+        let hash = self.statement(text)?.hash();
+        state
+            .proposals
+            .get(&hash)
+            .with_context(|| format!("statement {text} asks no question that counts"))
+            .hint("`understory commons show questions` lists them")
+    }
+}
+
+/// The commons in a folder.
+pub fn open_home(dir: &Path) -> Result<Home> {
+    Home::open(dir)
+        .hint("begin one with `understory commons create`, join one, or name its folder with --dir")
+}
+
+/// A member by name, id or the beginning of its id.
+pub fn find_member(state: &State, text: &str) -> Result<PeerId> {
+    let mut by_name = state.members.iter().filter(|(_, m)| m.name == text).map(|(id, _)| *id);
+    if let Some(id) = by_name.next() {
+        if by_name.next().is_some() {
+            return Err(anyhow!("more than one is called {text:?}")).hint("give the id instead");
+        }
+        return Ok(id);
+    }
+    let mut by_id =
+        state.members.keys().filter(|id| text.len() >= 4 && id.to_string().starts_with(text));
+    match (by_id.next(), by_id.next()) {
+        (Some(id), None) => Ok(*id),
+        (Some(_), Some(_)) => bail!("more than one id begins with {text}"),
+        _ => Err(anyhow!("nobody here is {text:?}"))
+            .hint("`understory commons show members` lists names and ids"),
+    }
+}
+
+/// What a member is called.
+pub fn name_of(state: &State, id: &PeerId) -> String {
+    match state.members.get(id) {
+        Some(member) if !member.name.is_empty() => member.name.clone(),
+        _ => id.short(),
+    }
+}
+
+/// A digest in hex, or of a file's bytes.
+pub fn digest(text: &str) -> Result<Hash> {
+    if let Ok(hash) = text.parse() {
+        return Ok(hash);
+    }
+    let bytes = std::fs::read(text)
+        .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
+    Ok(Hash::of(&bytes))
+}
+
+/// The time by this machine's clock, in Unix seconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

@@ -1,0 +1,161 @@
+//! `understory key`: making, showing, rotating, ending and recovering keys.
+
+use super::{
+    cli::{KeyCommand, KeyPlace, RotateArgs},
+    desk::Desk,
+    keys::{Keys, Role},
+    say::me,
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result, bail};
+use commons::{
+    Signature,
+    statement::{DeviceKey, Key, KeyOp},
+};
+use store::Hash;
+
+pub fn key(command: &KeyCommand) -> Result<()> {
+    match command {
+        KeyCommand::Create(place) => create(place),
+        KeyCommand::Show(place) => show(place),
+        KeyCommand::Rotate(args) => rotate(args),
+        KeyCommand::Revoke(place) => {
+            let mut desk = Desk::open(place)?;
+            let member = me(&desk)?;
+            let key = Key {
+                member,
+                op: KeyOp::Revoke,
+                keys: Vec::new(),
+                next: Hash::default(),
+                guardians: Vec::new(),
+                threshold: 0,
+            };
+            desk.say(key).map(drop)
+        }
+        KeyCommand::Recover { member, place } => {
+            let mut desk = Desk::open(place)?;
+            let identity = desk.keys.identity(Role::Current)?;
+            let member = desk.member(member)?;
+            let known = &desk.state.members[&member];
+            let key = Key {
+                member,
+                op: KeyOp::Recover,
+                keys: vec![DeviceKey::bind(&identity, &desk.state.id, &member)],
+                next: desk.keys.card()?.next,
+                guardians: known.guardians.clone(),
+                threshold: known.threshold,
+            };
+            let threshold = known.threshold;
+            let statement = desk.say_as(&identity, key)?;
+            if !place.json {
+                let hash = statement.hash().short();
+                println!(
+                    "{threshold} guardians have to say `understory commons check {hash} confirmed`"
+                );
+            }
+            Ok(())
+        }
+        KeyCommand::Device { member, place } => {
+            let desk = Desk::open(place)?;
+            let identity = desk.keys.identity(Role::Current)?;
+            let member = desk.member(member)?;
+            let device = DeviceKey::bind(&identity, &desk.state.id, &member);
+            println!("{}", device_text(&device));
+            Ok(())
+        }
+    }
+}
+
+fn create(place: &KeyPlace) -> Result<()> {
+    let keys = Keys::at(place.keys.as_deref())?;
+    if keys.has(Role::Current) {
+        return Err(anyhow::anyhow!("there is a key in {} already", keys.dir().display()))
+            .hint("`understory key show` shows its card; --keys names another folder");
+    }
+    // The next key first: a current key without its successor could never be replaced.
+    keys.make(Role::Next)?;
+    keys.make(Role::Current)?;
+    if !place.json {
+        println!("made two keys in {}", keys.dir().display());
+        println!("next.age replaces key.age one day: keep a copy of it somewhere else");
+    }
+    show(place)
+}
+
+fn show(place: &KeyPlace) -> Result<()> {
+    let keys = Keys::at(place.keys.as_deref())?;
+    let card = keys.card()?;
+    if place.json {
+        let operator = keys.public(Role::Operator).ok();
+        let witness = keys.public(Role::Witness).ok();
+        let object = serde_json::json!({
+            "key": card.key, "card": card.to_string(), "operator": operator, "witness": witness,
+        });
+        println!("{object}");
+    } else {
+        println!("key   {}", card.key);
+        println!("card  {card}");
+    }
+    Ok(())
+}
+
+fn rotate(args: &RotateArgs) -> Result<()> {
+    let mut desk = Desk::open(&args.place)?;
+    let signer = desk.keys.identity(Role::Next)?;
+    let old = desk.keys.public(Role::Current)?;
+    let member = match desk.state.member_of(&old) {
+        Some(member) => member,
+        // The statement was signed and the files were not renamed any more.
+        None => finish_rotation(&desk)?,
+    };
+    let successor = desk.keys.make_successor()?;
+    let mut keys = vec![DeviceKey::bind(&signer, &desk.state.id, &member)];
+    for text in &args.device {
+        keys.push(parse_device(text)?);
+    }
+    let guardians = match args.guardian.as_slice() {
+        [] => desk.state.members[&member].guardians.clone(),
+        named => named.iter().map(|text| desk.member(text)).collect::<Result<_>>()?,
+    };
+    let most = guardians.len() as u8 / 2 + 1;
+    let threshold = if guardians.is_empty() { 0 } else { args.threshold.unwrap_or(most) };
+    let key = Key {
+        member,
+        op: KeyOp::Rotate,
+        keys,
+        next: Key::digest(&successor.id()),
+        guardians,
+        threshold,
+    };
+    desk.say_as(&signer, key)?;
+    desk.keys.advance()
+}
+
+/// Completes a rotation that was cut short between its statement and its files.
+fn finish_rotation(desk: &Desk) -> Result<commons::PeerId> {
+    let next = desk.keys.public(Role::Next)?;
+    if desk.state.member_of(&next).is_some() {
+        desk.keys.advance()?;
+        bail!("an earlier rotation is now complete; rotate again if you want another");
+    }
+    Err(anyhow::anyhow!("your key is in force for nobody here"))
+        .hint("begin with `understory commons introduce NAME`")
+}
+
+fn device_text(device: &DeviceKey) -> String {
+    let proof: String = device.proof.0.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{}.{proof}", device.key)
+}
+
+fn parse_device(text: &str) -> Result<DeviceKey> {
+    let wrong = "a device is what `understory key device` prints on it";
+    let (key, proof) = text.split_once('.').context(wrong)?;
+    if proof.len() != 128 || !proof.is_ascii() {
+        bail!(wrong);
+    }
+    let mut bytes = [0; 64];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&proof[2 * at..2 * at + 2], 16).context(wrong)?;
+    }
+    Ok(DeviceKey { key: key.parse()?, proof: Signature(bytes) })
+}

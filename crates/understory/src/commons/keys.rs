@@ -1,0 +1,255 @@
+//! A person's secret keys on disk: age files under a passphrase, which any age program opens.
+//!
+//! ```text
+//! key.age        signs for this device
+//! next.age       replaces it one day; better kept somewhere else
+//! operator.age   signs the checkpoints of logs operated here
+//! witness.age    cosigns as a witness
+//! key.pub …      the public key of each, in hex
+//! ```
+
+use crate::hint::WithHint;
+use age::secrecy::{ExposeSecret, SecretString};
+use anyhow::{Context, Result, anyhow, bail};
+use commons::{Identity, PeerId, statement::Key};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+use store::Hash;
+
+/// The cost of trying a passphrase: 2¹⁶ blocks, 64 MiB and a fifth of a second.
+const WORK_FACTOR: u8 = 16;
+
+const PASSPHRASE: &str = "UNDERSTORY_PASSPHRASE";
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Signs statements.
+    Current,
+    /// Will replace the current key.
+    Next,
+    /// Signs checkpoints.
+    Operator,
+    /// Cosigns checkpoints.
+    Witness,
+}
+
+impl Role {
+    fn stem(self) -> &'static str {
+        match self {
+            Self::Current => "key",
+            Self::Next => "next",
+            Self::Operator => "operator",
+            Self::Witness => "witness",
+        }
+    }
+}
+
+/// A folder of keys.
+pub struct Keys {
+    dir: PathBuf,
+    passphrase: std::cell::OnceCell<SecretString>,
+}
+
+impl Keys {
+    /// The folder that was asked for, or the usual one.
+    pub fn at(dir: Option<&Path>) -> Result<Self> {
+        let dir = match dir {
+            Some(dir) => dir.to_owned(),
+            None => usual_dir()?,
+        };
+        Ok(Self { dir, passphrase: std::cell::OnceCell::new() })
+    }
+
+    /// Where they are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is a key of this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.path(role).exists()
+    }
+
+    /// The public key of a role, without any passphrase.
+    pub fn public(&self, role: Role) -> Result<PeerId> {
+        let path = self.dir.join(format!("{}.pub", role.stem()));
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("no key in {}", self.dir.display()))
+            .hint("make one with `understory key create`, or name its folder with --keys")?;
+        text.trim().parse().with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The secret key of a role.
+    pub fn identity(&self, role: Role) -> Result<Identity> {
+        let path = self.path(role);
+        let sealed = fs::read(&path)
+            .with_context(|| format!("cannot read {}", path.display()))
+            .hint("make a key with `understory key create`, or name its folder with --keys")?;
+        let passphrase = self.passphrase(false)?;
+        let mut lock = age::scrypt::Identity::new(passphrase.clone());
+        lock.set_max_work_factor(22);
+        let secret = age::decrypt(&lock, &sealed)
+            .map_err(|e| anyhow!("{}: {e}", path.display()))
+            .hint("is the passphrase right?")?;
+        let seed: [u8; 32] = secret
+            .as_slice()
+            .try_into()
+            .map_err(|_| anyhow!("{} holds no key of this program", path.display()))?;
+        Ok(Identity::from_seed(seed))
+    }
+
+    /// Makes a key of a role, unless there is one.
+    pub fn make(&self, role: Role) -> Result<Identity> {
+        if self.has(role) {
+            return self.identity(role);
+        }
+        let mut seed = [0; 32];
+        File::open("/dev/urandom")
+            .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
+            .context("the system gives no random numbers")?;
+        let identity = Identity::from_seed(seed);
+        self.write(role, &identity, &seed)?;
+        Ok(identity)
+    }
+
+    /// Puts the next key in the place of the current one, and makes a new next one. Called after
+    /// the rotation is in the log's waiting room; called again it changes nothing.
+    pub fn advance(&self) -> Result<()> {
+        for (from, to) in [("next", "key"), ("new", "next")] {
+            for suffix in ["age", "pub"] {
+                let from = self.dir.join(format!("{from}.{suffix}"));
+                let to = self.dir.join(format!("{to}.{suffix}"));
+                fs::rename(&from, &to)
+                    .with_context(|| format!("cannot rename {}", from.display()))?;
+            }
+        }
+        sync_dir(&self.dir)
+    }
+
+    /// Makes the key that will be committed to at a rotation, beside the present ones.
+    pub fn make_successor(&self) -> Result<Identity> {
+        let mut seed = [0; 32];
+        File::open("/dev/urandom")
+            .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
+            .context("the system gives no random numbers")?;
+        let identity = Identity::from_seed(seed);
+        self.write_as("new", &identity, &seed)?;
+        Ok(identity)
+    }
+
+    /// What others need to know of these keys: `PUBLIC.NEXT`, with the digest of the next key.
+    pub fn card(&self) -> Result<Card> {
+        let next = Key::digest(&self.public(Role::Next)?);
+        Ok(Card { key: self.public(Role::Current)?, next })
+    }
+
+    fn write(&self, role: Role, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
+        self.write_as(role.stem(), identity, seed)
+    }
+
+    fn write_as(&self, stem: &str, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
+        fs::create_dir_all(&self.dir)
+            .with_context(|| format!("cannot make {}", self.dir.display()))?;
+        let mut lock = age::scrypt::Recipient::new(self.passphrase(true)?.clone());
+        lock.set_work_factor(WORK_FACTOR);
+        let sealed =
+            age::encrypt_and_armor(&lock, seed).map_err(|e| anyhow!("sealing a key: {e}"))?;
+        // The public part first: a secret key is never without it.
+        let public = format!("{}\n", identity.id());
+        write_whole(&self.dir.join(format!("{stem}.pub")), public.as_bytes())?;
+        write_whole(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
+    }
+
+    fn path(&self, role: Role) -> PathBuf {
+        self.dir.join(format!("{}.age", role.stem()))
+    }
+
+    /// The passphrase: from the environment, or asked for, twice where it is new.
+    fn passphrase(&self, new: bool) -> Result<&SecretString> {
+        if let Some(known) = self.passphrase.get() {
+            return Ok(known);
+        }
+        let passphrase = match std::env::var(PASSPHRASE) {
+            Ok(text) => SecretString::from(text),
+            Err(_) if std::io::stdin().is_terminal() => ask(new && !self.has(Role::Current))?,
+            Err(_) => Err(anyhow!("the keys in {} need a passphrase", self.dir.display()))
+                .hint(format!("run it in a terminal, or put the passphrase into {PASSPHRASE}"))?,
+        };
+        if passphrase.expose_secret().is_empty() {
+            bail!("an empty passphrase protects nothing");
+        }
+        Ok(self.passphrase.get_or_init(|| passphrase))
+    }
+}
+
+/// What others need to know of somebody's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// The current key, which becomes the member's id.
+    pub key: PeerId,
+    /// Digest of the next.
+    pub next: Hash,
+}
+
+impl std::fmt::Display for Card {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.key, self.next)
+    }
+}
+
+impl std::str::FromStr for Card {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (key, next) = text
+            .trim()
+            .split_once('.')
+            .context("a card is two numbers of 64 hex digits with a dot between")?;
+        Ok(Self { key: key.parse()?, next: next.parse()? })
+    }
+}
+
+fn ask(new: bool) -> Result<SecretString> {
+    let first = rpassword::prompt_password("passphrase of your keys: ")?;
+    if new && rpassword::prompt_password("the same again: ")? != first {
+        bail!("the two are not the same");
+    }
+    Ok(SecretString::from(first))
+}
+
+fn usual_dir() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
+    let base =
+        base.context("there is no HOME to keep keys in").hint("name a folder with --keys")?;
+    Ok(base.join("understory").join("keys"))
+}
+
+/// Writes a file that only its owner reads, whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| format!("cannot write {}", dir.display()))
+}

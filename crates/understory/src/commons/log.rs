@@ -1,0 +1,135 @@
+//! The log itself: digests of its views, a check of everything, and its tiles for other programs.
+
+use super::{
+    cli::Place,
+    desk::{Desk, open_home},
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result, bail};
+use commons::{
+    HomeError,
+    tlog::{Bundle, Tile},
+    view,
+};
+use std::{
+    fs,
+    io::{IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+    time::Instant,
+};
+
+pub fn hash(place: &Place) -> Result<()> {
+    let desk = Desk::open(place)?;
+    let log = desk.log()?;
+    let root = log.root_at(log.size())?;
+    let digests = view::digests(&desk.state);
+    if place.json {
+        let views: serde_json::Map<String, serde_json::Value> =
+            digests.iter().map(|(name, hash)| (name.clone(), hash.to_string().into())).collect();
+        let object = serde_json::json!({
+            "commons": desk.state.id, "size": log.size(), "root": root, "views": views,
+        });
+        println!("{object}");
+    } else {
+        println!("commons  {}", desk.state.id);
+        println!("log      {root}  {} statements", log.size());
+        for (name, hash) in digests {
+            println!("view     {hash}  {name}");
+        }
+    }
+    Ok(())
+}
+
+pub fn verify(place: &Place) -> Result<ExitCode> {
+    let home = open_home(&place.dir)?;
+    let began = Instant::now();
+    let mut shown = Instant::now();
+    let watched = std::io::stderr().is_terminal();
+    let outcome = home.verify(|done, size| {
+        if watched && (shown.elapsed().as_millis() > 200 || done == size) {
+            eprint!("\r{done} of {size} statements");
+            let _ = std::io::stderr().flush();
+            shown = Instant::now();
+        }
+    });
+    if watched {
+        eprintln!();
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let problem = match &outcome {
+        Ok((_, reports)) => match reports.last() {
+            Some(last) if !last.is_covered() => Some(format!(
+                "the newest checkpoint covers {} of {} statements",
+                last.covered, last.statements
+            )),
+            _ => None,
+        },
+        // What cannot be read is no verdict on the log.
+        Err(HomeError::Io { .. } | HomeError::Missing(_)) => {
+            return outcome.map(|_| ExitCode::SUCCESS).map_err(Into::into);
+        }
+        Err(e) => Some(e.to_string()),
+    };
+    let reports = outcome.map(|(_, reports)| reports).unwrap_or_default();
+    if place.json {
+        let object = serde_json::json!({
+            "holds": problem.is_none(), "problem": problem, "logs": reports, "seconds": seconds,
+        });
+        println!("{object}");
+    } else {
+        for report in &reports {
+            println!(
+                "commons {}: {} statements, {} of them void; {} checkpoints, {} witnessed; root {}",
+                report.commons.short(),
+                report.statements,
+                report.void,
+                report.checkpoints,
+                report.witnessed,
+                report.root
+            );
+        }
+        match &problem {
+            None => println!("everything holds, checked in {seconds:.1} s"),
+            Some(problem) => println!("does not hold: {problem}"),
+        }
+    }
+    Ok(ExitCode::from(u8::from(problem.is_some())))
+}
+
+pub fn export(to: &Path, place: &Place) -> Result<()> {
+    let desk = Desk::open(place)?;
+    if to.exists() && fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(anyhow::anyhow!("{} is not empty", to.display()))
+            .hint("name a folder that does not exist");
+    }
+    let log = desk.log()?;
+    let Some(head) = log.latest_checkpoint()? else { bail!("the log has no checkpoint yet") };
+    let size = head.checkpoint().size;
+    let (mut tiles, mut bundles) = (0u64, 0u64);
+    for tile in Tile::all(size) {
+        write(&to.join(tile.to_string()), &tile.to_bytes(&log)?)?;
+        tiles += 1;
+    }
+    for bundle in Bundle::all(size) {
+        let range = bundle.first()..bundle.first() + u64::from(bundle.width());
+        let entries: Vec<Vec<u8>> = log.entries(range)?.collect::<Result<_, _>>()?;
+        write(&to.join(bundle.to_string()), &bundle.to_bytes(&entries)?)?;
+        bundles += 1;
+    }
+    // Last: whoever sees it finds everything it covers.
+    write(&to.join("checkpoint"), head.to_string().as_bytes())?;
+    if place.json {
+        println!("{}", serde_json::json!({ "size": size, "tiles": tiles, "bundles": bundles }));
+    } else {
+        println!("{size} statements as {tiles} tiles and {bundles} bundles in {}", to.display());
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::write(path, bytes))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

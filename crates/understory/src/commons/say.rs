@@ -1,0 +1,185 @@
+//! Short statements: about oneself, about others, about artifacts.
+
+use super::{
+    cli::{CommonsCommand, HouseName, RelationName, VerdictName},
+    desk::{Desk, digest, now},
+    keys::Role,
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result};
+use commons::{
+    PeerId,
+    statement::{
+        Asset, Attest, Candidate, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key,
+        KeyOp, Parent, Power, Publish, Purpose, Relation, Reproducible, Rights, Subject, Use,
+        Verdict,
+    },
+};
+use store::Hash;
+
+/// Runs one of the commands that say something.
+pub fn say(command: &CommonsCommand) -> Result<()> {
+    match command {
+        CommonsCommand::Introduce { name, place } => introduce(&mut Desk::open(place)?, name),
+        CommonsCommand::Vouch { member, withdraw, place } => {
+            let mut desk = Desk::open(place)?;
+            let subject = desk.member(member)?;
+            let claim = Claim::Vouch { withdrawn: *withdraw };
+            desk.say(Attest { subject, claim })?;
+            if !place.json {
+                let (name, member) = (desk.name(&subject), desk.state.is_member(&subject));
+                println!("{name} is {}a member", if member { "" } else { "not yet " });
+            }
+            Ok(())
+        }
+        CommonsCommand::Affiliation { org, role, from, to, place } => {
+            let from = from.unwrap_or_else(now);
+            let (org, role) = (org.clone(), role.clone());
+            about_me(&mut Desk::open(place)?, Claim::Affiliation { org, role, from, to: *to })
+        }
+        CommonsCommand::Conflict { with, ended, place } => {
+            let claim = Claim::Conflict { with: with.clone(), ended: *ended };
+            about_me(&mut Desk::open(place)?, claim)
+        }
+        CommonsCommand::House { house, place } => {
+            let house = match house {
+                HouseName::Users => House::Users,
+                HouseName::Contributors => House::Contributors,
+            };
+            about_me(&mut Desk::open(place)?, Claim::House { house })
+        }
+        CommonsCommand::Use { artifact, by, days, place } => {
+            let artifact = digest(artifact)?;
+            let (by, purpose) = (by.clone(), Purpose::Personal);
+            let mut desk = Desk::open(place)?;
+            let expiry = desk.state.now().max(now()) + days.saturating_mul(24 * 60 * 60);
+            desk.say(Use { artifact, by, purpose, expiry }).map(drop)
+        }
+        CommonsCommand::Publish { name, artifact, licence, place } => {
+            publish(&mut Desk::open(place)?, name, digest(artifact)?, licence)
+        }
+        CommonsCommand::Derive { child, parent, relation, recipe, place } => {
+            derive(&mut Desk::open(place)?, child, parent, *relation, recipe)
+        }
+        CommonsCommand::Check { statement, verdict, note, place } => {
+            let mut desk = Desk::open(place)?;
+            let subject = Subject::Statement(desk.statement(statement)?.hash());
+            let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
+            desk.say(Check { subject, verdict: verdict_of(*verdict), evidence }).map(drop)
+        }
+        CommonsCommand::Operator { key, place } => {
+            let mut desk = Desk::open(place)?;
+            let holder = key.parse::<PeerId>().or_else(|_| desk.member(key))?;
+            let rights = Rights {
+                asset: Asset::Log,
+                name: "this log".into(),
+                holder: Candidate::Key(holder),
+                powers: vec![Power::Operate],
+                revocable: true,
+            };
+            desk.say(rights)?;
+            if !place.json {
+                println!("the log's operator is {}", desk.state.operator());
+            }
+            Ok(())
+        }
+        _ => unreachable!("the other commands are no statements"),
+    }
+}
+
+/// Begins as a member and says one's name; of somebody known only the name.
+fn introduce(desk: &mut Desk, name: &str) -> Result<()> {
+    let me = desk.keys.identity(Role::Current)?;
+    if desk.state.member_of(&me.id()).is_none() {
+        let next = desk.keys.card()?.next;
+        let key = Key {
+            member: me.id(),
+            op: KeyOp::Start,
+            keys: vec![DeviceKey::bind(&me, &desk.state.id, &me.id())],
+            next,
+            guardians: Vec::new(),
+            threshold: 0,
+        };
+        desk.say_as(&me, key)?;
+    }
+    let subject = desk.state.member_of(&me.id()).unwrap_or(me.id());
+    let claim = Claim::Person { name: name.to_owned() };
+    desk.say_as(&me, Attest { subject, claim })?;
+    if !desk.state.is_member(&subject) {
+        println!("your id is {subject}");
+        println!(
+            "{} members have to vouch for you: `understory commons vouch {}`",
+            desk.state.rules.vouches_needed,
+            subject.short()
+        );
+    }
+    Ok(())
+}
+
+fn about_me(desk: &mut Desk, claim: Claim) -> Result<()> {
+    let subject = me(desk)?;
+    desk.say(Attest { subject, claim }).map(drop)
+}
+
+/// The member that the current key signs for.
+pub fn me(desk: &Desk) -> Result<PeerId> {
+    let key = desk.keys.public(Role::Current)?;
+    desk.state
+        .member_of(&key)
+        .context("your key is in force for nobody here")
+        .hint("begin with `understory commons introduce NAME`")
+}
+
+fn publish(desk: &mut Desk, name: &str, artifact: Hash, licence: &str) -> Result<()> {
+    let supersedes = desk.state.artifacts.get(&artifact).map(|known| known.statement);
+    let component = Component {
+        mof: 0,
+        digest: Some(artifact),
+        licence: licence.to_owned(),
+        text: None,
+        mutable: false,
+        location: String::new(),
+    };
+    let components = if licence.is_empty() { Vec::new() } else { vec![component] };
+    desk.say(Publish { name: name.to_owned(), artifact, components, supersedes }).map(drop)
+}
+
+fn derive(
+    desk: &mut Desk,
+    child: &str,
+    parents: &[String],
+    relation: RelationName,
+    recipe: &str,
+) -> Result<()> {
+    let relation = match relation {
+        RelationName::Trained => Relation::Trained,
+        RelationName::Tuned => Relation::Tuned,
+        RelationName::Merged => Relation::Merged,
+        RelationName::Distilled => Relation::Distilled,
+        RelationName::Quantized => Relation::Quantized,
+        RelationName::Pruned => Relation::Pruned,
+        RelationName::Converted => Relation::Converted,
+    };
+    let share = (1000 / parents.len().max(1)).min(1000) as u16;
+    let parents = parents
+        .iter()
+        .map(|text| Ok(Parent { digest: digest(text)?, relation, share }))
+        .collect::<Result<_>>()?;
+    desk.say(Derive {
+        child: digest(child)?,
+        parents,
+        recipe: digest(recipe)?,
+        tool: concat!("understory ", env!("CARGO_PKG_VERSION")).into(),
+        reproducible: Reproducible::Exact,
+    })
+    .map(drop)
+}
+
+fn verdict_of(verdict: VerdictName) -> Verdict {
+    match verdict {
+        VerdictName::Confirmed => Verdict::Confirmed,
+        VerdictName::Mismatch => Verdict::Mismatch,
+        VerdictName::Unavailable => Verdict::Unavailable,
+        VerdictName::Disputed => Verdict::Disputed,
+    }
+}

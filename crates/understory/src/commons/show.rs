@@ -1,0 +1,388 @@
+//! The views as text.
+
+use super::{
+    cli::{PanelArgs, Place, Shown, TallyArgs},
+    desk::{Desk, name_of},
+};
+use anyhow::Result;
+use commons::{
+    PeerId,
+    state::{State, Status},
+    statement::House,
+    view::{self, Tally},
+};
+use std::fmt::Write;
+use store::Hash;
+
+pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
+    let desk = Desk::open(place)?;
+    let state = desk.at(at)?;
+    match shown {
+        Shown::Members => print(place.json, &view::members(&state), || members(&state)),
+        Shown::Lineage => print(place.json, &view::lineage(&state), || lineage(&state)),
+        Shown::Health => {
+            let overdue = view::overdue(&desk.log()?, &state)?;
+            let health = view::health(&state);
+            let all = serde_json::json!({ "health": health, "overdue": overdue });
+            print(place.json, &all, || self::health(&state, &health, &overdue))
+        }
+        Shown::Questions => {
+            let tallies = tallies(&state);
+            print(place.json, &tallies, || questions(&state, &tallies))
+        }
+        Shown::Rules => print(place.json, &state.rules, || {
+            toml::to_string_pretty(&state.rules).unwrap_or_default()
+        }),
+        Shown::Charter => {
+            let text = desk.home.objects()?.get(&state.charter);
+            let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let object = serde_json::json!({ "digest": state.charter, "text": text.as_ref().ok() });
+            let shown = text.unwrap_or_else(|_| {
+                format!("the text with digest {} is not here\n", state.charter)
+            });
+            print(place.json, &object, || shown)
+        }
+        Shown::Log => log(&desk, place.json),
+        Shown::Waiting => waiting(&desk, place.json),
+    }
+}
+
+fn print(json: bool, view: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(view)?);
+    } else {
+        print!("{}", text());
+    }
+    Ok(())
+}
+
+fn members(state: &State) -> String {
+    let view = view::members(state);
+    let mut out = format!(
+        "{:?}, {} statements, {}\n",
+        state.name,
+        view.size,
+        if state.marks.is_empty() { "never witnessed".into() } else { time(view.now) }
+    );
+    for member in &view.members {
+        let mut notes = Vec::new();
+        if member.founder {
+            notes.push("founder".to_owned());
+        }
+        if member.steward {
+            notes.push("steward".to_owned());
+        }
+        match member.house {
+            Some(House::Users) => notes.push("users' house".to_owned()),
+            Some(House::Contributors) => notes.push("contributors' house".to_owned()),
+            None => {}
+        }
+        if member.removed {
+            notes.push("removed".to_owned());
+        } else if !member.is_member {
+            notes.push("not a member yet".to_owned());
+        }
+        let at = view.now;
+        let employers =
+            member.affiliations.iter().filter(|a| a.from <= at && a.to.is_none_or(|to| at < to));
+        notes.extend(employers.map(|a| format!("{} at {}", a.role, a.org)));
+        notes.extend(member.conflicts.iter().map(|c| format!("interest in {c}")));
+        if member.recoveries > 0 {
+            notes.push("keys are being recovered".to_owned());
+        }
+        let vouched: Vec<String> = view
+            .vouches
+            .iter()
+            .filter(|v| v.subject == member.id)
+            .map(|v| name_of(state, &v.by))
+            .collect();
+        if !vouched.is_empty() {
+            notes.push(format!("vouched for by {}", vouched.join(" and ")));
+        }
+        let name = name_of(state, &member.id);
+        let _ = writeln!(out, "  {}  {:16} {}", member.id.short(), name, notes.join(", "));
+    }
+    out
+}
+
+fn lineage(state: &State) -> String {
+    let view = view::lineage(state);
+    let name = |digest: &Hash| {
+        let known = view.nodes.iter().find(|n| n.digest == *digest).and_then(|n| n.name.clone());
+        known.map_or(digest.short(), |name| format!("{name} ({})", digest.short()))
+    };
+    let mut out = String::new();
+    for edge in &view.edges {
+        let from = edge.parent.as_ref().map_or("nothing that is named".into(), &name);
+        let how = edge.relation.map_or("made".into(), |r| format!("{r:?}").to_lowercase());
+        let found = match edge.verdict {
+            _ if edge.disputed > 0 => format!("DISPUTED by {}", edge.disputed),
+            _ if edge.confirmed > 0 => format!("confirmed by {}", edge.confirmed),
+            _ => "declared".into(),
+        };
+        let by = name_of(state, &edge.member);
+        let _ = writeln!(out, "  {} <- {how} {from}: {found}, by {by}", name(&edge.child));
+    }
+    if out.is_empty() { "nothing was made here yet\n".into() } else { out }
+}
+
+fn health(state: &State, health: &view::Health, overdue: &[view::Overdue]) -> String {
+    let mut out = String::new();
+    for late in overdue {
+        let _ = writeln!(
+            out,
+            "ALARM  statement {} of {} is left out since {} checkpoints",
+            late.statement.short(),
+            author(state, &late.author),
+            late.checkpoints
+        );
+    }
+    for split in &health.splits {
+        let _ = writeln!(
+            out,
+            "ALARM  operator {} signed another history at size {}: statement {} shows it",
+            split.operator.short(),
+            split.size,
+            split.index
+        );
+    }
+    for double in &health.equivocations {
+        let _ = writeln!(
+            out,
+            "ALARM  {} said two things in one place ({} and {}); nothing from there on counts",
+            author(state, &double.author),
+            double.first.short(),
+            double.second.short()
+        );
+    }
+    let operator = health.operators.last().map_or_else(String::new, |o| o.key.short());
+    let _ = writeln!(out, "statements  {}, {} of them void", health.size, health.void);
+    let _ = writeln!(out, "operator    {operator}, the {}.", health.operators.len());
+    let _ = writeln!(
+        out,
+        "witnesses   {} of {} must cosign; {} marks, the last {}; {} statements since",
+        health.threshold,
+        health.witnesses,
+        health.marks,
+        health.last_mark.map_or("never".into(), time),
+        health.unwitnessed
+    );
+    for void in &health.last_void {
+        let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason);
+    }
+    out
+}
+
+fn author(state: &State, key: &PeerId) -> String {
+    state.member_of(key).map_or_else(|| key.short(), |id| name_of(state, &id))
+}
+
+fn log(desk: &Desk, json: bool) -> Result<()> {
+    let log = desk.log()?;
+    for index in 0..log.size() {
+        let statement = log.statement(index)?;
+        let (hash, kind) = (statement.hash(), statement.body.kind_name());
+        let seen = statement.seen.map_or(0, |seen| seen.size);
+        let when = desk.state.interval(index, seen);
+        let void = desk.state.voids.iter().find(|v| v.index == index).map(|v| &v.reason);
+        if json {
+            let object = serde_json::json!({
+                "index": index, "statement": hash, "kind": kind, "author": statement.author,
+                "seq": statement.seq, "between": [when.from, when.to], "void": void,
+            });
+            println!("{object}");
+        } else {
+            let void = void.map(|reason| format!("  void: {reason}")).unwrap_or_default();
+            let by = author(&desk.state, &statement.author);
+            let when = when.to.map_or("not witnessed yet".into(), |to| format!("by {}", time(to)));
+            println!("{index:6}  {}  {kind:9} {by:16} {when}{void}", hash.short());
+        }
+    }
+    Ok(())
+}
+
+fn waiting(desk: &Desk, json: bool) -> Result<()> {
+    for waiting in desk.log()?.pending()? {
+        let statement = waiting.statement;
+        let (hash, kind) = (statement.hash(), statement.body.kind_name());
+        if json {
+            let author = statement.author;
+            println!(
+                "{}",
+                serde_json::json!({ "statement": hash, "kind": kind, "author": author })
+            );
+        } else {
+            println!("{}  {kind:9} {}", hash.short(), author(&desk.state, &statement.author));
+        }
+    }
+    Ok(())
+}
+
+/// All questions, in the order of the log.
+fn tallies(state: &State) -> Vec<Tally> {
+    let mut proposals: Vec<_> = state.proposals.values().collect();
+    proposals.sort_by_key(|p| p.index);
+    proposals.into_iter().map(|proposal| view::tally(state, proposal)).collect()
+}
+
+fn questions(state: &State, tallies: &[Tally]) -> String {
+    let mut out = String::new();
+    for tally in tallies {
+        let index = state.place(&tally.proposal).map_or(0, |(index, _)| index);
+        let _ = writeln!(
+            out,
+            "  {index:5}  {}  {:?}: {}",
+            tally.proposal.short(),
+            tally.title,
+            status(tally)
+        );
+    }
+    if out.is_empty() { "nothing was asked here yet\n".into() } else { out }
+}
+
+fn status(tally: &Tally) -> String {
+    let names = |winners: &[u32]| {
+        let name = |w: &u32| tally.options.get(*w as usize).map(|o| o.name.clone());
+        winners.iter().filter_map(name).collect::<Vec<_>>().join(", ")
+    };
+    match &tally.status {
+        Status::Open => format!("open until {}", time(tally.close)),
+        Status::Passed { winners, in_force: true, .. } if tally.options.is_empty() => {
+            format!("a panel of {} is drawn", winners.len())
+        }
+        Status::Passed { winners, in_force: true, .. } => format!("passed: {}", names(winners)),
+        Status::Passed { winners, due, .. } => {
+            format!("passed: {}, in force from {}", names(winners), time(*due))
+        }
+        Status::Withheld { winners, margin, .. } => {
+            format!("withheld: {} would win, but {margin} voters decide", names(winners))
+        }
+        Status::Failed { .. } => "not passed".into(),
+        Status::Overturned { .. } => "overturned by a panel".into(),
+    }
+}
+
+pub fn tally(args: &TallyArgs) -> Result<()> {
+    let desk = Desk::open(&args.place)?;
+    let state = desk.at(args.at)?;
+    let Some(text) = &args.question else {
+        let all = tallies(&state);
+        return print(args.place.json, &all, || questions(&state, &all));
+    };
+    let tally = view::tally(&state, desk.question(&state, text)?);
+    print(args.place.json, &tally, || tally_text(&state, &tally, args.explain))
+}
+
+fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
+    let mut out = format!("{:?}: {}\n", tally.title, status(tally));
+    if let Some(problem) = &tally.problem {
+        let _ = writeln!(out, "it cannot be counted: {problem}");
+    }
+    let proposal = &state.proposals[&tally.proposal];
+    let counts = match tally.status {
+        Status::Open => state.count_so_far(proposal).unwrap_or_default(),
+        _ => proposal.counts.clone(),
+    };
+    for (house, count) in tally.houses.iter().zip(&counts) {
+        let who = match house.house {
+            Some(House::Users) => "the users' house",
+            Some(House::Contributors) => "the contributors' house",
+            None => "all members",
+        };
+        let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
+        if explain {
+            for line in commons::decide::matrix_table(&count.election, &count.outcome.pairwise) {
+                let _ = writeln!(out, "  {line}");
+            }
+            for line in &house.explanation {
+                let _ = writeln!(out, "  {line}");
+            }
+        } else {
+            let names: Vec<&str> = house.winners.iter().map(|w| count.election.name(*w)).collect();
+            let _ = writeln!(out, "  ahead: {}", names.join(", "));
+        }
+        if let Some(margin) = &house.margin {
+            out.push_str(&margin_text(state, margin));
+        }
+    }
+    out
+}
+
+fn margin_text(state: &State, margin: &view::MarginView) -> String {
+    let mut out = String::new();
+    match margin.voters {
+        Some(voters) => {
+            let names: Vec<String> = margin.example.iter().map(|id| name_of(state, id)).collect();
+            let exactly = if margin.exact { "" } else { "at least " };
+            let such =
+                if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+            let _ =
+                writeln!(out, "  margin: without {exactly}{voters} voters{such} another result");
+        }
+        None => out.push_str("  margin: no voters' absence changes the result\n"),
+    }
+    if let Some((org, ballots)) = &margin.employer {
+        let _ = writeln!(out, "  without {org}'s {ballots} voters another result");
+    }
+    if let Some((voucher, ballots)) = &margin.voucher {
+        let name = name_of(state, voucher);
+        let _ =
+            writeln!(out, "  without the {ballots} who stand or fall with {name} another result");
+    }
+    out
+}
+
+pub fn panel(args: &PanelArgs) -> Result<()> {
+    let desk = Desk::open(&args.place)?;
+    let state = desk.at(args.at)?;
+    let proposal = desk.question(&state, &args.question)?;
+    let Some(panel) = view::panel(&state, proposal) else {
+        anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
+    };
+    print(args.place.json, &panel, || {
+        let tally = view::tally(&state, proposal);
+        let mut out = format!("{:?}: {}\n", tally.title, status(&tally));
+        let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
+        if let Some(possible) = &panel.possible {
+            let _ = writeln!(out, "{possible} panels were possible, each as likely");
+        }
+        for (what, seats) in [("seat", &panel.seats), ("stand-in", &panel.stand_ins)] {
+            for seat in seats {
+                let name = name_of(&state, &seat.member);
+                let org = seat.employer.as_deref().unwrap_or("");
+                let _ = writeln!(out, "  {what:8}  {}  {name} {org}", seat.member.short());
+            }
+        }
+        out
+    })
+}
+
+/// Unix seconds as UTC, by the civil calendar.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms".
+pub fn time(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(time(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(time(1_800_000_000), "2027-01-15 08:00:00 UTC");
+        assert_eq!(time(4_102_444_799), "2099-12-31 23:59:59 UTC");
+    }
+}

@@ -1,0 +1,269 @@
+//! `understory propose` and `understory vote`.
+
+use super::{
+    cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
+    create::read_rules,
+    desk::{Desk, now},
+    keys::write_whole,
+    say::me,
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result, anyhow, bail};
+use commons::{
+    canonical, decide,
+    state::Proposal,
+    statement::{
+        Choice, Effect, House, Method, ProposalType, Propose, Quota, TieBreak, UnrankedRule, Vote,
+        VoteBody,
+    },
+};
+use std::path::{Path, PathBuf};
+use store::Hash;
+
+pub fn propose(args: &ProposeArgs) -> Result<()> {
+    let mut desk = Desk::open(&args.place)?;
+    let topic = topic(args.topic);
+    let text = match &args.text {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?,
+        None => String::new(),
+    };
+    let lot = topic == ProposalType::Panel;
+    let elects = topic == ProposalType::Stewards;
+    let mut options = args
+        .options
+        .iter()
+        .map(|option| choice(&desk, args, topic, option))
+        .collect::<Result<Vec<_>>>()?;
+    if options.is_empty() && !lot {
+        options = default_options(topic)?;
+    }
+    let default = (!lot && !elects).then_some(options.len() as u16);
+    if default.is_some() {
+        options.push(plain(&args.default));
+    }
+    let method = match args.method {
+        _ if lot => Method::Lot,
+        Some(MethodName::Approval) => Method::Approval,
+        Some(MethodName::Schulze) => Method::Schulze,
+        Some(MethodName::Committee) => Method::Committee,
+        Some(MethodName::Stv) => Method::Stv,
+        None if elects => Method::Stv,
+        None => Method::Schulze,
+    };
+    let seats = args.seats.unwrap_or(match topic {
+        ProposalType::Stewards => u16::from(desk.state.rules.steward_seats),
+        ProposalType::Panel => 3,
+        _ => 1,
+    });
+    let start = desk.state.now().max(now());
+    let close = start.saturating_add(desk.state.rules.notice).saturating_add(args.open);
+    let proposal = Propose {
+        topic,
+        title: args.title.clone(),
+        text,
+        options,
+        default,
+        houses: if topic.is_constitutional() {
+            vec![House::Users, House::Contributors]
+        } else {
+            Vec::new()
+        },
+        method,
+        unranked: match args.unranked {
+            UnrankedName::Last => UnrankedRule::Last,
+            UnrankedName::NoOpinion => UnrankedRule::NoOpinion,
+        },
+        tie: match args.tie {
+            TieName::Listed => TieBreak::Listed,
+            TieName::Lot => TieBreak::Lot,
+            TieName::Mine => TieBreak::Casting(me(&desk)?),
+        },
+        seats,
+        cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
+        quotas: args.quota.iter().map(|text| quota(text)).collect::<Result<_>>()?,
+        close,
+        reveal: args.secret.map(|seconds| close.saturating_add(seconds.max(1))),
+        appeals: match &args.appeal {
+            Some(text) => Some(desk.question(&desk.state, text)?.statement),
+            None => None,
+        },
+    };
+    let statement = desk.say(proposal)?;
+    if !args.place.json {
+        println!("open until {}", super::show::time(close));
+        let hash = statement.hash().short();
+        println!("ballots: `understory vote {hash} …`; the count: `understory tally {hash}`");
+    }
+    Ok(())
+}
+
+fn topic(name: TopicName) -> ProposalType {
+    match name {
+        TopicName::Question => ProposalType::Question,
+        TopicName::Charter => ProposalType::Charter,
+        TopicName::Rules => ProposalType::Rules,
+        TopicName::Licence => ProposalType::Licence,
+        TopicName::Rights => ProposalType::Rights,
+        TopicName::Stewards => ProposalType::Stewards,
+        TopicName::Removal => ProposalType::Removal,
+        TopicName::Panel => ProposalType::Panel,
+        TopicName::Appeal => ProposalType::Appeal,
+    }
+}
+
+fn plain(name: &str) -> Choice {
+    Choice { name: name.to_owned(), digest: None, ratio: (1, 1), effect: Effect::None }
+}
+
+fn default_options(topic: ProposalType) -> Result<Vec<Choice>> {
+    match topic {
+        ProposalType::Appeal => {
+            Ok(vec![Choice { effect: Effect::Overturn, ..plain("overturn the result") }])
+        }
+        ProposalType::Question => Ok(vec![plain("yes"), plain("no")]),
+        _ => Err(anyhow!("a question of this kind needs options")).hint(
+            "name each with --option: a file for a charter or rules, else a member or a text",
+        ),
+    }
+}
+
+/// An option as the topic reads it.
+fn choice(desk: &Desk, args: &ProposeArgs, topic: ProposalType, text: &str) -> Result<Choice> {
+    let ratio = ratio(&args.majority, ':')?;
+    let mut choice = Choice { ratio, ..plain(text) };
+    match topic {
+        ProposalType::Charter => {
+            let charter =
+                std::fs::read(text).with_context(|| format!("cannot read the charter {text}"))?;
+            let digest = desk.home.objects()?.put(&charter)?;
+            choice.effect = Effect::Charter(digest);
+            choice.digest = Some(digest);
+        }
+        ProposalType::Rules => {
+            choice.effect = Effect::Rules(read_rules(Some(Path::new(text)))?);
+        }
+        ProposalType::Stewards => {
+            let member = desk.member(text)?;
+            choice.name = desk.name(&member);
+            choice.effect = Effect::Seat(member);
+        }
+        ProposalType::Removal => {
+            let member = desk.member(text)?;
+            choice.name = format!("remove {}", desk.name(&member));
+            let evidence = args.text.as_deref().map(std::fs::read).transpose()?.unwrap_or_default();
+            choice.effect = Effect::Remove(member, Hash::of(&evidence));
+        }
+        ProposalType::Appeal => choice.effect = Effect::Overturn,
+        _ => {}
+    }
+    Ok(choice)
+}
+
+/// `3:1` or `1/3`.
+fn ratio(text: &str, between: char) -> Result<(u32, u32)> {
+    let parse = || {
+        let (num, den) = text.split_once(between)?;
+        Some((num.trim().parse().ok()?, den.trim().parse().ok()?))
+    };
+    parse().with_context(|| format!("{text:?} is not two numbers with {between} between"))
+}
+
+/// `users=1..2`.
+fn quota(text: &str) -> Result<Quota> {
+    let parse = || {
+        let (stratum, range) = text.rsplit_once('=')?;
+        let (min, max) = range.split_once("..")?;
+        let (min, max) = (min.parse().ok()?, max.parse().ok()?);
+        Some(Quota { stratum: stratum.to_owned(), min, max })
+    };
+    parse().with_context(|| format!("{text:?} is not a quota like users=1..2"))
+}
+
+pub fn vote(args: &VoteArgs) -> Result<()> {
+    let mut desk = Desk::open(&args.place)?;
+    let state = desk.state.clone();
+    let proposal = desk.question(&state, &args.question)?;
+    let ballot = if args.reveal {
+        reveal(&desk, proposal)?
+    } else {
+        let groups = groups(proposal, &args.ranking)?;
+        match (proposal.body.reveal, proposal.body.method) {
+            (Some(_), _) => commit(&desk, proposal, groups)?,
+            (None, Method::Approval) => VoteBody::Approve(groups.concat()),
+            (None, Method::Lot) => {
+                return Err(anyhow!("a panel is drawn, not voted on"))
+                    .hint("a draw with --secret takes everybody's secrets: propose it so");
+            }
+            (None, _) => VoteBody::Ranking(groups),
+        }
+    };
+    desk.say(Vote { proposal: proposal.statement, ballot })?;
+    if proposal.body.reveal.is_some() && !args.reveal && !args.place.json {
+        println!(
+            "your ballot is secret until you reveal it, between {} and {}",
+            super::show::time(proposal.body.close),
+            super::show::time(proposal.end())
+        );
+    }
+    Ok(())
+}
+
+/// The ranking as groups of options.
+fn groups(proposal: &Proposal, ranking: &[String]) -> Result<Vec<Vec<u16>>> {
+    let options = &proposal.body.options;
+    let find = |text: &str| -> Result<u16> {
+        let by_number = text.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let by_name = || options.iter().position(|o| o.name.eq_ignore_ascii_case(text));
+        let at = by_number.filter(|&at| at < options.len()).or_else(by_name);
+        let at = at.with_context(|| format!("{text:?} is no option of this question")).hint(
+            options
+                .iter()
+                .enumerate()
+                .map(|(at, o)| format!("{} {}", at + 1, o.name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        )?;
+        Ok(at as u16)
+    };
+    let group = |text: &String| match find(text) {
+        Ok(option) => Ok(vec![option]),
+        Err(_) if text.contains('=') => text.split('=').map(find).collect(),
+        Err(e) => Err(e),
+    };
+    if ranking.is_empty() && proposal.body.method != Method::Lot {
+        bail!("a ballot ranks at least one option");
+    }
+    ranking.iter().map(group).collect()
+}
+
+/// A commitment; what opens it is kept in the commons' folder.
+fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<VoteBody> {
+    let voter = me(desk)?;
+    let mut salt = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut salt))
+        .context("the system gives no random numbers")?;
+    let ballot = canonical::encode(&groups);
+    let digest = decide::commitment(&proposal.statement.0, &voter.0, &salt, &ballot);
+    let kept = serde_json::to_vec(&(groups, Hash(salt)))?;
+    let path = secret_path(desk, proposal, &voter);
+    std::fs::create_dir_all(path.parent().expect("it is in a folder"))?;
+    write_whole(&path, &kept)?;
+    Ok(VoteBody::Commit(Hash(digest)))
+}
+
+fn reveal(desk: &Desk, proposal: &Proposal) -> Result<VoteBody> {
+    let path = secret_path(desk, proposal, &me(desk)?);
+    let kept = std::fs::read(&path)
+        .context("no ballot on this question was committed to on this device")
+        .hint("cast one with `understory vote QUESTION …` while it is open")?;
+    let (groups, salt): (Vec<Vec<u16>>, Hash) =
+        serde_json::from_slice(&kept).with_context(|| format!("{} is damaged", path.display()))?;
+    Ok(VoteBody::Reveal { groups, salt })
+}
+
+fn secret_path(desk: &Desk, proposal: &Proposal, voter: &commons::PeerId) -> PathBuf {
+    let name = format!("{}-{}.json", proposal.statement, voter.short());
+    desk.home.dir().join("ballots").join(name)
+}

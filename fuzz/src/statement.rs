@@ -1,0 +1,218 @@
+//! Statements of a commons and ranges of them: what parses has one encoding, and whatever a member
+//! signs has a place in a log without breaking its state or its views.
+
+use crate::seeds::{Outcome, save};
+use commons::{
+    ArchiveError, Body, Identity, Place, Seen, Statement, author,
+    follow::RangeProof,
+    state::{Roots, State},
+    statement::{
+        Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
+        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power, ProposalType,
+        Propose, Publish, Purpose, Relation, Reproducible, Rights, Rules, SourceClass, Stance,
+        Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses, Work,
+        WorkType,
+    },
+    tlog::{Checkpoint, Hash as TreeHash},
+    view,
+};
+use std::{path::Path, sync::LazyLock};
+use store::Hash;
+
+/// A statement: read, said again by a founder in a small commons, and seen in every view.
+pub fn statement(bytes: &[u8]) {
+    if let Ok(range) = commons::canonical::decode::<RangeProof>("range", bytes, 1 << 20) {
+        assert_eq!(commons::canonical::encode(&range), bytes, "a range has one encoding");
+    }
+    let Ok(read) = Statement::parse_unsigned(bytes) else { return };
+    assert_eq!(read.bytes(), bytes);
+    let (mut state, seen) = TOWN.clone();
+    for (author, twice) in [(0, false), (1, false), (1, true)] {
+        let author = identity(author);
+        let (seq, prev) = if twice { (0, None) } else { state.chain_head(&author.id()) };
+        let place = Place { log: state.id, seq, prev, seen: Some(seen) };
+        let Ok(said) = Statement::sign(&author, place, read.body.clone()) else { return };
+        assert_eq!(Statement::parse(said.bytes()), Ok(said.clone()));
+        state.apply(&said, &Fixed).expect("the log can be read");
+        assert!(state.place(&said.hash()).is_some());
+    }
+    assert_eq!(view::digests(&state), view::digests(&state.clone()));
+}
+
+/// One of each kind.
+pub fn seeds(folder: &Path) -> Outcome {
+    let (state, seen) = TOWN.clone();
+    save(folder, "statement", GENESIS.bytes())?;
+    for body in bodies(&state) {
+        let place = Place { log: state.id, seq: 0, prev: None, seen: Some(seen) };
+        save(folder, "statement", Statement::sign(&identity(0), place, body)?.bytes())?;
+    }
+    Ok(())
+}
+
+/// A log whose root is always that of its genesis.
+struct Fixed;
+
+impl Roots for Fixed {
+    fn root_at(&self, _: u64) -> Result<TreeHash, ArchiveError> {
+        Ok(TreeHash::of_leaf(GENESIS.bytes()))
+    }
+}
+
+static GENESIS: LazyLock<Statement> = LazyLock::new(|| {
+    let founder = |number| Founder {
+        name: format!("founder {number}"),
+        member: identity(number).id(),
+        next: Key::digest(&identity(number + 10).id()),
+        guardians: vec![],
+        threshold: 0,
+        steward: true,
+    };
+    let genesis = Genesis {
+        name: "fuzz".into(),
+        charter: Hash::of(b"charter"),
+        rules: Rules::default(),
+        founders: (0..3).map(founder).collect(),
+        operator: identity(0).id(),
+        witnesses: Witnesses {
+            threshold: 1,
+            keys: vec![WitnessKey { name: "witness".into(), key: identity(7).id() }],
+        },
+        parent: None,
+        created: 1,
+    };
+    author::found(&identity(0), &identity(0), genesis).expect("it is within its bounds").0
+});
+
+static TOWN: LazyLock<(State, Seen)> = LazyLock::new(|| {
+    let state = State::begin(&GENESIS, None).expect("it is a genesis");
+    let root = TreeHash::of_leaf(GENESIS.bytes());
+    let head = Checkpoint::new(commons::origin(&state.id), 1, root);
+    let signature = identity(0).sign(head.to_string().as_bytes());
+    (state, Seen { size: 1, root: root.0, signature })
+});
+
+fn identity(number: u8) -> Identity {
+    Identity::from_seed([number; 32])
+}
+
+fn bodies(state: &State) -> Vec<Body> {
+    let (me, digest) = (identity(0).id(), Hash::of(b"something"));
+    let (topic, language) = ("topic".to_owned(), "en".to_owned());
+    vec![
+        Key {
+            member: me,
+            op: KeyOp::Rotate,
+            keys: vec![DeviceKey::bind(&identity(10), &state.id, &me)],
+            next: digest,
+            guardians: vec![identity(1).id()],
+            threshold: 1,
+        }
+        .into(),
+        Attest { subject: me, claim: Claim::Person { name: "Anna".into() } }.into(),
+        Publish {
+            name: "model".into(),
+            artifact: digest,
+            components: vec![Component {
+                mof: 2,
+                digest: Some(digest),
+                licence: "Apache-2.0".into(),
+                text: None,
+                mutable: false,
+                location: "here".into(),
+            }],
+            supersedes: None,
+        }
+        .into(),
+        Derive {
+            child: Hash::of(b"child"),
+            parents: vec![Parent { digest, relation: Relation::Tuned, share: 1000 }],
+            recipe: digest,
+            tool: "understory".into(),
+            reproducible: Reproducible::Exact,
+        }
+        .into(),
+        Work {
+            task: digest,
+            work: WorkType::Review,
+            quantity: 1,
+            unit: "hour".into(),
+            inputs: vec![digest],
+            output: digest,
+        }
+        .into(),
+        Evaluate {
+            subject: digest,
+            suite: digest,
+            harness: digest,
+            cells: vec![commons::statement::Cell {
+                topic: topic.clone(),
+                language: language.clone(),
+                k: 1,
+                n: 2,
+            }],
+        }
+        .into(),
+        Check {
+            subject: Subject::Statement(digest),
+            verdict: Verdict::Disputed,
+            evidence: Evidence::Note("no".into()),
+        }
+        .into(),
+        Use { artifact: digest, by: None, purpose: Purpose::Research, expiry: u64::MAX }.into(),
+        Boundary {
+            community: "us".into(),
+            cells: vec![FenceCell { topic, language, stance: Stance::Care, reason: "so".into() }],
+            replaces: None,
+        }
+        .into(),
+        Rights {
+            asset: commons::statement::Asset::Log,
+            name: "this log".into(),
+            holder: commons::statement::Candidate::Key(me),
+            powers: vec![Power::Operate],
+            revocable: true,
+        }
+        .into(),
+        question(),
+        Vote { proposal: digest, ballot: VoteBody::Ranking(vec![vec![0], vec![1]]) }.into(),
+        Pay {
+            from: "somebody".into(),
+            to: me,
+            amount: 1,
+            unit: "EUR".into(),
+            purpose: "thanks".into(),
+            round: None,
+            source: SourceClass::Person,
+            receipt: None,
+        }
+        .into(),
+    ]
+}
+
+fn question() -> Body {
+    let choice = |name: &str| Choice {
+        name: name.into(),
+        digest: None,
+        ratio: (1, 1),
+        effect: Effect::None,
+    };
+    Propose {
+        topic: ProposalType::Question,
+        title: "a question".into(),
+        text: String::new(),
+        options: vec![choice("yes"), choice("no")],
+        default: Some(1),
+        houses: vec![],
+        method: Method::Schulze,
+        unranked: UnrankedRule::Last,
+        tie: TieBreak::Lot,
+        seats: 1,
+        cap: None,
+        quotas: vec![],
+        close: u64::MAX,
+        reveal: None,
+        appeals: None,
+    }
+    .into()
+}
