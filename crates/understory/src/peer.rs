@@ -352,7 +352,7 @@ fn key(path: &Path) -> Result<[u8; 32]> {
 }
 
 /// Ends on Ctrl-C or SIGTERM, and with `leash` when standard input closes.
-async fn stop_signal(leash: bool) {
+pub async fn stop_signal(leash: bool) {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .expect("signals can be listened to");
     let leash = async {

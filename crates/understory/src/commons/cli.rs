@@ -77,6 +77,33 @@ pub enum CommonsCommand {
     Create(CreateArgs),
     /// Begin a new commons with the history of this one
     Fork(ForkArgs),
+    /// Get a commons from a member that serves it, everything checked
+    Join(JoinArgs),
+    /// Keep the log in step with the others: serve it, operate and cosign where it is your turn,
+    /// show the page
+    Serve(ServeArgs),
+    /// Keep the log in step with the others and cosign its heads, as a witness that the members
+    /// named
+    Witness(ServeArgs),
+    /// Bring the log up to date and take along what waits, without staying
+    Sync {
+        /// A ticket of a member to ask, besides the one it was joined with
+        #[arg(long, value_name = "TICKET")]
+        peer: Vec<String>,
+        /// A relay for members that cannot be reached directly (iroh relay URL, or "public")
+        #[arg(long, value_name = "URL")]
+        relay: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show the page alone
+    Page {
+        /// Port on 127.0.0.1; 0 takes a free one
+        #[arg(long, default_value_t = 7071)]
+        port: u16,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Show members, lineage, questions, health or the log itself
     Show {
         /// What
@@ -217,6 +244,8 @@ pub enum CommonsCommand {
     Settle(Place),
     /// Print the witness key of this key folder, made if there is none
     WitnessKey(KeyPlace),
+    /// Print the operator key of this key folder, made if there is none: for stewards to name
+    OperatorKey(KeyPlace),
 }
 
 #[derive(Args, Debug)]
@@ -266,6 +295,51 @@ pub struct ForkArgs {
     /// How many witnesses must cosign; by default most of them
     #[arg(long)]
     pub threshold: Option<u8>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// What `understory commons serve` printed at another member's
+    pub ticket: String,
+    /// A relay for members that cannot be reached directly (iroh relay URL, or "public")
+    #[arg(long, value_name = "URL")]
+    pub relay: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Address to listen on; 127.0.0.1:0 for this machine alone
+    #[arg(long, default_value = "0.0.0.0:0")]
+    pub bind: std::net::SocketAddr,
+    /// An address to tell others besides those the machine has, such as a forwarded port
+    #[arg(long)]
+    pub external: Vec<std::net::SocketAddr>,
+    /// A relay for members that cannot reach each other directly (iroh relay URL, or "public")
+    #[arg(long, value_name = "URL")]
+    pub relay: Option<String>,
+    /// A ticket of a further member to connect to
+    #[arg(long, value_name = "TICKET")]
+    pub peer: Vec<String>,
+    /// Do not operate the log, though the key for it is here
+    #[arg(long)]
+    pub no_operate: bool,
+    /// As the operator, have witnesses vouch for the time this often while nothing happens, in
+    /// seconds
+    #[arg(long, default_value_t = 600)]
+    pub heartbeat: u64,
+    /// Port of the page on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Do not serve the page
+    #[arg(long)]
+    pub no_page: bool,
+    /// End when standard input closes
+    #[arg(long, hide = true)]
+    pub leash: bool,
     #[command(flatten)]
     pub place: Place,
 }

@@ -7,6 +7,7 @@ mod key;
 mod keys;
 mod log;
 mod say;
+mod serve;
 mod show;
 mod vote;
 
@@ -25,20 +26,30 @@ pub fn commons(command: &CommonsCommand) -> Result<ExitCode> {
         CommonsCommand::Create(args) => create::create(args)?,
         CommonsCommand::Fork(args) => create::fork(args)?,
         CommonsCommand::Show { view, at, place } => show::show(*view, *at, place)?,
+        CommonsCommand::Join(args) => serve::join(args)?,
+        CommonsCommand::Serve(args) => serve::serve(args, false)?,
+        CommonsCommand::Witness(args) => serve::serve(args, true)?,
+        CommonsCommand::Sync { peer, relay, place } => serve::sync(place, peer, relay.as_deref())?,
+        CommonsCommand::Page { port, place } => serve::page(place, *port)?,
         CommonsCommand::Hash(place) => log::hash(place)?,
         CommonsCommand::Verify(place) => return log::verify(place),
         CommonsCommand::Export { to, place } => log::export(to, place)?,
         CommonsCommand::Settle(place) => settle(place)?,
-        CommonsCommand::WitnessKey(place) => {
-            let key = Keys::at(place.keys.as_deref())?.make(Role::Witness)?.id();
-            match place.json {
-                true => println!("{}", serde_json::json!({ "witness": key })),
-                false => println!("{key}"),
-            }
-        }
+        CommonsCommand::WitnessKey(place) => print_key(place, Role::Witness)?,
+        CommonsCommand::OperatorKey(place) => print_key(place, Role::Operator)?,
         statement => say::say(statement)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The public key of a role, whose secret is made if there is none.
+fn print_key(place: &cli::KeyPlace, role: Role) -> Result<()> {
+    let key = Keys::at(place.keys.as_deref())?.make(role)?.id();
+    match place.json {
+        true => println!("{}", serde_json::json!({ "key": key })),
+        false => println!("{key}"),
+    }
+    Ok(())
 }
 
 /// What waits gets its place, by the operator's own hand.

@@ -1,0 +1,306 @@
+//! Being there for the others: `commons serve`, `witness`, `join`, `sync` and the page.
+
+use super::{
+    cli::{JoinArgs, Place, ServeArgs},
+    desk::{Desk, open_home},
+    keys::{Keys, Role, write_whole},
+    show::time,
+};
+use crate::{hint::WithHint, peer::stop_signal};
+use anyhow::{Context, Result, anyhow, bail};
+use commons::{Home, tlog::KeyName, view};
+use net::{
+    Relay,
+    commons::{Config, Status, Ticket, Visit},
+};
+use serve::commons::Reading;
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a visit looks for members.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the members of the ticket that one joined with are kept.
+const TICKET: &str = "ticket";
+
+pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
+    let config = config(args, only_witness)?;
+    runtime()?.block_on(run(args, config))
+}
+
+fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
+    let desk = Desk::open(&args.place)?;
+    let keys = Keys::at(args.place.keys.as_deref())?;
+    let mut config = Config::new(desk.home.dir(), secret(&desk.home, "endpoint")?);
+    config.bind = args.bind;
+    config.external = args.external.clone();
+    config.relay = relay(args.relay.as_deref());
+    config.pace.heartbeat = Duration::from_secs(args.heartbeat.max(1));
+    config.peers = known(&desk.home)?.map(|ticket| ticket.peers).unwrap_or_default();
+    for text in &args.peer {
+        config.peers.extend(text.parse::<Ticket>()?.peers);
+    }
+    if keys.has(Role::Operator) && !only_witness && !args.no_operate {
+        config.operator = Some(keys.identity(Role::Operator)?);
+    }
+    let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
+    let policy = &desk.state.witnesses.keys;
+    if let Some(known) = policy.iter().find(|w| Some(w.key) == public) {
+        let name: KeyName = known.name.parse().context("the witness's name")?;
+        config.witness = Some((keys.identity(Role::Witness)?, name));
+    } else if only_witness {
+        let key = public.map_or("none yet".into(), |key| key.to_string());
+        return Err(anyhow!("this commons has no witness with your key ({key})")).hint(
+            "`understory commons witness-key` prints it; the members name it when they create the \
+             commons",
+        );
+    }
+    Ok(config)
+}
+
+async fn run(args: &ServeArgs, config: Config) -> Result<()> {
+    let home = Home::open(&config.home)?;
+    let (operates, witnesses) = (config.operator.is_some(), config.witness.is_some());
+    let service = net::commons::start(config).await?;
+    let page = match args.no_page {
+        true => None,
+        false => Some(open_page(&home, args.port).await?),
+    };
+    let ticket = service.ticket().to_string();
+    write_whole(&home.dir().join("my-ticket"), ticket.as_bytes())?;
+    if args.place.json {
+        println!("{}", serde_json::json!({ "ticket": ticket, "page": page.map(url) }));
+    } else {
+        println!("others join with: understory commons join {ticket}");
+        if let Some(addr) = page {
+            println!("page: {}", url(addr));
+        }
+        if operates {
+            println!("operates the log when it is its turn");
+        }
+        if witnesses {
+            println!("cosigns as a witness");
+        }
+        println!("end with Ctrl-C");
+    }
+    std::io::stdout().flush()?;
+    let mut status = service.status();
+    let mut stop = std::pin::pin!(stop_signal(args.leash));
+    let mut last = None;
+    // The charter and other texts that statements name come along as they are needed.
+    loop {
+        fetch_charter(&service, &home).await;
+        let line = say(&status.borrow_and_update().clone());
+        if last.as_ref() != Some(&line) {
+            if args.place.json {
+                println!("{}", serde_json::json!({ "status": line }));
+            } else {
+                println!("{line}");
+            }
+            std::io::stdout().flush()?;
+            last = Some(line);
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            changed = status.changed() => if changed.is_err() { break },
+        }
+    }
+    service.stop().await;
+    Ok(())
+}
+
+/// Brings the charter's text, if it is not here.
+async fn fetch_charter(service: &net::commons::Handle, home: &Home) {
+    let home = home.clone();
+    let missing = tokio::task::spawn_blocking(move || {
+        let archive = home.archive().ok()?;
+        let log = archive.snapshot().ok()?;
+        let charter = home.state(&log).ok()?.charter;
+        let objects = home.objects().ok()?;
+        (!objects.has(&charter)).then_some(charter)
+    });
+    if let Ok(Some(charter)) = missing.await {
+        service.fetch(charter).await;
+    }
+}
+
+fn say(status: &Status) -> String {
+    let role = if status.operating { ", operating" } else { "" };
+    let time = if status.time == 0 { "never".into() } else { time(status.time) };
+    let mut line = format!(
+        "{} statements, {} waiting, {} members and {} witnesses linked, marked {time}{role}",
+        status.size,
+        status.waiting,
+        status.linked.len(),
+        status.witnesses.len(),
+    );
+    if status.splits > 0 {
+        line.push_str("; ALARM: the log has two histories, see `understory commons show health`");
+    }
+    if let Some(trouble) = &status.trouble {
+        line.push_str(&format!("; trouble: {trouble}"));
+    }
+    line
+}
+
+pub fn join(args: &JoinArgs) -> Result<()> {
+    let ticket: Ticket =
+        args.ticket.parse().hint("copy it whole from `understory commons serve`")?;
+    let visit = visit(args.relay.as_deref())?;
+    let watched = std::io::stderr().is_terminal();
+    let progress = |size: u64| {
+        if watched {
+            eprint!("\r{size} statements");
+        }
+    };
+    let place = &args.place;
+    let visited = runtime()?
+        .block_on(net::commons::join(&ticket, &place.dir, &visit, progress))
+        .hint("is somebody serving it? the same command goes on from here")?;
+    if watched {
+        eprintln!();
+    }
+    write_whole(&place.dir.join(TICKET), args.ticket.as_bytes())?;
+    let desk = Desk::open(place)?;
+    if place.json {
+        println!("{}", serde_json::json!({ "commons": desk.state.id, "size": visited.size }));
+    } else {
+        println!("{:?}: {} statements, all checked", desk.state.name, visited.size);
+        println!(
+            "begin with `understory commons introduce NAME`, stay with `understory commons serve`"
+        );
+    }
+    Ok(())
+}
+
+/// Brings the log up to date and takes along what waits, without staying.
+pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> {
+    let home = open_home(&place.dir)?;
+    let mut known = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
+    for text in peers {
+        known.extend(text.parse::<Ticket>()?.peers);
+    }
+    if known.is_empty() {
+        return Err(anyhow!("no other member of this commons is known here"))
+            .hint("give a ticket with --peer");
+    }
+    let visit = visit(relay)?;
+    let visited = runtime()?
+        .block_on(net::commons::sync(home, &known, &visit))
+        .hint("is somebody serving it?")?;
+    if place.json {
+        let object = serde_json::json!({
+            "members": visited.members, "statements": visited.statements, "size": visited.size,
+            "brought": visited.brought,
+        });
+        println!("{object}");
+    } else {
+        println!(
+            "{} members answered: {} new statements of {}, {} brought",
+            visited.members, visited.statements, visited.size, visited.brought
+        );
+        for (hash, why) in &visited.refused {
+            println!("statement {} was refused: {why}", hash.short());
+        }
+    }
+    Ok(())
+}
+
+/// The page alone, of a log that others keep up to date.
+pub fn page(place: &Place, port: u16) -> Result<()> {
+    let home = open_home(&place.dir)?;
+    runtime()?.block_on(async {
+        let addr = open_page(&home, port).await?;
+        match place.json {
+            true => println!("{}", serde_json::json!({ "page": url(addr) })),
+            false => println!("page: {}; end with Ctrl-C", url(addr)),
+        }
+        std::io::stdout().flush()?;
+        stop_signal(false).await;
+        Ok(())
+    })
+}
+
+/// The log as the page reads it.
+struct Source(Home);
+
+impl serve::commons::Commons for Source {
+    fn version(&self) -> Result<String, String> {
+        let archive = self.0.archive().map_err(|e| e.to_string())?;
+        let log = archive.snapshot().map_err(|e| e.to_string())?;
+        serve::commons::version(&log).map_err(|e| e.to_string())
+    }
+
+    fn read(&self) -> Result<Reading, String> {
+        let archive = self.0.archive().map_err(|e| e.to_string())?;
+        let log = archive.snapshot().map_err(|e| e.to_string())?;
+        let state = self.0.state(&log).map_err(|e| e.to_string())?;
+        let overdue = view::overdue(&log, &state).map_err(|e| e.to_string())?;
+        Ok(Reading { state, overdue })
+    }
+}
+
+async fn open_page(home: &Home, port: u16) -> Result<SocketAddr> {
+    let source = Arc::new(Source(home.clone()));
+    let at = SocketAddr::from(([127, 0, 0, 1], port));
+    let forever = std::future::pending::<()>();
+    serve::commons::serve(at, source, forever)
+        .await
+        .hint("choose another port with --port, or none with --no-page")
+}
+
+fn url(addr: SocketAddr) -> String {
+    format!("http://{addr}")
+}
+
+fn visit(relay_url: Option<&str>) -> Result<Visit> {
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
+        .context("the system gives no random numbers")?;
+    let bind = SocketAddr::from(([0, 0, 0, 0], 0));
+    Ok(Visit { seed, bind, relay: relay(relay_url), patience: PATIENCE })
+}
+
+fn relay(text: Option<&str>) -> Relay {
+    match text {
+        None => Relay::None,
+        Some("public") => Relay::Public,
+        Some(url) => Relay::Url(url.to_owned()),
+    }
+}
+
+/// The ticket that this commons was joined with.
+fn known(home: &Home) -> Result<Option<Ticket>> {
+    match std::fs::read_to_string(home.dir().join(TICKET)) {
+        Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// A secret of this folder's own, made at the first call: the endpoint's key says nothing about
+/// its owner.
+fn secret(home: &Home, name: &str) -> Result<[u8; 32]> {
+    let path = home.dir().join(name);
+    if let Ok(bytes) = std::fs::read(&path) {
+        return match bytes.try_into() {
+            Ok(seed) => Ok(seed),
+            Err(_) => bail!("{} is damaged; remove it to get a new one", path.display()),
+        };
+    }
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
+        .context("the system gives no random numbers")?;
+    write_whole(Path::new(&path), &seed)?;
+    Ok(seed)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("cannot start threads")
+}
