@@ -219,6 +219,12 @@ pub struct VerifyArgs {
     /// Seed of the sample; by default drawn anew
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Say in the commons of this folder whether the model's derivation came out the same
+    #[arg(long, value_name = "DIR")]
+    pub commons: Option<PathBuf>,
+    /// Folder of your keys in the commons
+    #[arg(long, value_name = "DIR", requires = "commons")]
+    pub keys: Option<PathBuf>,
     /// Threads; changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
@@ -295,6 +301,13 @@ pub struct PeerArgs {
     /// A relay for peers that cannot reach each other directly (iroh relay URL, or "public")
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
+    /// Say in the commons of this folder what work was done and what came of it, by yourself and by
+    /// others
+    #[arg(long, value_name = "DIR")]
+    pub commons: Option<PathBuf>,
+    /// Folder of your keys in the commons
+    #[arg(long, value_name = "DIR", requires = "commons")]
+    pub keys: Option<PathBuf>,
     /// Threads; changes no bit
     #[arg(long)]
     pub threads: Option<usize>,

@@ -36,6 +36,10 @@ pub enum PeerEvent {
     Model { height: u64, round: u32, root: Hash },
     /// A connection came or went.
     Connection { peer: PeerId, up: bool },
+    /// Statements were written in the commons.
+    Recorded { statements: usize },
+    /// They could not be.
+    NotRecorded { why: String },
     /// This peer cannot go on.
     Failed { error: String },
     /// This peer ended in order and can go on later.
@@ -66,6 +70,8 @@ impl PeerEvent {
             Self::Connection { peer, up } => {
                 format!("{} {}", peer.short(), if *up { "connected" } else { "disconnected" })
             }
+            Self::Recorded { statements } => format!("{statements} statements in the commons"),
+            Self::NotRecorded { why } => format!("nothing was said in the commons: {why}"),
             Self::Failed { error } => format!("failed: {error}"),
             Self::Stopped => "stopped; the same command goes on from here".to_owned(),
             Self::Progress { .. }

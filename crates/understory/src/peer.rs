@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{JoinArgs, PeerArgs, StartArgs},
+    commons::{Ended, Scribe},
     config::RunConfig,
     corpus_source,
     events::PeerEvent,
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 use store::{Hash, Store};
-use swarm::{Notice, RecordSummary, Worker};
+use swarm::{Notice, PeerId, RecordSummary, Worker};
 use tokio::io::AsyncReadExt;
 
 /// Begins a run, or goes on with the one in the folder.
@@ -76,6 +77,7 @@ struct Peer<'a> {
     store: Store,
     seed: [u8; 32],
     kernel: Kernel,
+    scribe: Option<Scribe>,
 }
 
 impl<'a> Peer<'a> {
@@ -88,7 +90,9 @@ impl<'a> Peer<'a> {
             None => key(&dir.join("key"))?,
         };
         let kernel = kernel_for(args.threads)?;
-        Ok(Self { args, dir, store, seed, kernel })
+        let scribe = args.commons.as_deref();
+        let scribe = scribe.map(|dir| Scribe::open(dir, args.keys.as_deref())).transpose()?;
+        Ok(Self { args, dir, store, seed, kernel, scribe })
     }
 
     fn ticket_file(&self) -> PathBuf {
@@ -184,13 +188,15 @@ impl<'a> Peer<'a> {
             tokio::select! {
                 () = &mut hurry => return Ok(Outcome::Stopped),
                 report = reports.recv() => match report {
-                    Ok(Report::Outcome(outcome)) => match outcome {
-                        Outcome::Finished { .. } if !self.args.once => {}
-                        outcome => {
+                    Ok(Report::Outcome(outcome)) => {
+                        if let Outcome::Finished { state, .. } = &outcome {
+                            self.record(handle.id(), state.model.hash).await?;
+                        }
+                        if self.args.once || !matches!(outcome, Outcome::Finished { .. }) {
                             newest.publish(self);
                             return Ok(outcome);
                         }
-                    },
+                    }
                     Ok(Report::Notice(Notice::Ejected { peer, evidence, .. }))
                         if peer == handle.id() && self.args.once =>
                     {
@@ -214,6 +220,32 @@ impl<'a> Peer<'a> {
                 }
             }
         }
+    }
+
+    /// Says in the commons, where one was chosen, what this peer did and what came of the run.
+    async fn record(&self, me: PeerId, root: Hash) -> Result<()> {
+        let (Some(scribe), Some(id)) = (self.scribe.clone(), self.store.get_ref(RUN_REF)?) else {
+            return Ok(());
+        };
+        let run = RunManifest::parse(&self.store.get(&id)?)?;
+        let ended = Ended {
+            run: id,
+            name: run.name.clone(),
+            corpus: run.corpus.hash,
+            root,
+            step_tokens: run.step_tokens(),
+            peer: me,
+            founder: run.founder.0 == me.0,
+        };
+        let folder = self.dir.clone();
+        // The others' statements are waited for; the peer goes on serving meanwhile.
+        let said = tokio::task::spawn_blocking(move || scribe.record(&ended, &folder)).await?;
+        match said.context("the commons") {
+            Ok(statements) => self.say(&PeerEvent::Recorded { statements }),
+            // The run is safe whatever becomes of what is said about it.
+            Err(e) => self.say(&PeerEvent::NotRecorded { why: format!("{e:#}") }),
+        }
+        Ok(())
     }
 
     fn report(&self, handle: &Handle, report: Report, newest: &mut Newest) -> Result<()> {

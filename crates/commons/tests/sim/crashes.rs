@@ -211,8 +211,8 @@ fn check(founded: &Founded, left: Vec<u8>, promised: &Promised) {
 fn steps(founded: &Founded) -> u64 {
     let disk = Disk::new(Vec::new(), None);
     work(founded, disk.clone(), &mut Promised::default()).unwrap();
-    let steps = disk.lock().steps;
-    steps
+    let content = disk.lock();
+    content.steps
 }
 
 proptest! {

@@ -6,12 +6,14 @@ mod desk;
 mod key;
 mod keys;
 mod log;
+mod record;
 mod say;
 mod serve;
 mod show;
 mod vote;
 
 pub use key::key;
+pub use record::{Ended, Scribe};
 pub use show::{panel, tally};
 pub use vote::{propose, vote};
 

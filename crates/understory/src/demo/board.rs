@@ -119,7 +119,9 @@ impl Board {
             PeerEvent::Failed { error } => self.down(from, &error),
             PeerEvent::Stopped => self.down(from, "stopped"),
             PeerEvent::Protocol { notice } => self.notice(from, notice),
-            PeerEvent::Connection { .. } => {}
+            PeerEvent::Connection { .. }
+            | PeerEvent::Recorded { .. }
+            | PeerEvent::NotRecorded { .. } => {}
         }
     }
 

@@ -10,8 +10,8 @@ mod schedule;
 mod stores;
 
 use crate::{
-    cli::VerifyArgs, hint::WithHint, kernel_for, model_source::peer_folders, scratch::Scratch,
-    worker, worker::TrainingWorker,
+    cli::VerifyArgs, commons::Scribe, hint::WithHint, kernel_for, model_source::peer_folders,
+    scratch::Scratch, worker, worker::TrainingWorker,
 };
 use anyhow::{Context, Result};
 use history::History;
@@ -32,6 +32,8 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
             .hint("name the folder of a demo, or the one given to `understory swarm` with --dir");
     }
     let kernel = kernel_for(args.threads)?;
+    let scribe = args.commons.as_deref();
+    let scribe = scribe.map(|dir| Scribe::open(dir, args.keys.as_deref())).transpose()?;
     let scratch = Scratch::new("verify")?;
     let mut report = Report::new(args)?;
     let (peers, overlay) = stores::open(&folders, &scratch, kernel.threads(), &mut report)?;
@@ -41,6 +43,9 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         history.replay(&run, &mut report)?;
         rerun::rerun(args, &run, &history, &mut report)?;
     }
+    if let Some(scribe) = &scribe {
+        judge(scribe, &report)?;
+    }
     report.seconds = begun.elapsed().as_secs_f64();
     report.print()?;
     Ok(ExitCode::from(match report.verdict() {
@@ -48,6 +53,15 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         Verdict::Mismatch => 1,
         Verdict::Unavailable => 2,
     }))
+}
+
+/// Says in a commons what was found, if it was found.
+fn judge(scribe: &Scribe, report: &Report) -> Result<()> {
+    let (Some(root), verdict) = (report.newest_model(), report.verdict()) else { return Ok(()) };
+    if verdict != Verdict::Unavailable && !scribe.judge(&root, verdict == Verdict::Confirmed)? {
+        eprintln!("the commons has no derivation of {root} by somebody else");
+    }
+    Ok(())
 }
 
 /// A run whose manifest and corpus are at hand.

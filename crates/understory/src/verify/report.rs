@@ -215,6 +215,11 @@ impl Report {
         self.chain = Some(Chain { records, round: *round, root, model });
     }
 
+    /// The newest model of the chain, if there is one.
+    pub fn newest_model(&self) -> Option<Hash> {
+        self.chain.as_ref().map(|chain| chain.model)
+    }
+
     /// A round's updates were added up again.
     pub fn root(&mut self, root: Root) {
         match root {

@@ -1,0 +1,247 @@
+//! What co-training and `verify` say in a commons by themselves: who did which work, what the run
+//! made of what, and whether it came out the same.
+
+use super::{
+    cli::Place,
+    desk::Desk,
+    keys::{Keys, Role},
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result};
+use commons::{
+    Identity, PeerId,
+    statement::{
+        Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
+        WorkType,
+    },
+};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+use store::Hash;
+use swarm::{Kind, SignedRecord, parse_record};
+
+/// How long a peer waits for the others' statements before it confirms them.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+const TOOL: &str = concat!("understory ", env!("CARGO_PKG_VERSION"));
+
+/// A commons to say something in, with the key opened at the start: whoever has to type a
+/// passphrase does so before the run, not after it.
+#[derive(Clone)]
+pub struct Scribe {
+    place: Place,
+    me: Identity,
+}
+
+/// A run that has ended, as its chain of records tells.
+pub struct Ended {
+    /// The run's id.
+    pub run: Hash,
+    /// What people call it.
+    pub name: String,
+    /// The corpus that it learned from.
+    pub corpus: Hash,
+    /// The final model.
+    pub root: Hash,
+    /// Tokens of one inner step.
+    pub step_tokens: u64,
+    /// This peer, by its key in the run.
+    pub peer: PeerId,
+    /// Whether this peer began the run.
+    pub founder: bool,
+}
+
+/// Who did how many steps that count, and who was out at the end.
+struct Tallied {
+    steps: u64,
+    contributors: BTreeSet<PeerId>,
+    ejected: BTreeSet<PeerId>,
+}
+
+impl Scribe {
+    /// Opens the commons in `dir`.
+    ///
+    /// Errors: there is none, or the key is in force for nobody there.
+    pub fn open(dir: &Path, keys: Option<&Path>) -> Result<Self> {
+        let place = Place { dir: dir.to_owned(), keys: keys.map(Path::to_owned), json: false };
+        let desk = Desk::open(&place)?;
+        let me = Keys::at(keys)?.identity(Role::Current)?;
+        desk.state
+            .member_of(&me.id())
+            .filter(|id| desk.state.is_member(id))
+            .context("your key is no member's in this commons")
+            .hint("begin with `understory commons introduce NAME`, or leave out --commons")?;
+        Ok(Self { place, me })
+    }
+
+    /// Says what this peer did in a run and what the run made, then confirms what others say of
+    /// it and it has computed itself. What was said before is not said again. Returns how many
+    /// statements were written.
+    ///
+    /// Errors: the commons cannot be read or written.
+    pub fn record(&self, ended: &Ended, folder: &Path) -> Result<usize> {
+        let tallied = tally(folder, ended.peer)?;
+        let mut said = self.say_own(ended, &tallied)?;
+        let began = Instant::now();
+        let mut known = BTreeSet::new();
+        loop {
+            said += self.confirm(ended, &tallied, &mut known)?;
+            let others = tallied.contributors.len().saturating_sub(1);
+            // Their work, and where this peer did not begin the run, its derivation.
+            let expected = others + usize::from(!ended.founder);
+            if known.len() >= expected || began.elapsed() > PATIENCE {
+                return Ok(said);
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn say_own(&self, ended: &Ended, tallied: &Tallied) -> Result<usize> {
+        let desk = Desk::open(&self.place)?;
+        let mut said = 0;
+        let mine = desk.state.member_of(&self.me.id());
+        let worked =
+            |task| desk.state.work.iter().any(|w| Some(w.member) == mine && w.work.task == task);
+        let waits = |kind: u8, about: Hash| -> Result<bool> {
+            let pending = desk.log()?.pending()?;
+            Ok(pending.iter().any(|p| {
+                p.statement.author == self.me.id()
+                    && p.statement.body.kind() == kind
+                    && match &p.statement.body {
+                        commons::Body::Work(work) => work.task == about,
+                        commons::Body::Derive(derive) => derive.child == about,
+                        commons::Body::Publish(publish) => publish.artifact == about,
+                        _ => false,
+                    }
+            }))
+        };
+        if tallied.steps > 0 && !worked(ended.run) && !waits(6, ended.run)? {
+            let work = Work {
+                task: ended.run,
+                work: WorkType::Compute,
+                quantity: tallied.steps.saturating_mul(ended.step_tokens),
+                unit: "token".into(),
+                // The second input says which peer of the run this member was.
+                inputs: vec![ended.corpus, Hash(ended.peer.0)],
+                output: ended.root,
+            };
+            desk.archive.write(&desk.state, &self.me, work)?;
+            said += 1;
+        }
+        if ended.founder {
+            let published = desk.state.artifacts.contains_key(&ended.root);
+            if !published && !waits(4, ended.root)? {
+                let (name, artifact) = (ended.name.clone(), ended.root);
+                let publish = Publish { name, artifact, components: Vec::new(), supersedes: None };
+                desk.archive.write(&desk.state, &self.me, publish)?;
+                said += 1;
+            }
+            let derived = desk.state.edges.iter().any(|e| e.child == ended.root);
+            if !derived && !waits(5, ended.root)? {
+                let relation = Relation::Trained;
+                let derive = Derive {
+                    child: ended.root,
+                    parents: vec![Parent { digest: ended.corpus, relation, share: 1000 }],
+                    recipe: ended.run,
+                    tool: TOOL.into(),
+                    reproducible: Reproducible::Exact,
+                };
+                desk.archive.write(&desk.state, &self.me, derive)?;
+                said += 1;
+            }
+        }
+        Ok(said)
+    }
+
+    /// Confirms the derivation, whose root this peer has computed itself, and the work of those
+    /// whose contributions stand; of those that were caught, says so.
+    fn confirm(
+        &self,
+        ended: &Ended,
+        tallied: &Tallied,
+        known: &mut BTreeSet<Hash>,
+    ) -> Result<usize> {
+        let mut desk = Desk::open(&self.place)?;
+        desk.settle()?;
+        let mine = desk.state.member_of(&self.me.id());
+        let mut checks = Vec::new();
+        for edge in
+            desk.state.edges.iter().filter(|e| e.child == ended.root && Some(e.member) != mine)
+        {
+            if known.insert(edge.statement) && !mine.is_some_and(|me| edge.checks.contains_key(&me))
+            {
+                checks.push((edge.statement, Verdict::Confirmed, Evidence::Object(ended.root)));
+            }
+        }
+        for work in
+            desk.state.work.iter().filter(|w| w.work.task == ended.run && Some(w.member) != mine)
+        {
+            let peer = work.work.inputs.get(1).map(|peer| PeerId(peer.0));
+            let Some(peer) = peer.filter(|p| *p != ended.peer) else { continue };
+            if !known.insert(work.statement) || mine.is_some_and(|me| work.checks.contains_key(&me))
+            {
+                continue;
+            }
+            if tallied.ejected.contains(&peer) {
+                let note = "it was re-run by others and came out differently".to_owned();
+                checks.push((work.statement, Verdict::Mismatch, Evidence::Note(note)));
+            } else if tallied.contributors.contains(&peer) && work.work.output == ended.root {
+                checks.push((work.statement, Verdict::Confirmed, Evidence::Object(ended.run)));
+            }
+        }
+        let said = checks.len();
+        for (statement, verdict, evidence) in checks {
+            let subject = Subject::Statement(statement);
+            desk.archive.write(&desk.state, &self.me, Check { subject, verdict, evidence })?;
+        }
+        Ok(said)
+    }
+
+    /// Says what a verification found of the derivation of `root`. Whether there is one to judge.
+    ///
+    /// Errors: the commons cannot be read or written.
+    pub fn judge(&self, root: &Hash, confirmed: bool) -> Result<bool> {
+        let mut desk = Desk::open(&self.place)?;
+        let mine = desk.state.member_of(&self.me.id());
+        let edge = desk.state.edges.iter().find(|e| e.child == *root && Some(e.member) != mine);
+        let Some(statement) = edge.map(|e| e.statement) else { return Ok(false) };
+        let verdict = if confirmed { Verdict::Confirmed } else { Verdict::Mismatch };
+        let subject = Subject::Statement(statement);
+        desk.say_as(&self.me, Check { subject, verdict, evidence: Evidence::Object(*root) })?;
+        Ok(true)
+    }
+}
+
+/// The contributions that stand in the log of a peer's folder.
+fn tally(folder: &Path, me: PeerId) -> Result<Tallied> {
+    let entries = store::Log::read(&folder.join("log")).context("the log of the run")?;
+    let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
+    let records: Vec<SignedRecord> = contents
+        .records
+        .iter()
+        .map(|bytes| parse_record(bytes).context("a record of the run"))
+        .collect::<Result<_>>()?;
+    let mut standing: Vec<(u64, PeerId, u32)> = Vec::new();
+    let (mut last, mut ejected) = (0, BTreeSet::new());
+    for record in &records {
+        let body = record.record();
+        let culprits: BTreeSet<PeerId> = body.culprits().collect();
+        if body.kind == Kind::Repair {
+            standing.retain(|(height, peer, _)| *height != last || !culprits.contains(peer));
+        }
+        ejected.extend(culprits);
+        if body.kind == Kind::Advance {
+            last = body.height;
+            let made = body.contributions.iter().map(|c| &c.commit);
+            standing.extend(made.map(|c| (body.height, c.author(), c.body().steps)));
+        }
+    }
+    Ok(Tallied {
+        steps: standing.iter().filter(|s| s.1 == me).map(|s| u64::from(s.2)).sum(),
+        contributors: standing.into_iter().map(|s| s.1).filter(|p| !ejected.contains(p)).collect(),
+        ejected,
+    })
+}
