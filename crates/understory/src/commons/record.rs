@@ -217,7 +217,7 @@ impl Scribe {
 
 /// The contributions that stand in the log of a peer's folder.
 fn tally(folder: &Path, me: PeerId) -> Result<Tallied> {
-    let entries = store::Log::read(&folder.join("log")).context("the log of the run")?;
+    let entries = store::Log::read(folder.join("log")).context("the log of the run")?;
     let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
     let records: Vec<SignedRecord> = contents
         .records

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{hint::WithHint, peer::stop_signal};
 use anyhow::{Context, Result, anyhow, bail};
-use commons::{Home, tlog::KeyName, view};
+use commons::{Home, tlog::KeyName};
 use net::{
     Relay,
     commons::{Config, Status, Ticket, Visit},
 };
-use serve::commons::Reading;
+use serve::commons::Folder;
 use std::{
     io::{IsTerminal, Write},
     net::SocketAddr,
@@ -226,27 +226,8 @@ pub fn page(place: &Place, port: u16) -> Result<()> {
     })
 }
 
-/// The log as the page reads it.
-struct Source(Home);
-
-impl serve::commons::Commons for Source {
-    fn version(&self) -> Result<String, String> {
-        let archive = self.0.archive().map_err(|e| e.to_string())?;
-        let log = archive.snapshot().map_err(|e| e.to_string())?;
-        serve::commons::version(&log).map_err(|e| e.to_string())
-    }
-
-    fn read(&self) -> Result<Reading, String> {
-        let archive = self.0.archive().map_err(|e| e.to_string())?;
-        let log = archive.snapshot().map_err(|e| e.to_string())?;
-        let state = self.0.state(&log).map_err(|e| e.to_string())?;
-        let overdue = view::overdue(&log, &state).map_err(|e| e.to_string())?;
-        Ok(Reading { state, overdue })
-    }
-}
-
 async fn open_page(home: &Home, port: u16) -> Result<SocketAddr> {
-    let source = Arc::new(Source(home.clone()));
+    let source = Arc::new(Folder::new(home.clone()));
     let at = SocketAddr::from(([127, 0, 0, 1], port));
     let forever = std::future::pending::<()>();
     serve::commons::serve(at, source, forever)
