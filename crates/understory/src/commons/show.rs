@@ -313,11 +313,15 @@ fn margin_text(state: &State, margin: &view::MarginView) -> String {
     match margin.voters {
         Some(voters) => {
             let names: Vec<String> = margin.example.iter().map(|id| name_of(state, id)).collect();
-            let exactly = if margin.exact { "" } else { "at least " };
-            let such =
-                if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
-            let _ =
-                writeln!(out, "  margin: without {exactly}{voters} voters{such} another result");
+            let who = match (names.as_slice(), margin.exact) {
+                ([one], true) => format!("{one}'s ballot"),
+                ([], _) => format!("at least {voters} ballots"),
+                (_, true) => format!("the {voters} ballots of {}", names.join(", ")),
+                (_, false) => {
+                    format!("{} ballots, and perhaps as few as {voters},", names.len())
+                }
+            };
+            let _ = writeln!(out, "  margin: without {who} another result");
         }
         None => out.push_str("  margin: no voters' absence changes the result\n"),
     }
