@@ -4,6 +4,7 @@ mod crashes;
 mod forks;
 mod keys;
 mod members;
+mod random;
 mod threats;
 mod town;
 mod voting;
