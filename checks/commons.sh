@@ -121,6 +121,61 @@ as dora commons house users >/dev/null
 until_true "she uses what they make and sits in the users' house" \
   sh -c "\"$understory\" commons show members --dir \"$work/cleo\" | grep Dora | grep -q users"
 
+# A small run: each peer writes down its work, and confirms what it computed itself.
+mkdir -p "$work/text"
+for file in crates/commons/src/*.rs crates/commons/src/*/*.rs; do
+  cp "$file" "$work/text/$(tr / _ <<<"$file").txt"
+done
+cat >"$work/run.toml" <<RUN
+name = "sapling"
+[data]
+paths = ["$work/text"]
+[data.options]
+vocab = 512
+held_out_every = 10
+held_out_bytes = 8192
+[model]
+dim = 32
+layers = 1
+heads = 2
+kv_heads = 1
+ffn = 64
+context = 64
+[inner]
+seq = 64
+batch = 2
+[rounds]
+rounds = 3
+steps_min = 4
+steps_max = 4
+leaf_every = 2
+min_members = 3
+RUN
+"$understory" swarm start "$work/run.toml" --dir "$work/peer-anna" --bind 127.0.0.1:0 --once --threads 1 \
+  --commons "$work/anna" --keys "$work/keys-anna" >"$work/run-anna.log" 2>&1 &
+pids+=("$!")
+trainers=("$!")
+run_ticket() { grep -q '^join with: ' "$work/run-anna.log"; }
+until_true "a run begins" run_ticket
+for who in bert cleo; do
+  "$understory" swarm join "$(sed -n 's/^join with: understory swarm join //p' "$work/run-anna.log")" \
+    --dir "$work/peer-$who" --bind 127.0.0.1:0 --once --threads 1 \
+    --commons "$work/$who" --keys "$work/keys-$who" >"$work/run-$who.log" 2>&1 &
+  pids+=("$!")
+  trainers+=("$!")
+done
+until_true "its derivation is confirmed by two who computed it too" \
+  sh -c "\"$understory\" commons show lineage --dir \"$work/dora\" | grep sapling | grep -q 'confirmed by 2'"
+for pid in "${trainers[@]}"; do wait "$pid" || fail "a peer of the run ends well"; done
+work_of() { as dora commons show log | grep -c "Work *$1"; }
+for who in Anna Bert Cleo; do [ "$(work_of "$who")" -eq 1 ] || fail "$who's work is in the log once"; done
+as dora commons verify >/dev/null || fail "the log with the run verifies"
+ok "who did which work is in the log"
+"$understory" verify "$work/peer-anna" --all --commons "$work/dora" --keys "$work/keys-dora" >"$work/verify.log" 2>&1 ||
+  fail "Dora re-runs all of it"
+until_true "Dora re-ran it, and her word counts too" \
+  sh -c "\"$understory\" commons show lineage --dir \"$work/bert\" | grep sapling | grep -q 'confirmed by 3'"
+
 echo "We hold it together, and look after it." >"$work/charter.txt"
 as cleo propose "A charter" --topic charter --option "$work/charter.txt" --open 12 >/dev/null
 until_true "a charter is proposed" sh -c "\"$understory\" tally --dir \"$work/anna\" | grep -q charter"

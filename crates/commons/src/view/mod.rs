@@ -27,6 +27,9 @@ pub fn digests(state: &State) -> Vec<(String, Hash)> {
     for proposal in proposals {
         let name = format!("tally {}", proposal.statement);
         digests.push((name, digest(&tally(state, proposal))));
+        if let Some(panel) = panel(state, proposal) {
+            digests.push((format!("panel {}", proposal.statement), digest(&panel)));
+        }
     }
     digests
 }

@@ -30,6 +30,8 @@ const LEAST_RANGE: u32 = 64 << 10;
 pub(crate) struct Pulled {
     /// Statements that the log grew by.
     pub statements: u64,
+    /// Whether anything is new here: also a head of a size that was here already.
+    pub news: bool,
     /// Statements that wait now and did not before.
     pub waiting: usize,
     /// How the member is named as a witness.
@@ -80,6 +82,7 @@ impl Puller {
         }
         let after = self.here(|replica| replica.summary()).await?;
         pulled.statements = after.news.size.saturating_sub(before.news.size);
+        pulled.news = after.news != before.news;
         Ok(pulled)
     }
 

@@ -525,7 +525,7 @@ impl Service {
                     all.insert(peer, name);
                 }
                 strike = pulled.stray;
-                if pulled.statements > 0 || pulled.waiting > 0 || pulled.split == Some(true) {
+                if pulled.news || pulled.split == Some(true) {
                     self.shared.changed.notify_one();
                 }
                 self.shared.asked.send_replace(true);
