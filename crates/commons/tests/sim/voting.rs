@@ -280,3 +280,46 @@ fn a_panel_meets_its_quotas() {
     assert!(houses.contains(&House::Users) && houses.contains(&House::Contributors));
     assert_eq!(panel.possible.as_deref(), Some("6"));
 }
+
+/// A result that one voter decides waits until a panel has looked at it.
+#[test]
+fn a_close_result_is_withheld_until_a_panel_upholds_it() {
+    let close = commons::statement::Rules { margin_floor: 2, ..rules() };
+    let mut town = Town::with_rules(5, close);
+    let people = town.people.clone();
+    let options = vec![choice("yes", Effect::None), no_change()];
+    let asked = town.must(&people[0].key, question(&town, ProposalType::Question, options));
+    for (at, person) in people.iter().enumerate() {
+        let ballot: &[u16] = if at < 3 { &[0, 1] } else { &[1, 0] };
+        town.must(&person.key, rank(asked, ballot));
+    }
+    town.tick(DAY);
+    town.tick(2 * DAY);
+    assert!(matches!(status(&town, asked), Status::Withheld { margin: 1, .. }));
+    let draw = Propose {
+        method: Method::Lot,
+        options: vec![],
+        default: None,
+        seats: 1,
+        close: town.now + DAY,
+        ..question(&town, ProposalType::Panel, vec![no_change()])
+    };
+    let drawn = town.must(&people[0].key, draw);
+    town.tick(DAY + 1);
+    let panel = view::panel(&town.state, &town.state.proposals[&drawn]).unwrap();
+    let options = vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None)];
+    let ask = Propose {
+        appeals: Some(asked),
+        default: None,
+        close: town.now + DAY + 1,
+        ..question(&town, ProposalType::Appeal, options)
+    };
+    let appeal = town.must(&people[0].key, ask);
+    let seated = people.iter().find(|p| p.id == panel.seats[0].member).unwrap();
+    town.must(&seated.key, rank(appeal, &[1, 0]));
+    town.tick(60);
+    town.tick(DAY + 60);
+    town.tick(60);
+    assert!(matches!(status(&town, asked), Status::Passed { in_force: true, .. }));
+    assert_eq!(views(&town.state), views(&town.replayed()));
+}
