@@ -6,7 +6,7 @@ use crate::{
     StatementError,
     state::State,
     statement::Genesis,
-    tlog::{Checkpoint, CheckpointError, Signed, SignedCheckpoint},
+    tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
 use store::Hash;
 
@@ -54,13 +54,9 @@ pub fn head(log: &Snapshot, state: &State) -> Result<Seen, AuthorError> {
     let signed = log.latest_checkpoint()?.ok_or(AuthorError::NoCheckpoint)?;
     let checkpoint = signed.checkpoint();
     let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
-    if signed.signed_by(&key) != Signed::Yes {
-        return Err(AuthorError::Unsigned);
-    }
-    let line = signed.note().signatures_by(&key).next().ok_or(AuthorError::Unsigned)?;
-    let signature = line.bytes().try_into().map_err(|_| AuthorError::Unsigned)?;
+    let signature = signed.signature(&key).ok_or(AuthorError::Unsigned)?;
     let (size, root) = (checkpoint.size, checkpoint.root.0);
-    Ok(Seen { size, root, signature: crate::Signature(signature) })
+    Ok(Seen { size, root, signature })
 }
 
 /// The next place in an author's chain, counting what still waits.

@@ -19,6 +19,7 @@ mod inspect;
 mod model_source;
 mod peer;
 mod pull;
+mod random;
 mod run;
 mod runnable;
 mod scratch;

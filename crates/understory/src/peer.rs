@@ -9,7 +9,7 @@ use crate::{
     hint::WithHint,
     kernel_for,
     model_source::{MODEL_REF, RUN_REF},
-    status, worker,
+    random, status, worker,
     worker::{TrainingWorker, WorkTime},
 };
 use anyhow::{Context, Result, bail};
@@ -138,11 +138,7 @@ impl<'a> Peer<'a> {
     }
 
     async fn live(&self, source: Source) -> Result<()> {
-        let relay = match self.args.relay.as_deref() {
-            None => Relay::None,
-            Some("public") => Relay::Public,
-            Some(url) => Relay::Url(url.to_owned()),
-        };
+        let relay = relay(self.args.relay.as_deref());
         let config = net::Config {
             store: self.store.clone(),
             folder: self.dir.clone(),
@@ -367,8 +363,17 @@ fn say(json: bool, event: &PeerEvent) {
     let _ = out.flush();
 }
 
+/// The relay that a flag names: a URL, or iroh's public ones.
+pub fn relay(text: Option<&str>) -> Relay {
+    match text {
+        None => Relay::None,
+        Some("public") => Relay::Public,
+        Some(url) => Relay::Url(url.to_owned()),
+    }
+}
+
 /// The secret key in `path`, made where there is none, readable by the user alone.
-fn key(path: &Path) -> Result<[u8; 32]> {
+pub fn key(path: &Path) -> Result<[u8; 32]> {
     if let Ok(text) = fs::read_to_string(path) {
         let secret: Hash = text
             .trim()
@@ -377,8 +382,7 @@ fn key(path: &Path) -> Result<[u8; 32]> {
             .hint("restore it from a copy, or remove it to become a new peer")?;
         return Ok(secret.0);
     }
-    let mut seed = [0; 32];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut seed)?;
+    let seed = random::seed()?;
     status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
     Ok(seed)
 }

@@ -99,6 +99,8 @@ pub(crate) struct Summary {
     pub splits: usize,
     /// When the newest mark was.
     pub time: u64,
+    /// Digest of the charter in force.
+    pub charter: Hash,
 }
 
 /// One member's log.
@@ -168,7 +170,8 @@ impl Replica {
             let news = News { size: log.size(), covered, pending: waiting.digest() };
             let operator = state.operator();
             let (waiting, splits) = (waiting.len(), state.splits.len());
-            Ok(Summary { news, waiting, operator, splits, time: state.now() })
+            let (time, charter) = (state.now(), state.charter);
+            Ok(Summary { news, waiting, operator, splits, time, charter })
         })
     }
 

@@ -145,6 +145,8 @@ pub struct Status {
     pub waiting: usize,
     /// When the newest mark was, in Unix seconds.
     pub time: u64,
+    /// Digest of the charter in force.
+    pub charter: Hash,
     /// The log's operator.
     pub operator: PeerId,
     /// Whether that is this service.
@@ -319,6 +321,7 @@ impl Shared {
             covered: summary.news.covered,
             waiting: summary.waiting,
             time: summary.time,
+            charter: summary.charter,
             operator: summary.operator,
             operating: operator.is_some_and(|o| o.id() == summary.operator),
             linked: self.mesh.linked(),

@@ -8,14 +8,13 @@
 //! key.pub …      the public key of each, in hex
 //! ```
 
-use crate::hint::WithHint;
+use crate::{hint::WithHint, random, status::write_secret};
 use age::secrecy::{ExposeSecret, SecretString};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{Identity, PeerId, statement::Key};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{IsTerminal, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File},
+    io::IsTerminal,
     path::{Path, PathBuf},
 };
 use store::Hash;
@@ -108,13 +107,7 @@ impl Keys {
         if self.has(role) {
             return self.identity(role);
         }
-        let mut seed = [0; 32];
-        File::open("/dev/urandom")
-            .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
-            .context("the system gives no random numbers")?;
-        let identity = Identity::from_seed(seed);
-        self.write(role, &identity, &seed)?;
-        Ok(identity)
+        self.make_as(role.stem())
     }
 
     /// Puts the next key in the place of the current one, and makes a new next one. Called after
@@ -133,13 +126,7 @@ impl Keys {
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
     pub fn make_successor(&self) -> Result<Identity> {
-        let mut seed = [0; 32];
-        File::open("/dev/urandom")
-            .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
-            .context("the system gives no random numbers")?;
-        let identity = Identity::from_seed(seed);
-        self.write_as("new", &identity, &seed)?;
-        Ok(identity)
+        self.make_as("new")
     }
 
     /// What others need to know of these keys: `PUBLIC.NEXT`, with the digest of the next key.
@@ -148,8 +135,11 @@ impl Keys {
         Ok(Card { key: self.public(Role::Current)?, next })
     }
 
-    fn write(&self, role: Role, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
-        self.write_as(role.stem(), identity, seed)
+    fn make_as(&self, stem: &str) -> Result<Identity> {
+        let seed = random::seed()?;
+        let identity = Identity::from_seed(seed);
+        self.write_as(stem, &identity, &seed)?;
+        Ok(identity)
     }
 
     fn write_as(&self, stem: &str, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
@@ -161,8 +151,8 @@ impl Keys {
             age::encrypt_and_armor(&lock, seed).map_err(|e| anyhow!("sealing a key: {e}"))?;
         // The public part first: a secret key is never without it.
         let public = format!("{}\n", identity.id());
-        write_whole(&self.dir.join(format!("{stem}.pub")), public.as_bytes())?;
-        write_whole(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
+        write_secret(&self.dir.join(format!("{stem}.pub")), public.as_bytes())?;
+        write_secret(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
     }
 
     fn path(&self, role: Role) -> PathBuf {
@@ -228,24 +218,6 @@ fn usual_dir() -> Result<PathBuf> {
     let base =
         base.context("there is no HOME to keep keys in").hint("name a folder with --keys")?;
     Ok(base.join("understory").join("keys"))
-}
-
-/// Writes a file that only its owner reads, whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 fn sync_dir(dir: &Path) -> Result<()> {

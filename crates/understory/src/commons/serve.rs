@@ -3,21 +3,22 @@
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
     desk::{Desk, open_home},
-    keys::{Keys, Role, write_whole},
+    keys::{Keys, Role},
     show::time,
 };
-use crate::{hint::WithHint, peer::stop_signal};
-use anyhow::{Context, Result, anyhow, bail};
-use commons::{Home, tlog::KeyName};
-use net::{
-    Relay,
-    commons::{Config, Status, Ticket, Visit},
+use crate::{
+    hint::WithHint,
+    peer::{key, relay, stop_signal},
+    random,
+    status::write_secret,
 };
+use anyhow::{Context, Result, anyhow};
+use commons::{Home, tlog::KeyName};
+use net::commons::{Config, Status, Ticket, Visit};
 use serve::commons::Folder;
 use std::{
     io::{IsTerminal, Write},
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -36,7 +37,7 @@ pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
 fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     let desk = Desk::open(&args.place)?;
     let keys = Keys::at(args.place.keys.as_deref())?;
-    let mut config = Config::new(desk.home.dir(), secret(&desk.home, "endpoint")?);
+    let mut config = Config::new(desk.home.dir(), key(&desk.home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
     config.relay = relay(args.relay.as_deref());
@@ -65,6 +66,7 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
 
 async fn run(args: &ServeArgs, config: Config) -> Result<()> {
     let home = Home::open(&config.home)?;
+    let objects = home.objects()?;
     let (operates, witnesses) = (config.operator.is_some(), config.witness.is_some());
     let service = net::commons::start(config).await?;
     let page = match args.no_page {
@@ -72,7 +74,7 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
         false => Some(open_page(&home, args.port).await?),
     };
     let ticket = service.ticket().to_string();
-    write_whole(&home.dir().join("my-ticket"), ticket.as_bytes())?;
+    write_secret(&home.dir().join("my-ticket"), ticket.as_bytes())?;
     if args.place.json {
         println!("{}", serde_json::json!({ "ticket": ticket, "page": page.map(url) }));
     } else {
@@ -92,10 +94,13 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
     let mut status = service.status();
     let mut stop = std::pin::pin!(stop_signal(args.leash));
     let mut last = None;
-    // The charter and other texts that statements name come along as they are needed.
+    // The charter's text comes along.
     loop {
-        fetch_charter(&service, &home).await;
-        let line = say(&status.borrow_and_update().clone());
+        let now = status.borrow_and_update().clone();
+        if !objects.has(&now.charter) {
+            service.fetch(now.charter).await;
+        }
+        let line = say(&now);
         if last.as_ref() != Some(&line) {
             if args.place.json {
                 println!("{}", serde_json::json!({ "status": line }));
@@ -112,21 +117,6 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
     }
     service.stop().await;
     Ok(())
-}
-
-/// Brings the charter's text, if it is not here.
-async fn fetch_charter(service: &net::commons::Handle, home: &Home) {
-    let home = home.clone();
-    let missing = tokio::task::spawn_blocking(move || {
-        let archive = home.archive().ok()?;
-        let log = archive.snapshot().ok()?;
-        let charter = home.state(&log).ok()?.charter;
-        let objects = home.objects().ok()?;
-        (!objects.has(&charter)).then_some(charter)
-    });
-    if let Ok(Some(charter)) = missing.await {
-        service.fetch(charter).await;
-    }
 }
 
 fn say(status: &Status) -> String {
@@ -165,7 +155,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     if watched {
         eprintln!();
     }
-    write_whole(&place.dir.join(TICKET), args.ticket.as_bytes())?;
+    write_secret(&place.dir.join(TICKET), args.ticket.as_bytes())?;
     let desk = Desk::open(place)?;
     if place.json {
         println!("{}", serde_json::json!({ "commons": desk.state.id, "size": visited.size }));
@@ -240,20 +230,8 @@ fn url(addr: SocketAddr) -> String {
 }
 
 fn visit(relay_url: Option<&str>) -> Result<Visit> {
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
-        .context("the system gives no random numbers")?;
     let bind = SocketAddr::from(([0, 0, 0, 0], 0));
-    Ok(Visit { seed, bind, relay: relay(relay_url), patience: PATIENCE })
-}
-
-fn relay(text: Option<&str>) -> Relay {
-    match text {
-        None => Relay::None,
-        Some("public") => Relay::Public,
-        Some(url) => Relay::Url(url.to_owned()),
-    }
+    Ok(Visit { seed: random::seed()?, bind, relay: relay(relay_url), patience: PATIENCE })
 }
 
 /// The ticket that this commons was joined with.
@@ -262,24 +240,6 @@ fn known(home: &Home) -> Result<Option<Ticket>> {
         Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
         Err(_) => Ok(None),
     }
-}
-
-/// A secret of this folder's own, made at the first call: the endpoint's key says nothing about
-/// its owner.
-fn secret(home: &Home, name: &str) -> Result<[u8; 32]> {
-    let path = home.dir().join(name);
-    if let Ok(bytes) = std::fs::read(&path) {
-        return match bytes.try_into() {
-            Ok(seed) => Ok(seed),
-            Err(_) => bail!("{} is damaged; remove it to get a new one", path.display()),
-        };
-    }
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
-        .context("the system gives no random numbers")?;
-    write_whole(Path::new(&path), &seed)?;
-    Ok(seed)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

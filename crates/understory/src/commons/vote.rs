@@ -4,10 +4,9 @@ use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
     desk::{Desk, now},
-    keys::write_whole,
     say::me,
 };
-use crate::hint::WithHint;
+use crate::{hint::WithHint, random, status::write_secret};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
     canonical, decide,
@@ -240,16 +239,13 @@ fn groups(proposal: &Proposal, ranking: &[String]) -> Result<Vec<Vec<u16>>> {
 /// A commitment; what opens it is kept in the commons' folder.
 fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<VoteBody> {
     let voter = me(desk)?;
-    let mut salt = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut salt))
-        .context("the system gives no random numbers")?;
+    let salt = random::seed()?;
     let ballot = canonical::encode(&groups);
     let digest = decide::commitment(&proposal.statement.0, &voter.0, &salt, &ballot);
     let kept = serde_json::to_vec(&(groups, Hash(salt)))?;
     let path = secret_path(desk, proposal, &voter);
     std::fs::create_dir_all(path.parent().expect("it is in a folder"))?;
-    write_whole(&path, &kept)?;
+    write_secret(&path, &kept)?;
     Ok(VoteBody::Commit(Hash(digest)))
 }
 
