@@ -106,7 +106,10 @@ impl Desk {
         };
         let name: KeyName = known.name.parse().context("the witness's name")?;
         let log = self.log()?;
-        let Some(mut head) = log.latest_checkpoint()? else { return Ok(()) };
+        let Some(newest) = log.latest_checkpoint()? else { return Ok(()) };
+        let key = log_key(&self.archive.origin(), self.state.operator_at(newest.checkpoint().size));
+        // Without older cosignatures: of several by one witness the earliest time counts.
+        let mut head = newest.only(std::slice::from_ref(&key));
         let mut witness = Witness::new(self.keys.identity(Role::Witness)?, name);
         let fact = format!("witness {public}");
         let mut old = 0;
@@ -117,7 +120,6 @@ impl Desk {
         }
         let request = AddCheckpoint::new(old, head.clone(), &log)?.to_string();
         drop(log);
-        let key = log_key(&self.archive.origin(), self.state.operator_at(head.checkpoint().size));
         let answer = witness.add_checkpoint(request.as_bytes(), now(), |_| Some(vec![key]));
         if let Some(latest) = &answer.persist {
             self.archive.keep_fact(&fact, latest.to_string().as_bytes())?;
