@@ -3,7 +3,7 @@
 #
 # PYTHON names a Python with `pref-voting` and `votelib`; belenios-tool is asked too where there is
 # one. EXAMPLES names the folder of the commons crate's built examples; `tally` is built where it is not
-# set. The seed is printed, so a difference can be counted again.
+# there. The seed is printed, so a difference can be counted again.
 set -euo pipefail
 UNDERSTORY=${UNDERSTORY:-none}
 . "$(dirname "$0")/lib.sh"
@@ -12,8 +12,8 @@ python=${PYTHON:-python3}
 if ! "$python" -c 'import pref_voting, votelib' 2>/dev/null; then
   skip "PYTHON=$python has no pref-voting with votelib"
 fi
-tally=${EXAMPLES:+$EXAMPLES/tally}
-if [ -z "$tally" ]; then
+tally=${EXAMPLES:-}/tally
+if [ ! -x "$tally" ]; then
   (cd "$root" && cargo build --release --quiet -p understory-commons --example tally)
   tally=${CARGO_TARGET_DIR:-$root/target}/release/examples/tally
 fi
