@@ -73,6 +73,18 @@ pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Plac
     Ok(Place { log: state.id, seq, prev, seen: Some(head(log, state)?) })
 }
 
+/// A signed statement in the next place of its author's chain, kept nowhere yet.
+///
+/// Errors: what it says is out of bounds; the log cannot be read.
+pub fn draft(
+    log: &Snapshot,
+    state: &State,
+    author: &Identity,
+    body: impl Into<Body>,
+) -> Result<Statement, AuthorError> {
+    Ok(Statement::sign(author, next_place(log, state, &author.id())?, body)?)
+}
+
 impl Archive {
     /// Writes a statement and holds it until it has its place in the log.
     ///
@@ -83,8 +95,7 @@ impl Archive {
         author: &Identity,
         body: impl Into<Body>,
     ) -> Result<Statement, AuthorError> {
-        let place = next_place(&self.snapshot()?, state, &author.id())?;
-        let statement = Statement::sign(author, place, body)?;
+        let statement = draft(&self.snapshot()?, state, author, body)?;
         self.hold(&statement)?;
         Ok(statement)
     }

@@ -39,6 +39,11 @@ impl KeyRing {
         self.in_force.get(&owner)?.contains(key).then_some(owner)
     }
 
+    /// The member that `key` signs or once signed for.
+    pub fn owner_of(&self, key: &PeerId) -> Option<PeerId> {
+        self.owners.get(key).copied()
+    }
+
     /// The keys in force of a member.
     pub fn keys_of(&self, member: &PeerId) -> Vec<PeerId> {
         self.in_force.get(member).into_iter().flatten().copied().collect()

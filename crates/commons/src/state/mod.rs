@@ -287,6 +287,11 @@ impl State {
         self.keys.member_of(key)
     }
 
+    /// The member that `key` signs or once signed for.
+    pub fn owner_of(&self, key: &PeerId) -> Option<PeerId> {
+        self.keys.owner_of(key)
+    }
+
     fn take(
         &mut self,
         index: u64,

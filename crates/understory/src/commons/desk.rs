@@ -7,7 +7,7 @@ use super::{
 use crate::hint::WithHint;
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
-    Archive, Body, Home, Identity, PeerId, Snapshot, Statement, operator,
+    Archive, Body, Home, Identity, PeerId, Snapshot, Statement, author, operator,
     state::{Proposal, State, log_key},
     tlog::{AddCheckpoint, KeyName, Response, Witness},
 };
@@ -57,10 +57,51 @@ impl Desk {
     }
 
     pub fn say_as(&mut self, me: &Identity, body: impl Into<Body>) -> Result<Statement> {
-        let statement = self.archive.write(&self.state, me, body)?;
+        let statement = author::draft(&self.log()?, &self.state, me, body)?;
+        self.rehearse(&statement)?;
+        self.archive.hold(&statement)?;
         self.settle()?;
         self.report(&statement)?;
         Ok(statement)
+    }
+
+    /// The state once all that waits has its place.
+    pub fn ahead(&self) -> Result<State> {
+        let mut next = self.state.clone();
+        let log = self.log()?;
+        for waiting in log.pending()? {
+            next.apply(&waiting.statement, &log)?;
+        }
+        Ok(next)
+    }
+
+    /// The member that this device's key signs for.
+    pub fn me(&self) -> Result<PeerId> {
+        let key = self.keys.public(Role::Current)?;
+        let ahead = self.ahead()?;
+        if let Some(member) = ahead.member_of(&key) {
+            return Ok(member);
+        }
+        match ahead.owner_of(&key) {
+            Some(owner) => {
+                let (key, name) = (key.short(), name_of(&ahead, &owner));
+                Err(anyhow!("your key {key} does not sign for {name} any more"))
+                    .hint("`understory key rotate` puts your next key into force")
+            }
+            None => Err(anyhow!("your key {} is in force for nobody here", key.short()))
+                .hint("begin with `understory commons introduce NAME`"),
+        }
+    }
+
+    /// Whether a statement would count as things stand: one that would not is not even kept.
+    fn rehearse(&self, statement: &Statement) -> Result<()> {
+        let mut next = self.ahead()?;
+        next.apply(statement, &self.log()?)?;
+        match next.voids.last().filter(|void| void.statement == statement.hash()) {
+            None => Ok(()),
+            Some(void) => Err(anyhow!("this would count for nothing: {}", void.reason))
+                .hint("nothing was written; `understory commons sync` brings the log up to date"),
+        }
     }
 
     /// As the operator: places, a signed head, and the cosignature of a witness whose key is here.
@@ -81,12 +122,7 @@ impl Desk {
             return Ok(false);
         }
         let key = self.keys.public(Role::Operator)?;
-        let mut next = self.state.clone();
-        let log = self.log()?;
-        for waiting in log.pending()? {
-            next.apply(&waiting.statement, &log)?;
-        }
-        Ok(next.operator() == key || self.state.operator() == key)
+        Ok(self.ahead()?.operator() == key || self.state.operator() == key)
     }
 
     /// Has the newest head cosigned by a witness whose key is here, if one is: after a genesis.
@@ -198,7 +234,8 @@ impl Desk {
             }
         }
         found.with_context(|| format!("no statement is {text:?}")).hint(
-            "give its number or at least four digits of its hash: `understory commons show log`",
+            "give its number or at least four digits of its hash (`understory commons show log`); \
+             `understory commons sync` brings what others wrote since",
         )
     }
 

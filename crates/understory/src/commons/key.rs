@@ -4,7 +4,6 @@ use super::{
     cli::{KeyCommand, KeyPlace, RotateArgs},
     desk::Desk,
     keys::{Keys, Role},
-    say::me,
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
@@ -21,7 +20,7 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         KeyCommand::Rotate(args) => rotate(args),
         KeyCommand::Revoke(place) => {
             let mut desk = Desk::open(place)?;
-            let member = me(&desk)?;
+            let member = desk.me()?;
             let key = Key {
                 member,
                 op: KeyOp::Revoke,
@@ -102,19 +101,24 @@ fn show(place: &KeyPlace) -> Result<()> {
 fn rotate(args: &RotateArgs) -> Result<()> {
     let mut desk = Desk::open(&args.place)?;
     let signer = desk.keys.identity(Role::Next)?;
-    let old = desk.keys.public(Role::Current)?;
-    let member = match desk.state.member_of(&old) {
-        Some(member) => member,
-        // The statement was signed and the files were not renamed any more.
-        None => finish_rotation(&desk)?,
-    };
+    let ahead = desk.ahead()?;
+    if ahead.member_of(&signer.id()).is_some() {
+        // The statement was signed, and the files were not renamed any more.
+        desk.keys.advance()?;
+        bail!("an earlier rotation is now complete; rotate again if you want another");
+    }
+    // Also of a key that was revoked: the next one is there for that.
+    let member = ahead
+        .owner_of(&desk.keys.public(Role::Current)?)
+        .context("your key is in force for nobody here")
+        .hint("begin with `understory commons introduce NAME`")?;
     let successor = desk.keys.make_successor()?;
     let mut keys = vec![DeviceKey::bind(&signer, &desk.state.id, &member)];
     for text in &args.device {
         keys.push(parse_device(text)?);
     }
     let guardians = match args.guardian.as_slice() {
-        [] => desk.state.members[&member].guardians.clone(),
+        [] => ahead.members[&member].guardians.clone(),
         named => named.iter().map(|text| desk.member(text)).collect::<Result<_>>()?,
     };
     let most = guardians.len() as u8 / 2 + 1;
@@ -129,17 +133,6 @@ fn rotate(args: &RotateArgs) -> Result<()> {
     };
     desk.say_as(&signer, key)?;
     desk.keys.advance()
-}
-
-/// Completes a rotation that was cut short between its statement and its files.
-fn finish_rotation(desk: &Desk) -> Result<commons::PeerId> {
-    let next = desk.keys.public(Role::Next)?;
-    if desk.state.member_of(&next).is_some() {
-        desk.keys.advance()?;
-        bail!("an earlier rotation is now complete; rotate again if you want another");
-    }
-    Err(anyhow::anyhow!("your key is in force for nobody here"))
-        .hint("begin with `understory commons introduce NAME`")
 }
 
 fn device_text(device: &DeviceKey) -> String {

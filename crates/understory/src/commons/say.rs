@@ -5,8 +5,7 @@ use super::{
     desk::{Desk, digest, now},
     keys::Role,
 };
-use crate::hint::WithHint;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use commons::{
     PeerId,
     statement::{
@@ -90,7 +89,7 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
 /// Begins as a member and says one's name; of somebody known only the name.
 fn introduce(desk: &mut Desk, name: &str) -> Result<()> {
     let me = desk.keys.identity(Role::Current)?;
-    if desk.state.member_of(&me.id()).is_none() {
+    if desk.ahead()?.member_of(&me.id()).is_none() {
         let next = desk.keys.card()?.next;
         let key = Key {
             member: me.id(),
@@ -102,7 +101,7 @@ fn introduce(desk: &mut Desk, name: &str) -> Result<()> {
         };
         desk.say_as(&me, key)?;
     }
-    let subject = desk.state.member_of(&me.id()).unwrap_or(me.id());
+    let subject = desk.me()?;
     let claim = Claim::Person { name: name.to_owned() };
     desk.say_as(&me, Attest { subject, claim })?;
     if !desk.state.is_member(&subject) {
@@ -117,17 +116,8 @@ fn introduce(desk: &mut Desk, name: &str) -> Result<()> {
 }
 
 fn about_me(desk: &mut Desk, claim: Claim) -> Result<()> {
-    let subject = me(desk)?;
+    let subject = desk.me()?;
     desk.say(Attest { subject, claim }).map(drop)
-}
-
-/// The member that the current key signs for.
-pub fn me(desk: &Desk) -> Result<PeerId> {
-    let key = desk.keys.public(Role::Current)?;
-    desk.state
-        .member_of(&key)
-        .context("your key is in force for nobody here")
-        .hint("begin with `understory commons introduce NAME`")
 }
 
 fn publish(desk: &mut Desk, name: &str, artifact: Hash, licence: &str) -> Result<()> {

@@ -161,9 +161,11 @@ pub fn join(args: &JoinArgs) -> Result<()> {
         println!("{}", serde_json::json!({ "commons": desk.state.id, "size": visited.size }));
     } else {
         println!("{:?}: {} statements, all checked", desk.state.name, visited.size);
-        println!(
-            "begin with `understory commons introduce NAME`, stay with `understory commons serve`"
-        );
+        match desk.me() {
+            Ok(me) => println!("you are {:?} here", desk.name(&me)),
+            Err(_) => println!("begin with `understory commons introduce NAME`"),
+        }
+        println!("stay with `understory commons serve`");
     }
     Ok(())
 }
@@ -191,8 +193,8 @@ pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> 
         println!("{object}");
     } else {
         println!(
-            "{} members answered: {} new statements of {}, {} brought",
-            visited.members, visited.statements, visited.size, visited.brought
+            "members that answered: {}; statements: {}, of which new {}; taken along: {}",
+            visited.members, visited.size, visited.statements, visited.brought
         );
         for (hash, why) in &visited.refused {
             println!("statement {} was refused: {why}", hash.short());

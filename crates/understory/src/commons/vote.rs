@@ -4,13 +4,13 @@ use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
     desk::{Desk, now},
-    say::me,
+    show::time,
 };
 use crate::{hint::WithHint, random, status::write_secret};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
     canonical, decide,
-    state::Proposal,
+    state::{Proposal, State},
     statement::{
         Choice, Effect, House, Method, ProposalType, Propose, Quota, TieBreak, UnrankedRule, Vote,
         VoteBody,
@@ -76,7 +76,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         tie: match args.tie {
             TieName::Listed => TieBreak::Listed,
             TieName::Lot => TieBreak::Lot,
-            TieName::Mine => TieBreak::Casting(me(&desk)?),
+            TieName::Mine => TieBreak::Casting(desk.me()?),
         },
         seats,
         cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
@@ -90,7 +90,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     };
     let statement = desk.say(proposal)?;
     if !args.place.json {
-        println!("open until {}", super::show::time(close));
+        println!("open until {}", time(close));
         let hash = statement.hash().short();
         println!("ballots: `understory vote {hash} …`; the count: `understory tally {hash}`");
     }
@@ -183,6 +183,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
     let mut desk = Desk::open(&args.place)?;
     let state = desk.state.clone();
     let proposal = desk.question(&state, &args.question)?;
+    in_time(&state, proposal, args.reveal)?;
     let ballot = if args.reveal {
         reveal(&desk, proposal)?
     } else {
@@ -200,10 +201,33 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
     desk.say(Vote { proposal: proposal.statement, ballot })?;
     if proposal.body.reveal.is_some() && !args.reveal && !args.place.json {
         println!(
-            "your ballot is secret until you reveal it, between {} and {}",
-            super::show::time(proposal.body.close),
-            super::show::time(proposal.end())
+            "your ballot is secret; it counts if you reveal it between {} and {}: \
+             `understory vote {} --reveal`",
+            time(proposal.body.close),
+            time(proposal.end()),
+            proposal.statement.short()
         );
+    }
+    Ok(())
+}
+
+/// Whether a ballot, or what opens a secret one, is taken now.
+fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
+    let (close, end) = (proposal.body.close, proposal.end());
+    let now = now().max(state.now());
+    if reveals && proposal.body.reveal.is_none() {
+        return Err(anyhow!("the question takes open ballots"))
+            .hint("vote with `understory vote QUESTION OPTION…`; there is nothing to reveal");
+    }
+    if reveals && now <= close {
+        return Err(anyhow!("ballots are still taken, until {}", time(close)))
+            .hint("reveal yours after that: until then nobody should know how it goes");
+    }
+    if now > if reveals { end } else { close } {
+        let what = if reveals { "secret ballots were opened" } else { "ballots were taken" };
+        let until = time(if reveals { end } else { close });
+        return Err(anyhow!("{what} until {until}, and it is {}", time(now)))
+            .hint("`understory tally` shows what came out");
     }
     Ok(())
 }
@@ -238,7 +262,7 @@ fn groups(proposal: &Proposal, ranking: &[String]) -> Result<Vec<Vec<u16>>> {
 
 /// A commitment; what opens it is kept in the commons' folder.
 fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<VoteBody> {
-    let voter = me(desk)?;
+    let voter = desk.me()?;
     let salt = random::seed()?;
     let ballot = canonical::encode(&groups);
     let digest = decide::commitment(&proposal.statement.0, &voter.0, &salt, &ballot);
@@ -250,7 +274,7 @@ fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<Vot
 }
 
 fn reveal(desk: &Desk, proposal: &Proposal) -> Result<VoteBody> {
-    let path = secret_path(desk, proposal, &me(desk)?);
+    let path = secret_path(desk, proposal, &desk.me()?);
     let kept = std::fs::read(&path)
         .context("no ballot on this question was committed to on this device")
         .hint("cast one with `understory vote QUESTION …` while it is open")?;

@@ -1,0 +1,152 @@
+//! A commons of one on this machine: keys, questions, and what the commands refuse. With others:
+//! `checks/commons.sh`.
+
+mod common;
+
+use common::{Said, run, text, understory};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A commons whose questions may close as soon as they are asked.
+struct Commons {
+    folder: tempfile::TempDir,
+}
+
+impl Commons {
+    fn found() -> Self {
+        let commons = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        commons.done(&["key", "create"]);
+        let rules = commons.path("rules.toml");
+        fs::write(&rules, "notice = 1\nquorum = [1, 1]\n").expect("writes");
+        commons.done(&["commons", "create", "Garden", "--me", "Anna", "--rules", text(&rules)]);
+        commons
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn say(&self, args: &[&str]) -> Said {
+        self.say_with(args, "soil")
+    }
+
+    fn say_with(&self, args: &[&str], passphrase: &str) -> Said {
+        let mut command = understory();
+        command.args(args).args(["--keys", text(&self.path("keys"))]);
+        if args[..2] != ["key", "create"] {
+            command.args(["--dir", text(&self.path("commons"))]);
+        }
+        run(command.env("UNDERSTORY_PASSPHRASE", passphrase))
+    }
+
+    /// What a command printed that has to succeed.
+    fn done(&self, args: &[&str]) -> String {
+        let said = self.say(args);
+        assert_eq!(said.code, Some(0), "{args:?}: {}{}", said.out, said.err);
+        said.out
+    }
+
+    /// A command that has to fail with these words and a hint, and to leave the log as it is.
+    fn refuses(&self, args: &[&str], why: &str) {
+        let before = self.size();
+        let said = self.say(args);
+        assert_ne!(said.code, Some(0), "{args:?}: {}", said.out);
+        assert!(said.err.contains(why) && said.err.contains("\nhint: "), "{args:?}: {}", said.err);
+        assert_eq!(self.size(), before, "{args:?} wrote something");
+    }
+
+    fn size(&self) -> u64 {
+        let out = self.done(&["commons", "hash", "--json"]);
+        let object: serde_json::Value = serde_json::from_str(&out).expect("one object");
+        object["size"].as_u64().expect("a number")
+    }
+}
+
+/// Until the clock shows more than these Unix seconds.
+fn sleep_past(seconds: u64) {
+    let then = UNIX_EPOCH + Duration::from_secs(seconds + 1);
+    std::thread::sleep(then.duration_since(SystemTime::now()).unwrap_or_default());
+}
+
+#[test]
+fn what_would_count_for_nothing_is_not_written() {
+    let commons = Commons::found();
+    commons.refuses(&["commons", "vouch", "Anna"], "this would count for nothing");
+    commons.refuses(&["commons", "vouch", "Nobody"], "nobody here is \"Nobody\"");
+    commons.refuses(&["vote", "0", "1"], "asks no question");
+    commons.refuses(&["key", "recover", "Anna"], "this would count for nothing");
+}
+
+#[test]
+fn a_secret_ballot_is_opened_after_the_close_and_counts() {
+    let commons = Commons::found();
+    commons.done(&["propose", "Where?", "--option", "North", "--option", "South"]);
+    commons.refuses(&["vote", "2", "East"], "\"East\" is no option");
+    commons.refuses(&["vote", "2", "--reveal"], "takes open ballots");
+
+    let args = ["propose", "Secretly?", "--open", "3", "--secret", "600"];
+    commons.done(&args);
+    let tally = || -> serde_json::Value {
+        serde_json::from_str(&commons.done(&["tally", "4", "--json"])).expect("one object")
+    };
+    assert!(commons.done(&["vote", "4", "no"]).contains("vote"), "it says how to reveal");
+    commons.refuses(&["vote", "4", "--reveal"], "ballots are still taken");
+    assert_eq!(tally()["houses"][0]["outcome"]["ballots"], 0, "what is secret counts already");
+
+    sleep_past(tally()["close"].as_u64().expect("a time"));
+    commons.refuses(&["vote", "4", "yes"], "ballots were taken until");
+    commons.done(&["vote", "4", "--reveal"]);
+    let counted = tally();
+    assert_eq!(counted["houses"][0]["outcome"]["ballots"], 1);
+    assert_eq!(counted["houses"][0]["winners"], serde_json::json!([1]));
+}
+
+#[test]
+fn a_key_is_replaced_and_also_after_its_end() {
+    let commons = Commons::found();
+    let key = || fs::read_to_string(commons.path("keys/key.pub")).expect("a key");
+    let first = key();
+    commons.done(&["key", "rotate"]);
+    assert_ne!(key(), first);
+    commons.done(&["commons", "conflict", "plums"]);
+    commons.done(&["key", "revoke"]);
+    commons.refuses(&["commons", "conflict", "pears"], "does not sign for Anna any more");
+    commons.done(&["key", "rotate"]);
+    commons.done(&["commons", "conflict", "pears"]);
+    let members = commons.done(&["commons", "show", "members"]);
+    assert!(members.contains("plums") && members.contains("pears"), "{members}");
+    assert!(commons.done(&["commons", "verify"]).contains("everything holds"));
+}
+
+#[test]
+fn a_wrong_passphrase_opens_nothing_and_secret_keys_are_for_their_owner() {
+    let commons = Commons::found();
+    let said = commons.say_with(&["commons", "conflict", "plums"], "weeds");
+    assert_ne!(said.code, Some(0));
+    assert!(said.err.contains("passphrase"), "{}", said.err);
+    for file in fs::read_dir(commons.path("keys")).expect("the keys") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|e| e == "age") {
+            let bytes = fs::read(&path).expect("reads");
+            assert!(
+                bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"),
+                "{}",
+                path.display()
+            );
+            only_for_its_owner(&path);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn only_for_its_owner(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{}", path.display());
+}
+
+#[cfg(not(unix))]
+fn only_for_its_owner(_path: &Path) {}
