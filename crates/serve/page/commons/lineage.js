@@ -20,7 +20,9 @@ export function makeLineage() {
   const changed = whenChanged((view) => {
     state.view = view;
     note(view);
-    legend(view);
+    legend();
+    const bare = view.nodes.length === 0;
+    for (const part of [byId("lineage-legend"), byId("lineage-detail"), byId("lineage-table").parentElement]) part.hidden = bare;
     paint(state);
     showTable(state);
   });
@@ -66,7 +68,7 @@ function chosen({ nodes, edges }) {
 function paint(state) {
   const box = byId("lineage-picture");
   const shown = chosen(state.view);
-  if (shown.nodes.length === 0) return box.replaceChildren(h("p", { class: "empty", text: "No artifact is in the log yet." }));
+  if (shown.nodes.length === 0) return box.replaceChildren(h("p", { class: "empty", text: "No artifact is in the log yet. A run with --commons writes down what it made; understory commons publish does it for anything else." }));
   const bundles = bundled(shown.edges);
   const { places, routes, width, height } = layered(shown.nodes.map((node) => node.digest), bundles.map(([{ parent, child }]) => [parent, child]), NODE);
   const nodes = shown.nodes.toSorted((a, b) => places.get(a.digest).y - places.get(b.digest).y || places.get(a.digest).x - places.get(b.digest).x);

@@ -66,7 +66,7 @@ function row(question, now) {
 export function about(question) {
   const { topic, method, houses, cast, electors, seats, member } = question;
   return [`${TOPICS[topic] ?? topic} · ${METHODS[method] ?? method} · `,
-    method === "lot" ? `${plural(electors, "member")} in the pool` : houses.length ? `${houses.join(" and ")} vote apart` : "all members vote together",
+    method === "lot" ? `${plural(electors, "member")} in the pool` : houses.length ? `${houses.join(" and ")} vote apart` : topic === "appeal" ? "the panel votes" : "all members vote together",
     seats > 1 ? ` · ${plural(seats, "seat")}` : "",
     method === "lot" ? "" : ` · ${whole(cast)} of ${whole(electors)} have voted`,
     " · asked by ", who(member)];
