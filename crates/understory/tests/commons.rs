@@ -78,6 +78,9 @@ fn what_would_count_for_nothing_is_not_written() {
     commons.refuses(&["commons", "vouch", "Nobody"], "nobody here is \"Nobody\"");
     commons.refuses(&["vote", "0", "1"], "asks no question");
     commons.refuses(&["key", "recover", "Anna"], "this would count for nothing");
+    commons.refuses(&["propose", "What?", "--majority", "1:3"], "less than 1:1");
+    commons.refuses(&["propose", "What?", "--quota", "users=1..2"], "only a panel has quotas");
+    commons.refuses(&["propose", "Who?", "--topic", "panel"], "a panel of 3 cannot be drawn");
 }
 
 #[test]

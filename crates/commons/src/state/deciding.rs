@@ -194,6 +194,10 @@ impl State {
             Some(appealed) => self.panel_for(&appealed)?,
             None => self.shared_electorate(),
         };
+        let (seats, members) = (usize::from(body.seats), electorate.electors.len());
+        if body.method == Method::Lot && seats > members {
+            return Err(format!("a panel of {seats} cannot be drawn from {members} members"));
+        }
         let proposal = Proposal {
             statement,
             index,
@@ -230,6 +234,9 @@ impl State {
         }
         if (body.topic == ProposalType::Panel) != (body.method == Method::Lot) {
             return Err("panels, and only they, are drawn by lot".into());
+        }
+        if body.method != Method::Lot && !body.quotas.is_empty() {
+            return Err("only a panel has quotas".into());
         }
         let single = matches!(body.method, Method::Schulze) || body.houses.len() == 2;
         if single && body.seats != 1 && body.method != Method::Lot {

@@ -57,7 +57,8 @@ impl Desk {
     }
 
     pub fn say_as(&mut self, me: &Identity, body: impl Into<Body>) -> Result<Statement> {
-        let statement = author::draft(&self.log()?, &self.state, me, body)?;
+        let statement = author::draft(&self.log()?, &self.state, me, body)
+            .hint("nothing was written; the command's --help says what it takes")?;
         self.rehearse(&statement)?;
         self.archive.hold(&statement)?;
         self.settle()?;

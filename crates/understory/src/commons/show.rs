@@ -42,7 +42,7 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             });
             print(place.json, &object, || shown)
         }
-        Shown::Log => log(&desk, place.json),
+        Shown::Log => log(&desk, &state, place.json),
         Shown::Waiting => waiting(&desk, place.json),
     }
 }
@@ -177,14 +177,14 @@ fn author(state: &State, key: &PeerId) -> String {
     state.member_of(key).map_or_else(|| key.short(), |id| name_of(state, &id))
 }
 
-fn log(desk: &Desk, json: bool) -> Result<()> {
+fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
     let log = desk.log()?;
-    for index in 0..log.size() {
+    for index in 0..state.size {
         let statement = log.statement(index)?;
         let (hash, kind) = (statement.hash(), statement.body.kind_name());
         let seen = statement.seen.map_or(0, |seen| seen.size);
-        let when = desk.state.interval(index, seen);
-        let void = desk.state.voids.iter().find(|v| v.index == index).map(|v| &v.reason);
+        let when = state.interval(index, seen);
+        let void = state.voids.iter().find(|v| v.index == index).map(|v| &v.reason);
         if json {
             let object = serde_json::json!({
                 "index": index, "statement": hash, "kind": kind, "author": statement.author,
@@ -193,7 +193,7 @@ fn log(desk: &Desk, json: bool) -> Result<()> {
             println!("{object}");
         } else {
             let void = void.map(|reason| format!("  void: {reason}")).unwrap_or_default();
-            let by = author(&desk.state, &statement.author);
+            let by = author(state, &statement.author);
             let when = when.to.map_or("not witnessed yet".into(), |to| format!("by {}", time(to)));
             println!("{index:6}  {}  {kind:9} {by:16} {when}{void}", hash.short());
         }

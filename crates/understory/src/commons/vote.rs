@@ -27,19 +27,20 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
             .with_context(|| format!("cannot read {}", path.display()))?,
         None => String::new(),
     };
+    let majority = ratio(&args.majority, ':')?;
     let lot = topic == ProposalType::Panel;
     let elects = topic == ProposalType::Stewards;
     let mut options = args
         .options
         .iter()
-        .map(|option| choice(&desk, args, topic, option))
+        .map(|option| choice(&desk, args, topic, majority, option))
         .collect::<Result<Vec<_>>>()?;
     if options.is_empty() && !lot {
-        options = default_options(topic)?;
+        options = default_options(topic, majority)?;
     }
     let default = (!lot && !elects).then_some(options.len() as u16);
     if default.is_some() {
-        options.push(plain(&args.default));
+        options.push(plain(&args.default, (1, 1)));
     }
     let method = match args.method {
         _ if lot => Method::Lot,
@@ -111,16 +112,16 @@ fn topic(name: TopicName) -> ProposalType {
     }
 }
 
-fn plain(name: &str) -> Choice {
-    Choice { name: name.to_owned(), digest: None, ratio: (1, 1), effect: Effect::None }
+fn plain(name: &str, ratio: (u32, u32)) -> Choice {
+    Choice { name: name.to_owned(), digest: None, ratio, effect: Effect::None }
 }
 
-fn default_options(topic: ProposalType) -> Result<Vec<Choice>> {
+fn default_options(topic: ProposalType, majority: (u32, u32)) -> Result<Vec<Choice>> {
     match topic {
         ProposalType::Appeal => {
-            Ok(vec![Choice { effect: Effect::Overturn, ..plain("overturn the result") }])
+            Ok(vec![Choice { effect: Effect::Overturn, ..plain("overturn the result", majority) }])
         }
-        ProposalType::Question => Ok(vec![plain("yes"), plain("no")]),
+        ProposalType::Question => Ok(vec![plain("yes", majority), plain("no", majority)]),
         _ => Err(anyhow!("a question of this kind needs options")).hint(
             "name each with --option: a file for a charter or rules, else a member or a text",
         ),
@@ -128,9 +129,14 @@ fn default_options(topic: ProposalType) -> Result<Vec<Choice>> {
 }
 
 /// An option as the topic reads it.
-fn choice(desk: &Desk, args: &ProposeArgs, topic: ProposalType, text: &str) -> Result<Choice> {
-    let ratio = ratio(&args.majority, ':')?;
-    let mut choice = Choice { ratio, ..plain(text) };
+fn choice(
+    desk: &Desk,
+    args: &ProposeArgs,
+    topic: ProposalType,
+    majority: (u32, u32),
+    text: &str,
+) -> Result<Choice> {
+    let mut choice = plain(text, majority);
     match topic {
         ProposalType::Charter => {
             let charter =
