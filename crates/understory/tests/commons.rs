@@ -49,6 +49,13 @@ impl Commons {
         said.out
     }
 
+    /// Proposes; the question's statement.
+    fn ask(&self, args: &[&str]) -> String {
+        let out = self.done(&[&["propose"], args, &["--json"]].concat());
+        let object: serde_json::Value = serde_json::from_str(&out).expect("one object");
+        object["statement"].as_str().expect("a hash").to_owned()
+    }
+
     /// A command that has to fail with these words and a hint, and to leave the log as it is.
     fn refuses(&self, args: &[&str], why: &str) {
         let before = self.size();
@@ -86,22 +93,22 @@ fn what_would_count_for_nothing_is_not_written() {
 #[test]
 fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     let commons = Commons::found();
-    commons.done(&["propose", "Where?", "--option", "North", "--option", "South"]);
-    commons.refuses(&["vote", "2", "East"], "\"East\" is no option");
-    commons.refuses(&["vote", "2", "--reveal"], "takes open ballots");
+    let open = commons.ask(&["Where?", "--option", "North", "--option", "South"]);
+    commons.refuses(&["vote", &open, "East"], "\"East\" is no option");
+    commons.refuses(&["vote", &open, "--reveal"], "takes open ballots");
 
-    let args = ["propose", "Secretly?", "--open", "3", "--secret", "600"];
-    commons.done(&args);
+    let secret = commons.ask(&["Secretly?", "--open", "10", "--secret", "600"]);
     let tally = || -> serde_json::Value {
-        serde_json::from_str(&commons.done(&["tally", "4", "--json"])).expect("one object")
+        let out = commons.done(&["tally", &secret, "--json"]);
+        serde_json::from_str(&out).expect("one object")
     };
-    assert!(commons.done(&["vote", "4", "no"]).contains("vote"), "it says how to reveal");
-    commons.refuses(&["vote", "4", "--reveal"], "ballots are still taken");
+    assert!(commons.done(&["vote", &secret, "no"]).contains("--reveal"), "it says how to reveal");
+    commons.refuses(&["vote", &secret, "--reveal"], "ballots are still taken");
     assert_eq!(tally()["houses"][0]["outcome"]["ballots"], 0, "what is secret counts already");
 
     sleep_past(tally()["close"].as_u64().expect("a time"));
-    commons.refuses(&["vote", "4", "yes"], "ballots were taken until");
-    commons.done(&["vote", "4", "--reveal"]);
+    commons.refuses(&["vote", &secret, "yes"], "ballots were taken until");
+    commons.done(&["vote", &secret, "--reveal"]);
     let counted = tally();
     assert_eq!(counted["houses"][0]["outcome"]["ballots"], 1);
     assert_eq!(counted["houses"][0]["winners"], serde_json::json!([1]));
