@@ -207,7 +207,8 @@ impl Archive {
     }
 
     /// Appends statements in order and returns the new size. Either all or none are in the log
-    /// after it. Signatures are the caller's to have checked.
+    /// after it; those that waited do so until a checkpoint covers them. Signatures are the
+    /// caller's to have checked.
     ///
     /// Errors: a statement of another commons or in the log already; the file cannot be written.
     pub fn append(&self, statements: &[Statement]) -> Result<u64, ArchiveError> {
@@ -259,30 +260,40 @@ impl Archive {
     }
 
     /// Forgets statements beyond the newest checkpoint: the beginning of a range whose head turned
-    /// out to be nobody's.
+    /// out to be nobody's. Those of them that waited here wait again.
     ///
     /// Errors: the file cannot be written.
     pub fn cut_back(&self) -> Result<u64, ArchiveError> {
         let write = self.db.begin_write()?;
         let size = write.open_table(CHECKPOINTS)?.last()?.map_or(1, |(size, _)| size.value());
+        cut(&write, size)?;
+        write.commit()?;
+        Ok(size)
+    }
+
+    /// Takes statements from `size` on out of the log, and the checkpoints that cover them: they
+    /// were of a history that is not to be followed any more. They wait again, as many as may.
+    ///
+    /// Errors: the file cannot be written; `size` leaves no genesis.
+    pub fn roll_back(&self, size: u64) -> Result<(), ArchiveError> {
+        let write = self.db.begin_write()?;
+        if size == 0 {
+            return Err(ArchiveError::Empty);
+        }
+        write.open_table(CHECKPOINTS)?.retain_in(size + 1.., |_, _| false)?;
+        let gone = cut(&write, size)?;
         {
-            let mut entries = write.open_table(ENTRIES)?;
-            let mut places = write.open_table(PLACES)?;
-            let gone: Vec<Vec<u8>> = entries
-                .range(size..)?
-                .map(|entry| entry.map(|(_, bytes)| bytes.value().to_vec()))
-                .collect::<Result<_, _>>()?;
-            entries.retain_in(size.., |_, _| false)?;
+            let since = redb::ReadableTableMetadata::len(&write.open_table(CHECKPOINTS)?)?;
+            let mut pending = write.open_table(PENDING)?;
             for bytes in gone {
-                places.remove(Hash::of(&bytes).0)?;
-            }
-            let mut nodes = write.open_table(NODES)?;
-            for level in 0..63u8 {
-                nodes.retain_in((level, size >> level)..(level + 1, 0), |_, _| false)?;
+                if redb::ReadableTableMetadata::len(&pending)? >= MAX_PENDING {
+                    break;
+                }
+                pending.insert(Hash::of(&bytes).0, (since, bytes.as_slice()))?;
             }
         }
         write.commit()?;
-        Ok(size)
+        Ok(())
     }
 
     /// Keeps a checkpoint whose size the log has; signatures that were known for that size stay.
@@ -559,7 +570,6 @@ fn append(
 ) -> Result<u64, ArchiveError> {
     let mut entries = write.open_table(ENTRIES)?;
     let mut places = write.open_table(PLACES)?;
-    let mut pending = write.open_table(PENDING)?;
     let mut nodes = write.open_table(NODES)?;
     let first = next_index(&entries)?;
     let mut size = first;
@@ -573,7 +583,6 @@ fn append(
             return Err(ArchiveError::Twice(statement.hash()));
         }
         entries.insert(size, statement.bytes())?;
-        pending.remove(statement.hash().0)?;
         size += 1;
     }
     let leaves = statements.iter().map(|s| TreeHash::of_leaf(s.bytes()));
@@ -581,6 +590,25 @@ fn append(
         nodes.insert((node.level, node.index), node.hash.0)?;
     }
     Ok(size)
+}
+
+/// Takes statements from `size` on out of the log, and returns their bytes.
+fn cut(write: &WriteTransaction, size: u64) -> Result<Vec<Vec<u8>>, ArchiveError> {
+    let mut entries = write.open_table(ENTRIES)?;
+    let mut places = write.open_table(PLACES)?;
+    let gone: Vec<Vec<u8>> = entries
+        .range(size..)?
+        .map(|entry| entry.map(|(_, bytes)| bytes.value().to_vec()))
+        .collect::<Result<_, _>>()?;
+    entries.retain_in(size.., |_, _| false)?;
+    for bytes in &gone {
+        places.remove(Hash::of(bytes).0)?;
+    }
+    let mut nodes = write.open_table(NODES)?;
+    for level in 0..63u8 {
+        nodes.retain_in((level, size >> level)..(level + 1, 0), |_, _| false)?;
+    }
+    Ok(gone)
 }
 
 fn keep_checkpoint(
@@ -605,6 +633,24 @@ fn keep_checkpoint(
         }
     }
     checkpoints.insert(head.size, kept.to_string().as_str())?;
+    forget_placed(write, head.size)
+}
+
+/// What has its place below `size`, that of a signed head, waits no more. Until there is one, a
+/// place may be taken away again by [`Archive::cut_back`].
+fn forget_placed(write: &WriteTransaction, size: u64) -> Result<(), ArchiveError> {
+    let places = write.open_table(PLACES)?;
+    let mut pending = write.open_table(PENDING)?;
+    let mut placed = Vec::new();
+    for entry in pending.iter()? {
+        let hash = entry?.0.value();
+        if places.get(hash)?.is_some_and(|index| index.value() < size) {
+            placed.push(hash);
+        }
+    }
+    for hash in placed {
+        pending.remove(hash)?;
+    }
     Ok(())
 }
 

@@ -2,16 +2,18 @@
 //! nothing of its own and can leave out nobody for long without an alarm.
 
 use crate::{
-    Archive, ArchiveError, Identity, Statement,
+    Archive, ArchiveError, Body, Identity, PeerId, Pending, Statement,
     author::AuthorError,
+    follow::MAX_RANGE_BYTES,
     state::{ReplayError, State},
-    statement::{Check, Evidence, Subject, Verdict},
+    statement::{Asset, Candidate, Check, Evidence, Subject, Verdict},
     tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
-/// Statements that one batch takes in.
+/// Statements that one batch takes in. Their bytes fit into one range: members follow a hand-over
+/// only if they get the whole batch that it is in.
 const BATCH: usize = 4096;
 
 /// Why the operator cannot go on.
@@ -31,7 +33,7 @@ pub enum OperatorError {
     Author(#[from] AuthorError),
     /// Somebody else operates the log.
     #[error("the log's operator is {0}")]
-    NotOperator(crate::PeerId),
+    NotOperator(PeerId),
 }
 
 /// What a batch did.
@@ -55,7 +57,11 @@ pub fn integrate(
 ) -> Result<Batch, OperatorError> {
     let log = archive.snapshot()?;
     let mut batch = Batch::default();
-    let (ready, refused) = admissible(&log.pending()?, state);
+    let mut pending = log.pending()?;
+    if state.operator() != operator.id() {
+        hand_over_first(&mut pending, &operator.id());
+    }
+    let (ready, refused) = admissible(&pending, state);
     batch.refused = refused;
     drop(log);
     if !batch.refused.is_empty() {
@@ -115,21 +121,53 @@ pub fn mark(
     Ok(Some(archive.write(state, author, check)?))
 }
 
+/// Whom a statement names as the log's operator.
+pub fn named(statement: &Statement) -> Option<PeerId> {
+    match &statement.body {
+        Body::Rights(rights) if rights.asset == Asset::Log => match rights.holder {
+            Candidate::Key(key) => Some(key),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Puts first whoever names `heir`, and of those who wrote least: without them in it a batch is
+/// no hand-over, however much else waits.
+fn hand_over_first(pending: &mut [Pending], heir: &PeerId) {
+    let mut bytes: BTreeMap<PeerId, usize> = BTreeMap::new();
+    let mut naming = BTreeSet::new();
+    for Pending { statement, .. } in pending.iter() {
+        *bytes.entry(statement.author).or_default() += statement.bytes().len();
+        if named(statement) == Some(*heir) {
+            naming.insert(statement.author);
+        }
+    }
+    pending.sort_by_key(|p| {
+        let author = &p.statement.author;
+        (!naming.contains(author), bytes.get(author).copied())
+    });
+}
+
 type Sorted = (Vec<Statement>, Vec<(Hash, String)>);
 
 /// What can be appended now, in an order in which each author's chain holds; and what never can.
-fn admissible(pending: &[crate::Pending], state: &State) -> Sorted {
-    let mut heads: BTreeMap<crate::PeerId, (u64, Option<Hash>)> = BTreeMap::new();
-    let (mut ready, mut refused) = (Vec::new(), Vec::new());
+fn admissible(pending: &[Pending], state: &State) -> Sorted {
+    let mut heads: BTreeMap<PeerId, (u64, Option<Hash>)> = BTreeMap::new();
+    let (mut ready, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
     for waiting in pending {
         let statement = &waiting.statement;
+        if state.place(&statement.hash()).is_some() {
+            continue;
+        }
         let head =
             heads.entry(statement.author).or_insert_with(|| state.chain_head(&statement.author));
         if statement.seq > head.0 || statement.seen.is_some_and(|seen| seen.size > state.size) {
             // Its predecessor, or what it has seen, may still come.
             continue;
         }
-        if ready.len() == BATCH {
+        bytes += statement.bytes().len();
+        if ready.len() == BATCH || bytes > MAX_RANGE_BYTES {
             break;
         }
         if statement.seq == head.0 && statement.prev == head.1 {

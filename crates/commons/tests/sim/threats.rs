@@ -305,3 +305,77 @@ fn every_changed_bit_of_a_statement_is_noticed() {
     let long = vec![0; commons::statement::MAX_STATEMENT + 1];
     assert!(matches!(Statement::parse(&long), Err(StatementError::Decode(_))));
 }
+
+/// However much waits, and whoever wrote it, the batch with the hand-over in it has those who name
+/// the new operator, and fits into the one range that members follow it by.
+#[test]
+fn a_flood_does_not_keep_the_log_from_being_handed_over() {
+    let town = Town::new(8);
+    let people = town.people.clone();
+    let old = town.state.size;
+    let member = Archive::with_backend(InMemoryBackend::new(), Some(&town.genesis)).unwrap();
+    let log = town.archive.snapshot().unwrap();
+    let statements: Vec<Statement> = (1..old).map(|at| log.statement(at).unwrap()).collect();
+    member.adopt(&statements, &log.latest_checkpoint().unwrap().unwrap()).unwrap();
+    drop(log);
+    let large = Check {
+        subject: Subject::Log,
+        verdict: Verdict::Confirmed,
+        evidence: Evidence::Checkpoint("x".repeat(16_000)),
+    };
+    for person in &people[2..] {
+        for _ in 0..60 {
+            town.say(&person.key, large.clone());
+        }
+    }
+    let heir = identity(8_001, 0);
+    for person in &people[..2] {
+        let rights = Rights {
+            asset: Asset::Log,
+            name: "this log".into(),
+            holder: Candidate::Key(heir.id()),
+            powers: vec![Power::Operate],
+            revocable: true,
+        };
+        town.say(&person.key, rights);
+    }
+    let mut state = town.state.clone();
+    let batch = operator::integrate(&town.archive, &mut state, &heir).unwrap();
+    let head = batch.checkpoint.unwrap();
+    assert_eq!(state.operator(), heir.id());
+    let log = town.archive.snapshot().unwrap();
+    let range = follow::range(&log, old, head.checkpoint().size).unwrap();
+    let known = State::replay(&member.snapshot().unwrap(), old, None).unwrap();
+    let next = follow::take_hand_over(&member, &known, &range, &head).unwrap();
+    assert_eq!(next.operator(), heir.id());
+    drop(log);
+    // The rest follows.
+    while operator::integrate(&town.archive, &mut state, &heir).unwrap().taken > 0 {}
+    assert!(town.archive.snapshot().unwrap().pending().unwrap().is_empty());
+}
+
+/// A head that turns out to be nobody's takes its statements out of the log again. What waited
+/// here before waits again: its author would say something else in its place and contradict itself.
+#[test]
+fn what_waited_outlives_a_head_of_nobody() {
+    let mut town = Town::new(3);
+    let people = town.people.clone();
+    let said = town.say(&people[0].key, about(&people[0], person("Anna")));
+    let log = town.archive.snapshot().unwrap();
+    let waiting = log.pending().unwrap().remove(0).statement;
+    let size = log.size();
+    drop(log);
+    let next = town.archive.append(std::slice::from_ref(&waiting)).unwrap();
+    assert_eq!(next, size + 1);
+    let again = operator::integrate(&town.archive, &mut town.replayed(), &town.operator).unwrap();
+    assert_eq!(again.taken, 0, "it has its place");
+    assert_eq!(town.archive.cut_back().unwrap(), size);
+    let log = town.archive.snapshot().unwrap();
+    assert_eq!((log.size(), log.pending().unwrap()[0].statement.hash()), (size, said));
+    drop(log);
+    let later = town.say(&people[0].key, about(&people[0], person("Anne")));
+    town.integrate();
+    assert!(town.verdict(said).is_ok() && town.verdict(later).is_ok());
+    assert!(town.state.equivocations.is_empty());
+    assert!(town.archive.snapshot().unwrap().pending().unwrap().is_empty());
+}

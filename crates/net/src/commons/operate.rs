@@ -42,8 +42,8 @@ pub(crate) struct Operating {
     shared: Arc<Shared>,
     operator: Identity,
     pace: Pace,
-    /// What each witness cosigned last, as far as is known here.
-    sizes: Arc<Mutex<BTreeMap<PeerId, u64>>>,
+    /// What each who says that it is a witness cosigned last; none is this member itself.
+    sizes: Arc<Mutex<BTreeMap<Option<PeerId>, u64>>>,
     /// Whether statements came since the last mark.
     unmarked: bool,
     marked: Option<Instant>,
@@ -174,17 +174,17 @@ impl Operating {
 /// Errors: too few of them cosigned.
 async fn gather(
     shared: Arc<Shared>,
-    sizes: Arc<Mutex<BTreeMap<PeerId, u64>>>,
+    sizes: Arc<Mutex<BTreeMap<Option<PeerId>, u64>>>,
     mut head: SignedCheckpoint,
 ) -> Result<SignedCheckpoint, String> {
     let policy = Shared::blocking(&shared.replica, |replica| replica.witnesses()).await;
     let (witnesses, threshold) = policy.map_err(|e| e.to_string())?;
     let mut asking = JoinSet::new();
-    for witness in witnesses.clone() {
+    for (witness, peer) in claimants(&shared, &witnesses) {
         let (shared, sizes, head) = (shared.clone(), sizes.clone(), head.clone());
         asking.spawn(async move {
-            let lines = timeout(WITNESS_TIME, cosign(&shared, &sizes, &witness, &head)).await;
-            (witness, lines.unwrap_or_default())
+            let line = timeout(WITNESS_TIME, cosign(&shared, &sizes, peer, &witness, &head)).await;
+            line.unwrap_or_default()
         });
     }
     let mut enough = None;
@@ -192,12 +192,11 @@ async fn gather(
         let left =
             enough.map_or(WITNESS_TIME, |at: Instant| OTHERS_TIME.saturating_sub(at.elapsed()));
         let Ok(Some(answer)) = timeout(left, asking.join_next()).await else { break };
-        let Ok((witness, lines)) = answer else { continue };
-        for line in lines {
-            let mut with = head.clone();
-            if with.add(line).is_ok() && is_cosigned(&with, &witness) {
-                head = with;
-            }
+        let Ok(Some(line)) = answer else { continue };
+        // A second line of one witness would only make the note longer.
+        let known = |l: &NoteSignature| (l.name(), l.key_id()) == (line.name(), line.key_id());
+        if !head.note().signatures().iter().any(known) {
+            head.add(line).map_err(|e| e.to_string())?;
         }
         let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
         if count >= threshold {
@@ -211,51 +210,61 @@ async fn gather(
     Ok(head)
 }
 
-/// Asks whoever has the key of `witness`: this member itself or linked ones.
+/// Who says that it has a witness's key: this member itself (none) or linked ones. Anybody can say
+/// so, so all are asked at once, and what holds is the witness's.
+fn claimants(shared: &Shared, witnesses: &[VerifierKey]) -> Vec<(VerifierKey, Option<PeerId>)> {
+    let own = shared.server.witness_name();
+    let linked = shared.witnesses.lock().expect("no holder of this lock panics");
+    let named = linked.iter().map(|(peer, name)| (Some(*peer), name));
+    let all: Vec<_> = own.iter().map(|name| (None, name)).chain(named).collect();
+    let of = |witness: &VerifierKey| {
+        let claims = all.iter().filter(|(_, name)| name.key == witness.key());
+        claims.map(|(peer, _)| (witness.clone(), *peer)).collect::<Vec<_>>()
+    };
+    witnesses.iter().flat_map(of).collect()
+}
+
+/// Asks `peer` for the cosignature of `witness`; `None` where what it answers does not hold.
 async fn cosign(
     shared: &Shared,
-    sizes: &Mutex<BTreeMap<PeerId, u64>>,
+    sizes: &Mutex<BTreeMap<Option<PeerId>, u64>>,
+    peer: Option<PeerId>,
     witness: &VerifierKey,
     head: &SignedCheckpoint,
-) -> Vec<NoteSignature> {
-    let holds = |key: &PeerId| *key == witness.key();
-    let own = shared.server.witness_name().is_some_and(|name| holds(&name.key));
-    let who: Vec<PeerId> = {
-        let all = shared.witnesses.lock().expect("no holder of this lock panics");
-        all.iter().filter(|(_, name)| holds(&name.key)).map(|(peer, _)| *peer).collect()
-    };
-    let who = own.then_some(None).into_iter().chain(who.into_iter().map(Some));
-    for peer in who {
-        for _ in 0..MAX_TRIES {
-            let known =
-                sizes.lock().expect("no holder of this lock panics").get(&witness.key()).copied();
-            let old = known.unwrap_or(0);
-            let response = request(shared, peer, old, head).await;
-            let size = match response {
-                Some(Response::Cosigned(lines)) => {
-                    let mut sizes = sizes.lock().expect("no holder of this lock panics");
-                    sizes.insert(witness.key(), head.checkpoint().size);
-                    return lines;
-                }
-                Some(Response::Conflict { size }) => size,
-                Some(other) => {
-                    tracing::debug!("witness {}: {}", witness.name(), other.body().trim_end());
-                    break;
-                }
-                None => break,
-            };
-            if size > head.checkpoint().size {
-                tracing::warn!(
-                    "witness {} has seen {size} statements, more than are here",
-                    witness.name()
-                );
-                return Vec::new();
+) -> Option<NoteSignature> {
+    let size_of = || sizes.lock().expect("no holder of this lock panics").get(&peer).copied();
+    let note = |size| sizes.lock().expect("no holder of this lock panics").insert(peer, size);
+    for _ in 0..MAX_TRIES {
+        let size = match request(shared, peer, size_of().unwrap_or(0), head).await? {
+            Response::Cosigned(lines) => {
+                note(head.checkpoint().size);
+                return lines.into_iter().find(|line| holds(line, witness, head));
             }
-            sizes.lock().expect("no holder of this lock panics").insert(witness.key(), size);
-            sleep(Duration::from_millis(1)).await;
+            Response::Conflict { size } => size,
+            other => {
+                tracing::debug!("witness {}: {}", witness.name(), other.body().trim_end());
+                return None;
+            }
+        };
+        if size > head.checkpoint().size {
+            tracing::warn!(
+                "witness {} has seen {size} statements, more than are here",
+                witness.name()
+            );
+            return None;
         }
+        note(size);
+        sleep(Duration::from_millis(1)).await;
     }
-    Vec::new()
+    None
+}
+
+/// Whether a line is the cosignature of `witness` on `head`.
+fn holds(line: &NoteSignature, witness: &VerifierKey, head: &SignedCheckpoint) -> bool {
+    let mut with = head.clone();
+    (line.name(), line.key_id()) == (witness.name(), witness.id())
+        && with.add(line.clone()).is_ok()
+        && is_cosigned(&with, witness)
 }
 
 async fn request(

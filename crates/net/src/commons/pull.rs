@@ -156,16 +156,13 @@ impl Puller {
         pulled: &mut Pulled,
         error: FollowError,
     ) -> Result<(), AskError> {
-        let newest = self.here(|replica| replica.newest()).await?;
-        let uncertain = newest.is_some_and(|(_, beyond)| beyond);
-        if uncertain {
-            // Statements beyond the last head lead to another one: the next try begins there.
-            self.here(|replica| replica.cut_back()).await?;
-        }
         self.apart(connection, head, pulled).await?;
+        let shown = head.clone();
+        // The next try begins at what stays.
+        let gave_way = self.here(move |replica| replica.give_way(&shown)).await?;
         match pulled.split {
             Some(_) => Ok(()),
-            None if uncertain => Err(AskError::Gone("what was here did not lead to its head")),
+            None if gave_way => Err(AskError::Gone("what was here did not lead to its head")),
             None => Err(AskError::Lie(error.to_string())),
         }
     }

@@ -270,14 +270,18 @@ impl Replica {
         self.with(|archive, state, waiting| {
             let log = archive.snapshot()?;
             let waiting = waiting.fresh(&log)?;
-            let (mut reasons, mut taken) = (Vec::new(), Vec::new());
-            for statement in statements {
+            let (mut reasons, mut taken) = (vec![None; statements.len()], Vec::new());
+            // Each after what it follows.
+            let mut order: Vec<usize> = (0..statements.len()).collect();
+            order.sort_by_key(|at| statements[*at].seq);
+            for at in order {
+                let statement = &statements[at];
                 let known = log.place(&statement.hash())?.is_some();
                 let outcome = if known { Ok(false) } else { waiting.admit(state, statement, from) };
                 if let Ok(true) = outcome {
                     taken.push(statement.clone());
                 }
-                reasons.push(outcome.err());
+                reasons[at] = outcome.err();
             }
             drop(log);
             if !taken.is_empty()
@@ -346,11 +350,34 @@ impl Replica {
         Ok(taken?)
     }
 
-    /// The log's newest checkpoint; statements beyond it are forgotten.
-    pub fn cut_back(&self) -> Result<()> {
-        let _one = self.memory();
-        self.home.archive()?.cut_back()?;
-        Ok(())
+    /// Makes room for a head that what is here does not lead to: statements beyond the newest head
+    /// are forgotten; heads that too few witnesses cosigned, where that one has enough, are taken
+    /// back with their statements, which wait again. Whether anything went.
+    ///
+    /// Of two histories enough witnesses cosign one at most, so what they have seen never goes.
+    pub fn give_way(&self, head: &SignedCheckpoint) -> Result<bool> {
+        self.with(|archive, state, waiting| {
+            let log = archive.snapshot()?;
+            let covered = log.latest_checkpoint()?.map_or(1, |c| c.checkpoint().size);
+            if covered < log.size() {
+                drop(log);
+                archive.cut_back()?;
+            } else {
+                let holds = |c: &SignedCheckpoint| {
+                    state.policy().witnessed(c).is_ok_and(|witnessed| witnessed.holds())
+                };
+                let seen = last_seen(&log, state, holds)?;
+                if seen >= covered || !holds(head) {
+                    return Ok(false);
+                }
+                drop(log);
+                tracing::warn!("heads beyond size {seen} give way to what witnesses have seen");
+                archive.roll_back(seen)?;
+            }
+            waiting.forget();
+            *state = self.replay(&archive.snapshot()?)?;
+            Ok(true)
+        })
     }
 
     /// The newest checkpoint, and whether there are statements beyond it.
@@ -457,12 +484,18 @@ impl Replica {
     }
 
     /// Gives what waits its place. `None` if `operator` does not operate the log, and what waits
-    /// does not hand it over.
+    /// does not hand it over; or if it has signed a longer log than is here yet.
     pub fn integrate(&self, operator: &Identity) -> Result<Option<Batch>> {
         self.with(|archive, state, waiting| {
-            if state.operator() != operator.id()
-                && !waiting.fresh(&archive.snapshot()?)?.names_operator(&operator.id())
-            {
+            let log = archive.snapshot()?;
+            let may = if state.operator() == operator.id() {
+                // Beyond the newest head are only the first of the statements under one that comes.
+                log.latest_checkpoint()?.is_some_and(|c| c.checkpoint().size == log.size())
+            } else {
+                waiting.fresh(&log)?.names_operator(&operator.id())
+            };
+            drop(log);
+            if !may {
                 return Ok(None);
             }
             let batch = match operator::integrate(archive, state, operator) {
@@ -582,6 +615,24 @@ impl Replica {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("no holder of this lock panics")
     }
+}
+
+/// The size up to which enough witnesses have seen the log.
+fn last_seen(
+    log: &Snapshot,
+    state: &State,
+    holds: impl Fn(&SignedCheckpoint) -> bool,
+) -> Result<u64> {
+    let marked = state.marks.last().map_or(1, |mark| mark.size);
+    let mut size = log.size();
+    while size > marked {
+        let Some(head) = log.checkpoint_before(size)? else { break };
+        if holds(&head) {
+            return Ok(head.checkpoint().size.max(marked));
+        }
+        size = head.checkpoint().size.saturating_sub(1);
+    }
+    Ok(marked)
 }
 
 /// Forgets what can have no place any more, as the operator does.

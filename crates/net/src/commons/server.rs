@@ -32,11 +32,11 @@ use tokio::{
 /// because only so many streams of it may be open.
 const REQUEST_RATE: (f64, f64) = (40.0, 400.0);
 const THROTTLE: Duration = Duration::from_millis(20);
-/// Requests that are worked on at a time, of all peers and of one.
+/// Requests that are worked on at a time, of all peers; reading and answering are not in it, so
+/// that those who do it slowly hold up nobody else.
 const MAX_WORKING: usize = 16;
-const MAX_WORKING_ONE: usize = 4;
-/// Requests with large bodies that are read at a time.
-const MAX_LARGE: usize = 4;
+/// Requests of one peer that are read, worked on or answered at a time.
+const MAX_REQUESTS_ONE: usize = 4;
 /// How long a request waits for its turn.
 const WAIT: Duration = Duration::from_secs(10);
 const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -50,7 +50,6 @@ pub(crate) struct Server {
     objects: Arc<objects::Server>,
     store: Store,
     working: Semaphore,
-    large: Semaphore,
     /// Rung when a peer brought something.
     changed: Arc<Notify>,
 }
@@ -59,6 +58,16 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Server({})", self.replica.id().short())
     }
+}
+
+/// What one peer may have at a time.
+struct Lane {
+    requests: Semaphore,
+    /// Large bodies that are read.
+    reading: Semaphore,
+    /// Ranges, from reading them here until they are sent.
+    ranges: Semaphore,
+    objects: Semaphore,
 }
 
 /// What becomes of a request that cannot be answered.
@@ -83,7 +92,6 @@ impl Server {
             objects: objects::Server::new(store.clone()),
             store,
             working: Semaphore::new(MAX_WORKING),
-            large: Semaphore::new(MAX_LARGE),
             changed,
         })
     }
@@ -101,7 +109,12 @@ impl Server {
 
     async fn serve_all(self: Arc<Self>, connection: &Connection, counters: &Arc<Counters>) {
         let peer = peer_id(connection.remote_id());
-        let mine = Arc::new((Semaphore::new(MAX_WORKING_ONE), Semaphore::new(MAX_SERVING_ONE)));
+        let lane = Arc::new(Lane {
+            requests: Semaphore::new(MAX_REQUESTS_ONE),
+            reading: Semaphore::new(1),
+            ranges: Semaphore::new(1),
+            objects: Semaphore::new(MAX_SERVING_ONE),
+        });
         let mut rate = Bucket::new(REQUEST_RATE.0, REQUEST_RATE.1, Instant::now());
         let mut running = JoinSet::new();
         while let Ok((send, recv)) = connection.accept_bi().await {
@@ -109,9 +122,9 @@ impl Server {
             while !rate.take(1.0, Instant::now()) {
                 sleep(THROTTLE).await;
             }
-            let (server, mine, counters) = (self.clone(), mine.clone(), counters.clone());
+            let (server, lane, counters) = (self.clone(), lane.clone(), counters.clone());
             running.spawn(async move {
-                server.serve_one(peer, send, recv, &mine, &counters).await;
+                server.serve_one(peer, send, recv, &lane, &counters).await;
             });
         }
     }
@@ -121,14 +134,14 @@ impl Server {
         peer: PeerId,
         mut send: SendStream,
         mut recv: RecvStream,
-        mine: &(Semaphore, Semaphore),
+        lane: &Lane,
         counters: &Counters,
     ) {
         let mut kind = [0];
         let first = timeout(REQUEST_TIME, recv.read_exact(&mut kind)).await;
         if matches!(first, Ok(Ok(()))) && kind[0] == OBJECT {
-            self.objects.answer(send, recv, &mine.1, counters).await;
-        } else if self.exchange(peer, kind[0], &mut send, recv, mine, counters).await.is_none() {
+            self.objects.answer(send, recv, &lane.objects, counters).await;
+        } else if self.exchange(peer, kind[0], &mut send, recv, lane, counters).await.is_none() {
             // Without this, what was written so far would pass for a whole answer.
             let _ = send.reset(VarInt::from_u32(0));
         }
@@ -141,20 +154,27 @@ impl Server {
         kind: u8,
         send: &mut SendStream,
         mut recv: RecvStream,
-        mine: &(Semaphore, Semaphore),
+        lane: &Lane,
         counters: &Counters,
     ) -> Option<()> {
         let bound = Request::bound(kind)?;
-        let turns = async { (mine.0.acquire().await, self.working.acquire().await) };
-        let Ok((Ok(_mine), Ok(_slot))) = timeout(WAIT, turns).await else {
+        let Ok(Ok(_mine)) = timeout(WAIT, lane.requests.acquire()).await else {
             return answer(send, Status::Busy, &[], counters).await;
         };
         let large = Request::is_large(kind);
-        let _large = if large { Some(self.large.acquire().await.ok()?) } else { None };
+        let reading = if large { Some(lane.reading.acquire().await.ok()?) } else { None };
         let body = timeout(REQUEST_TIME, recv.read_to_end(bound)).await.ok()?.ok()?;
+        drop(reading);
         add(&counters.messages_in, body.len() + 1);
         let request = Request::decode(kind, &body).ok()?;
-        match self.respond(peer, request).await {
+        let is_range = matches!(request, Request::Range(_));
+        let _range = if is_range { Some(lane.ranges.acquire().await.ok()?) } else { None };
+        let Ok(Ok(slot)) = timeout(WAIT, self.working.acquire()).await else {
+            return answer(send, Status::Busy, &[], counters).await;
+        };
+        let response = self.respond(peer, request).await;
+        drop(slot);
+        match response {
             Ok(body) => answer(send, Status::Here, &body, counters).await,
             Err(Refusal::NotHere) => answer(send, Status::NotHere, &[], counters).await,
             Err(Refusal::Busy) => answer(send, Status::Busy, &[], counters).await,

@@ -1,20 +1,16 @@
 //! What waits for a place in the log, as the network sees it: how much of it anybody may cause.
 
-use commons::{
-    ArchiveError, Body, PeerId, Snapshot, Statement,
-    state::State,
-    statement::{Asset, Candidate},
-};
+use commons::{ArchiveError, Body, PeerId, Snapshot, Statement, operator, state::State};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 use store::Hash;
 
-/// Statements of one author whose key is in force that may wait.
-const MAX_MEMBER: usize = 512;
-/// Statements of one author whom nobody knows yet.
-const MAX_STRANGER: usize = 8;
+/// Statements of one author whose key is in force that may wait, and their bytes.
+const MAX_MEMBER: (usize, usize) = (512, 4 << 20);
+/// Those of one author whom nobody knows yet.
+const MAX_STRANGER: (usize, usize) = (8, 16 << 10);
 /// Statements of all such authors together.
 const MAX_STRANGERS: usize = 2048;
 /// Of these, how many one peer may bring.
@@ -34,6 +30,8 @@ pub(crate) struct Waiting {
     /// Who brought statements of authors whom nobody knows.
     brought: BTreeMap<Hash, PeerId>,
     refused: VecDeque<Hash>,
+    /// What there was no room for: worth another try once the log has changed.
+    crowded: BTreeSet<Hash>,
 }
 
 impl Waiting {
@@ -50,9 +48,10 @@ impl Waiting {
         Ok(self)
     }
 
-    /// Reads it anew the next time.
+    /// Reads it anew the next time: the log has changed.
     pub fn forget(&mut self) {
         self.read = None;
+        self.crowded.clear();
     }
 
     /// How many wait.
@@ -80,15 +79,12 @@ impl Waiting {
 
     /// Whether it waits or was refused lately.
     pub fn knows(&self, hash: &Hash) -> bool {
-        self.all.contains_key(hash) || self.refused.contains(hash)
+        self.all.contains_key(hash) || self.refused.contains(hash) || self.crowded.contains(hash)
     }
 
     /// Whether a statement that waits names `key` as the log's operator.
     pub fn names_operator(&self, key: &PeerId) -> bool {
-        self.all.values().any(|statement| {
-            matches!(&statement.body, Body::Rights(rights)
-                if rights.asset == Asset::Log && rights.holder == Candidate::Key(*key))
-        })
+        self.all.values().any(|statement| operator::named(statement) == Some(*key))
     }
 
     /// Whether a statement is new and may wait.
@@ -104,8 +100,14 @@ impl Waiting {
         if self.all.contains_key(&hash) {
             return Ok(false);
         }
-        if let Err(why) = self.check(state, statement, from) {
+        if let Err(why) = possible(state, statement) {
             self.refuse(hash);
+            return Err(why);
+        }
+        if let Err(why) = self.room(state, statement, from) {
+            if self.crowded.len() < MAX_REFUSED {
+                self.crowded.insert(hash);
+            }
             return Err(why);
         }
         if let Some(from) = from.filter(|_| state.member_of(&statement.author).is_none()) {
@@ -133,31 +135,47 @@ impl Waiting {
         self.all.values().filter(is_hopeless).map(Statement::hash).collect()
     }
 
-    fn check(
+    fn room(
         &self,
         state: &State,
         statement: &Statement,
         from: Option<PeerId>,
     ) -> Result<(), String> {
-        if statement.log != state.id {
-            return Err("it is of another commons".to_owned());
-        }
-        if matches!(statement.body, Body::Genesis(_)) {
-            return Err("a commons has one genesis".to_owned());
-        }
-        if statement.seq > state.chain_head(&statement.author).0.saturating_add(MAX_AHEAD) {
+        let next = state.chain_head(&statement.author).0;
+        if statement.seq > next.saturating_add(MAX_AHEAD) {
             return Err("it is too far ahead of its author's last".to_owned());
         }
-        let of_author = self.all.values().filter(|s| s.author == statement.author).count();
+        let of_author = || self.all.values().filter(|s| s.author == statement.author);
+        let count = of_author().count();
+        let bytes = of_author().map(|s| s.bytes().len()).sum::<usize>() + statement.bytes().len();
         if is_known(state, &statement.author) {
-            return bounded(of_author, MAX_MEMBER, "of its author");
+            return bounded(count, bytes, MAX_MEMBER, "of its author");
         }
-        bounded(of_author, MAX_STRANGER, "of its author, whom nobody knows,")?;
+        bounded(count, bytes, MAX_STRANGER, "of its author, whom nobody knows,")?;
+        // What may never get its place would take it from other newcomers for ever.
+        let follows = statement.seq <= next
+            || of_author().any(|s| s.seq.checked_add(1) == Some(statement.seq));
+        if !follows || statement.seen.is_some_and(|seen| seen.size > state.size) {
+            return Err("what it follows is not here, and its author nobody knows".to_owned());
+        }
+        let any = usize::MAX;
         let strangers = self.all.values().filter(|s| !is_known(state, &s.author)).count();
-        bounded(strangers, MAX_STRANGERS, "of authors whom nobody knows")?;
+        bounded(strangers, 0, (MAX_STRANGERS, any), "of authors whom nobody knows")?;
         let brought = self.brought.values().filter(|peer| Some(**peer) == from).count();
-        bounded(brought, MAX_FROM_ONE, "of authors whom nobody knows, from one peer,")
+        let whose = "of authors whom nobody knows, from one peer,";
+        bounded(brought, 0, (MAX_FROM_ONE, any), whose)
     }
+}
+
+/// Whether a statement may ever get a place in this log.
+fn possible(state: &State, statement: &Statement) -> Result<(), String> {
+    if statement.log != state.id {
+        return Err("it is of another commons".to_owned());
+    }
+    if matches!(statement.body, Body::Genesis(_)) {
+        return Err("a commons has one genesis".to_owned());
+    }
+    Ok(())
 }
 
 /// The log's operator is known even where it is nobody's member: its marks wait too.
@@ -165,6 +183,12 @@ fn is_known(state: &State, author: &PeerId) -> bool {
     state.member_of(author).is_some() || state.operator() == *author
 }
 
-fn bounded(count: usize, most: usize, whose: &str) -> Result<(), String> {
-    if count < most { Ok(()) } else { Err(format!("{most} statements {whose} wait already")) }
+fn bounded(count: usize, bytes: usize, most: (usize, usize), whose: &str) -> Result<(), String> {
+    if count >= most.0 {
+        return Err(format!("{} statements {whose} wait already", most.0));
+    }
+    if bytes > most.1 {
+        return Err(format!("with it {bytes} bytes {whose} would wait, at most {} may", most.1));
+    }
+    Ok(())
 }

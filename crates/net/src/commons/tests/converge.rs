@@ -26,16 +26,18 @@ async fn three_members_and_a_witness_converge() {
         say(&first.home, &founder(1), named(1, "Bert")),
         say(&others[1].home, &founder(2), named(2, "Cleo")),
     ];
-    // The genesis, three statements and a mark over all of them.
-    let size = first.until("a mark", |s| s.size >= 5 && s.time > 1_700_000_000).await.size;
+    let placed = || said.iter().all(|hash| state(&first.home).place(hash).is_some());
+    let marked = |s: &Status| s.time > 1_700_000_000;
+    let size = first.until("places and a mark", |s| marked(s) && placed()).await.size;
     for member in &others {
         member.until("the same log", |s| s.covered >= size && s.waiting == 0).await;
     }
-    let state = state(&others[0].home);
-    for hash in said {
-        assert!(state.place(&hash).is_some());
-    }
-    assert_eq!(state.members[&founder(2).id()].name, "Cleo");
+    let views = |home: &Home| {
+        let archive = home.archive().expect("opens");
+        let log = archive.snapshot().expect("reads");
+        commons::view::digests(&home.state_at(&log, size).expect("a state"))
+    };
+    assert_eq!(state(&others[0].home).members[&founder(2).id()].name, "Cleo");
     let expected = views(&first.home);
     for member in &others {
         assert_eq!(views(&member.home), expected);
@@ -92,6 +94,58 @@ async fn stewards_hand_the_log_to_another_member_when_its_operator_is_gone() {
     let (_, reports) = late.home.verify(|_, _| ()).expect("verifies");
     assert!(reports[0].statements >= now.covered);
     assert_eq!(state(&late.home).members[&founder(2).id()].name, "Cleo");
+}
+
+/// The old operator's last head reached one member only, and the log was handed over without it.
+/// Once witnesses have seen the new operator's, that member gives way; what only it had waits
+/// again, and gets its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_no_witness_saw_gives_way_to_one_that_they_did() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let first = Member::new(folder, 21, |c| c.operator = Some(operator_key())).await;
+    let peers = vec![first.at()];
+    let successor = identity("successor", 0);
+    let heir = Member::copy(&home, 22, |c| {
+        (c.peers, c.operator) = (peers.clone(), Some(successor.clone()));
+        c.witness = Some(witness(0));
+    })
+    .await;
+    let said = say(&first.home, &founder(0), named(0, "Anna"));
+    let marked = |home: &Home| {
+        let state = state(home);
+        let place = state.place(&said).map(|(index, _)| index);
+        place.is_some_and(|index| state.marks.last().is_some_and(|mark| mark.size > index))
+    };
+    first.until("a mark", |_| marked(&first.home)).await;
+    heir.until("the mark", |s| s.covered == s.size && marked(&heir.home)).await;
+    first.handle.stop().await;
+    let size = state(&first.home).size;
+    assert_eq!(state(&heir.home).size, size);
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = first.home.dir().join("log.redb");
+    std::fs::copy(log, folder.path().join("log.redb")).expect("copied");
+    let home = Home::open(folder.path()).expect("a commons");
+    grow(&home, &founder(2), 2);
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let lost: Vec<Hash> =
+        (size..size + 2).map(|at| log.statement(at).expect("reads").hash()).collect();
+    drop((log, archive));
+    for number in 0..2 {
+        say(&heir.home, &founder(number), hand_over(successor.id()));
+    }
+    let place = |home: &Home, hash: &Hash| state(home).place(hash).map(|(index, _)| index);
+    heir.until("a mark of its own", |s| s.operating && s.covered > size + 2).await;
+    let peers = vec![heir.at()];
+    let member = Member::new(folder, 23, |c| c.peers = peers).await;
+    let there = |home: &Home| lost.iter().all(|hash| place(home, hash).is_some());
+    member.until("both histories in one", |s| s.operator == successor.id() && there(&home)).await;
+    heir.until("what only one had", |_| there(&heir.home)).await;
+    let places = |home: &Home| lost.iter().map(|hash| place(home, hash)).collect::<Vec<_>>();
+    assert_eq!(places(&member.home), places(&heir.home));
+    assert!(places(&heir.home)[0] > Some(size));
+    member.home.verify(|_, _| ()).expect("verifies");
 }
 
 /// The operator shows a member another history: both heads together prove it, in a file and in the

@@ -9,7 +9,7 @@ use crate::{
         service::Link,
         wire::{
             ALPN, GrowthRequest, HeadAnswer, MAX_HEADS, RangeRequest, Request, Status as Answered,
-            cbor,
+            WitnessName, cbor,
         },
     },
     mesh::{Mesh, MeshEvent},
@@ -321,6 +321,106 @@ async fn a_flood_of_statements_is_bounded_and_members_find_room() {
     let count = refused(replica.submit(Some(id_of(1)), &member).expect("works"));
     assert_eq!(count, 88, "of one member");
     assert_eq!(replica.submit(None, &member[..2]).expect("works"), [None, None], "known already");
+}
+
+/// What there was no room for is wanted again once the log has changed; what may never get its
+/// place, because what it follows is not there, takes no newcomer's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_that_was_lacking_is_found_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let state = home.state(&log).expect("a state");
+    let mut place = author::next_place(&log, &state, &founder(1).id()).expect("a place");
+    drop(log);
+    drop(archive);
+    let many: Vec<Statement> = (0..513)
+        .map(|_| {
+            let statement = Statement::sign(&founder(1), place, named(1, "Bert")).expect("signed");
+            (place.seq, place.prev) = (place.seq + 1, Some(statement.hash()));
+            statement
+        })
+        .collect();
+    let replica = Replica::open(home).expect("opens");
+    let last = [many[512].hash()];
+    let reasons = replica.submit(Some(id_of(1)), &many).expect("works");
+    assert_eq!(reasons.iter().position(Option::is_some), Some(512));
+    assert_eq!(replica.lacking(&last).expect("reads"), [], "it is not asked for at once");
+    replica.integrate(&operator_key()).expect("works").expect("its log");
+    assert_eq!(replica.lacking(&last).expect("reads"), last);
+    assert_eq!(replica.submit(Some(id_of(1)), &many[512..]).expect("works"), [None]);
+    let stranger = identity("stranger", 0);
+    let claim = || Claim::Person { name: "x".to_owned() };
+    let sign = |place| {
+        let attest = Attest { subject: stranger.id(), claim: claim() };
+        Statement::sign(&stranger, place, attest).expect("signed")
+    };
+    let first = sign(Place { log: state.id, seq: 0, prev: None, seen: place.seen });
+    let second = sign(Place { log: state.id, seq: 1, prev: Some(first.hash()), seen: place.seen });
+    let late = sign(Place { log: state.id, seq: 9, prev: Some(first.hash()), seen: place.seen });
+    let reasons = replica.submit(Some(id_of(2)), &[late, second, first]).expect("works");
+    assert_eq!(reasons.iter().map(Option::is_none).collect::<Vec<_>>(), [false, true, true]);
+}
+
+/// Anybody can say that it is a witness. Whoever says so and is not, or adds lines that spoil the
+/// note, does not stop the clock: the true one is asked too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_pretends_to_be_a_witness_does_not_stop_the_clock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let liars = tempfile::tempdir().expect("a folder");
+    let lie = copy_of(&home, liars.path());
+    // The impostor comes before the honest one in any order of keys.
+    let mut seeds = [75u8, 76];
+    seeds.sort_by_key(|seed| id_of(*seed));
+    let (key, name) = witness(1);
+    let other = Checkpoint::new(commons::origin(&state(&home).id), 1, TreeHash::of_leaf(b"x"));
+    let line = other.sign(&operator_key()).expect("signed").cosign(&key, &name, 1_800_000_000);
+    let trick: Box<Trick> = Box::new(move |replica, request| match request {
+        Request::Head(_) => {
+            let (key, name) = witness(0);
+            let witness = Some(WitnessName { name: name.to_string(), key: key.id() });
+            here(cbor(&HeadAnswer { witness, ..head(replica, 1) }))
+        }
+        Request::Cosign(_) => {
+            here([&200u16.to_le_bytes()[..], format!("{line}\n").as_bytes()].concat())
+        }
+        _ => None,
+    });
+    let first = Member::new(folder, 74, |c| c.operator = Some(operator_key())).await;
+    let mut rogue = Rogue::new(lie, seeds[0], &first, trick).await;
+    rogue.up().await;
+    first.until("the impostor's word", |s| !s.witnesses.is_empty()).await;
+    let peers = vec![first.at()];
+    let honest = Member::copy(&home, seeds[1], |c| {
+        (c.peers, c.witness) = (peers, Some(witness(0)));
+    })
+    .await;
+    first.until("a mark", |s| s.time > 1_700_000_000).await;
+    assert!(rogue.liar.asked.load(Relaxed) > 0);
+    drop(honest);
+}
+
+/// Who begins many requests and ends none holds up itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_never_end_hold_up_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = grown(folder.path(), 5);
+    let victim = Member::new(folder, 77, |_| ()).await;
+    let mut open = Vec::new();
+    for seed in 80..92 {
+        let connection = stranger(&home, seed, &victim).await;
+        for kind in [1, 2, 7, 8] {
+            let (mut send, recv) = connection.open_bi().await.expect("a stream");
+            send.write_all(&[kind]).await.expect("taken");
+            open.push((send, recv));
+        }
+    }
+    let connection = stranger(&home, 92, &victim).await;
+    for request in [Request::Pending, Request::Submit(Vec::new())] {
+        ask(&connection, &request).await.expect("answered meanwhile");
+    }
 }
 
 /// Requests beyond the rate wait, and others are answered meanwhile.
