@@ -47,8 +47,8 @@ pub fn create(args: &CreateArgs) -> Result<()> {
 }
 
 pub fn fork(args: &ForkArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let keys = Keys::at(args.place.keys.as_deref())?;
+    let desk = Desk::to_sign(&args.place)?;
+    let keys = &desk.keys;
     let me = keys.identity(Role::Current)?;
     let operator = keys.make(Role::Operator)?;
     let charter = args.charter.as_deref().map(|path| charter_text(Some(path))).transpose()?;
@@ -56,8 +56,8 @@ pub fn fork(args: &ForkArgs) -> Result<()> {
     let witnesses = witnesses(&keys, &args.witness, args.threshold)?;
     let old_charter = desk.home.objects()?.get(&desk.state.charter).ok();
     // The log's file is opened again by the fork.
-    let (home, state) = (desk.home.clone(), desk.state.clone());
-    drop(desk);
+    let Desk { home, keys, state, archive, .. } = desk;
+    drop(archive);
     let fork = home.fork::<anyhow::Error>(&args.to, size, |parent, old| {
         let charter = charter.as_ref().map_or(old.charter, |text| Hash::of(text.as_bytes()));
         let founders = comrades(old, &me, &args.with)?;

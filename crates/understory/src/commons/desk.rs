@@ -28,12 +28,23 @@ pub struct Desk {
 
 impl Desk {
     pub fn open(place: &Place) -> Result<Self> {
+        Self::with_keys(place, Keys::at(place.keys.as_deref())?)
+    }
+
+    /// [`Self::open`] for a command that signs: a person is asked for the passphrase first,
+    /// because whoever serves the log waits while it is open here.
+    pub fn to_sign(place: &Place) -> Result<Self> {
+        let keys = Keys::at(place.keys.as_deref())?;
+        keys.unlock()?;
+        Self::with_keys(place, keys)
+    }
+
+    fn with_keys(place: &Place, keys: Keys) -> Result<Self> {
         let home = open_home(&place.dir)?;
         let archive = home.archive()?;
         let log = archive.snapshot()?;
         let state = home.state(&log)?;
         drop(log);
-        let keys = Keys::at(place.keys.as_deref())?;
         Ok(Self { home, archive, state, keys, json: place.json })
     }
 

@@ -19,7 +19,7 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         KeyCommand::Show(place) => show(place),
         KeyCommand::Rotate(args) => rotate(args),
         KeyCommand::Revoke(place) => {
-            let mut desk = Desk::open(place)?;
+            let mut desk = Desk::to_sign(place)?;
             let member = desk.me()?;
             let key = Key {
                 member,
@@ -32,7 +32,7 @@ pub fn key(command: &KeyCommand) -> Result<()> {
             desk.say(key).map(drop)
         }
         KeyCommand::Recover { member, place } => {
-            let mut desk = Desk::open(place)?;
+            let mut desk = Desk::to_sign(place)?;
             let identity = desk.keys.identity(Role::Current)?;
             let member = desk.member(member)?;
             let known = &desk.state.members[&member];
@@ -55,7 +55,7 @@ pub fn key(command: &KeyCommand) -> Result<()> {
             Ok(())
         }
         KeyCommand::Device { member, place } => {
-            let desk = Desk::open(place)?;
+            let desk = Desk::to_sign(place)?;
             let identity = desk.keys.identity(Role::Current)?;
             let member = desk.member(member)?;
             let device = DeviceKey::bind(&identity, &desk.state.id, &member);
@@ -99,7 +99,11 @@ fn show(place: &KeyPlace) -> Result<()> {
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {
-    let mut desk = Desk::open(&args.place)?;
+    let mut desk = Desk::to_sign(&args.place)?;
+    if desk.keys.is_halfway() {
+        desk.keys.advance()?;
+        bail!("an earlier rotation is now complete; rotate again if you want another");
+    }
     let signer = desk.keys.identity(Role::Next)?;
     let ahead = desk.ahead()?;
     if ahead.member_of(&signer.id()).is_some() {

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::{hint::WithHint, random, status::write_secret};
-use age::secrecy::{ExposeSecret, SecretString};
+use age::secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{Identity, PeerId, statement::Key};
 use std::{
@@ -95,11 +95,21 @@ impl Keys {
         let secret = age::decrypt(&lock, &sealed)
             .map_err(|e| anyhow!("{}: {e}", path.display()))
             .hint("is the passphrase right?")?;
-        let seed: [u8; 32] = secret
+        let secret = Zeroizing::new(secret);
+        let seed: Zeroizing<[u8; 32]> = secret
             .as_slice()
             .try_into()
+            .map(Zeroizing::new)
             .map_err(|_| anyhow!("{} holds no key of this program", path.display()))?;
-        Ok(Identity::from_seed(seed))
+        Ok(Identity::from_seed(*seed))
+    }
+
+    /// Asks for the passphrase now, if it takes a person to say it.
+    pub fn unlock(&self) -> Result<()> {
+        if self.has(Role::Current) && std::io::stdin().is_terminal() {
+            self.passphrase(false)?;
+        }
+        Ok(())
     }
 
     /// Makes a key of a role, unless there is one.
@@ -110,18 +120,28 @@ impl Keys {
         self.make_as(role.stem())
     }
 
-    /// Puts the next key in the place of the current one, and makes a new next one. Called after
-    /// the rotation is in the log's waiting room; called again it changes nothing.
+    /// Puts the next key in the place of the current one, and the successor in that of the next.
+    /// Called after the rotation is in the log's waiting room; cut short at any point and called
+    /// again it goes on, and called once more it changes nothing.
     pub fn advance(&self) -> Result<()> {
+        let file = |stem: &str, suffix: &str| self.dir.join(format!("{stem}.{suffix}"));
         for (from, to) in [("next", "key"), ("new", "next")] {
-            for suffix in ["age", "pub"] {
-                let from = self.dir.join(format!("{from}.{suffix}"));
-                let to = self.dir.join(format!("{to}.{suffix}"));
-                fs::rename(&from, &to)
-                    .with_context(|| format!("cannot rename {}", from.display()))?;
+            for suffix in ["pub", "age"] {
+                let (from, to) = (file(from, suffix), file(to, suffix));
+                // While there is a successor the next key has not moved, or has and is not there.
+                if file("new", suffix).exists() && from.exists() {
+                    fs::rename(&from, &to)
+                        .with_context(|| format!("cannot rename {}", from.display()))?;
+                }
             }
         }
         sync_dir(&self.dir)
+    }
+
+    /// Whether [`Self::advance`] was cut short.
+    pub fn is_halfway(&self) -> bool {
+        let has = |name: &str| self.dir.join(name).exists();
+        has("new.age") && (!has("next.pub") || (!has("next.age") && !has("new.pub")))
     }
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
@@ -136,8 +156,8 @@ impl Keys {
     }
 
     fn make_as(&self, stem: &str) -> Result<Identity> {
-        let seed = random::seed()?;
-        let identity = Identity::from_seed(seed);
+        let seed = Zeroizing::new(random::seed()?);
+        let identity = Identity::from_seed(*seed);
         self.write_as(stem, &identity, &seed)?;
         Ok(identity)
     }
@@ -224,4 +244,54 @@ fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .with_context(|| format!("cannot write {}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: [&str; 6] = ["key.pub", "key.age", "next.pub", "next.age", "new.pub", "new.age"];
+
+    /// The files of a rotation after its first `done` renames, each with whose it was.
+    fn after(done: usize) -> (tempfile::TempDir, Keys) {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in FILES {
+            fs::write(dir.path().join(name), name.split('.').next().expect("a stem"))
+                .expect("kept");
+        }
+        let keys = Keys::at(Some(dir.path())).expect("a folder");
+        let moves = [
+            ("next.pub", "key.pub"),
+            ("next.age", "key.age"),
+            ("new.pub", "next.pub"),
+            ("new.age", "next.age"),
+        ];
+        for (from, to) in moves.iter().take(done) {
+            fs::rename(dir.path().join(from), dir.path().join(to)).expect("renamed");
+        }
+        (dir, keys)
+    }
+
+    #[test]
+    fn a_rotation_that_is_cut_short_goes_on_and_comes_to_the_same() {
+        for done in 0..=4 {
+            let (dir, keys) = after(done);
+            assert_eq!(keys.is_halfway(), (1..4).contains(&done), "after {done}");
+            for again in 0..2 {
+                keys.advance().expect("renamed");
+                let whose = |name: &str| fs::read_to_string(dir.path().join(name)).ok();
+                let found = FILES.map(whose);
+                let expected = [Some("next"), Some("next"), Some("new"), Some("new"), None, None];
+                assert_eq!(found, expected.map(|w| w.map(str::to_owned)), "{done}, {again}");
+                assert!(!keys.is_halfway());
+            }
+        }
+    }
+
+    #[test]
+    fn a_next_key_kept_elsewhere_is_no_rotation_cut_short() {
+        let (dir, keys) = after(0);
+        fs::remove_file(dir.path().join("next.age")).expect("moved away");
+        assert!(!keys.is_halfway());
+    }
 }

@@ -56,7 +56,7 @@ fn print_key(place: &cli::KeyPlace, role: Role) -> Result<()> {
 
 /// What waits gets its place, by the operator's own hand.
 fn settle(place: &cli::Place) -> Result<()> {
-    let mut desk = desk::Desk::open(place)?;
+    let mut desk = desk::Desk::to_sign(place)?;
     if !desk.operates()? {
         anyhow::bail!("the key that operates this log is not in {}", desk.keys.dir().display());
     }

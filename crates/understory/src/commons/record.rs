@@ -16,7 +16,7 @@ use commons::{
     },
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -25,6 +25,9 @@ use swarm::{Kind, SignedRecord, parse_record};
 
 /// How long a peer waits for the others' statements before it confirms them.
 const PATIENCE: Duration = Duration::from_secs(45);
+
+/// What work in a run is counted in.
+const UNIT: &str = "token";
 
 const TOOL: &str = concat!("understory ", env!("CARGO_PKG_VERSION"));
 
@@ -57,7 +60,8 @@ pub struct Ended {
 /// Who did how many steps that count, and who was out at the end.
 struct Tallied {
     steps: u64,
-    contributors: BTreeSet<PeerId>,
+    /// Those who were not out at the end, with their steps.
+    contributors: BTreeMap<PeerId, u64>,
     ejected: BTreeSet<PeerId>,
 }
 
@@ -123,7 +127,7 @@ impl Scribe {
                 task: ended.run,
                 work: WorkType::Compute,
                 quantity: tallied.steps.saturating_mul(ended.step_tokens),
-                unit: "token".into(),
+                unit: UNIT.into(),
                 // The second input says which peer of the run this member was.
                 inputs: vec![ended.corpus, Hash(ended.peer.0)],
                 output: ended.root,
@@ -176,20 +180,16 @@ impl Scribe {
                 checks.push((edge.statement, Verdict::Confirmed, Evidence::Object(ended.root)));
             }
         }
-        for work in
-            desk.state.work.iter().filter(|w| w.work.task == ended.run && Some(w.member) != mine)
-        {
-            let peer = work.work.inputs.get(1).map(|peer| PeerId(peer.0));
-            let Some(peer) = peer.filter(|p| *p != ended.peer) else { continue };
-            if !known.insert(work.statement) || mine.is_some_and(|me| work.checks.contains_key(&me))
-            {
+        let of_run = || desk.state.work.iter().filter(|w| w.work.task == ended.run);
+        for work in of_run().filter(|w| Some(w.member) != mine) {
+            let judged = work.checks.keys().any(|by| Some(*by) == mine);
+            if !known.insert(work.statement) || judged {
                 continue;
             }
-            if tallied.ejected.contains(&peer) {
-                let note = "it was re-run by others and came out differently".to_owned();
-                checks.push((work.statement, Verdict::Mismatch, Evidence::Note(note)));
-            } else if tallied.contributors.contains(&peer) && work.work.output == ended.root {
-                checks.push((work.statement, Verdict::Confirmed, Evidence::Object(ended.run)));
+            let peer = peer_of(&work.work);
+            let alone = of_run().all(|w| w.member == work.member || peer_of(&w.work) != peer);
+            if let Some((verdict, evidence)) = verdict(&work.work, ended, tallied, alone) {
+                checks.push((work.statement, verdict, evidence));
             }
         }
         let said = checks.len();
@@ -213,6 +213,30 @@ impl Scribe {
         desk.say_as(&self.me, Check { subject, verdict, evidence: Evidence::Object(*root) })?;
         Ok(true)
     }
+}
+
+/// Which peer of a run somebody says to have been.
+fn peer_of(work: &Work) -> Option<PeerId> {
+    work.inputs.get(1).map(|peer| PeerId(peer.0))
+}
+
+/// What a peer of a run can say of somebody's work in it: that it is what the run counts, or that
+/// it came out differently. Nothing of more or less than the run counts, nor where it is not
+/// `alone` in saying that it was this peer: that is for people to look at.
+fn verdict(
+    work: &Work,
+    ended: &Ended,
+    tallied: &Tallied,
+    alone: bool,
+) -> Option<(Verdict, Evidence)> {
+    let peer = peer_of(work).filter(|peer| *peer != ended.peer && alone)?;
+    if tallied.ejected.contains(&peer) {
+        let note = "it was re-run by others and came out differently".to_owned();
+        return Some((Verdict::Mismatch, Evidence::Note(note)));
+    }
+    let tokens = tallied.contributors.get(&peer)?.saturating_mul(ended.step_tokens);
+    let same = work.output == ended.root && work.quantity == tokens && work.unit == UNIT;
+    same.then_some((Verdict::Confirmed, Evidence::Object(ended.run)))
 }
 
 /// The contributions that stand in the log of a peer's folder.
@@ -239,9 +263,44 @@ fn tally(folder: &Path, me: PeerId) -> Result<Tallied> {
             standing.extend(made.map(|c| (body.height, c.author(), c.body().steps)));
         }
     }
-    Ok(Tallied {
-        steps: standing.iter().filter(|s| s.1 == me).map(|s| u64::from(s.2)).sum(),
-        contributors: standing.into_iter().map(|s| s.1).filter(|p| !ejected.contains(p)).collect(),
-        ejected,
-    })
+    let steps = standing.iter().filter(|s| s.1 == me).map(|s| u64::from(s.2)).sum();
+    let mut contributors = BTreeMap::new();
+    for (_, peer, steps) in standing.into_iter().filter(|s| !ejected.contains(&s.1)) {
+        *contributors.entry(peer).or_default() += u64::from(steps);
+    }
+    Ok(Tallied { steps, contributors, ejected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_confirmed_if_it_is_what_the_run_counts_and_one_says_so() {
+        let peer = |number| PeerId([number; 32]);
+        let (run, corpus, root) = (Hash::of(b"run"), Hash::of(b"corpus"), Hash::of(b"root"));
+        let name = "rose".to_owned();
+        let ended =
+            Ended { run, name, corpus, root, step_tokens: 100, peer: peer(1), founder: true };
+        let contributors = BTreeMap::from([(peer(1), 5), (peer(2), 7)]);
+        let tallied = Tallied { steps: 5, contributors, ejected: BTreeSet::from([peer(3)]) };
+        let work = |number, quantity| Work {
+            task: run,
+            work: WorkType::Compute,
+            quantity,
+            unit: UNIT.into(),
+            inputs: vec![corpus, Hash(peer(number).0)],
+            output: root,
+        };
+        let said = |work: &Work, alone| verdict(work, &ended, &tallied, alone).map(|said| said.0);
+        assert_eq!(said(&work(2, 700), true), Some(Verdict::Confirmed));
+        assert_eq!(said(&work(2, 700), false), None, "another says that it was this peer");
+        assert_eq!(said(&work(2, 701), true), None, "more than the run counts");
+        assert_eq!(said(&Work { unit: "hour".into(), ..work(2, 700) }, true), None);
+        assert_eq!(said(&Work { output: corpus, ..work(2, 700) }, true), None);
+        assert_eq!(said(&work(1, 500), true), None, "nobody else was this peer");
+        assert_eq!(said(&work(4, 100), true), None, "no peer of the run");
+        assert_eq!(said(&work(3, 100), true), Some(Verdict::Mismatch));
+        assert_eq!(said(&Work { inputs: vec![corpus], ..work(2, 700) }, true), None);
+    }
 }

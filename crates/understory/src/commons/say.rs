@@ -19,9 +19,9 @@ use store::Hash;
 /// Runs one of the commands that say something.
 pub fn say(command: &CommonsCommand) -> Result<()> {
     match command {
-        CommonsCommand::Introduce { name, place } => introduce(&mut Desk::open(place)?, name),
+        CommonsCommand::Introduce { name, place } => introduce(&mut Desk::to_sign(place)?, name),
         CommonsCommand::Vouch { member, withdraw, place } => {
-            let mut desk = Desk::open(place)?;
+            let mut desk = Desk::to_sign(place)?;
             let subject = desk.member(member)?;
             let claim = Claim::Vouch { withdrawn: *withdraw };
             desk.say(Attest { subject, claim })?;
@@ -34,40 +34,41 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
         CommonsCommand::Affiliation { org, role, from, to, place } => {
             let from = from.unwrap_or_else(now);
             let (org, role) = (org.clone(), role.clone());
-            about_me(&mut Desk::open(place)?, Claim::Affiliation { org, role, from, to: *to })
+            about_me(&mut Desk::to_sign(place)?, Claim::Affiliation { org, role, from, to: *to })
         }
         CommonsCommand::Conflict { with, ended, place } => {
             let claim = Claim::Conflict { with: with.clone(), ended: *ended };
-            about_me(&mut Desk::open(place)?, claim)
+            about_me(&mut Desk::to_sign(place)?, claim)
         }
         CommonsCommand::House { house, place } => {
             let house = match house {
                 HouseName::Users => House::Users,
                 HouseName::Contributors => House::Contributors,
             };
-            about_me(&mut Desk::open(place)?, Claim::House { house })
+            about_me(&mut Desk::to_sign(place)?, Claim::House { house })
         }
         CommonsCommand::Use { artifact, by, days, place } => {
             let artifact = digest(artifact)?;
             let (by, purpose) = (by.clone(), Purpose::Personal);
-            let mut desk = Desk::open(place)?;
-            let expiry = desk.state.now().max(now()) + days.saturating_mul(24 * 60 * 60);
+            let mut desk = Desk::to_sign(place)?;
+            let expiry =
+                desk.state.now().max(now()).saturating_add(days.saturating_mul(24 * 60 * 60));
             desk.say(Use { artifact, by, purpose, expiry }).map(drop)
         }
         CommonsCommand::Publish { name, artifact, licence, place } => {
-            publish(&mut Desk::open(place)?, name, digest(artifact)?, licence)
+            publish(&mut Desk::to_sign(place)?, name, digest(artifact)?, licence)
         }
         CommonsCommand::Derive { child, parent, relation, recipe, place } => {
-            derive(&mut Desk::open(place)?, child, parent, *relation, recipe)
+            derive(&mut Desk::to_sign(place)?, child, parent, *relation, recipe)
         }
         CommonsCommand::Check { statement, verdict, note, place } => {
-            let mut desk = Desk::open(place)?;
+            let mut desk = Desk::to_sign(place)?;
             let subject = Subject::Statement(desk.statement(statement)?.hash());
             let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
             desk.say(Check { subject, verdict: verdict_of(*verdict), evidence }).map(drop)
         }
         CommonsCommand::Operator { key, place } => {
-            let mut desk = Desk::open(place)?;
+            let mut desk = Desk::to_sign(place)?;
             let holder = key.parse::<PeerId>().or_else(|_| desk.member(key))?;
             let rights = Rights {
                 asset: Asset::Log,

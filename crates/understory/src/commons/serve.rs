@@ -3,7 +3,7 @@
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
     desk::{Desk, open_home},
-    keys::{Keys, Role},
+    keys::Role,
     show::time,
 };
 use crate::{
@@ -35,14 +35,14 @@ pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
 }
 
 fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
-    let desk = Desk::open(&args.place)?;
-    let keys = Keys::at(args.place.keys.as_deref())?;
-    let mut config = Config::new(desk.home.dir(), key(&desk.home.dir().join("endpoint"))?);
+    // The log is not open while a passphrase is asked for.
+    let Desk { home, keys, state, .. } = Desk::open(&args.place)?;
+    let mut config = Config::new(home.dir(), key(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
     config.relay = relay(args.relay.as_deref());
     config.pace.heartbeat = Duration::from_secs(args.heartbeat.max(1));
-    config.peers = known(&desk.home)?.map(|ticket| ticket.peers).unwrap_or_default();
+    config.peers = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
     for text in &args.peer {
         config.peers.extend(text.parse::<Ticket>()?.peers);
     }
@@ -50,7 +50,7 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
         config.operator = Some(keys.identity(Role::Operator)?);
     }
     let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let policy = &desk.state.witnesses.keys;
+    let policy = &state.witnesses.keys;
     if let Some(known) = policy.iter().find(|w| Some(w.key) == public) {
         let name: KeyName = known.name.parse().context("the witness's name")?;
         config.witness = Some((keys.identity(Role::Witness)?, name));
@@ -98,7 +98,10 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
     loop {
         let now = status.borrow_and_update().clone();
         if !objects.has(&now.charter) {
-            service.fetch(now.charter).await;
+            tokio::select! {
+                () = &mut stop => break,
+                _ = service.fetch(now.charter) => {}
+            }
         }
         let line = say(&now);
         if last.as_ref() != Some(&line) {

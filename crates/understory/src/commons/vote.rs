@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use store::Hash;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
-    let mut desk = Desk::open(&args.place)?;
+    let mut desk = Desk::to_sign(&args.place)?;
     let topic = topic(args.topic);
     let text = match &args.text {
         Some(path) => std::fs::read_to_string(path)
@@ -186,7 +186,7 @@ fn quota(text: &str) -> Result<Quota> {
 }
 
 pub fn vote(args: &VoteArgs) -> Result<()> {
-    let mut desk = Desk::open(&args.place)?;
+    let mut desk = Desk::to_sign(&args.place)?;
     let state = desk.state.clone();
     let proposal = desk.question(&state, &args.question)?;
     in_time(&state, proposal, args.reveal)?;
