@@ -117,13 +117,19 @@ pub fn check_head(
     }
     let operator = log_key(&checkpoint.origin, state.operator_at(size));
     let witnessed = state.policy().witnessed(head).is_ok_and(|w| w.holds());
-    if head.signed_by(&operator) != Signed::Yes && (!witnessed || size <= state.size) {
+    let signed = head.signed_by(&operator) == Signed::Yes;
+    if !signed && !witnessed {
         return Err(FollowError::Unsigned { size });
     }
-    if size <= log.size() && log.root_at(size)? != checkpoint.root {
-        return Err(FollowError::Split { size });
+    if size > log.size() {
+        return Ok(());
     }
-    Ok(())
+    match log.root_at(size)? == checkpoint.root {
+        // Whatever witnesses say, of what is here it is known who may sign it.
+        true if !signed => Err(FollowError::Unsigned { size }),
+        true => Ok(()),
+        false => Err(FollowError::Split { size }),
+    }
 }
 
 /// Takes a range in: every signature, the proof, and the state that follows. `state` is that of

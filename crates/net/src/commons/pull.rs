@@ -101,7 +101,13 @@ impl Puller {
             let lead = self.here(move |replica| replica.consider(&shown)).await;
             let (first, hand_over) = match lead.map_err(blame)? {
                 Lead::Nothing => return Ok(()),
-                Lead::Apart => return self.apart(connection, &head, pulled).await,
+                Lead::Apart => {
+                    self.apart(connection, &head, pulled).await?;
+                    if self.give_way(&head).await? {
+                        continue;
+                    }
+                    return Ok(());
+                }
                 Lead::On { first, hand_over } => (first, hand_over),
             };
             let size = head.checkpoint().size;
@@ -157,14 +163,18 @@ impl Puller {
         error: FollowError,
     ) -> Result<(), AskError> {
         self.apart(connection, head, pulled).await?;
-        let shown = head.clone();
         // The next try begins at what stays.
-        let gave_way = self.here(move |replica| replica.give_way(&shown)).await?;
+        let gave_way = self.give_way(head).await?;
         match pulled.split {
             Some(_) => Ok(()),
             None if gave_way => Err(AskError::Gone("what was here did not lead to its head")),
             None => Err(AskError::Lie(error.to_string())),
         }
+    }
+
+    async fn give_way(&self, head: &Arc<SignedCheckpoint>) -> Result<bool, ReplicaError> {
+        let shown = head.clone();
+        self.here(move |replica| replica.give_way(&shown)).await
     }
 
     /// Proves that the head is of another history, if it is.

@@ -53,7 +53,7 @@ pub fn fork(args: &ForkArgs) -> Result<()> {
     let operator = keys.make(Role::Operator)?;
     let charter = args.charter.as_deref().map(|path| charter_text(Some(path))).transpose()?;
     let size = args.at.unwrap_or(desk.state.size);
-    let witnesses = witnesses(&keys, &args.witness, args.threshold)?;
+    let witnesses = witnesses(keys, &args.witness, args.threshold)?;
     let old_charter = desk.home.objects()?.get(&desk.state.charter).ok();
     // The log's file is opened again by the fork.
     let Desk { home, keys, state, archive, .. } = desk;
