@@ -107,13 +107,16 @@ await check("explains a count: matrix, steps, margin", async () => {
   const wanted = pairwise.votes.filter((_, at) => at % (pairwise.options + 1) !== 0);
   expect(numbers.join() === wanted.join(), `${numbers} for ${wanted}`);
   const text = await desk.locator("#tally").textContent();
-  for (const word of ["Schulze", "Without these 3 voters", "Without the people of Acme Research", "stand or fall with", "Result: "]) expect(text.includes(word), word);
+  for (const word of ["Schulze", "3 of 14 voters would have to be missing", "without the people of Acme Research", "stand or fall with", "Result: "]) expect(text.includes(word), word);
+  const bars = await desk.$$eval("#tally .margin .bar", (bars) => bars.map((bar) => bar.firstElementChild.offsetWidth / bar.offsetWidth));
+  expect(bars.length === 3 && Math.abs(bars[0] - 3 / 14) < 0.02, `bars of ${bars}`);
 });
 
 await check("shows the houses apart", async () => {
   await go(desk, HOUSES);
   expect(await desk.locator("#tally .house").count() === 2, "not two houses");
   expect((await desk.locator("#tally").textContent()).includes("Open until"), "it does not say until when");
+  expect(await desk.locator("#tally .margin").count() === 1, "not one margin, of both houses together");
 });
 
 await check("shows who sits on a panel", async () => {
@@ -254,6 +257,7 @@ function hostile(answer) {
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => {
       if (NAMES.includes(key) && typeof inner === "string") return [key, HOSTILE[count++ % HOSTILE.length]];
+      if (key === "employer" && inner?.who) return [key, { ...walk(inner), who: HOSTILE[count++ % HOSTILE.length] }];
       if (key === "explanation") return [key, [...inner, ...HOSTILE, SCRIPT.repeat(200)]];
       if (key === "conflicts") return [key, HOSTILE];
       return [key, walk(inner)];

@@ -26,7 +26,7 @@ const FILES: [File; 10] = [
     ("/app/prompt.js", SCRIPT, include_str!("../page/prompt.js")),
 ];
 
-const COMMONS: [File; 15] = [
+const COMMONS: [File; 16] = [
     ("/", HTML, include_str!("../page/commons/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/commons.css", CSS, include_str!("../page/commons/commons.css")),
@@ -41,6 +41,7 @@ const COMMONS: [File; 15] = [
     ("/app/lineage.js", SCRIPT, include_str!("../page/commons/lineage.js")),
     ("/app/tallies.js", SCRIPT, include_str!("../page/commons/tallies.js")),
     ("/app/tally.js", SCRIPT, include_str!("../page/commons/tally.js")),
+    ("/app/margin.js", SCRIPT, include_str!("../page/commons/margin.js")),
     ("/app/health.js", SCRIPT, include_str!("../page/commons/health.js")),
 ];
 

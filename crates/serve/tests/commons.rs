@@ -215,7 +215,10 @@ async fn a_question_is_told_with_its_count_and_a_panel_with_its_draw() {
         (&house["standings"][0]["elected"], &house["standings"][0]["beats"]),
         (&1.into(), &2.into())
     );
-    assert_eq!(house["margin"]["employer"][0], "Acme Research");
+    let margin = &tally["margin"];
+    assert_eq!((&margin["least"], &margin["voters"]), (&3.into(), &14.into()));
+    assert_eq!(margin["example"]["who"].as_array().unwrap().len(), 3);
+    assert_eq!(margin["employer"]["who"], "Acme Research");
     let lines = house["explanation"].as_array().unwrap();
     assert!(lines.last().unwrap().as_str().unwrap().contains("Estonian"), "{lines:?}");
 
@@ -223,6 +226,7 @@ async fn a_question_is_told_with_its_count_and_a_panel_with_its_draw() {
     let houses: Vec<_> =
         licence["houses_counted"].as_array().unwrap().iter().map(|h| &h["house"]).collect();
     assert_eq!(houses, ["users", "contributors"]);
+    assert_eq!(licence["margin"]["voters"], 10, "of both houses together");
     let out = &licence["houses_counted"][1]["standings"][1]["out"];
     assert_eq!(out, "majority");
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cheat::Cheat,
-    commons::cli::{CommonsCommand, KeyCommand, PanelArgs, ProposeArgs, TallyArgs, VoteArgs},
+    commons::cli::{CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -61,8 +61,10 @@ pub enum Command {
     Vote(VoteArgs),
     /// Count a question's ballots, and say how
     Tally(TallyArgs),
+    /// Say who could make a result another: how few voters, which employer, which voucher
+    Margin(QuestionArgs),
     /// Show a panel drawn by lot
-    Panel(PanelArgs),
+    Panel(QuestionArgs),
     /// Measure this program on this machine
     Bench {
         #[command(subcommand)]

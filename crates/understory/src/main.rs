@@ -65,6 +65,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Propose(args) => commons::propose(args)?,
         Command::Vote(args) => commons::vote(args)?,
         Command::Tally(args) => commons::tally(args)?,
+        Command::Margin(args) => commons::margin(args)?,
         Command::Panel(args) => commons::panel(args)?,
     }
     Ok(ExitCode::SUCCESS)

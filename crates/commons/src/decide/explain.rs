@@ -1,6 +1,7 @@
 //! A count in words.
 
 use super::election::{Election, Method, Quorum, Ratio, TieRule, Unranked};
+use super::houses::passed;
 use super::outcome::{Defeat, Outcome, Step, TiePurpose};
 use super::pairwise::Pairwise;
 
@@ -16,6 +17,21 @@ pub fn explain(election: &Election, outcome: &Outcome) -> Vec<String> {
         winners => format!("Result: {}.", names(election, winners, ", ")),
     });
     lines
+}
+
+/// What two houses decided together, in words; their counts are put in words by [`explain`].
+pub fn explain_houses(election: &Election, users: &Outcome, contributors: &Outcome) -> Vec<String> {
+    let name = |outcome: &Outcome| match outcome.winners.as_slice() {
+        [] => "nothing".to_owned(),
+        winners => names(election, winners, ", "),
+    };
+    let first =
+        format!("The users elect {}, the contributors {}.", name(users), name(contributors));
+    let second = match passed(election, &users.winners, &contributors.winners) {
+        Some(option) => format!("Both houses agree: “{}” is adopted.", election.name(option)),
+        None => "They do not agree on a change: nothing changes.".to_owned(),
+    };
+    vec![first, second]
 }
 
 /// The pairwise matrix as a table: the number in row A and column B prefers A to B.

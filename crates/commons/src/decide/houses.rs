@@ -1,4 +1,4 @@
-//! Changes of licence, rights or rules: two houses must agree, and then there is time to leave.
+//! Changes of licence, rights or rules: two houses must agree.
 
 use serde::Serialize;
 
@@ -28,50 +28,17 @@ pub struct TwoHouses {
     pub contributors: Outcome,
     /// The option that both elected, if it is one and not the default option.
     pub passed: Option<u32>,
-    /// When it takes effect: `closed + delay`.
-    pub effective: Option<u64>,
 }
 
-impl TwoHouses {
-    /// The result in words; each house's count is put in words by [`super::explain`].
-    pub fn explain(&self, election: &Election) -> Vec<String> {
-        let winner = |outcome: &Outcome| {
-            outcome.winners.first().map_or("nothing", |&option| election.name(option)).to_owned()
-        };
-        let (users, contributors) = (winner(&self.users), winner(&self.contributors));
-        let first = format!("The users elect “{users}”, the contributors “{contributors}”.");
-        let second = match (self.passed, self.effective) {
-            (Some(option), Some(time)) => format!(
-                "Both houses agree: “{}” is adopted and takes effect at {time}; until then members may \
-                 leave or fork under the rules as they were.",
-                election.name(option)
-            ),
-            _ => "The houses do not agree on a change: nothing changes.".to_owned(),
-        };
-        vec![first, second]
-    }
-}
-
-/// Counts both houses. An option passes if both elect it by their own quorum and by its ratio; it takes
-/// effect `delay` after the vote closed, in whatever unit both are given.
+/// Counts both houses. An option passes if both elect it by their own quorum and by its ratio.
 ///
 /// Errors: [`DecideError::Houses`], or as for [`tally`].
-pub fn two_houses(
-    users: House,
-    contributors: House,
-    closed: u64,
-    delay: u64,
-) -> Result<TwoHouses, DecideError> {
+pub fn two_houses(users: House, contributors: House) -> Result<TwoHouses, DecideError> {
     check(users, contributors)?;
-    let users_count = tally(users.election, users.ballots)?;
-    let contributors_count = tally(contributors.election, contributors.ballots)?;
-    let passed = passed(users.election, &users_count.winners, &contributors_count.winners);
-    Ok(TwoHouses {
-        users: users_count,
-        contributors: contributors_count,
-        passed,
-        effective: passed.map(|_| closed.saturating_add(delay)),
-    })
+    let (election, users) = (users.election, tally(users.election, users.ballots)?);
+    let contributors = tally(contributors.election, contributors.ballots)?;
+    let passed = passed(election, &users.winners, &contributors.winners);
+    Ok(TwoHouses { users, contributors, passed })
 }
 
 /// The margins of what both houses decided together: what would make another option pass, or none.
@@ -107,7 +74,8 @@ fn check(users: House, contributors: House) -> Result<(), DecideError> {
     Ok(())
 }
 
-fn passed(election: &Election, users: &[u32], contributors: &[u32]) -> Option<u32> {
+/// What two houses decide that elect these, each by itself.
+pub(super) fn passed(election: &Election, users: &[u32], contributors: &[u32]) -> Option<u32> {
     match (users, contributors) {
         (&[a], &[b]) if a == b && election.default != Some(a) => Some(a),
         _ => None,

@@ -28,7 +28,7 @@ pub use election::{
     Ballot, Choice, DecideError, Election, MAX_BALLOTS, MAX_OPTIONS, Method, Quorum, Ratio, Spoilt,
     TieRule, Unranked, Voter,
 };
-pub use explain::{explain, matrix_table};
+pub use explain::{explain, explain_houses, matrix_table};
 pub use houses::{House, TwoHouses, two_houses, two_houses_margin};
 pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin};
 pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};

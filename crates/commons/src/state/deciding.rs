@@ -1,14 +1,9 @@
 //! Questions, ballots, and what their results change.
 
-use super::{Electorate, Refused, Roots, State};
+use super::{Count, Cutoff, Electorate, Refused, Roots, State};
 use crate::{
-    ArchiveError, PeerId, Statement,
-    decide::{self, Ballot, DecideError, Election, Outcome, Quorum, Ratio, TieRule, Unranked},
-    statement::{
-        Effect, House, Method, ProposalType, Propose, Rules, TieBreak, UnrankedRule, Vote,
-        VoteBody, Witnesses,
-    },
-    tlog::Hash as TreeHash,
+    ArchiveError, PeerId, Statement, decide,
+    statement::{Effect, House, Method, ProposalType, Propose, Rules, Vote, VoteBody, Witnesses},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use store::Hash;
@@ -30,8 +25,8 @@ pub struct Proposal {
     pub casts: BTreeMap<PeerId, Vec<Cast>>,
     /// How it stands.
     pub status: Status,
-    /// The count, once it is closed; one for each house.
-    pub counts: Vec<HouseCount>,
+    /// The count, once it is closed; none where a lot decides.
+    pub count: Option<Count>,
     /// The panel, once it is drawn.
     pub panel: Option<decide::Panel>,
     /// What the result replaced, in case it is overturned.
@@ -89,19 +84,6 @@ pub enum Status {
     },
 }
 
-/// The count of one house.
-#[derive(Clone, Debug)]
-pub struct HouseCount {
-    /// Which; none where all members vote together.
-    pub house: Option<House>,
-    /// The question as it was counted.
-    pub election: Election,
-    /// The ballots that were counted, by place in the electorate.
-    pub ballots: Vec<Ballot>,
-    /// What came out.
-    pub outcome: Outcome,
-}
-
 #[derive(Clone, Debug)]
 struct Undo {
     charter: Hash,
@@ -111,53 +93,18 @@ struct Undo {
     removed: Vec<PeerId>,
 }
 
-/// Up to where ballots count.
-#[derive(Clone, Copy, Debug)]
-pub struct Cutoff {
-    /// Ballots and commitments before this index.
-    pub ballots: u64,
-    /// Reveals before this index.
-    pub reveals: u64,
-    /// What draws are made from: the root of the first mark after the end.
-    pub seed: TreeHash,
-}
-
-/// How hard the search for the smallest set of voters tries: tallies that it may count.
-const MARGIN_EFFORT: u64 = 20_000;
-
-impl HouseCount {
-    /// Who would have to be missing for another result: the fewest voters, one employer's people,
-    /// those who stand or fall with one voucher.
-    ///
-    /// Errors: the question cannot be counted.
-    pub fn margin(&self, electorate: &Electorate) -> Result<decide::Margin, DecideError> {
-        let mut voters: Vec<decide::Voter> = electorate
-            .electors
-            .iter()
-            .map(|e| decide::Voter { employer: e.employer.clone(), vouchers: Vec::new() })
-            .collect();
-        for (at, elector) in electorate.electors.iter().enumerate() {
-            if !elector.vouches.is_empty() {
-                for fallen in electorate.dependants(at) {
-                    voters[fallen as usize].vouchers.push(at as u32);
-                }
-            }
-        }
-        decide::margin(&self.election, &self.ballots, &voters, MARGIN_EFFORT)
-    }
-}
-
 impl Proposal {
     /// When nothing more is taken.
     pub fn end(&self) -> u64 {
         self.body.reveal.unwrap_or(self.body.close)
     }
 
-    /// The houses that vote, or none for all members together.
+    /// The houses that vote, the users' first; none for all members together.
     pub fn houses(&self) -> Vec<Option<House>> {
         match self.body.houses.as_slice() {
             [] => vec![None],
-            houses => houses.iter().copied().map(Some).collect(),
+            &[house] => vec![Some(house)],
+            _ => vec![Some(House::Users), Some(House::Contributors)],
         }
     }
 
@@ -206,13 +153,13 @@ impl State {
             electorate,
             casts: BTreeMap::new(),
             status: Status::Open,
-            counts: Vec::new(),
+            count: None,
             panel: None,
             undo: None,
         };
-        for house in proposal.houses().into_iter().filter(|_| body.method != Method::Lot) {
-            let election = self.election(&proposal, house, TreeHash::EMPTY_TREE);
-            election.check().map_err(|e| e.to_string())?;
+        if body.method != Method::Lot {
+            // What can be counted without ballots can be counted with whatever ballots come.
+            self.count_at(&proposal, Cutoff::START).map_err(|e| e.to_string())?;
         }
         self.open.insert(statement);
         self.proposals.insert(statement, proposal);
@@ -238,13 +185,15 @@ impl State {
         if body.method != Method::Lot && !body.quotas.is_empty() {
             return Err("only a panel has quotas".into());
         }
-        let single = matches!(body.method, Method::Schulze) || body.houses.len() == 2;
-        if single && body.seats != 1 && body.method != Method::Lot {
-            return Err("one option wins where both houses vote, and by Schulze".into());
-        }
         let decides = body.topic.is_constitutional() || body.topic == ProposalType::Removal;
         if decides && (body.default.is_none() || body.method != Method::Schulze) {
             return Err("it needs a default option and the Schulze method".into());
+        }
+        if body.topic == ProposalType::Appeal && !is_fair_appeal(body) {
+            return Err(
+                "an appeal asks, by Schulze and a simple majority, whether to overturn or not"
+                    .into(),
+            );
         }
         body.options.iter().try_for_each(|option| fits(body.topic, &option.effect))
     }
@@ -306,134 +255,6 @@ impl State {
         Ok(())
     }
 
-    /// Counts the ballots that the log has, as if the question closed here: what members see
-    /// while it is open.
-    ///
-    /// Errors: it cannot be counted.
-    pub fn count_so_far(&self, proposal: &Proposal) -> Result<Vec<HouseCount>, DecideError> {
-        let seed = self.marks.last().map_or(TreeHash::EMPTY_TREE, |mark| mark.root);
-        let cutoff = Cutoff { ballots: self.size, reveals: self.size, seed };
-        self.count(proposal, cutoff)
-    }
-
-    fn count(&self, proposal: &Proposal, cutoff: Cutoff) -> Result<Vec<HouseCount>, DecideError> {
-        let ballots = self.ballots(proposal, cutoff);
-        let count = |house| {
-            let election = self.election(proposal, house, cutoff.seed);
-            let electors = &proposal.electorate.electors;
-            let in_house =
-                |b: &&Ballot| house.is_none() || electors[b.voter as usize].house == house;
-            let ballots: Vec<Ballot> = ballots.iter().filter(in_house).cloned().collect();
-            let outcome = decide::tally(&election, &ballots)?;
-            Ok(HouseCount { house, election, ballots, outcome })
-        };
-        proposal.houses().into_iter().map(count).collect()
-    }
-
-    /// The last ballot of each elector that came in time and is not void.
-    fn ballots(&self, proposal: &Proposal, cutoff: Cutoff) -> Vec<Ballot> {
-        let mut ballots = Vec::new();
-        for (member, casts) in &proposal.casts {
-            let Some(voter) = proposal.electorate.position(member) else { continue };
-            let sound: Vec<Cast> =
-                casts.iter().filter(|c| self.counts(c.key, c.seq)).cloned().collect();
-            let groups = if proposal.body.reveal.is_some() {
-                proposal.revealed(member, &sound, cutoff).map(|(groups, _)| groups)
-            } else {
-                let last = sound.iter().rev().find(|cast| cast.index < cutoff.ballots);
-                last.map(|cast| match &cast.ballot {
-                    VoteBody::Ranking(groups) => groups.clone(),
-                    VoteBody::Approve(options) if options.is_empty() => Vec::new(),
-                    VoteBody::Approve(options) => vec![options.clone()],
-                    VoteBody::Commit(_) | VoteBody::Reveal { .. } => {
-                        unreachable!("an open question takes no secret ballots")
-                    }
-                })
-            };
-            if let Some(groups) = groups {
-                let groups = groups.into_iter().map(|g| g.into_iter().map(u32::from).collect());
-                ballots.push(Ballot { voter: voter as u32, groups: groups.collect() });
-            }
-        }
-        ballots
-    }
-
-    fn election(&self, proposal: &Proposal, house: Option<House>, seed: TreeHash) -> Election {
-        let body = &proposal.body;
-        let electors = proposal.electorate.count(house) as u64;
-        let least = self.rules.super_majority;
-        let raised = |ratio: (u32, u32)| {
-            let wants = body.topic.is_constitutional();
-            let lower =
-                u64::from(ratio.0) * u64::from(least.1) < u64::from(least.0) * u64::from(ratio.1);
-            if wants && lower { least } else { ratio }
-        };
-        let choice = |(at, option): (usize, &crate::statement::Choice)| {
-            let default = body.default.map(usize::from) == Some(at);
-            let (num, den) = if default { (1, 1) } else { raised(option.ratio) };
-            let employer = match &option.effect {
-                Effect::Seat(member) => {
-                    self.members.get(member).and_then(|m| m.employer(self.now()))
-                }
-                _ => None,
-            };
-            let employer = employer.map(str::to_owned);
-            decide::Choice { name: option.name.clone(), ratio: Ratio::new(num, den), employer }
-        };
-        Election {
-            options: body.options.iter().enumerate().map(choice).collect(),
-            default: body.default.map(u32::from),
-            method: match body.method {
-                Method::Approval => decide::Method::Approval,
-                Method::Committee => decide::Method::Committee,
-                Method::Stv => decide::Method::Stv,
-                Method::Schulze | Method::Lot => decide::Method::Schulze,
-            },
-            unranked: match body.unranked {
-                UnrankedRule::Last => Unranked::Last,
-                UnrankedRule::NoOpinion => Unranked::NoOpinion,
-            },
-            tie: match body.tie {
-                TieBreak::Listed => TieRule::Listed,
-                TieBreak::Lot => TieRule::Lot { seed: seed.0 },
-                TieBreak::Casting(member) => match proposal.electorate.position(&member) {
-                    Some(at) => TieRule::Casting { voter: at as u32 },
-                    None => TieRule::Listed,
-                },
-            },
-            seats: u32::from(body.seats),
-            employer_cap: self.cap(body),
-            quorum: self.quorum(body, electors),
-            electors,
-        }
-    }
-
-    /// The cap of the question; for stewards the rules' at most.
-    fn cap(&self, body: &Propose) -> Option<Ratio> {
-        let own = body.cap.map(|(num, den)| Ratio::new(num, den));
-        if body.topic != ProposalType::Stewards {
-            return own;
-        }
-        let (num, den) = self.rules.employer_cap;
-        let seats = u32::from(body.seats);
-        let least = Ratio::new(num, den).floor_of(seats).max(1);
-        let rule = Ratio::new(least, seats);
-        Some(own.filter(|own| own.floor_of(seats) <= least).unwrap_or(rule))
-    }
-
-    /// The rules' multiple of √N / 2; all of them where that is more than there are. An election
-    /// of people asks it of the number of ballots.
-    fn quorum(&self, body: &Propose, electors: u64) -> Quorum {
-        let (num, den) = self.rules.quorum;
-        let quorum = Quorum::Root { times: Ratio::new(num, den) };
-        let persons = body.topic == ProposalType::Stewards;
-        match quorum.least(electors) {
-            _ if persons && body.method == Method::Approval => Quorum::None,
-            least if least > electors => Quorum::Votes(electors),
-            _ => quorum,
-        }
-    }
-
     /// Closes what has ended, and puts into force what is due. Called at each mark.
     pub(super) fn settle_proposals(&mut self, log: &impl Roots) -> Result<(), ArchiveError> {
         let now = self.now();
@@ -463,10 +284,11 @@ impl State {
             proposal.panel = panel;
             status
         } else {
-            match self.count(&proposal, cutoff) {
-                Ok(counts) => {
-                    proposal.counts = counts;
-                    self.judge(&proposal, closed)
+            match self.count_at(&proposal, cutoff) {
+                Ok(count) => {
+                    let status = self.judge(&proposal, &count, closed);
+                    proposal.count = Some(count);
+                    status
                 }
                 // Nothing an elector can send makes a question uncountable: `take_proposal`
                 // checked it. If it is one all the same, nothing is decided.
@@ -477,41 +299,31 @@ impl State {
         Ok(())
     }
 
-    /// The fewest voters without whom the result of some house is another, as far as proven; none
-    /// if no removal changes it.
-    fn margin_of(&self, proposal: &Proposal) -> Option<u32> {
-        if self.rules.margin_floor == 0 {
-            return None;
+    /// What the count decides.
+    fn judge(&self, proposal: &Proposal, count: &Count, closed: u64) -> Status {
+        let topic = proposal.body.topic;
+        let mut winners = count.adopted.clone();
+        if topic == ProposalType::Appeal && count.heard() {
+            // Who does not overturn upholds, also by the default option.
+            winners = count.winners().to_vec();
         }
-        let margins = proposal.counts.iter().filter_map(|count| {
-            let margin = count.margin(&proposal.electorate).ok()?;
-            margin.voters.proven()
-        });
-        margins.min().map(|margin| u32::try_from(margin).unwrap_or(u32::MAX))
-    }
-
-    /// What the counts decide.
-    fn judge(&self, proposal: &Proposal, closed: u64) -> Status {
-        let default = proposal.body.default.map(u32::from);
-        let mut houses = proposal.counts.iter().map(|count| &count.outcome.winners);
-        let first = houses.next().cloned().unwrap_or_default();
-        let agreed = houses.all(|winners| *winners == first);
-        if !agreed || first.is_empty() || (default.is_some() && first == default.as_slice()) {
+        if winners.is_empty() {
             return Status::Failed { closed };
         }
-        let margin = self.margin_of(proposal);
-        if margin.is_some_and(|margin| margin < self.rules.margin_floor)
-            && proposal.body.topic != ProposalType::Appeal
-        {
-            return Status::Withheld { winners: first, closed, margin: margin.unwrap_or(0) };
+        if topic != ProposalType::Appeal && self.rules.margin_floor > 0 {
+            let margin = count.margin(&proposal.electorate).voters.proven();
+            let margin = u32::try_from(margin.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+            if margin < self.rules.margin_floor {
+                return Status::Withheld { winners, closed, margin };
+            }
         }
-        let wait = match proposal.body.topic {
+        let wait = match topic {
             topic if topic.is_constitutional() => self.rules.exit_period,
             ProposalType::Removal => self.rules.appeal_period,
             _ => 0,
         };
         let due = closed.saturating_add(wait);
-        Status::Passed { winners: first, closed, due, in_force: false }
+        Status::Passed { winners, closed, due, in_force: false }
     }
 
     /// Puts a decided question into force when it is due.
@@ -625,6 +437,15 @@ impl State {
             self.open.insert(hash);
         }
     }
+}
+
+/// Whether a panel can say either, and neither is made harder than the other.
+fn is_fair_appeal(body: &Propose) -> bool {
+    let overturns: Vec<bool> = body.options.iter().map(|o| o.effect == Effect::Overturn).collect();
+    let default = body.default.is_some_and(|default| overturns[usize::from(default)]);
+    let simple = body.options.iter().all(|option| option.ratio.0 == option.ratio.1);
+    let both = overturns.contains(&true) && overturns.contains(&false);
+    both && simple && !default && body.method == Method::Schulze
 }
 
 /// Whether an option of a question on `topic` may have this effect.

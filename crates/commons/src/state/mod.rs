@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod clock;
+mod counting;
 mod deciding;
 mod electorate;
 mod faults;
@@ -18,7 +19,8 @@ mod people;
 
 pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
 pub use clock::{Interval, Mark, Operator, log_key, policy};
-pub use deciding::{Cast, Cutoff, HouseCount, Proposal, Status};
+pub use counting::{Count, Cutoff, HouseCount};
+pub use deciding::{Cast, Proposal, Status};
 pub use electorate::{Elector, Electorate};
 pub use faults::{Equivocation, Split};
 pub use keys::{KeyRing, Recovery};

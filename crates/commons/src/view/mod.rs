@@ -3,13 +3,15 @@
 
 mod health;
 mod lineage;
+mod margin;
 mod members;
 mod tally;
 
 pub use health::{Health, Overdue, health, overdue};
 pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
+pub use margin::{Margin, Missing, margin};
 pub use members::{MemberView, Members, Vouch, members};
-pub use tally::{HouseView, MarginView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
+pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
 
 use crate::state::State;
 use store::Hash;
@@ -27,6 +29,9 @@ pub fn digests(state: &State) -> Vec<(String, Hash)> {
     for proposal in proposals {
         let name = format!("tally {}", proposal.statement);
         digests.push((name, digest(&tally(state, proposal))));
+        if let Some(margin) = margin(state, proposal) {
+            digests.push((format!("margin {}", proposal.statement), digest(&margin)));
+        }
         if let Some(panel) = panel(state, proposal) {
             digests.push((format!("panel {}", proposal.statement), digest(&panel)));
         }

@@ -1,8 +1,8 @@
-//! How a question stands, and why: the count, each step in words, and who could flip it.
+//! How a question stands, and why: the count, each step in words.
 
 use crate::{
     PeerId, decide,
-    state::{HouseCount, Proposal, State, Status},
+    state::{Count, HouseCount, Proposal, State, Status},
     statement::{House, Method, ProposalType},
 };
 use store::Hash;
@@ -28,6 +28,8 @@ pub struct Tally {
     pub options: Vec<OptionView>,
     /// The count of each house; of an open question, as if it closed now.
     pub houses: Vec<HouseView>,
+    /// What two houses decide together, in words; nothing where all members vote together.
+    pub together: Vec<String>,
     /// Why it cannot be counted, if so.
     pub problem: Option<String>,
 }
@@ -56,36 +58,14 @@ pub struct HouseView {
     pub outcome: decide::Outcome,
     /// The steps, in words.
     pub explanation: Vec<String>,
-    /// Who would have to be missing for another result.
-    pub margin: Option<MarginView>,
-}
-
-/// Who would have to be missing for another result, by name.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct MarginView {
-    /// The fewest voters that is proven.
-    pub voters: Option<u64>,
-    /// Whether that many are known to flip it.
-    pub exact: bool,
-    /// Such voters.
-    pub example: Vec<PeerId>,
-    /// The one employer without whose people the result is another, and how many voted.
-    pub employer: Option<(String, u64)>,
-    /// The one voucher without whose vouches it is another, and how many voted that fall with it.
-    pub voucher: Option<(PeerId, u64)>,
 }
 
 /// How a question stands.
 pub fn tally(state: &State, proposal: &Proposal) -> Tally {
     let body = &proposal.body;
-    let counts = match proposal.status {
-        _ if body.method == Method::Lot => Ok(Vec::new()),
-        Status::Open => state.count_so_far(proposal),
-        _ => Ok(proposal.counts.clone()),
-    };
-    let (counts, problem) = match counts {
-        Ok(counts) => (counts, None),
-        Err(e) => (Vec::new(), Some(e.to_string())),
+    let (count, problem) = match state.count(proposal) {
+        Ok(count) => (count, None),
+        Err(e) => (None, Some(e.to_string())),
     };
     let options = body.options.iter().enumerate().map(|(at, option)| OptionView {
         name: option.name.clone(),
@@ -101,38 +81,29 @@ pub fn tally(state: &State, proposal: &Proposal) -> Tally {
         close: body.close,
         status: proposal.status.clone(),
         options: options.collect(),
-        houses: counts.iter().map(|count| house(proposal, count)).collect(),
+        together: count.as_ref().map(together).unwrap_or_default(),
+        houses: count.iter().flat_map(|count| &count.houses).map(house).collect(),
         problem,
     }
 }
 
-fn house(proposal: &Proposal, count: &HouseCount) -> HouseView {
+fn house(count: &HouseCount) -> HouseView {
     HouseView {
         house: count.house,
         electors: count.election.electors,
         winners: count.outcome.winners.clone(),
         explanation: decide::explain(&count.election, &count.outcome),
-        margin: margin(proposal, count),
         outcome: count.outcome.clone(),
     }
 }
 
-fn margin(proposal: &Proposal, count: &HouseCount) -> Option<MarginView> {
-    let electors = &proposal.electorate.electors;
-    let found = count.margin(&proposal.electorate).ok()?;
-    let member = |at: u32| electors.get(at as usize).map(|e| e.member);
-    let removal = match &found.voters {
-        decide::VoterMargin::Exact(removal) => Some(removal),
-        decide::VoterMargin::Between { found, .. } => found.as_ref(),
-        decide::VoterMargin::Never => None,
-    };
-    Some(MarginView {
-        voters: found.voters.proven(),
-        exact: matches!(found.voters, decide::VoterMargin::Exact(_)),
-        example: removal.iter().flat_map(|r| &r.voters).filter_map(|&at| member(at)).collect(),
-        employer: found.employer.map(|bloc| (bloc.who, bloc.voters)),
-        voucher: found.voucher.and_then(|bloc| Some((member(bloc.who)?, bloc.voters))),
-    })
+fn together(count: &Count) -> Vec<String> {
+    match count.houses.as_slice() {
+        [users, contributors] => {
+            decide::explain_houses(&users.election, &users.outcome, &contributors.outcome)
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// A panel drawn by lot.

@@ -2,7 +2,7 @@
 
 use commons::decide::{
     Ballot, DecideError, Election, House, MARGIN_EFFORT, Method, Ratio, Voter, VoterMargin,
-    two_houses, two_houses_margin,
+    explain_houses, two_houses, two_houses_margin,
 };
 use proptest::prelude::*;
 
@@ -21,24 +21,25 @@ fn change() -> Election {
 fn passed(users: &[Ballot], contributors: &[Ballot]) -> Option<u32> {
     let election = change();
     let house = |ballots| House { election: &election, ballots };
-    two_houses(house(users), house(contributors), 100, 30).expect("a change").passed
+    two_houses(house(users), house(contributors)).expect("a change").passed
 }
 
 #[test]
-fn a_change_needs_both_houses_and_takes_effect_after_the_delay() {
+fn a_change_needs_both_houses() {
     let election = change();
     let house = |ballots| House { election: &election, ballots };
     let (yes, no) = (ballots("3: A > C > B\n 1: C > A"), ballots("2: A > C > B\n 1: C > A"));
-    let both = two_houses(house(&yes), house(&yes), 100, 30).unwrap();
-    assert_eq!((both.passed, both.effective), (Some(0), Some(130)));
-    assert!(both.explain(&election)[1].contains("“A” is adopted"));
+    let both = two_houses(house(&yes), house(&yes)).unwrap();
+    assert_eq!(both.passed, Some(0));
+    let words = explain_houses(&election, &both.users, &both.contributors);
+    assert!(words[1].contains("“A” is adopted"));
     for (users, contributors) in [(&yes, &no), (&no, &yes), (&no, &no)] {
-        let both = two_houses(house(users), house(contributors), 100, 30).unwrap();
-        assert_eq!((both.passed, both.effective), (None, None));
+        let both = two_houses(house(users), house(contributors)).unwrap();
+        assert_eq!(both.passed, None);
+        let words = explain_houses(&election, &both.users, &both.contributors);
+        assert!(words[1].contains("nothing changes"));
     }
     assert_eq!(passed(&yes, &ballots("4: B > C")), None, "they want different things");
-    let late = two_houses(house(&yes), house(&yes), u64::MAX, 30).unwrap();
-    assert_eq!(late.effective, Some(u64::MAX));
 }
 
 fn empty(election: &Election) -> House<'_> {
@@ -49,9 +50,9 @@ fn empty(election: &Election) -> House<'_> {
 fn houses_must_be_asked_the_same() {
     let (one, mut other) = (change(), change());
     other.options[0].name = "another text".to_owned();
-    assert_eq!(two_houses(empty(&one), empty(&other), 0, 0), Err(DecideError::Houses));
+    assert_eq!(two_houses(empty(&one), empty(&other)), Err(DecideError::Houses));
     let open = election(3, Method::Schulze, 1);
-    assert_eq!(two_houses(empty(&open), empty(&open), 0, 0), Err(DecideError::Houses));
+    assert_eq!(two_houses(empty(&open), empty(&open)), Err(DecideError::Houses));
 }
 
 fn house(first: u32) -> impl Strategy<Value = Vec<Ballot>> {

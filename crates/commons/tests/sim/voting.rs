@@ -5,8 +5,8 @@ use commons::{
     Identity,
     state::Status,
     statement::{
-        Choice, Effect, House, Method, ProposalType, Propose, Quota, TieBreak, UnrankedRule, Vote,
-        VoteBody,
+        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, UnrankedRule,
+        Vote, VoteBody,
     },
     view,
 };
@@ -102,6 +102,36 @@ fn stewards_are_elected_under_the_cap_and_lose_their_say_when_they_change_jobs()
     assert_eq!(town.state.active_stewards(), [people[0].id, people[3].id]);
 }
 
+/// Of three seats, as many are given as candidates are preferred to none of them.
+#[test]
+fn stewards_whom_nobody_wants_get_no_seat() {
+    for (ranking, elected) in [(&[2u16, 0, 3][..], 2), (&[3, 0, 1, 2], 0)] {
+        let mut town = Town::new(4);
+        let people = town.people.clone();
+        let before = town.state.active_stewards();
+        let mut options: Vec<Choice> =
+            people[..3].iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
+        options.push(choice("none of these", Effect::None));
+        let ask = Propose {
+            method: Method::Committee,
+            seats: 3,
+            ..question(&town, ProposalType::Stewards, options)
+        };
+        let asked = town.must(&people[0].key, ask);
+        vote_all(&mut town, asked, ranking);
+        town.tick(DAY);
+        town.tick(2 * DAY);
+        let stewards: Vec<_> = town.state.stewards.iter().map(|s| s.member).collect();
+        if elected == 2 {
+            assert!(matches!(status(&town, asked), Status::Passed { in_force: true, .. }));
+            assert_eq!(stewards, [people[2].id, people[0].id]);
+        } else {
+            assert!(matches!(status(&town, asked), Status::Failed { .. }));
+            assert_eq!(stewards, before, "those who were elected before stay");
+        }
+    }
+}
+
 /// Two users and three contributors.
 fn two_houses() -> Town {
     let mut town = Town::new(3);
@@ -137,6 +167,80 @@ fn a_charter_needs_both_houses_and_waits_for_the_exit_period() {
     town.tick(11 * DAY);
     assert_eq!(town.state.charter, Hash::of(b"be kinder"));
     assert_eq!(views(&town.state), views(&town.replayed()));
+}
+
+#[test]
+fn a_question_for_two_houses_that_cannot_be_counted_is_void() {
+    let mut town = two_houses();
+    let anna = town.people[0].key.clone();
+    let ask = |town: &Town| Propose { topic: ProposalType::Question, ..charter(town) };
+    let plain = vec![choice("yes", Effect::None), choice("maybe", Effect::None), no_change()];
+    let ask = |town: &Town| Propose { options: plain.clone(), default: Some(2), ..ask(town) };
+    for unfit in [
+        Propose { default: None, ..ask(&town) },
+        Propose { method: Method::Committee, seats: 2, ..ask(&town) },
+        Propose { method: Method::Stv, default: None, ..ask(&town) },
+    ] {
+        let reason = town.void(&anna, unfit);
+        assert!(reason.contains("both houses need"), "{reason}");
+    }
+    town.must(&anna, Propose { method: Method::Approval, ..ask(&town) });
+}
+
+/// Four contributors of whom one is against, and users who vote so; what the charter becomes.
+fn divided(users: &[bool], rules: Rules) -> (Town, Hash) {
+    let mut town = Town::with_rules(4, rules);
+    for number in 0..users.len() as u32 {
+        let user = town.join(4 + number, &[0, 1]);
+        town.use_it(&user);
+    }
+    let people = town.people.clone();
+    let asked = town.must(&people[0].key, charter(&town));
+    for (person, yes) in people.iter().zip([true, true, true, false].iter().chain(users)) {
+        town.must(&person.key, rank(asked, if *yes { &[0, 1] } else { &[1, 0] }));
+    }
+    town.tick(DAY);
+    town.tick(2 * DAY);
+    (town, asked)
+}
+
+fn margin(town: &Town, proposal: Hash) -> view::Margin {
+    view::margin(&town.state, &town.state.proposals[&proposal]).unwrap()
+}
+
+#[test]
+fn a_change_by_both_houses_is_withheld_by_the_margin_of_both() {
+    // The contributors are 3 to 1, which one voter less is not; of the users three may be missing.
+    let users = [true; 4];
+    for (floor, withheld) in [(1, false), (2, true)] {
+        let (town, asked) = divided(&users, Rules { margin_floor: floor, ..rules() });
+        match status(&town, asked) {
+            Status::Withheld { winners, margin: 1, .. } if withheld => assert_eq!(winners, [0]),
+            Status::Passed { winners, .. } if !withheld => assert_eq!(winners, [0]),
+            other => panic!("with a floor of {floor}: {other:?}"),
+        }
+        let margin = margin(&town, asked);
+        assert_eq!((margin.winners, margin.voters), (vec![0], 8));
+        assert_eq!((margin.least, margin.exact), (Some(1), true));
+        let example = margin.example.unwrap();
+        assert!(town.people[..3].iter().any(|p| example.who == [p.id]), "a contributor for it");
+        assert!(example.winners.is_empty(), "nothing is adopted without");
+        assert_eq!(views(&town.state), views(&town.replayed()));
+    }
+}
+
+#[test]
+fn the_margin_of_two_houses_is_not_the_smaller_of_theirs() {
+    // One contributor less would change the contributors' result, and nothing else: the users are
+    // against it. Without two of them both houses are for it.
+    let (town, asked) = divided(&[true, true, false, false], rules());
+    assert!(matches!(status(&town, asked), Status::Failed { .. }));
+    let margin = margin(&town, asked);
+    assert_eq!((margin.winners, margin.least, margin.exact), (vec![], Some(2), true));
+    let example = margin.example.unwrap();
+    assert_eq!(example.winners, [0]);
+    let against: Vec<_> = town.people[6..].iter().map(|person| person.id).collect();
+    assert!(against.iter().all(|id| example.who.contains(id)));
 }
 
 #[test]
@@ -281,11 +385,62 @@ fn a_panel_meets_its_quotas() {
     assert_eq!(panel.possible.as_deref(), Some("6"));
 }
 
-/// A result that one voter decides waits until a panel has looked at it.
+/// A result that one voter decides waits until a panel has looked at it: that it is right can be
+/// said by an option, and by the default option.
 #[test]
 fn a_close_result_is_withheld_until_a_panel_upholds_it() {
-    let close = commons::statement::Rules { margin_floor: 2, ..rules() };
-    let mut town = Town::with_rules(5, close);
+    for default in [None, Some(1)] {
+        let (mut town, asked) = withheld();
+        let appeal = Propose { default, ..appeal(&mut town, asked) };
+        let asker = town.people[0].key.clone();
+        let appeal = town.must(&asker, appeal);
+        for person in town.people.clone() {
+            town.say(&person.key, rank(appeal, &[1, 0]));
+        }
+        town.integrate();
+        town.tick(60);
+        town.tick(DAY + 60);
+        town.tick(60);
+        assert!(matches!(status(&town, asked), Status::Passed { in_force: true, .. }));
+        assert_eq!(views(&town.state), views(&town.replayed()));
+    }
+}
+
+#[test]
+fn a_panel_that_says_nothing_upholds_nothing() {
+    let (mut town, asked) = withheld();
+    let body = appeal(&mut town, asked);
+    let asker = town.people[0].key.clone();
+    let appeal = town.must(&asker, body);
+    town.tick(60);
+    town.tick(DAY + 60);
+    assert!(matches!(status(&town, appeal), Status::Failed { .. }));
+    assert!(matches!(status(&town, asked), Status::Withheld { .. }));
+}
+
+#[test]
+fn an_appeal_may_not_make_one_answer_harder() {
+    let (mut town, asked) = withheld();
+    let asker = town.people[0].key.clone();
+    let fair = appeal(&mut town, asked);
+    let with = |options: Vec<Choice>| Propose { options, ..fair.clone() };
+    let [overturn, uphold] = [fair.options[0].clone(), fair.options[1].clone()];
+    let harder = Choice { ratio: (3, 1), ..overturn.clone() };
+    for unfair in [
+        with(vec![harder, uphold.clone()]),
+        with(vec![choice("uphold it", Effect::None), uphold.clone()]),
+        with(vec![uphold, overturn]),
+        Propose { method: Method::Approval, ..fair.clone() },
+    ] {
+        let reason = town.void(&asker, unfair);
+        assert!(reason.contains("an appeal asks"), "{reason}");
+    }
+    town.must(&asker, fair);
+}
+
+/// Five who are 3 to 2, where a result that one voter decides is withheld.
+fn withheld() -> (Town, Hash) {
+    let mut town = Town::with_rules(5, Rules { margin_floor: 2, ..rules() });
     let people = town.people.clone();
     let options = vec![choice("yes", Effect::None), no_change()];
     let asked = town.must(&people[0].key, question(&town, ProposalType::Question, options));
@@ -296,30 +451,25 @@ fn a_close_result_is_withheld_until_a_panel_upholds_it() {
     town.tick(DAY);
     town.tick(2 * DAY);
     assert!(matches!(status(&town, asked), Status::Withheld { margin: 1, .. }));
+    (town, asked)
+}
+
+/// Draws a panel of one; the question for it.
+fn appeal(town: &mut Town, appealed: Hash) -> Propose {
     let draw = Propose {
         method: Method::Lot,
         options: vec![],
         default: None,
-        seats: 1,
         close: town.now + DAY,
-        ..question(&town, ProposalType::Panel, vec![no_change()])
+        ..question(town, ProposalType::Panel, vec![no_change()])
     };
-    let drawn = town.must(&people[0].key, draw);
+    let asker = town.people[0].key.clone();
+    town.must(&asker, draw);
     town.tick(DAY + 1);
-    let panel = view::panel(&town.state, &town.state.proposals[&drawn]).unwrap();
     let options = vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None)];
-    let ask = Propose {
-        appeals: Some(asked),
-        default: None,
+    Propose {
+        appeals: Some(appealed),
         close: town.now + DAY + 1,
-        ..question(&town, ProposalType::Appeal, options)
-    };
-    let appeal = town.must(&people[0].key, ask);
-    let seated = people.iter().find(|p| p.id == panel.seats[0].member).unwrap();
-    town.must(&seated.key, rank(appeal, &[1, 0]));
-    town.tick(60);
-    town.tick(DAY + 60);
-    town.tick(60);
-    assert!(matches!(status(&town, asked), Status::Passed { in_force: true, .. }));
-    assert_eq!(views(&town.state), views(&town.replayed()));
+        ..question(town, ProposalType::Appeal, options)
+    }
 }

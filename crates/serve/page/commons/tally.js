@@ -2,6 +2,7 @@
 
 import { byId, h, whenChanged } from "./dom.js";
 import { plural, whole } from "./format.js";
+import { margin } from "./margin.js";
 import { about, standing, state } from "./tallies.js";
 import { clean, facts, hash, list, said, short, table, when, who } from "./words.js";
 
@@ -10,9 +11,9 @@ const OUT = { quorum: "out: below the quorum", majority: "out: lacks its majorit
 /** Lines longer than this are folded. */
 const LONG = 420;
 
-/** Draws a question's count, or its panel. */
+/** Draws a question's count, or its panel; a longer log that changes neither draws nothing. */
 export function showTally({ size, ...view }, isPanel) {
-  draw({ view, isPanel });
+  draw({ view: { ...view, margin: view.margin && { ...view.margin, size: null } }, isPanel });
 }
 
 const draw = whenChanged(({ view, isPanel }) => {
@@ -31,6 +32,7 @@ const tally = (view) => [
   top(view),
   view.problem && h("p", { class: "message bad", text: `This cannot be counted: ${clean(view.problem)}` }),
   view.houses_counted.length > 1 && together(view),
+  view.margin && margin(view),
   h("div", { class: view.houses_counted.length > 1 ? "houses two" : "houses" }, view.houses_counted.map((house) => oneHouse(view, house))),
 ];
 
@@ -80,32 +82,11 @@ function oneHouse(view, house) {
     h("h3", { text: HOUSES[house.house] ?? "All members" }),
     h("p", {}, `${whole(house.ballots)} of ${plural(house.electors, "elector")} voted${house.spoilt ? `, ${plural(house.spoilt, "more ballot does", "more ballots do")} not count` : ""}. `,
       open ? "If it closed now: " : "Result: ", ...winners(view, house), "."),
-    margin(house, open),
     h("h4", { text: "How the options fared" }), fared(view, house),
     h("details", { "data-key": `matrix-${key}`, open: ranks && view.options.length <= 16 },
       h("summary", { text: "One to one: how many prefer the row to the column" }), matrix(view, house)),
     h("details", { "data-key": `steps-${key}`, open: house.explanation.length <= 30 },
       h("summary", { text: `The count, step by step (${plural(house.explanation.length, "line")})` }), steps(house.explanation)));
-}
-
-/** Who would have to be missing for another result. */
-function margin({ margin: found, house }, open) {
-  if (!found) return h("p", { class: "margin note", text: "Who could make it otherwise cannot be worked out." });
-  const whose = house ? "this house’s result" : "the result";
-  const result = open ? `${whose} as it stands` : whose;
-  const lines = [];
-  if (found.voters === null) lines.push([`Whoever is missing, ${result} is the same.`]);
-  else if (found.exact) {
-    lines.push([found.voters === 1 ? "Without this one voter " : `Without these ${whole(found.voters)} voters `, `${result} would be another: `, ...list(found.example.map(who), 12), "."]);
-  } else {
-    lines.push([`Fewer than ${plural(found.voters, "voter")} cannot change ${result}.`, ...(found.example.length ? [` Without these ${whole(found.example.length)} it would be another: `, ...list(found.example.map(who), 12), "."] : [])]);
-  }
-  if (found.employer) lines.push(["Without the people of ", said(found.employer[0]), ` (${whole(found.employer[1])} voted) it would be another.`]);
-  else lines.push(["No single employer’s people decide it."]);
-  if (found.voucher) lines.push(["Without those who stand or fall with ", who(found.voucher[0]), ` (${whole(found.voucher[1])} voted) it would be another.`]);
-  else lines.push(["No single voucher decides it."]);
-  const close = found.employer || found.voucher || (found.exact && found.voters !== null && found.voters <= 2);
-  return h("div", { class: `margin ${close ? "close" : ""}` }, h("h4", { text: "Margin" }), h("ul", {}, lines.map((line) => h("li", {}, line))));
 }
 
 function fared(view, { standings, ballots }) {

@@ -225,6 +225,8 @@ struct Tally {
     /// What the question says beside its title.
     text: String,
     houses_counted: Vec<Count>,
+    /// Who could make it otherwise: what all houses decide together.
+    margin: Option<view::Margin>,
     problem: Option<String>,
 }
 
@@ -239,16 +241,6 @@ struct Count {
     standings: Vec<Standing>,
     pairwise: Pairwise,
     explanation: Vec<String>,
-    margin: Option<Margin>,
-}
-
-#[derive(Serialize)]
-struct Margin {
-    voters: Option<u64>,
-    exact: bool,
-    example: Vec<PeerId>,
-    employer: Option<(String, u64)>,
-    voucher: Option<(PeerId, u64)>,
 }
 
 fn tally(state: &State, proposal: &Proposal) -> Tally {
@@ -259,6 +251,7 @@ fn tally(state: &State, proposal: &Proposal) -> Tally {
         question: question(proposal),
         text: proposal.body.text.clone(),
         houses_counted: view.houses.into_iter().map(count).collect(),
+        margin: view::margin(state, proposal).map(bounded_margin),
         problem: view.problem,
     }
 }
@@ -273,14 +266,15 @@ fn count(house: HouseView) -> Count {
         standings: standings(&house.outcome),
         pairwise: house.outcome.pairwise,
         explanation: bounded(house.explanation),
-        margin: house.margin.map(|m| Margin {
-            voters: m.voters,
-            exact: m.exact,
-            example: m.example.into_iter().take(MAX_EVENTS).collect(),
-            employer: m.employer,
-            voucher: m.voucher,
-        }),
     }
+}
+
+/// Of many voters the first are named; how many there are is said beside.
+fn bounded_margin(mut margin: view::Margin) -> view::Margin {
+    if let Some(missing) = &mut margin.example {
+        missing.who.truncate(MAX_EVENTS);
+    }
+    margin
 }
 
 /// So many lines at most; the last one, which has the result, is always there.

@@ -505,8 +505,9 @@ pub struct TallyArgs {
     pub place: Place,
 }
 
+/// One question.
 #[derive(Args, Debug)]
-pub struct PanelArgs {
+pub struct QuestionArgs {
     /// The question: number or beginning of its hash
     pub question: String,
     /// As of this many statements

@@ -1,4 +1,4 @@
-//! `understory commons`, `key`, `propose`, `vote`, `tally` and `panel`.
+//! `understory commons`, `key`, `propose`, `vote`, `tally`, `margin` and `panel`.
 
 pub mod cli;
 mod create;
@@ -6,6 +6,7 @@ mod desk;
 mod key;
 mod keys;
 mod log;
+mod questions;
 mod record;
 mod say;
 mod serve;
@@ -13,8 +14,8 @@ mod show;
 mod vote;
 
 pub use key::key;
+pub use questions::{margin, panel, tally};
 pub use record::{Ended, Scribe};
-pub use show::{panel, tally};
 pub use vote::{propose, vote};
 
 use anyhow::Result;

@@ -1,16 +1,12 @@
-//! The views as text.
+//! The views as text; those of questions are in `questions`.
 
 use super::{
-    cli::{PanelArgs, Place, Shown, TallyArgs},
+    cli::{Place, Shown},
     desk::{Desk, name_of},
+    questions::{questions, tallies},
 };
 use anyhow::Result;
-use commons::{
-    PeerId,
-    state::{State, Status},
-    statement::House,
-    view::{self, Tally},
-};
+use commons::{PeerId, state::State, statement::House, view};
 use std::fmt::Write;
 use store::Hash;
 
@@ -47,7 +43,12 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
     }
 }
 
-fn print(json: bool, view: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+/// Prints a view as JSON or as text.
+pub fn print(
+    json: bool,
+    view: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string(view)?);
     } else {
@@ -216,149 +217,6 @@ fn waiting(desk: &Desk, json: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// All questions, in the order of the log.
-fn tallies(state: &State) -> Vec<Tally> {
-    let mut proposals: Vec<_> = state.proposals.values().collect();
-    proposals.sort_by_key(|p| p.index);
-    proposals.into_iter().map(|proposal| view::tally(state, proposal)).collect()
-}
-
-fn questions(state: &State, tallies: &[Tally]) -> String {
-    let mut out = String::new();
-    for tally in tallies {
-        let index = state.place(&tally.proposal).map_or(0, |(index, _)| index);
-        let _ = writeln!(
-            out,
-            "  {index:5}  {}  {:?}: {}",
-            tally.proposal.short(),
-            tally.title,
-            status(tally)
-        );
-    }
-    if out.is_empty() { "nothing was asked here yet\n".into() } else { out }
-}
-
-fn status(tally: &Tally) -> String {
-    let names = |winners: &[u32]| {
-        let name = |w: &u32| tally.options.get(*w as usize).map(|o| o.name.clone());
-        winners.iter().filter_map(name).collect::<Vec<_>>().join(", ")
-    };
-    match &tally.status {
-        Status::Open => format!("open until {}", time(tally.close)),
-        Status::Passed { winners, in_force: true, .. } if tally.options.is_empty() => {
-            format!("a panel of {} is drawn", winners.len())
-        }
-        Status::Passed { winners, in_force: true, .. } => format!("passed: {}", names(winners)),
-        Status::Passed { winners, due, .. } => {
-            format!("passed: {}, in force from {}", names(winners), time(*due))
-        }
-        Status::Withheld { winners, margin, .. } => {
-            format!("withheld: {} would win, but {margin} voters decide", names(winners))
-        }
-        Status::Failed { .. } => "not passed".into(),
-        Status::Overturned { .. } => "overturned by a panel".into(),
-    }
-}
-
-pub fn tally(args: &TallyArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let Some(text) = &args.question else {
-        let all = tallies(&state);
-        return print(args.place.json, &all, || questions(&state, &all));
-    };
-    let tally = view::tally(&state, desk.question(&state, text)?);
-    print(args.place.json, &tally, || tally_text(&state, &tally, args.explain))
-}
-
-fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
-    let mut out = format!("{:?}: {}\n", tally.title, status(tally));
-    if let Some(problem) = &tally.problem {
-        let _ = writeln!(out, "it cannot be counted: {problem}");
-    }
-    let proposal = &state.proposals[&tally.proposal];
-    let counts = match tally.status {
-        Status::Open => state.count_so_far(proposal).unwrap_or_default(),
-        _ => proposal.counts.clone(),
-    };
-    for (house, count) in tally.houses.iter().zip(&counts) {
-        let who = match house.house {
-            Some(House::Users) => "the users' house",
-            Some(House::Contributors) => "the contributors' house",
-            None => "all members",
-        };
-        let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
-        if explain {
-            for line in commons::decide::matrix_table(&count.election, &count.outcome.pairwise) {
-                let _ = writeln!(out, "  {line}");
-            }
-            for line in &house.explanation {
-                let _ = writeln!(out, "  {line}");
-            }
-        } else {
-            let names: Vec<&str> = house.winners.iter().map(|w| count.election.name(*w)).collect();
-            let _ = writeln!(out, "  ahead: {}", names.join(", "));
-        }
-        if let Some(margin) = &house.margin {
-            out.push_str(&margin_text(state, margin));
-        }
-    }
-    out
-}
-
-fn margin_text(state: &State, margin: &view::MarginView) -> String {
-    let mut out = String::new();
-    match margin.voters {
-        Some(voters) => {
-            let names: Vec<String> = margin.example.iter().map(|id| name_of(state, id)).collect();
-            let who = match (names.as_slice(), margin.exact) {
-                ([one], true) => format!("{one}'s ballot"),
-                ([], _) => format!("at least {voters} ballots"),
-                (_, true) => format!("the {voters} ballots of {}", names.join(", ")),
-                (_, false) => {
-                    format!("{} ballots, and perhaps as few as {voters},", names.len())
-                }
-            };
-            let _ = writeln!(out, "  margin: without {who} another result");
-        }
-        None => out.push_str("  margin: no voters' absence changes the result\n"),
-    }
-    if let Some((org, ballots)) = &margin.employer {
-        let _ = writeln!(out, "  without {org}'s {ballots} voters another result");
-    }
-    if let Some((voucher, ballots)) = &margin.voucher {
-        let name = name_of(state, voucher);
-        let _ =
-            writeln!(out, "  without the {ballots} who stand or fall with {name} another result");
-    }
-    out
-}
-
-pub fn panel(args: &PanelArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let proposal = desk.question(&state, &args.question)?;
-    let Some(panel) = view::panel(&state, proposal) else {
-        anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
-    };
-    print(args.place.json, &panel, || {
-        let tally = view::tally(&state, proposal);
-        let mut out = format!("{:?}: {}\n", tally.title, status(&tally));
-        let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
-        if let Some(possible) = &panel.possible {
-            let _ = writeln!(out, "{possible} panels were possible, each as likely");
-        }
-        for (what, seats) in [("seat", &panel.seats), ("stand-in", &panel.stand_ins)] {
-            for seat in seats {
-                let name = name_of(&state, &seat.member);
-                let org = seat.employer.as_deref().unwrap_or("");
-                let _ = writeln!(out, "  {what:8}  {}  {name} {org}", seat.member.short());
-            }
-        }
-        out
-    })
 }
 
 /// Unix seconds as UTC.

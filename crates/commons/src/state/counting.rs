@@ -1,0 +1,277 @@
+//! From the ballots in the log to what they decide, and who could make it otherwise.
+
+use super::{Electorate, Proposal, State, Status};
+use crate::{
+    decide::{
+        self, Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule,
+        Unranked,
+    },
+    statement::{Effect, House, Method, ProposalType, Propose, TieBreak, UnrankedRule, VoteBody},
+    tlog::Hash as TreeHash,
+};
+use std::sync::{Arc, OnceLock};
+
+/// The count of a question.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// Of each house that votes, the users' first; of all members where they vote together.
+    pub houses: Vec<HouseCount>,
+    /// The options that are adopted or elected, in order: none where the default option stands, or
+    /// two houses do not agree.
+    pub adopted: Vec<u32>,
+    /// Searched for once, when somebody asks; copies of a state share it.
+    margin: Arc<OnceLock<decide::Margin>>,
+}
+
+/// The count of one house.
+#[derive(Clone, Debug)]
+pub struct HouseCount {
+    /// Which; none where all members vote together.
+    pub house: Option<House>,
+    /// The question as it was counted.
+    pub election: Election,
+    /// The ballots that were counted, by place in the electorate.
+    pub ballots: Vec<Ballot>,
+    /// What came out.
+    pub outcome: Outcome,
+}
+
+/// Up to where ballots count.
+#[derive(Clone, Copy, Debug)]
+pub struct Cutoff {
+    /// Ballots and commitments before this index.
+    pub ballots: u64,
+    /// Reveals before this index.
+    pub reveals: u64,
+    /// What draws are made from: the root of the first mark after the end.
+    pub seed: TreeHash,
+}
+
+impl Cutoff {
+    /// Where no ballot counts yet.
+    pub(super) const START: Self = Self { ballots: 0, reveals: 0, seed: TreeHash::EMPTY_TREE };
+}
+
+/// A house, what it is asked, and what it says.
+type Asked = (Option<House>, Election, Vec<Ballot>);
+
+impl Count {
+    fn new(asked: Vec<Asked>) -> Result<Self, DecideError> {
+        let (outcomes, adopted) = match asked.as_slice() {
+            [(_, election, ballots), (_, other, others)] => {
+                let users = decide::House { election, ballots };
+                let contributors = decide::House { election: other, ballots: others };
+                let both = decide::two_houses(users, contributors)?;
+                (vec![both.users, both.contributors], both.passed.into_iter().collect())
+            }
+            [(_, election, ballots)] => {
+                let outcome = decide::tally(election, ballots)?;
+                let mut adopted = outcome.winners.clone();
+                adopted.retain(|&option| election.default != Some(option));
+                (vec![outcome], adopted)
+            }
+            _ => unreachable!("one house votes, or two do"),
+        };
+        let count = |((house, election, ballots), outcome): (Asked, Outcome)| HouseCount {
+            house,
+            election,
+            ballots,
+            outcome,
+        };
+        let houses = asked.into_iter().zip(outcomes).map(count).collect();
+        Ok(Self { houses, adopted, margin: Arc::default() })
+    }
+
+    /// The winners in which a margin is put: those of all who vote together, the default option
+    /// among them, or what two houses adopt.
+    pub fn winners(&self) -> &[u32] {
+        match self.houses.as_slice() {
+            [all] => &all.outcome.winners,
+            _ => &self.adopted,
+        }
+    }
+
+    /// Whether as many voted as the quorum asks, in every house.
+    pub(super) fn heard(&self) -> bool {
+        self.houses.iter().all(|house| {
+            let election = &house.election;
+            election.quorum.met(house.outcome.ballots, election.electors)
+        })
+    }
+
+    /// Who would have to be missing for another result: the fewest voters, one employer's people,
+    /// those who stand or fall with one voucher. `electorate` is the question's.
+    pub fn margin(&self, electorate: &Electorate) -> &decide::Margin {
+        self.margin.get_or_init(|| {
+            let voters = voters(electorate);
+            let found = match self.houses.as_slice() {
+                [users, contributors] => decide::two_houses_margin(
+                    users.as_house(),
+                    contributors.as_house(),
+                    &voters,
+                    MARGIN_EFFORT,
+                ),
+                [all] => decide::margin(&all.election, &all.ballots, &voters, MARGIN_EFFORT),
+                _ => unreachable!("one house votes, or two do"),
+            };
+            found.expect("what was counted can be counted with fewer ballots")
+        })
+    }
+}
+
+impl HouseCount {
+    fn as_house(&self) -> decide::House<'_> {
+        decide::House { election: &self.election, ballots: &self.ballots }
+    }
+}
+
+/// The electors with their employers and those they stand or fall with.
+fn voters(electorate: &Electorate) -> Vec<decide::Voter> {
+    let voter =
+        |e: &super::Elector| decide::Voter { employer: e.employer.clone(), vouchers: Vec::new() };
+    let mut voters: Vec<_> = electorate.electors.iter().map(voter).collect();
+    for (at, elector) in electorate.electors.iter().enumerate() {
+        if !elector.vouches.is_empty() {
+            for fallen in electorate.dependants(at) {
+                voters[fallen as usize].vouchers.push(at as u32);
+            }
+        }
+    }
+    voters
+}
+
+impl State {
+    /// The count of a question as it was closed; of an open one, as if it closed here. None where a
+    /// lot decides.
+    ///
+    /// Errors: it cannot be counted.
+    pub fn count(&self, proposal: &Proposal) -> Result<Option<Count>, DecideError> {
+        if proposal.status != Status::Open || proposal.body.method == Method::Lot {
+            return Ok(proposal.count.clone());
+        }
+        let seed = self.marks.last().map_or(TreeHash::EMPTY_TREE, |mark| mark.root);
+        let cutoff = Cutoff { ballots: self.size, reveals: self.size, seed };
+        self.count_at(proposal, cutoff).map(Some)
+    }
+
+    /// Counts the ballots up to a place in the log.
+    pub(super) fn count_at(
+        &self,
+        proposal: &Proposal,
+        cutoff: Cutoff,
+    ) -> Result<Count, DecideError> {
+        let ballots = self.ballots(proposal, cutoff);
+        let electors = &proposal.electorate.electors;
+        let asked = |house: Option<House>| {
+            let in_house =
+                |b: &&Ballot| house.is_none() || electors[b.voter as usize].house == house;
+            let ballots = ballots.iter().filter(in_house).cloned().collect();
+            (house, self.election(proposal, house, cutoff.seed), ballots)
+        };
+        Count::new(proposal.houses().into_iter().map(asked).collect())
+    }
+
+    /// The last ballot of each elector that came in time and is not void.
+    fn ballots(&self, proposal: &Proposal, cutoff: Cutoff) -> Vec<Ballot> {
+        let mut ballots = Vec::new();
+        for (member, casts) in &proposal.casts {
+            let Some(voter) = proposal.electorate.position(member) else { continue };
+            let sound: Vec<_> =
+                casts.iter().filter(|c| self.counts(c.key, c.seq)).cloned().collect();
+            let groups = if proposal.body.reveal.is_some() {
+                proposal.revealed(member, &sound, cutoff).map(|(groups, _)| groups)
+            } else {
+                let last = sound.iter().rev().find(|cast| cast.index < cutoff.ballots);
+                last.map(|cast| match &cast.ballot {
+                    VoteBody::Ranking(groups) => groups.clone(),
+                    VoteBody::Approve(options) if options.is_empty() => Vec::new(),
+                    VoteBody::Approve(options) => vec![options.clone()],
+                    VoteBody::Commit(_) | VoteBody::Reveal { .. } => {
+                        unreachable!("an open question takes no secret ballots")
+                    }
+                })
+            };
+            if let Some(groups) = groups {
+                let groups = groups.into_iter().map(|g| g.into_iter().map(u32::from).collect());
+                ballots.push(Ballot { voter: voter as u32, groups: groups.collect() });
+            }
+        }
+        ballots
+    }
+
+    fn election(&self, proposal: &Proposal, house: Option<House>, seed: TreeHash) -> Election {
+        let body = &proposal.body;
+        let electors = proposal.electorate.count(house) as u64;
+        let least = self.rules.super_majority;
+        let raised = |ratio: (u32, u32)| {
+            let wants = body.topic.is_constitutional();
+            let lower =
+                u64::from(ratio.0) * u64::from(least.1) < u64::from(least.0) * u64::from(ratio.1);
+            if wants && lower { least } else { ratio }
+        };
+        let choice = |(at, option): (usize, &crate::statement::Choice)| {
+            let default = body.default.map(usize::from) == Some(at);
+            let (num, den) = if default { (1, 1) } else { raised(option.ratio) };
+            let employer = match &option.effect {
+                Effect::Seat(member) => {
+                    self.members.get(member).and_then(|m| m.employer(self.now()))
+                }
+                _ => None,
+            };
+            let employer = employer.map(str::to_owned);
+            decide::Choice { name: option.name.clone(), ratio: Ratio::new(num, den), employer }
+        };
+        Election {
+            options: body.options.iter().enumerate().map(choice).collect(),
+            default: body.default.map(u32::from),
+            method: match body.method {
+                Method::Approval => decide::Method::Approval,
+                Method::Committee => decide::Method::Committee,
+                Method::Stv => decide::Method::Stv,
+                Method::Schulze | Method::Lot => decide::Method::Schulze,
+            },
+            unranked: match body.unranked {
+                UnrankedRule::Last => Unranked::Last,
+                UnrankedRule::NoOpinion => Unranked::NoOpinion,
+            },
+            tie: match body.tie {
+                TieBreak::Listed => TieRule::Listed,
+                TieBreak::Lot => TieRule::Lot { seed: seed.0 },
+                TieBreak::Casting(member) => match proposal.electorate.position(&member) {
+                    Some(at) => TieRule::Casting { voter: at as u32 },
+                    None => TieRule::Listed,
+                },
+            },
+            seats: u32::from(body.seats),
+            employer_cap: self.cap(body),
+            quorum: self.quorum(body, electors),
+            electors,
+        }
+    }
+
+    /// The cap of the question; for stewards the rules' at most.
+    fn cap(&self, body: &Propose) -> Option<Ratio> {
+        let own = body.cap.map(|(num, den)| Ratio::new(num, den));
+        if body.topic != ProposalType::Stewards {
+            return own;
+        }
+        let (num, den) = self.rules.employer_cap;
+        let seats = u32::from(body.seats);
+        let least = Ratio::new(num, den).floor_of(seats).max(1);
+        let rule = Ratio::new(least, seats);
+        Some(own.filter(|own| own.floor_of(seats) <= least).unwrap_or(rule))
+    }
+
+    /// The rules' multiple of √N / 2; all of them where that is more than there are. An election
+    /// of people asks it of the number of ballots.
+    fn quorum(&self, body: &Propose, electors: u64) -> Quorum {
+        let (num, den) = self.rules.quorum;
+        let quorum = Quorum::Root { times: Ratio::new(num, den) };
+        let persons = body.topic == ProposalType::Stewards;
+        match quorum.least(electors) {
+            _ if persons && body.method == Method::Approval => Quorum::None,
+            least if least > electors => Quorum::Votes(electors),
+            _ => quorum,
+        }
+    }
+}

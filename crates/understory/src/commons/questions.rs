@@ -1,0 +1,212 @@
+//! Questions as text: their counts, margins and panels.
+
+use super::{
+    cli::{QuestionArgs, TallyArgs},
+    desk::{Desk, name_of},
+    show::{print, time},
+};
+use anyhow::Result;
+use commons::{
+    state::{State, Status},
+    statement::House,
+    view::{self, Margin, Tally},
+};
+use std::fmt::Write;
+
+/// `understory tally`.
+pub fn tally(args: &TallyArgs) -> Result<()> {
+    let desk = Desk::open(&args.place)?;
+    let state = desk.at(args.at)?;
+    let Some(text) = &args.question else {
+        let all = tallies(&state);
+        return print(args.place.json, &all, || questions(&state, &all));
+    };
+    let tally = view::tally(&state, desk.question(&state, text)?);
+    print(args.place.json, &tally, || tally_text(&state, &tally, args.explain))
+}
+
+/// `understory margin`.
+pub fn margin(args: &QuestionArgs) -> Result<()> {
+    let desk = Desk::open(&args.place)?;
+    let state = desk.at(args.at)?;
+    let proposal = desk.question(&state, &args.question)?;
+    let Some(margin) = view::margin(&state, proposal) else {
+        anyhow::bail!("{:?} has no votes that are counted", proposal.body.title);
+    };
+    print(args.place.json, &margin, || {
+        let options: Vec<&str> = margin.options.iter().map(String::as_str).collect();
+        let standing = standing(&margin.status, &options, proposal.body.close);
+        format!("{:?}: {standing}\n\n{}", margin.title, margin_text(&state, &margin))
+    })
+}
+
+/// `understory panel`.
+pub fn panel(args: &QuestionArgs) -> Result<()> {
+    let desk = Desk::open(&args.place)?;
+    let state = desk.at(args.at)?;
+    let proposal = desk.question(&state, &args.question)?;
+    let Some(panel) = view::panel(&state, proposal) else {
+        anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
+    };
+    print(args.place.json, &panel, || {
+        let tally = view::tally(&state, proposal);
+        let mut out = format!("{:?}: {}\n", tally.title, status(&tally));
+        let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
+        if let Some(possible) = &panel.possible {
+            let _ = writeln!(out, "{possible} panels were possible, each as likely");
+        }
+        for (what, seats) in [("seat", &panel.seats), ("stand-in", &panel.stand_ins)] {
+            for seat in seats {
+                let name = name_of(&state, &seat.member);
+                let org = seat.employer.as_deref().unwrap_or("");
+                let _ = writeln!(out, "  {what:8}  {}  {name} {org}", seat.member.short());
+            }
+        }
+        out
+    })
+}
+
+/// All questions, in the order of the log.
+pub fn tallies(state: &State) -> Vec<Tally> {
+    let mut proposals: Vec<_> = state.proposals.values().collect();
+    proposals.sort_by_key(|p| p.index);
+    proposals.into_iter().map(|proposal| view::tally(state, proposal)).collect()
+}
+
+/// The same as text, a line each.
+pub fn questions(state: &State, tallies: &[Tally]) -> String {
+    let mut out = String::new();
+    for tally in tallies {
+        let index = state.place(&tally.proposal).map_or(0, |(index, _)| index);
+        let _ = writeln!(
+            out,
+            "  {index:5}  {}  {:?}: {}",
+            tally.proposal.short(),
+            tally.title,
+            status(tally)
+        );
+    }
+    if out.is_empty() { "nothing was asked here yet\n".into() } else { out }
+}
+
+fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
+    let mut out = format!("{:?}: {}\n", tally.title, status(tally));
+    if let Some(problem) = &tally.problem {
+        let _ = writeln!(out, "it cannot be counted: {problem}");
+    }
+    let proposal = &state.proposals[&tally.proposal];
+    let count = state.count(proposal).ok().flatten();
+    let counts = count.iter().flat_map(|count| &count.houses);
+    for (house, count) in tally.houses.iter().zip(counts) {
+        let who = match house.house {
+            Some(House::Users) => "the users' house",
+            Some(House::Contributors) => "the contributors' house",
+            None => "all members",
+        };
+        let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
+        if explain {
+            for line in commons::decide::matrix_table(&count.election, &count.outcome.pairwise) {
+                let _ = writeln!(out, "  {line}");
+            }
+            for line in &house.explanation {
+                let _ = writeln!(out, "  {line}");
+            }
+        } else {
+            let names: Vec<&str> = house.winners.iter().map(|w| count.election.name(*w)).collect();
+            let _ = writeln!(out, "  ahead: {}", names.join(", "));
+        }
+    }
+    if !tally.together.is_empty() {
+        let _ = writeln!(out, "\nboth houses together");
+        tally.together.iter().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
+    }
+    if let Some(margin) = view::margin(state, proposal) {
+        let _ = write!(out, "\n{}", margin_text(state, &margin));
+    }
+    out
+}
+
+/// Who could make a result another, in sentences.
+fn margin_text(state: &State, margin: &Margin) -> String {
+    let options: Vec<&str> = margin.options.iter().map(String::as_str).collect();
+    let result = |winners: &[u32]| match names(&options, winners) {
+        nothing if nothing.is_empty() => "nothing is decided".to_owned(),
+        names => format!("the result is {names}"),
+    };
+    let of = voters(margin.voters);
+    let mut lines = vec![match (margin.least, margin.exact) {
+        (None, _) => format!("margin: whoever of {of} is missing, {}", result(&margin.winners)),
+        (Some(least), true) => {
+            format!("margin: {least} of {of} would have to be missing for another result")
+        }
+        (Some(least), false) => {
+            format!("margin: at least {least} of {of} would have to be missing for another result")
+        }
+    }];
+    if let Some(missing) = &margin.example {
+        let who = match missing.who.as_slice() {
+            few if few.len() <= 12 => {
+                few.iter().map(|id| name_of(state, id)).collect::<Vec<_>>().join(", ")
+            }
+            many => format!("{} voters (--json names them)", many.len()),
+        };
+        lines.push(format!("without {who} {}", result(&missing.winners)));
+    }
+    // What was not tried may do it: nothing is said of others then.
+    let others = |what: &str| (margin.untried == 0).then(|| format!("no single {what} decides it"));
+    lines.extend(match &margin.employer {
+        Some(missing) => {
+            let (who, count) = (&missing.who, voters(missing.voters));
+            Some(format!("without the people of {who} ({count}) {}", result(&missing.winners)))
+        }
+        None => others("employer"),
+    });
+    lines.extend(match &margin.voucher {
+        Some(missing) => {
+            let (who, count) = (name_of(state, &missing.who), voters(missing.voters));
+            let result = result(&missing.winners);
+            Some(format!("without those who stand or fall with {who} ({count}) {result}"))
+        }
+        None => others("voucher"),
+    });
+    if margin.untried > 0 {
+        let untried = margin.untried;
+        lines.push(format!("not tried, for want of time: {untried} large employers or vouchers"));
+    }
+    lines.join("\n  ") + "\n"
+}
+
+fn status(tally: &Tally) -> String {
+    let options: Vec<&str> = tally.options.iter().map(|o| o.name.as_str()).collect();
+    standing(&tally.status, &options, tally.close)
+}
+
+fn standing(status: &Status, options: &[&str], close: u64) -> String {
+    let names = |winners: &[u32]| names(options, winners);
+    match status {
+        Status::Open => format!("open until {}", time(close)),
+        Status::Passed { winners, in_force: true, .. } if options.is_empty() => {
+            format!("a panel of {} is drawn", winners.len())
+        }
+        Status::Passed { winners, in_force: true, .. } => format!("passed: {}", names(winners)),
+        Status::Passed { winners, due, .. } => {
+            format!("passed: {}, in force from {}", names(winners), time(*due))
+        }
+        Status::Withheld { winners, margin, .. } => {
+            format!("withheld: {} would win, but {margin} voters decide", names(winners))
+        }
+        Status::Failed { .. } => "not passed".into(),
+        Status::Overturned { .. } => "overturned by a panel".into(),
+    }
+}
+
+fn voters(count: u64) -> String {
+    if count == 1 { "1 voter".into() } else { format!("{count} voters") }
+}
+
+fn names(options: &[&str], winners: &[u32]) -> String {
+    let name = |winner: &u32| options.get(*winner as usize).copied();
+    winners.iter().filter_map(name).collect::<Vec<_>>().join(", ")
+}
