@@ -130,7 +130,7 @@ async fn every_file_of_the_page_is_there_and_none_takes_text_for_html() {
         known.extend(new.iter().cloned());
         to_read.extend(new);
     }
-    assert_eq!(known.len(), 15, "{known:?}");
+    assert_eq!(known.len(), 16, "{known:?}");
 }
 
 #[tokio::test]

@@ -52,6 +52,13 @@ impl<'a> Bound<'a> {
         self.same_seats(&limits)
     }
 
+    /// Whether this option is surely not elected if any `most` ballots of `removable`, or fewer, are
+    /// taken from `left`, for want of its quorum or its majority. False is no proof of anything.
+    pub(super) fn excludes(&self, option: u32, left: &Left, removable: &Left, most: u64) -> bool {
+        let (_, possible) = admission(self.field.election, &Reach { left, removable, most });
+        possible >> option & 1 == 0
+    }
+
     /// Whether the quorum is asked of the number of ballots.
     fn asks_turnout(&self) -> bool {
         let election = self.field.election;

@@ -1,12 +1,14 @@
 //! Changes of licence, rights or rules: two houses must agree.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::bound::Bound;
 use super::count::tally;
 use super::election::{Ballot, DecideError, Election, Method, Voter};
 use super::field::{Field, Left};
-use super::margin::{Margin, Removal, VoterMargin, blocs, fewest, safe};
+use super::margin::{Margin, Removal, VoterMargin, Wanted, blocs, fewest, safe};
 use super::outcome::Outcome;
 
 /// One house: its rules (electors and quorum are its own) and its ballots. Both houses number voters
@@ -56,13 +58,13 @@ pub fn two_houses_margin(
         Field::new(users.election, users.ballots)?,
         Field::new(contributors.election, contributors.ballots)?,
     ];
-    let both = Both { election: users.election, fields: &fields };
     let bounds = [Bound::new(&fields[0]), Bound::new(&fields[1])];
-    let safes = [safe(&fields[0], &bounds[0]), safe(&fields[1], &bounds[1])];
-    let single = [0, 1].map(|house| fewest(&fields[house], &bounds[house], safes[house], effort));
-    let found = both.fewest(single);
+    let both = Both { election: users.election, fields: &fields, bounds: &bounds };
+    let found = both.fewest(effort);
     let decide = |left: &[Left]| both.decide(&left[0], &left[1]);
-    Ok(blocs(&[&fields[0], &fields[1]], safes[0].min(safes[1]), voters, found, effort, decide))
+    let safes = [0, 1].map(|house| safe(&fields[house], &bounds[house], Wanted::Others));
+    let safe = safes[0].min(safes[1]);
+    Ok(blocs(&[&fields[0], &fields[1]], safe, voters, found, effort, decide))
 }
 
 fn check(users: House, contributors: House) -> Result<(), DecideError> {
@@ -85,6 +87,7 @@ pub(super) fn passed(election: &Election, users: &[u32], contributors: &[u32]) -
 struct Both<'a> {
     election: &'a Election,
     fields: &'a [Field<'a>; 2],
+    bounds: &'a [Bound<'a>; 2],
 }
 
 impl Both<'_> {
@@ -94,45 +97,78 @@ impl Both<'_> {
         passed(self.election, &users, &contributors).into_iter().collect()
     }
 
-    /// The margin of both from the margins of each.
-    ///
-    /// What has passed fails as soon as one house changes: the smaller margin is exact. For something
-    /// to pass, a house that elects the default option must change, and if neither does, one of them
-    /// must; that is a proven bound, and the sets found for single houses are tried on both.
-    fn fewest(&self, single: [VoterMargin; 2]) -> VoterMargin {
-        let least = |margin: &VoterMargin| margin.proven().unwrap_or(u64::MAX);
-        let [users, contributors] = [least(&single[0]), least(&single[1])];
-        let has_passed = !self.decide(&self.fields[0].all, &self.fields[1].all).is_empty();
-        let stays =
-            |house: usize| self.fields[house].winners.first() == self.election.default.as_ref();
-        let at_least = match (has_passed, stays(0), stays(1)) {
-            (true, ..) | (false, false, false) => users.min(contributors),
-            (false, true, true) => users.max(contributors),
-            (false, true, false) => users,
-            (false, false, true) => contributors,
-        };
+    /// The margin by voters of both, from margins of each.
+    fn fewest(&self, effort: u64) -> VoterMargin {
         let before = self.decide(&self.fields[0].all, &self.fields[1].all);
-        let mut found: Vec<Removal> = single.iter().filter_map(removal_of).collect();
-        found.iter_mut().for_each(|removal| removal.winners = self.without(&removal.voters));
-        found.retain(|removal| removal.winners != before);
-        found.sort_by_key(|removal| removal.voters.len());
-        match found.into_iter().next() {
+        let (at_least, tries) =
+            if before.is_empty() { self.to_pass(effort) } else { self.to_fail(effort) };
+        let result = |voters: Vec<u32>| Removal { winners: self.without(&voters), voters };
+        let found = tries.into_iter().map(result).filter(|removal| removal.winners != before);
+        match found.min_by_key(|removal| removal.voters.len()) {
             _ if at_least == u64::MAX => VoterMargin::Never,
             Some(removal) if removal.voters.len() as u64 == at_least => VoterMargin::Exact(removal),
             found => VoterMargin::Between { at_least, found },
         }
     }
 
+    /// What has passed does not as soon as one house elects another: a proven bound, and voters to try.
+    fn to_fail(&self, effort: u64) -> (u64, Vec<Vec<u32>>) {
+        let margins = [0, 1]
+            .map(|house| fewest(&self.fields[house], &self.bounds[house], Wanted::Others, effort));
+        (least(&margins[0]).min(least(&margins[1])), margins.iter().filter_map(found).collect())
+    }
+
+    /// For an option to pass, each house has to elect it. Who sits in both may count for both.
+    fn to_pass(&self, effort: u64) -> (u64, Vec<Vec<u32>>) {
+        let options = 0..self.election.options.len() as u32;
+        let effort = effort / u64::from(options.end);
+        let (mut at_least, mut tries) = (u64::MAX, Vec::new());
+        let apart = self.are_apart();
+        for option in options.filter(|&option| self.election.default != Some(option)) {
+            let [users, contributors] = [0, 1].map(|house| self.to_elect(house, option, effort));
+            at_least = at_least.min(match (least(&users), least(&contributors)) {
+                (a, b) if apart => a.saturating_add(b),
+                (a, b) => a.max(b),
+            });
+            if let Some((users, contributors)) = found(&users).zip(found(&contributors)) {
+                let all: BTreeSet<u32> = users.into_iter().chain(contributors).collect();
+                tries.push(all.into_iter().collect());
+            }
+        }
+        (at_least, tries)
+    }
+
+    /// The fewest voters without whom a house elects this option.
+    fn to_elect(&self, house: usize, option: u32, effort: u64) -> VoterMargin {
+        let field = &self.fields[house];
+        if field.winners == [option] {
+            return VoterMargin::Exact(Removal { voters: Vec::new(), winners: vec![option] });
+        }
+        fewest(field, &self.bounds[house], Wanted::Only(option), effort)
+    }
+
     fn without(&self, voters: &[u32]) -> Vec<u32> {
         let left = [0, 1].map(|house| self.fields[house].without(voters));
         self.decide(&left[0], &left[1])
     }
+
+    /// Whether nobody votes in both.
+    fn are_apart(&self) -> bool {
+        let [users, contributors] = [0, 1].map(|house| -> BTreeSet<u32> {
+            self.fields[house].piles.iter().flat_map(|pile| &pile.voters).copied().collect()
+        });
+        users.is_disjoint(&contributors)
+    }
 }
 
-fn removal_of(margin: &VoterMargin) -> Option<Removal> {
+fn least(margin: &VoterMargin) -> u64 {
+    margin.proven().unwrap_or(u64::MAX)
+}
+
+fn found(margin: &VoterMargin) -> Option<Vec<u32>> {
     match margin {
-        VoterMargin::Exact(removal) => Some(removal.clone()),
-        VoterMargin::Between { found, .. } => found.clone(),
+        VoterMargin::Exact(removal) => Some(removal.voters.clone()),
+        VoterMargin::Between { found, .. } => found.as_ref().map(|removal| removal.voters.clone()),
         VoterMargin::Never => None,
     }
 }

@@ -95,8 +95,8 @@ pub fn margin(
 ) -> Result<Margin, DecideError> {
     let field = Field::new(election, ballots)?;
     let bound = Bound::new(&field);
-    let safe = safe(&field, &bound);
-    let found = fewest(&field, &bound, safe, effort);
+    let found = fewest(&field, &bound, Wanted::Others, effort);
+    let safe = safe(&field, &bound, Wanted::Others);
     let decide = |left: &[Left]| field.decide(&left[0]);
     Ok(blocs(&[&field], safe, voters, found, effort, decide))
 }
@@ -118,8 +118,8 @@ pub(super) fn blocs(
 }
 
 /// The most ballots that are proven not to matter, whichever they are.
-pub(super) fn safe(field: &Field, bound: &Bound) -> u64 {
-    let certain = |most| bound.certain(&field.all, &field.all, most);
+pub(super) fn safe(field: &Field, bound: &Bound, wanted: Wanted) -> u64 {
+    let certain = |most| wanted.is_out_of_reach(bound, &field.all, &field.all, most);
     let (mut low, mut high) = (0, field.all.ballots);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
@@ -193,15 +193,43 @@ fn all_blocs<'a, T: Ord + 'a>(
     blocs
 }
 
-/// The fewest voters, knowing that `safe` are too few.
-pub(super) fn fewest(field: &Field, bound: &Bound, safe: u64, effort: u64) -> VoterMargin {
+/// What is wanted of the ballots that are left.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    /// That they elect others than all ballots do.
+    Others,
+    /// That they elect this option alone, which all ballots do not.
+    Only(u32),
+}
+
+impl Wanted {
+    fn is_met(self, field: &Field, left: &Left) -> bool {
+        match self {
+            Wanted::Others => field.flipped(left),
+            Wanted::Only(option) => field.decide(left) == [option],
+        }
+    }
+
+    /// Whether it is proven that no `most` ballots of `removable` make it so.
+    fn is_out_of_reach(self, bound: &Bound, left: &Left, removable: &Left, most: u64) -> bool {
+        let excluded = match self {
+            Wanted::Others => false,
+            Wanted::Only(option) => bound.excludes(option, left, removable, most),
+        };
+        excluded || bound.certain(left, removable, most)
+    }
+}
+
+/// The fewest voters without whom what is left is as `wanted`.
+pub(super) fn fewest(field: &Field, bound: &Bound, wanted: Wanted, effort: u64) -> VoterMargin {
+    let safe = safe(field, bound, wanted);
     if safe == field.all.ballots {
         return VoterMargin::Never;
     }
-    let found = attack(field, effort);
+    let found = attack(field, wanted, effort);
     let enough =
         found.as_ref().map_or(field.all.ballots + 1, |left| field.all.ballots - left.ballots);
-    let mut search = Search::new(field, bound, effort);
+    let mut search = Search::new(field, bound, wanted, effort);
     for size in safe + 1..enough {
         match search.exactly(size) {
             Ok(None) => {}
@@ -228,10 +256,10 @@ fn removal(field: &Field, left: &Left) -> Removal {
     Removal { voters, winners: field.decide(left) }
 }
 
-/// Tries to flip the result by removing those who prefer one option to another, for each elected
+/// Tries to get what is wanted by removing those who prefer one option to another, for each elected
 /// option (and the default option) and each other one, until the effort is spent. What is left after
 /// the best try.
-fn attack(field: &Field, mut effort: u64) -> Option<Left> {
+fn attack(field: &Field, wanted: Wanted, mut effort: u64) -> Option<Left> {
     let options = field.election.options.len();
     let from = field.elected | field.election.default.map_or(0, |default| 1 << default);
     let mut best: Option<Left> = None;
@@ -239,8 +267,8 @@ fn attack(field: &Field, mut effort: u64) -> Option<Left> {
         for b in (0..options).filter(|&b| b != a) {
             let most =
                 best.as_ref().map_or(field.all.ballots, |l| field.all.ballots - l.ballots - 1);
-            best = remove_until_flipped(field, &order_of_removal(field, a, b), most, &mut effort)
-                .or(best);
+            let order = order_of_removal(field, a, b);
+            best = remove_until(field, &order, wanted, most, &mut effort).or(best);
         }
     }
     best
@@ -257,11 +285,12 @@ fn order_of_removal(field: &Field, a: usize, b: usize) -> Vec<usize> {
     order
 }
 
-/// Removes ballots in this order until the result flips, at most `most`: doubles the number, then
-/// halves the last stretch. The flip is real, whether or not fewer of the same order would do.
-fn remove_until_flipped(
+/// Removes ballots in this order until the result is as wanted, at most `most`: doubles the number, then
+/// halves the last stretch. What is found is real, whether or not fewer of the same order would do.
+fn remove_until(
     field: &Field,
     order: &[usize],
+    wanted: Wanted,
     most: u64,
     effort: &mut u64,
 ) -> Option<Left> {
@@ -274,7 +303,7 @@ fn remove_until_flipped(
         if next.ballots == kept.ballots {
             return None;
         }
-        if field.flipped(&next) {
+        if wanted.is_met(field, &next) {
             break next;
         }
         kept = next;
@@ -284,7 +313,7 @@ fn remove_until_flipped(
     while kept.ballots - flipped.ballots > 1 && *effort > field.cost() {
         *effort -= field.cost();
         let middle = remove(field, &kept, order, (kept.ballots - flipped.ballots) / 2);
-        if field.flipped(&middle) { flipped = middle } else { kept = middle }
+        if wanted.is_met(field, &middle) { flipped = middle } else { kept = middle }
     }
     Some(flipped)
 }
@@ -314,13 +343,14 @@ struct Search<'a> {
     bound: &'a Bound<'a>,
     /// Piles, those that speak most for the elected first.
     order: Vec<usize>,
+    wanted: Wanted,
     effort: u64,
     /// Of one step.
     cost: u64,
 }
 
 impl<'a> Search<'a> {
-    fn new(field: &'a Field<'a>, bound: &'a Bound<'a>, effort: u64) -> Self {
+    fn new(field: &'a Field<'a>, bound: &'a Bound<'a>, wanted: Wanted, effort: u64) -> Self {
         let voice = |pile: usize| {
             let prefers = &field.piles[pile].prefers;
             let over_others =
@@ -329,10 +359,10 @@ impl<'a> Search<'a> {
         };
         let mut order: Vec<usize> = (0..field.piles.len()).collect();
         order.sort_by_key(|&pile| (u32::MAX - voice(pile), pile));
-        Self { field, bound, order, effort, cost: field.cost() }
+        Self { field, bound, order, wanted, effort, cost: field.cost() }
     }
 
-    /// What is left after a removal of exactly `size` ballots that flips the result, if there is one.
+    /// What is left after a removal of exactly `size` ballots that does what is wanted, if there is one.
     /// All smaller ones are known not to.
     fn exactly(&mut self, size: u64) -> Result<Option<Left>, OutOfEffort> {
         let all = &self.field.all;
@@ -353,7 +383,9 @@ impl<'a> Search<'a> {
         }
         for at in at..self.order.len() {
             self.effort = self.effort.checked_sub(self.cost).ok_or(OutOfEffort)?;
-            if removable.ballots < size || self.bound.certain(left, &removable, size) {
+            if removable.ballots < size
+                || self.wanted.is_out_of_reach(self.bound, left, &removable, size)
+            {
                 return Ok(None);
             }
             let pile = self.order[at];
@@ -364,7 +396,7 @@ impl<'a> Search<'a> {
                 let mut next = left.clone();
                 self.field.take(&mut next, pile, times);
                 if times == size {
-                    if self.field.flipped(&next) {
+                    if self.wanted.is_met(self.field, &next) {
                         return Ok(Some(next));
                     }
                     continue;
