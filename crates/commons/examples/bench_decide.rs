@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use commons::decide::{
-    Ballot, Choice, DecideError, Election, MARGIN_EFFORT, Method, Quorum, Ratio, TieRule, Unranked,
-    Voter, VoterMargin, margin, tally,
+    Ballot, Choice, DecideError, Election, House, MARGIN_EFFORT, Margin, Method, Quorum, Ratio,
+    TieRule, Unranked, Voter, VoterMargin, margin, tally, two_houses_margin,
 };
 
 const METHODS: [Method; 4] = [Method::Approval, Method::Schulze, Method::Committee, Method::Stv];
@@ -60,16 +60,13 @@ fn margins(elections: u64, efforts: &[u64]) -> Result<(), DecideError> {
     println!("voters options method     effort       exact  untried  mean ms  most ms");
     for count in [12, 30, 100, 300, 1000, 5000] {
         for options in [3, 5, 10] {
-            for method in METHODS {
+            for method in METHODS.map(Some).into_iter().chain([None]) {
                 for &effort in efforts {
                     let (mut exact, mut untried) = (0, 0);
                     let mut times = Vec::new();
                     for seed in 0..elections {
-                        let election = election(method, options, u64::from(count));
-                        let ballots = ballots(&election, count * 3 / 4, seed);
-                        let began = Instant::now();
-                        let found = margin(&election, &ballots, &voters(count), effort)?;
-                        times.push(began.elapsed());
+                        let (found, time) = margin_of(method, options, count, seed, effort)?;
+                        times.push(time);
                         exact += u64::from(!matches!(found.voters, VoterMargin::Between { .. }));
                         untried += u64::from(found.untried > 0);
                     }
@@ -78,7 +75,7 @@ fn margins(elections: u64, efforts: &[u64]) -> Result<(), DecideError> {
                     println!(
                         "{count:6} {options:7} {:9} {effort:11} {exact:4}/{elections:<4} {untried:6} \
                          {:8.1} {:8.1}",
-                        format!("{method:?}"),
+                        method.map_or("Houses".to_owned(), |method| format!("{method:?}")),
                         mean.as_secs_f64() * 1e3,
                         most.as_secs_f64() * 1e3
                     );
@@ -87,6 +84,29 @@ fn margins(elections: u64, efforts: &[u64]) -> Result<(), DecideError> {
         }
     }
     Ok(())
+}
+
+/// The margin of one election and its time; without a method, of a change by two houses.
+fn margin_of(
+    method: Option<Method>,
+    options: u32,
+    count: u32,
+    seed: u64,
+    effort: u64,
+) -> Result<(Margin, Duration), DecideError> {
+    let mut election = election(method.unwrap_or(Method::Schulze), options, u64::from(count));
+    let mut ballots = ballots(&election, count * 3 / 4, seed);
+    let voters = voters(count);
+    let began = Instant::now();
+    if method.is_some() {
+        return Ok((margin(&election, &ballots, &voters, effort)?, began.elapsed()));
+    }
+    election.electors /= 2;
+    election.options[..options as usize - 1].iter_mut().for_each(|o| o.ratio = Ratio::new(3, 1));
+    let contributors = ballots.split_off(ballots.len() / 2);
+    let house = |ballots| House { election: &election, ballots };
+    let found = two_houses_margin(house(&ballots), house(&contributors), &voters, effort)?;
+    Ok((found, began.elapsed()))
 }
 
 /// Nearly a hundred employers, of one another as large; everybody vouched for twenty.
