@@ -147,7 +147,7 @@ fn ballots(election: &Election, count: u32, seed: u64) -> Vec<Ballot> {
             draws.fill(&mut bytes);
             u64::from_le_bytes(bytes) as f64 / 2f64.powi(64)
         };
-        let dispersion: f64 = if seed % 2 == 0 { 1.0 } else { 0.8 };
+        let dispersion: f64 = if seed.is_multiple_of(2) { 1.0 } else { 0.8 };
         let mut order: Vec<u32> = Vec::new();
         for option in 0..options {
             // One place up is less likely by the dispersion than the place below.
