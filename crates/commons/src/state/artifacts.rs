@@ -1,6 +1,6 @@
 //! Artifacts, what they were made of, by whose work, who checked it and who uses it.
 
-use super::{Refused, State};
+use super::{Member, Refused, State};
 use crate::{
     PeerId, Statement,
     statement::{
@@ -8,7 +8,7 @@ use crate::{
         Work,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
 /// Something that was published.
@@ -95,7 +95,7 @@ pub struct LiveUse {
 }
 
 /// A statement whose checks are counted, by place in its list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Checkable {
     Edge(usize),
     Work(usize),
@@ -105,7 +105,7 @@ impl State {
     /// What is known of an edge. Nobody confirms its own work or its employer's, and of one
     /// employer's people one counts.
     pub fn edge_state(&self, edge: &Edge) -> EdgeState {
-        let confirmed = self.independent(&edge.member, &edge.checks);
+        let confirmed = self.independent(&edge.member, &edge.checks, |v| v == Verdict::Confirmed);
         let disputed = disputes(&edge.checks);
         EdgeState { confirmed, disputed }
     }
@@ -113,19 +113,44 @@ impl State {
     /// Whether work was confirmed by somebody independent and disputed by nobody.
     pub fn stands(&self, work: &WorkDone) -> bool {
         self.counts(work.key, work.seq)
-            && self.independent(&work.member, &work.checks) > 0
+            && self.independent(&work.member, &work.checks, |v| v == Verdict::Confirmed) > 0
             && disputes(&work.checks) == 0
     }
 
-    fn independent(&self, author: &PeerId, checks: &BTreeMap<PeerId, Verdict>) -> usize {
+    /// Whether what somebody made gives it standing as a contributor: as many independent members
+    /// confirm it as contradict it. One who contradicts takes away nobody's vote.
+    pub(super) fn gives_standing(&self, made: Checkable) -> bool {
+        let (key, seq, author, checks) = match made {
+            Checkable::Edge(at) => {
+                let edge = &self.edges[at];
+                (edge.key, edge.seq, &edge.member, &edge.checks)
+            }
+            Checkable::Work(at) => {
+                let work = &self.work[at];
+                (work.key, work.seq, &work.member, &work.checks)
+            }
+        };
+        let confirmed = self.independent(author, checks, |v| v == Verdict::Confirmed);
+        let disputed = self.independent(author, checks, is_dispute);
+        self.counts(key, seq) && confirmed > 0 && confirmed >= disputed
+    }
+
+    /// Members of some verdict who share no employer with the author nor with each other.
+    fn independent(
+        &self,
+        author: &PeerId,
+        checks: &BTreeMap<PeerId, Verdict>,
+        of_kind: impl Fn(Verdict) -> bool,
+    ) -> usize {
         let now = self.now();
-        let employer = |id: &PeerId| self.members.get(id).and_then(|m| m.employer(now));
-        let own = employer(author);
-        let mut employers = std::collections::BTreeSet::new();
-        let confirming = checks.iter().filter(|(_, verdict)| **verdict == Verdict::Confirmed);
-        let counts = confirming.filter(|(id, _)| match employer(id) {
-            Some(org) => own != Some(org) && employers.insert(org),
-            None => true,
+        let of = |id| self.members.get(id).into_iter().flat_map(|m: &Member| m.employers(now));
+        let mut employers: BTreeSet<&str> = of(author).collect();
+        let said = checks.iter().filter(|(_, verdict)| of_kind(**verdict));
+        let counts = said.filter(|(id, _)| {
+            let own: Vec<&str> = of(id).collect();
+            let independent = own.iter().all(|org| !employers.contains(org));
+            employers.extend(own.iter().filter(|_| independent));
+            independent
         });
         counts.count()
     }
@@ -137,10 +162,13 @@ impl State {
         statement: Hash,
         publish: &Publish,
     ) -> Result<(), Refused> {
-        if let Some(known) = self.artifacts.get(&publish.artifact)
-            && publish.supersedes != Some(known.statement)
-        {
-            return Err("this artifact is published already".into());
+        if let Some(known) = self.artifacts.get(&publish.artifact) {
+            if publish.supersedes != Some(known.statement) {
+                return Err("this artifact is published already".into());
+            }
+            if known.member != member && self.is_member(&known.member) {
+                return Err("somebody else, who is a member, published this artifact".into());
+            }
         }
         let (name, components) = (publish.name.clone(), publish.components.clone());
         let artifact = Artifact { name, statement, index, member, components };
@@ -235,19 +263,26 @@ impl State {
             };
         }
         self.electorate = None;
-        let (author, checks) = match self.checkable.get(&subject) {
-            Some(Checkable::Edge(at)) => (self.edges[*at].member, &mut self.edges[*at].checks),
-            Some(Checkable::Work(at)) => (self.work[*at].member, &mut self.work[*at].checks),
-            None => return Ok(()),
+        let Some(&made) = self.checkable.get(&subject) else { return Ok(()) };
+        let (author, checks) = match made {
+            Checkable::Edge(at) => (self.edges[at].member, &mut self.edges[at].checks),
+            Checkable::Work(at) => (self.work[at].member, &mut self.work[at].checks),
         };
         if author == member {
             return Err("nobody checks what it did itself".into());
         }
         checks.insert(member, check.verdict);
+        if check.verdict == Verdict::Confirmed {
+            self.confirmed.entry(author).or_default().insert(made);
+        }
         Ok(())
     }
 }
 
 fn disputes(checks: &BTreeMap<PeerId, Verdict>) -> usize {
-    checks.values().filter(|v| matches!(v, Verdict::Mismatch | Verdict::Disputed)).count()
+    checks.values().filter(|verdict| is_dispute(**verdict)).count()
+}
+
+fn is_dispute(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Mismatch | Verdict::Disputed)
 }

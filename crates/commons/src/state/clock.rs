@@ -54,7 +54,7 @@ impl State {
 
     /// When the statement at `index`, which had seen `seen` statements, was made.
     pub fn interval(&self, index: u64, seen: u64) -> Interval {
-        let before = self.marks.partition_point(|mark| mark.size <= seen);
+        let before = self.marks.partition_point(|mark| mark.index < seen);
         let after = self.marks.partition_point(|mark| mark.size <= index);
         Interval {
             from: before.checked_sub(1).map(|at| self.marks[at].time),
@@ -89,7 +89,7 @@ impl State {
         self.marks.push(mark);
         self.electorate = None;
         self.settle_recoveries();
-        self.settle_proposals(log)?;
+        self.settle_proposals();
         Ok(Ok(()))
     }
 
@@ -132,7 +132,9 @@ impl State {
             let Candidate::Key(key) = rights.holder else {
                 return Err("a log's operator is a key".into());
             };
-            self.named_operators.insert(author, key);
+            if self.active_stewards().contains(&author) {
+                self.named_operators.insert(author, key);
+            }
         }
         let power = super::Power { index, by: author, rights: rights.clone() };
         self.powers.insert((author, rights.asset, rights.name.clone()), power);
@@ -156,6 +158,8 @@ impl State {
             && key != self.operator_at(self.size)
         {
             self.operators.push(Operator { since: self.size, key });
+            // Else these words would bring the key back whenever the same people are stewards again.
+            self.named_operators.clear();
         }
     }
 }

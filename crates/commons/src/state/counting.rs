@@ -1,7 +1,8 @@
 //! From the ballots in the log to what they decide, and who could make it otherwise.
 
-use super::{Electorate, Proposal, State, Status};
+use super::{Cast, Electorate, Proposal, State, Status};
 use crate::{
+    PeerId,
     decide::{
         self, Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule,
         Unranked,
@@ -10,6 +11,7 @@ use crate::{
     tlog::Hash as TreeHash,
 };
 use std::sync::{Arc, OnceLock};
+use store::Hash;
 
 /// The count of a question.
 #[derive(Clone, Debug)]
@@ -43,7 +45,7 @@ pub struct Cutoff {
     pub ballots: u64,
     /// Reveals before this index.
     pub reveals: u64,
-    /// What draws are made from: the root of the first mark after the end.
+    /// What draws are made from: the root of the first mark after the last ballot or commitment.
     pub seed: TreeHash,
 }
 
@@ -171,18 +173,15 @@ impl State {
         Count::new(proposal.houses().into_iter().map(asked).collect())
     }
 
-    /// The last ballot of each elector that came in time and is not void.
+    /// The ballot of each elector.
     fn ballots(&self, proposal: &Proposal, cutoff: Cutoff) -> Vec<Ballot> {
         let mut ballots = Vec::new();
         for (member, casts) in &proposal.casts {
             let Some(voter) = proposal.electorate.position(member) else { continue };
-            let sound: Vec<_> =
-                casts.iter().filter(|c| self.counts(c.key, c.seq)).cloned().collect();
             let groups = if proposal.body.reveal.is_some() {
-                proposal.revealed(member, &sound, cutoff).map(|(groups, _)| groups)
+                self.revealed(proposal, member, cutoff).map(|(groups, _)| groups.clone())
             } else {
-                let last = sound.iter().rev().find(|cast| cast.index < cutoff.ballots);
-                last.map(|cast| match &cast.ballot {
+                self.last_before(casts, cutoff.ballots, |_| true).map(|cast| match &cast.ballot {
                     VoteBody::Ranking(groups) => groups.clone(),
                     VoteBody::Approve(options) if options.is_empty() => Vec::new(),
                     VoteBody::Approve(options) => vec![options.clone()],
@@ -197,6 +196,42 @@ impl State {
             }
         }
         ballots
+    }
+
+    /// What a member committed to and revealed: the ballot and what kept it secret.
+    pub(super) fn revealed<'a>(
+        &self,
+        proposal: &'a Proposal,
+        voter: &PeerId,
+        cutoff: Cutoff,
+    ) -> Option<(&'a Vec<Vec<u16>>, Hash)> {
+        let casts = proposal.casts.get(voter)?;
+        let is_commitment = |ballot: &VoteBody| matches!(ballot, VoteBody::Commit(_));
+        let committed = match self.last_before(casts, cutoff.ballots, is_commitment)?.ballot {
+            VoteBody::Commit(digest) => digest,
+            _ => return None,
+        };
+        let sound = |c: &&Cast| c.index < cutoff.reveals && self.counts(c.key, c.seq);
+        casts.iter().filter(sound).find_map(|cast| {
+            let VoteBody::Reveal { groups, salt } = &cast.ballot else { return None };
+            let ballot = crate::canonical::encode(groups);
+            decide::reveals(&committed.0, &proposal.statement.0, &voter.0, &salt.0, &ballot)
+                .then_some((groups, *salt))
+        })
+    }
+
+    /// The last of a member's casts of some kind before `end`, of those that counted then. If it
+    /// turned out void since, the member has none, and not the one before it: else somebody with
+    /// two devices could choose between two ballots after it has seen all others.
+    fn last_before<'a>(
+        &self,
+        casts: &'a [Cast],
+        end: u64,
+        kind: impl Fn(&VoteBody) -> bool,
+    ) -> Option<&'a Cast> {
+        let in_time =
+            |c: &&Cast| c.index < end && kind(&c.ballot) && self.counted_before(end, c.key, c.seq);
+        casts.iter().rev().find(in_time).filter(|c| self.counts(c.key, c.seq))
     }
 
     fn election(&self, proposal: &Proposal, house: Option<House>, seed: TreeHash) -> Election {

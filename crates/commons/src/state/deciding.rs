@@ -1,9 +1,10 @@
 //! Questions, ballots, and what their results change.
 
-use super::{Count, Cutoff, Electorate, Refused, Roots, State};
+use super::{Count, Cutoff, Electorate, Refused, State, force::Undo};
 use crate::{
-    ArchiveError, PeerId, Statement, decide,
-    statement::{Effect, House, Method, ProposalType, Propose, Rules, Vote, VoteBody, Witnesses},
+    PeerId, Statement,
+    decide::{self, Ballot},
+    statement::{Effect, House, Method, ProposalType, Propose, Vote, VoteBody},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use store::Hash;
@@ -30,7 +31,11 @@ pub struct Proposal {
     /// The panel, once it is drawn.
     pub panel: Option<decide::Panel>,
     /// What the result replaced, in case it is overturned.
-    undo: Option<Undo>,
+    pub(super) undo: Option<Undo>,
+    /// Appeals against it that are open.
+    pub(super) appeals: u32,
+    /// Whether it was decided in the log that this one was forked from.
+    pub(super) inherited: bool,
 }
 
 /// A ballot in the log.
@@ -84,19 +89,21 @@ pub enum Status {
     },
 }
 
-#[derive(Clone, Debug)]
-struct Undo {
-    charter: Hash,
-    rules: Rules,
-    witnesses: Witnesses,
-    stewards: Vec<super::Steward>,
-    removed: Vec<PeerId>,
-}
+/// Questions of one member that may be open at a time: each keeps who may vote on it.
+const MAX_OPEN: u32 = 16;
 
 impl Proposal {
     /// When nothing more is taken.
     pub fn end(&self) -> u64 {
         self.body.reveal.unwrap_or(self.body.close)
+    }
+
+    /// Whether nothing more comes of it by itself.
+    pub(super) fn is_settled(&self) -> bool {
+        !matches!(
+            self.status,
+            Status::Open | Status::Withheld { .. } | Status::Passed { in_force: false, .. }
+        )
     }
 
     /// The houses that vote, the users' first; none for all members together.
@@ -106,25 +113,6 @@ impl Proposal {
             &[house] => vec![Some(house)],
             _ => vec![Some(House::Users), Some(House::Contributors)],
         }
-    }
-
-    /// What kept a member's ballot secret: the last commitment in time and its reveal.
-    pub(super) fn revealed(
-        &self,
-        voter: &PeerId,
-        casts: &[Cast],
-        cutoff: Cutoff,
-    ) -> Option<(Vec<Vec<u16>>, Hash)> {
-        let committed = casts.iter().rev().find_map(|cast| match cast.ballot {
-            VoteBody::Commit(digest) if cast.index < cutoff.ballots => Some(digest),
-            _ => None,
-        })?;
-        casts.iter().filter(|cast| cast.index < cutoff.reveals).find_map(|cast| {
-            let VoteBody::Reveal { groups, salt } = &cast.ballot else { return None };
-            let ballot = crate::canonical::encode(groups);
-            decide::reveals(&committed.0, &self.statement.0, &voter.0, &salt.0, &ballot)
-                .then(|| (groups.clone(), *salt))
-        })
     }
 }
 
@@ -137,13 +125,20 @@ impl State {
         body: &Propose,
     ) -> Result<(), Refused> {
         self.check_proposal(body)?;
+        let open = self.open.get(&member).copied().unwrap_or_default();
+        if open >= MAX_OPEN {
+            return Err(format!("its author has asked {open} questions that are open"));
+        }
         let electorate = match body.appeals {
-            Some(appealed) => self.panel_for(&appealed)?,
+            Some(appealed) => self.panel_for(&appealed, body)?,
             None => self.shared_electorate(),
         };
         let (seats, members) = (usize::from(body.seats), electorate.electors.len());
         if body.method == Method::Lot && seats > members {
             return Err(format!("a panel of {seats} cannot be drawn from {members} members"));
+        }
+        if body.topic == ProposalType::Stewards {
+            self.check_stewards(body, members)?;
         }
         let proposal = Proposal {
             statement,
@@ -156,13 +151,15 @@ impl State {
             count: None,
             panel: None,
             undo: None,
+            appeals: 0,
+            inherited: false,
         };
         if body.method != Method::Lot {
             // What can be counted without ballots can be counted with whatever ballots come.
             self.count_at(&proposal, Cutoff::START).map_err(|e| e.to_string())?;
         }
-        self.open.insert(statement);
         self.proposals.insert(statement, proposal);
+        self.asked(statement);
         Ok(())
     }
 
@@ -174,10 +171,20 @@ impl State {
                 body.close, self.rules.notice
             ));
         }
+        let window = body.reveal.map_or(u64::MAX, |reveal| reveal - body.close);
+        if window < self.rules.notice {
+            return Err(format!(
+                "its ballots can be revealed for {window} s, less than the notice of {} s",
+                self.rules.notice
+            ));
+        }
         if body.topic.is_constitutional() && body.houses.len() != 2 {
             return Err(
                 "a change of charter, rules, licence, rights or witnesses needs both houses".into(),
             );
+        }
+        if body.houses.len() == 1 && body.topic != ProposalType::Question {
+            return Err("one house alone decides nothing for all".into());
         }
         if (body.topic == ProposalType::Panel) != (body.method == Method::Lot) {
             return Err("panels, and only they, are drawn by lot".into());
@@ -195,31 +202,26 @@ impl State {
                     .into(),
             );
         }
+        let default = body.default.and_then(|at| body.options.get(usize::from(at)));
+        if default.is_some_and(|option| option.effect != Effect::None) {
+            return Err(
+                "its default option, which stands for none of the others, does something".into()
+            );
+        }
         body.options.iter().try_for_each(|option| fits(body.topic, &option.effect))
     }
 
-    /// The panel that hears an appeal: the last one drawn since the result.
-    fn panel_for(&self, appealed: &Hash) -> Result<Arc<Electorate>, Refused> {
-        let target = self.proposals.get(appealed).ok_or("it appeals against no question")?;
-        let closed = match &target.status {
-            Status::Passed { closed, .. } | Status::Withheld { closed, .. } => *closed,
-            _ => return Err("what it appeals against is not decided".into()),
-        };
-        if self.now() > closed.saturating_add(self.rules.appeal_period) {
-            return Err("the time to appeal is over".into());
+    /// All seats at once, so that the cap means something, and a way to want none of the candidates.
+    fn check_stewards(&self, body: &Propose, members: usize) -> Result<(), Refused> {
+        let seats = usize::from(self.rules.steward_seats).min(members);
+        if usize::from(body.seats) != seats || !body.houses.is_empty() {
+            return Err(format!("all members together elect all {seats} stewards"));
         }
-        let drawn = |p: &&Proposal| match &p.status {
-            Status::Passed { closed: at, .. } => p.body.method == Method::Lot && *at >= closed,
-            _ => false,
-        };
-        let panel = self.proposals.values().filter(drawn).max_by_key(|p| p.index);
-        let panel = panel.ok_or("no panel was drawn since the result")?;
-        let Status::Passed { winners, .. } = &panel.status else { unreachable!("filtered above") };
-        let seats = winners.iter().filter_map(|&at| panel.electorate.electors.get(at as usize));
-        let mut electors: Vec<_> = seats.cloned().collect();
-        electors.iter_mut().for_each(|e| e.vouches.clear());
-        electors.sort_by_key(|e| e.member);
-        Ok(Arc::new(Electorate { electors, vouches_needed: self.rules.vouches_needed }))
+        let none = body.options.iter().any(|option| option.effect == Effect::None);
+        if !none || (body.method != Method::Stv && body.default.is_none()) {
+            return Err("an election of stewards has an option for none of them".into());
+        }
+        Ok(())
     }
 
     pub(super) fn take_vote(
@@ -247,38 +249,45 @@ impl State {
         }
         let cast =
             Cast { index, key: statement.author, seq: statement.seq, ballot: vote.ballot.clone() };
-        let casts = proposal.casts.entry(member).or_default();
-        if casts.len() >= 256 {
-            return Err("its author has cast 256 ballots on this question".into());
-        }
-        casts.push(cast);
+        proposal.casts.entry(member).or_default().push(cast);
         Ok(())
     }
 
     /// Closes what has ended, and puts into force what is due. Called at each mark.
-    pub(super) fn settle_proposals(&mut self, log: &impl Roots) -> Result<(), ArchiveError> {
+    pub(super) fn settle_proposals(&mut self) {
         let now = self.now();
-        let open: Vec<Hash> = self.open.iter().copied().collect();
-        let mut ended: Vec<(u64, Hash)> =
-            open.iter().map(|hash| (self.proposals[hash].index, *hash)).collect();
-        ended.sort_unstable();
-        for (_, hash) in ended {
+        while let Some(&(time, index, hash)) = self.agenda.first()
+            && time <= now
+        {
+            self.agenda.remove(&(time, index, hash));
             let proposal = &self.proposals[&hash];
             if proposal.status == Status::Open && proposal.end() < now {
-                self.close(hash, log)?;
+                self.close(hash);
             }
             self.enforce(hash);
         }
-        Ok(())
     }
 
-    fn close(&mut self, hash: Hash, log: &impl Roots) -> Result<(), ArchiveError> {
-        let mark = self.marks.last().expect("a mark closes it").clone();
+    /// When something is next to be done about a question.
+    pub(super) fn schedule(&mut self, hash: Hash) {
+        let proposal = &self.proposals[&hash];
+        let time = match proposal.status {
+            Status::Open => proposal.end().saturating_add(1),
+            Status::Passed { due, in_force: false, .. } => due,
+            _ => return,
+        };
+        self.agenda.insert((time, proposal.index, hash));
+    }
+
+    fn close(&mut self, hash: Hash) {
         let mut proposal = self.proposals[&hash].clone();
-        let seed = log.root_at(mark.size)?;
+        // The first mark after the last ballot or commitment: nobody knew its root before, and who
+        // made it knew nothing of what is revealed after it.
+        let after = self.marks.partition_point(|mark| mark.time <= proposal.body.close);
+        let seed = self.marks[after].root;
         let ballots = self.size_by(proposal.body.close);
         let cutoff = Cutoff { ballots, reveals: self.size_by(proposal.end()), seed };
-        let closed = mark.time;
+        let closed = self.now();
         proposal.status = if proposal.body.method == Method::Lot {
             let (status, panel) = self.draw(&proposal, cutoff, closed);
             proposal.panel = panel;
@@ -295,8 +304,9 @@ impl State {
                 Err(_) => Status::Failed { closed },
             }
         };
+        self.ended(&proposal, closed);
         self.proposals.insert(hash, proposal);
-        Ok(())
+        self.schedule(hash);
     }
 
     /// What the count decides.
@@ -307,7 +317,7 @@ impl State {
             // Who does not overturn upholds, also by the default option.
             winners = count.winners().to_vec();
         }
-        if winners.is_empty() {
+        if winners.is_empty() || wants_none(&proposal.body, count) {
             return Status::Failed { closed };
         }
         if topic != ProposalType::Appeal && self.rules.margin_floor > 0 {
@@ -325,118 +335,20 @@ impl State {
         let due = closed.saturating_add(wait);
         Status::Passed { winners, closed, due, in_force: false }
     }
+}
 
-    /// Puts a decided question into force when it is due.
-    fn enforce(&mut self, hash: Hash) {
-        let now = self.now();
-        let proposal = &self.proposals[&hash];
-        let winners = match &proposal.status {
-            Status::Passed { winners, due, in_force: false, .. } if *due <= now => winners.clone(),
-            Status::Open | Status::Passed { in_force: false, .. } | Status::Withheld { .. } => {
-                return;
-            }
-            _ => {
-                self.open.remove(&hash);
-                return;
-            }
-        };
-        let effects: Vec<Effect> = winners
-            .iter()
-            .filter_map(|&w| proposal.body.options.get(w as usize))
-            .map(|option| option.effect.clone())
-            .collect();
-        let (topic, appeals) = (proposal.body.topic, proposal.body.appeals);
-        let undo = self.put_into_force(topic, appeals, &effects);
-        self.open.remove(&hash);
-        let proposal = self.proposals.get_mut(&hash).expect("it was just looked at");
-        proposal.undo = Some(undo);
-        if let Status::Passed { in_force, .. } = &mut proposal.status {
-            *in_force = true;
-        }
+/// Whether more than half of the ballots in an election of stewards by transferable vote, which has
+/// no default option, put "none of them" first.
+fn wants_none(body: &Propose, count: &Count) -> bool {
+    if body.topic != ProposalType::Stewards || body.method != Method::Stv {
+        return false;
     }
-
-    fn put_into_force(
-        &mut self,
-        topic: ProposalType,
-        appeals: Option<Hash>,
-        effects: &[Effect],
-    ) -> Undo {
-        let mut undo = Undo {
-            charter: self.charter,
-            rules: self.rules.clone(),
-            witnesses: self.witnesses.clone(),
-            stewards: self.stewards.clone(),
-            removed: Vec::new(),
-        };
-        if topic == ProposalType::Stewards {
-            let until = self.now().saturating_add(self.rules.steward_term);
-            let seat = |effect: &Effect| match effect {
-                Effect::Seat(member) => Some(super::Steward { member: *member, until }),
-                _ => None,
-            };
-            self.stewards = effects.iter().filter_map(seat).collect();
-        }
-        for effect in effects {
-            match effect {
-                Effect::Charter(charter) => self.charter = *charter,
-                Effect::Rules(rules) => self.rules = rules.clone(),
-                Effect::Witnesses(witnesses) => self.witnesses = witnesses.clone(),
-                Effect::Remove(member, _) => {
-                    undo.removed.push(*member);
-                    self.remove(member);
-                }
-                Effect::None | Effect::Seat(_) | Effect::Overturn => {}
-            }
-        }
-        if let Some(appealed) = appeals {
-            if effects.contains(&Effect::Overturn) {
-                self.overturn(appealed);
-            } else {
-                self.uphold(appealed);
-            }
-        }
-        self.electorate = None;
-        undo
-    }
-
-    /// Takes back what a result changed.
-    fn overturn(&mut self, hash: Hash) {
-        let at = self.now();
-        let Some(proposal) = self.proposals.get_mut(&hash) else { return };
-        proposal.status = Status::Overturned { at };
-        let (topic, undo) = (proposal.body.topic, proposal.undo.take());
-        self.open.remove(&hash);
-        let Some(undo) = undo else { return };
-        match topic {
-            ProposalType::Charter => self.charter = undo.charter,
-            ProposalType::Rules => self.rules = undo.rules,
-            ProposalType::Witnesses => self.witnesses = undo.witnesses,
-            ProposalType::Stewards => self.stewards = undo.stewards,
-            _ => {}
-        }
-        for member in undo.removed {
-            self.members.entry(member).and_modify(|m| m.removed = false);
-        }
-        self.settle_members();
-    }
-
-    /// Lets a withheld result pass.
-    fn uphold(&mut self, hash: Hash) {
-        let now = self.now();
-        if let Some(proposal) = self.proposals.get_mut(&hash)
-            && let Status::Withheld { winners, closed, .. } = &proposal.status
-        {
-            let wait =
-                if proposal.body.topic.is_constitutional() { self.rules.exit_period } else { 0 };
-            proposal.status = Status::Passed {
-                winners: winners.clone(),
-                closed: *closed,
-                due: now.saturating_add(wait),
-                in_force: false,
-            };
-            self.open.insert(hash);
-        }
-    }
+    let is_none = |option: &u32| {
+        body.options.get(*option as usize).is_some_and(|option| option.effect == Effect::None)
+    };
+    let first = |ballot: &&Ballot| ballot.groups.first().is_some_and(|g| g.iter().all(is_none));
+    let mut houses = count.houses.iter();
+    houses.any(|house| 2 * house.ballots.iter().filter(first).count() > house.ballots.len())
 }
 
 /// Whether a panel can say either, and neither is made harder than the other.

@@ -2,7 +2,8 @@
 
 use super::State;
 use crate::{PeerId, statement::House};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+use store::Hash;
 
 /// One who may vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +80,6 @@ impl State {
     /// The members as electors, as they are now.
     pub fn electorate(&self) -> Electorate {
         let now = self.now();
-        let standing = self.standing();
         let members: Vec<PeerId> =
             self.members.iter().filter(|(_, m)| m.is_member).map(|(id, _)| *id).collect();
         let elector = |id: &PeerId| {
@@ -88,7 +88,7 @@ impl State {
             Elector {
                 member: *id,
                 name: member.name.clone(),
-                house: house_of(member.house, standing.get(id).copied().unwrap_or_default()),
+                house: house_of(member.house, self.standing(id)),
                 employer: member.employer(now).map(str::to_owned),
                 founder: member.founder,
                 vouches: known.map(|at| at as u32).collect(),
@@ -98,22 +98,14 @@ impl State {
         Electorate { electors, vouches_needed: self.rules.vouches_needed }
     }
 
-    /// Standing in the users' and the contributors' house.
-    fn standing(&self) -> BTreeMap<PeerId, (bool, bool)> {
+    /// Whether a member has standing in the users' and the contributors' house.
+    fn standing(&self, id: &PeerId) -> (bool, bool) {
         let now = self.now();
-        let mut standing: BTreeMap<PeerId, (bool, bool)> = BTreeMap::new();
-        for used in self.uses.values().filter(|used| used.expiry > now) {
-            standing.entry(used.member).or_default().0 = true;
-        }
-        for (id, _) in self.members.iter().filter(|(_, m)| m.founder) {
-            standing.entry(*id).or_default().1 = true;
-        }
-        let checked = self.work.iter().filter(|w| self.stands(w)).map(|w| w.member);
-        let derived = self.edges.iter().filter(|e| self.edge_state(e).confirmed > 0);
-        for id in checked.chain(derived.map(|e| e.member)) {
-            standing.entry(id).or_default().1 = true;
-        }
-        standing
+        let mut uses = self.uses.range((*id, Hash([0; 32]))..=(*id, Hash([255; 32])));
+        let mut made = self.confirmed.get(id).into_iter().flatten();
+        let mut contributes = || made.any(|made| self.gives_standing(*made));
+        let founder = self.members.get(id).is_some_and(|m| m.founder);
+        (uses.any(|(_, used)| used.expiry > now), founder || contributes())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     statement::{Check, Evidence},
     tlog::{Checkpoint, Hash as TreeHash, SplitProof},
 };
+use std::collections::BTreeSet;
 use store::Hash;
 
 /// An author's statements so far, and where it contradicted itself.
@@ -13,8 +14,11 @@ use store::Hash;
 pub(super) struct Chain {
     /// By place in the chain.
     statements: Vec<Hash>,
-    /// From here on nothing counts.
-    broken: Option<u64>,
+    /// From where on nothing counts, and since which index of the log that is known: ever earlier
+    /// places.
+    broken: Vec<(u64, u64)>,
+    /// Where it contradicted itself.
+    contradicted: BTreeSet<u64>,
 }
 
 /// Two statements of one author at one place of its chain.
@@ -24,7 +28,8 @@ pub struct Equivocation {
     pub index: u64,
     /// The key that signed both.
     pub author: PeerId,
-    /// The place in its chain; nothing that it signed from there on counts.
+    /// The place in its chain; no ballot, work or edge that it signed from there on counts, and
+    /// nothing that comes after this was known.
     pub seq: u64,
     /// One statement.
     pub first: Hash,
@@ -50,7 +55,14 @@ pub struct Split {
 impl State {
     /// Whether what `author` signed at `seq` counts: not if it contradicted itself there or before.
     pub fn counts(&self, author: PeerId, seq: u64) -> bool {
-        self.chains.get(&author).and_then(|c| c.broken).is_none_or(|broken| seq < broken)
+        self.counted_before(u64::MAX, author, seq)
+    }
+
+    /// Whether it counted as far as the log was known before `index`.
+    pub(super) fn counted_before(&self, index: u64, author: PeerId, seq: u64) -> bool {
+        let Some(chain) = self.chains.get(&author) else { return true };
+        let known = chain.broken.partition_point(|(_, since)| *since < index);
+        known.checked_sub(1).is_none_or(|last| seq < chain.broken[last].0)
     }
 
     /// The next place in an author's chain and its last statement there.
@@ -66,6 +78,9 @@ impl State {
         let (author, seq, hash) = (statement.author, statement.seq, statement.hash());
         let chain = self.chains.entry(author).or_default();
         let known = usize::try_from(seq).ok().and_then(|at| chain.statements.get(at).copied());
+        if known == Some(hash) {
+            return Err("it is in the log already".into());
+        }
         if let Some(first) = known {
             self.equivocate(author, seq, first, hash);
             return Err("its author said something else in the same place".into());
@@ -76,19 +91,23 @@ impl State {
             return Err("it does not follow its author's last statement".into());
         }
         chain.statements.push(hash);
-        match chain.broken {
-            Some(broken) => Err(format!("its author contradicted itself at statement {broken}")),
+        match chain.broken.last() {
+            Some((broken, _)) => {
+                Err(format!("its author contradicted itself at statement {broken}"))
+            }
             None => Ok(()),
         }
     }
 
     fn equivocate(&mut self, author: PeerId, seq: u64, first: Hash, second: Hash) {
+        let index = self.size;
         let chain = self.chains.entry(author).or_default();
-        chain.broken = Some(chain.broken.map_or(seq, |broken| broken.min(seq)));
-        let same = |e: &Equivocation| e.author == author && e.seq == seq;
-        if !self.equivocations.iter().any(same) {
+        if chain.broken.last().is_none_or(|(broken, _)| seq < *broken) {
+            chain.broken.push((seq, index));
+        }
+        if chain.contradicted.insert(seq) {
             let (first, second) = (first.min(second), first.max(second));
-            self.equivocations.push(Equivocation { index: self.size, author, seq, first, second });
+            self.equivocations.push(Equivocation { index, author, seq, first, second });
         }
     }
 

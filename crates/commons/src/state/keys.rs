@@ -188,24 +188,25 @@ impl State {
         recovery.endorsed.insert(guardian);
         if recovery.endorsed.len() >= usize::from(member.threshold) && recovery.due.is_none() {
             recovery.due = Some(due);
+            self.due_recoveries.insert((due, recovery.index, *statement));
         }
         Ok(true)
     }
 
     /// Puts recoveries into force whose time has come; a rotation before that is the veto.
     pub(super) fn settle_recoveries(&mut self) {
-        let now = self.now();
-        let due = |m: &Member| {
-            let ready = m.recoveries.iter().filter(|r| r.due.is_some_and(|due| due <= now));
-            ready.min_by_key(|r| (r.due, r.index)).map(|r| r.key.clone())
-        };
-        let ready: Vec<Key> = self.members.values().filter_map(due).collect();
-        for key in ready {
+        while let Some(&(due, index, statement)) = self.due_recoveries.first()
+            && due <= self.now()
+        {
+            self.due_recoveries.remove(&(due, index, statement));
+            let member = self.recoveries.get(&statement).and_then(|m| self.members.get_mut(m));
+            let Some(member) = member else { continue };
+            let place = member.recoveries.iter().position(|r| r.statement == statement);
+            let Some(place) = place else { continue };
+            let key = member.recoveries.remove(place).key;
             // What was free when it was asked for may have been taken since.
             if self.check_keys(&key.keys, &key.member).is_ok() {
                 self.put_keys(&key);
-            } else if let Some(member) = self.members.get_mut(&key.member) {
-                member.recoveries.retain(|r| r.key != key);
             }
         }
     }

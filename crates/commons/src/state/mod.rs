@@ -13,6 +13,7 @@ mod counting;
 mod deciding;
 mod electorate;
 mod faults;
+mod force;
 mod keys;
 mod panel;
 mod people;
@@ -28,7 +29,9 @@ pub use people::{Affiliation, Member, Steward};
 
 use crate::{
     ArchiveError, Body, PeerId, Snapshot, Statement,
-    statement::{Asset, Check, Genesis, ParentLog, Rights, Rules, Subject, Verdict, Witnesses},
+    statement::{
+        Asset, Check, Genesis, ParentLog, ProposalType, Rights, Rules, Subject, Verdict, Witnesses,
+    },
     tlog::Hash as TreeHash,
 };
 use faults::Chain;
@@ -113,10 +116,22 @@ pub struct State {
     electorate: Option<Arc<Electorate>>,
     /// What checks are counted of.
     checkable: BTreeMap<Hash, artifacts::Checkable>,
+    /// What each member made and somebody confirmed: its standing as a contributor may rest on it.
+    confirmed: BTreeMap<PeerId, BTreeSet<artifacts::Checkable>>,
     /// Recoveries on their way: their statement → the member.
     recoveries: BTreeMap<Hash, PeerId>,
-    /// Questions that are not settled.
-    open: BTreeSet<Hash>,
+    /// Those that enough guardians endorsed: when they come into force, index, statement.
+    due_recoveries: BTreeSet<(u64, u64, Hash)>,
+    /// How often anybody was admitted.
+    admissions: u64,
+    /// What is to be done about questions, and when: time, index, question.
+    agenda: BTreeSet<(u64, u64, Hash)>,
+    /// How many open questions each member has asked.
+    open: BTreeMap<PeerId, u32>,
+    /// Panels that may hear appeals: when they were drawn, index, question.
+    panels: BTreeSet<(u64, u64, Hash)>,
+    /// Results in force that replaced something, in that order.
+    in_force: BTreeMap<ProposalType, Vec<Hash>>,
     /// Stewards' words for a new operator: who names whom.
     named_operators: BTreeMap<PeerId, PeerId>,
 }
@@ -203,16 +218,21 @@ impl State {
         self.uses = parent.uses.clone();
         self.powers = parent.powers.clone();
         self.checkable = parent.checkable.clone();
+        self.confirmed = parent.confirmed.clone();
         self.keys = parent.keys.clone();
         self.chains = parent.chains.clone();
         self.places = parent.places.clone();
-        let settled = parent.proposals.iter().filter(|(hash, _)| !parent.open.contains(hash));
+        let settled = parent.proposals.iter().filter(|(_, proposal)| proposal.is_settled());
         self.proposals = settled.map(|(hash, proposal)| (*hash, proposal.clone())).collect();
+        for proposal in self.proposals.values_mut() {
+            (proposal.inherited, proposal.undo) = (true, None);
+        }
         self.members = parent.members.clone();
         for member in self.members.values_mut() {
             member.founder = false;
             member.removed = false;
             member.vouches.clear();
+            member.vouchers.clear();
             member.recoveries.clear();
         }
     }
@@ -246,8 +266,14 @@ impl State {
             heads: BTreeSet::new(),
             electorate: None,
             checkable: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
             recoveries: BTreeMap::new(),
-            open: BTreeSet::new(),
+            due_recoveries: BTreeSet::new(),
+            admissions: 0,
+            agenda: BTreeSet::new(),
+            open: BTreeMap::new(),
+            panels: BTreeSet::new(),
+            in_force: BTreeMap::new(),
             named_operators: BTreeMap::new(),
         }
     }
@@ -315,7 +341,9 @@ impl State {
         if let Body::Attest(attest) = &statement.body {
             return Ok(self.take_attest(index, author, attest));
         }
-        if !self.is_member(&author) {
+        // Who may vote on a question was fixed when it was asked: nobody silences a voter by taking
+        // a vouch back.
+        if !self.is_member(&author) && !matches!(statement.body, Body::Vote(_)) {
             return Ok(Err("its author is not a member".into()));
         }
         Ok(self.take_from_member(index, statement, author))

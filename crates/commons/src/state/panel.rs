@@ -5,6 +5,7 @@ use crate::{
     decide::{self, Attribute, Lottery, Person, Share},
     statement::House,
 };
+use std::collections::BTreeMap;
 
 impl State {
     /// Members whose secrets go into the draw, as far as they are revealed in the log.
@@ -14,9 +15,9 @@ impl State {
         self.reveals(proposal, cutoff).len()
     }
 
-    /// Draws the panel: by the root of the first mark after the end, which nobody knew when the
-    /// secrets were committed to, and by the secrets, which the log's operator did not know when
-    /// it made that root.
+    /// Draws the panel: by the root of the first mark after the last commitment, which nobody knew
+    /// when the secrets were committed to, and by the secrets revealed since, which the log's
+    /// operator did not know when it made that root.
     pub(super) fn draw(
         &self,
         proposal: &Proposal,
@@ -28,20 +29,16 @@ impl State {
             return (Status::Failed { closed }, None);
         };
         let electors = &proposal.electorate.electors;
-        let place = |id: &String| {
-            electors.iter().position(|e| e.member.to_string() == *id).map(|at| at as u32)
-        };
+        let places: BTreeMap<String, u32> =
+            (0..).zip(electors).map(|(at, e)| (e.member.to_string(), at)).collect();
+        let place = |id: &String| places.get(id).copied();
         let winners = panel.members.iter().filter_map(place).collect();
         (Status::Passed { winners, closed, due: closed, in_force: false }, Some(panel))
     }
 
     fn reveals(&self, proposal: &Proposal, cutoff: Cutoff) -> Vec<[u8; 32]> {
-        let secrets = proposal.casts.iter().filter_map(|(member, casts)| {
-            let sound: Vec<_> =
-                casts.iter().filter(|c| self.counts(c.key, c.seq)).cloned().collect();
-            proposal.revealed(member, &sound, cutoff).map(|(_, salt)| salt.0)
-        });
-        secrets.collect()
+        let secret = |member| self.revealed(proposal, member, cutoff).map(|(_, salt)| salt.0);
+        proposal.casts.keys().filter_map(secret).collect()
     }
 }
 
@@ -51,7 +48,6 @@ pub(super) fn lottery(proposal: &Proposal) -> Lottery {
         id: e.member.to_string(),
         values: vec![house(e.house).to_owned(), e.employer.clone().unwrap_or_default()],
     };
-    let is_house = |name: &str| matches!(name, "users" | "contributors");
     let quotas = |houses: bool| {
         let of = proposal.body.quotas.iter().filter(move |q| is_house(&q.stratum) == houses);
         let share = |q: &crate::statement::Quota| Share {
@@ -69,6 +65,11 @@ pub(super) fn lottery(proposal: &Proposal) -> Lottery {
         ],
         size: u32::from(proposal.body.seats),
     }
+}
+
+/// Whether a quota is for a house, and not for an employer.
+pub(super) fn is_house(stratum: &str) -> bool {
+    matches!(stratum, "users" | "contributors")
 }
 
 fn house(house: Option<House>) -> &'static str {

@@ -19,8 +19,10 @@ pub struct Member {
     pub founder: bool,
     /// Whether it is a member now.
     pub is_member: bool,
-    /// Whether it was removed by decision; the vouches it gave fell with it.
+    /// Whether it was removed by decision; the vouches it gave do not count.
     pub removed: bool,
+    /// Which admission made it a member.
+    admission: u64,
     /// Digest of its next key.
     pub next: Hash,
     /// Who may recover its keys.
@@ -73,6 +75,7 @@ impl Member {
             founder: false,
             is_member: false,
             removed: false,
+            admission: 0,
             next,
             guardians: Vec::new(),
             threshold: 0,
@@ -175,62 +178,78 @@ impl State {
         }
         self.electorate = None;
         if withdrawn {
-            self.settle_members();
+            self.members.entry(subject).and_modify(|m| {
+                m.vouchers.remove(&author);
+            });
+            self.dismiss(subject);
         } else {
             self.members.entry(subject).and_modify(|m| {
                 m.vouchers.insert(author);
             });
-            self.admit(subject);
+            self.admit(vec![subject]);
         }
         Ok(())
     }
 
-    /// Makes `candidate` a member if enough members vouch for it, and whoever follows from that.
-    fn admit(&mut self, candidate: PeerId) {
-        let needed = usize::from(self.rules.vouches_needed);
-        let mut candidates = vec![candidate];
+    /// Makes those of `candidates` members for whom enough members vouch, and whoever follows.
+    fn admit(&mut self, mut candidates: Vec<PeerId>) {
         while let Some(id) = candidates.pop() {
-            let member = &self.members[&id];
-            let vouches = member.vouchers.iter().filter(|v| self.is_member(v)).count();
-            if member.is_member || member.removed || vouches < needed {
+            if self.members[&id].is_member || !self.deserves(&id, u64::MAX) {
                 continue;
             }
-            candidates.extend(member.vouches.iter().copied());
-            self.members.entry(id).and_modify(|m| m.is_member = true);
+            self.admissions += 1;
+            let member = self.members.get_mut(&id).expect("it was just looked at");
+            (member.is_member, member.admission) = (true, self.admissions);
+            candidates.extend(&member.vouches);
         }
     }
 
-    /// Works out anew who is a member.
-    pub(super) fn settle_members(&mut self) {
-        let mut vouchers: BTreeMap<PeerId, BTreeSet<PeerId>> = BTreeMap::new();
-        for (id, member) in &self.members {
-            for subject in &member.vouches {
-                vouchers.entry(*subject).or_default().insert(*id);
+    /// Ends memberships that rest on what `id` has lost: of everybody for whom no longer enough
+    /// vouch who were members before them, so that nobody stands on somebody who stands on them.
+    /// Whoever still has enough without them comes back.
+    fn dismiss(&mut self, id: PeerId) {
+        let (mut affected, mut open) = (Vec::new(), vec![id]);
+        while let Some(id) = open.pop() {
+            let member = &self.members[&id];
+            if !member.is_member || self.deserves(&id, member.admission) {
+                continue;
             }
+            open.extend(&member.vouches);
+            affected.push(id);
+            self.members.entry(id).and_modify(|m| m.is_member = false);
         }
+        self.admit(affected);
+    }
+
+    /// Whether somebody is a founder, or enough vouch for it who were admitted before `admission`.
+    fn deserves(&self, id: &PeerId, admission: u64) -> bool {
+        let member = &self.members[id];
+        let vouches = |v: &&PeerId| {
+            self.members.get(v).is_some_and(|m| m.is_member && m.admission < admission)
+        };
+        let needed = usize::from(self.rules.vouches_needed);
+        let enough = || member.vouchers.iter().filter(vouches).take(needed).count() == needed;
+        !member.removed && (member.founder || enough())
+    }
+
+    /// Works out anew who is a member: at the beginning, and by other rules.
+    pub(super) fn settle_members(&mut self) {
         let mut founders = Vec::new();
         for (id, member) in &mut self.members {
-            member.vouchers = vouchers.remove(id).unwrap_or_default();
-            member.is_member = member.founder && !member.removed;
-            if member.is_member {
-                founders.push(*id);
-            }
+            member.is_member = false;
+            founders.extend(member.founder.then_some(*id));
         }
-        for founder in founders {
-            for subject in self.members[&founder].vouches.clone() {
-                self.admit(subject);
-            }
-        }
+        self.admit(founders);
         self.electorate = None;
     }
 
     /// Ends a membership by decision: with it go the vouches it gave.
     pub(super) fn remove(&mut self, member: &PeerId) {
-        if let Some(member) = self.members.get_mut(member) {
-            member.removed = true;
-            member.vouches.clear();
+        if let Some(known) = self.members.get_mut(member) {
+            known.removed = true;
+            self.dismiss(*member);
         }
-        self.settle_members();
+        self.electorate = None;
     }
 
     pub(super) fn seat_founders(&mut self, genesis: &Genesis) {

@@ -90,7 +90,8 @@ pub fn members(state: &State) -> Members {
         })
         .collect();
     members.sort_by_key(|m| (m.began, m.id));
-    let vouches = state.members.iter().flat_map(|(by, member)| {
+    let vouching = state.members.iter().filter(|(_, member)| !member.removed);
+    let vouches = vouching.flat_map(|(by, member)| {
         member.vouches.iter().map(|subject| Vouch { by: *by, subject: *subject })
     });
     Members { size: state.size, now: state.now(), members, vouches: vouches.collect(), stewards }

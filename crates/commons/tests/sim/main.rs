@@ -1,5 +1,6 @@
 //! Whole commons on a virtual clock, in memory, with people who cheat.
 
+mod attacks;
 mod crashes;
 mod forks;
 mod keys;

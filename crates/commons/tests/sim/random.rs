@@ -279,6 +279,9 @@ fn invariants(state: &State) -> Result<(), TestCaseError> {
         let deserved = member.founder || vouchers >= usize::from(state.rules.vouches_needed);
         prop_assert_eq!(member.is_member, deserved && !member.removed, "{}", id);
     }
+    // Everybody stands on the founders in the end, and not on each other alone.
+    let electorate = state.electorate();
+    prop_assert_eq!(electorate.dependants(electorate.electors.len()), Vec::<u32>::new());
     for pair in state.marks.windows(2) {
         prop_assert!(pair[0].size <= pair[1].size && pair[0].time <= pair[1].time);
     }

@@ -41,18 +41,27 @@ pub fn rank(proposal: Hash, options: &[u16]) -> Vote {
     Vote { proposal, ballot: VoteBody::Ranking(groups) }
 }
 
-fn vote_all(town: &mut Town, proposal: Hash, options: &[u16]) {
+pub fn vote_all(town: &mut Town, proposal: Hash, options: &[u16]) {
     let keys: Vec<Identity> = town.people.iter().map(|p| p.key.clone()).collect();
     for key in keys {
         town.must(&key, rank(proposal, options));
     }
 }
 
-fn no_change() -> Choice {
+/// An election of three stewards.
+pub fn council(town: &Town, method: Method, candidates: &[Person]) -> Propose {
+    let mut options: Vec<Choice> =
+        candidates.iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
+    options.push(choice("none of these", Effect::None));
+    let default = (method != Method::Stv).then_some(candidates.len() as u16);
+    Propose { method, seats: 3, default, ..question(town, ProposalType::Stewards, options) }
+}
+
+pub fn no_change() -> Choice {
     choice("no change", Effect::None)
 }
 
-fn status(town: &Town, proposal: Hash) -> Status {
+pub fn status(town: &Town, proposal: Hash) -> Status {
     town.state.proposals[&proposal].status.clone()
 }
 
@@ -84,14 +93,7 @@ fn stewards_are_elected_under_the_cap_and_lose_their_say_when_they_change_jobs()
     let people = town.people.clone();
     town.work_at(&people[0], "Acme");
     town.work_at(&people[1], "Acme");
-    let seats = people.iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
-    let ask = Propose {
-        method: Method::Committee,
-        seats: 3,
-        default: None,
-        ..question(&town, ProposalType::Stewards, seats)
-    };
-    let asked = town.must(&people[0].key, ask);
+    let asked = town.must(&people[0].key, council(&town, Method::Committee, &people));
     vote_all(&mut town, asked, &[0, 1, 2, 3, 4]);
     town.tick(DAY);
     town.tick(2 * DAY);
@@ -109,15 +111,7 @@ fn stewards_whom_nobody_wants_get_no_seat() {
         let mut town = Town::new(4);
         let people = town.people.clone();
         let before = town.state.active_stewards();
-        let mut options: Vec<Choice> =
-            people[..3].iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
-        options.push(choice("none of these", Effect::None));
-        let ask = Propose {
-            method: Method::Committee,
-            seats: 3,
-            ..question(&town, ProposalType::Stewards, options)
-        };
-        let asked = town.must(&people[0].key, ask);
+        let asked = town.must(&people[0].key, council(&town, Method::Committee, &people[..3]));
         vote_all(&mut town, asked, ranking);
         town.tick(DAY);
         town.tick(2 * DAY);
@@ -454,12 +448,13 @@ fn withheld() -> (Town, Hash) {
     (town, asked)
 }
 
-/// Draws a panel of one; the question for it.
+/// Draws a panel of three; the question for it.
 fn appeal(town: &mut Town, appealed: Hash) -> Propose {
     let draw = Propose {
         method: Method::Lot,
         options: vec![],
         default: None,
+        seats: 3,
         close: town.now + DAY,
         ..question(town, ProposalType::Panel, vec![no_change()])
     };

@@ -217,11 +217,11 @@ fn stewards(town: &mut Town) {
         let name = &town.state.members[&person(number).id].name;
         option(name, Effect::Seat(person(number).id))
     };
-    let options = [0, 1, 2, 3, 4].map(seat).to_vec();
+    let mut options = [0, 1, 2, 3, 4].map(seat).to_vec();
+    options.push(option("none of these", Effect::None));
     let ask = Propose {
         method: Method::Committee,
         seats: 3,
-        default: None,
         ..question(town, ProposalType::Stewards, "Stewards for the next year", options)
     };
     let asked = town.tell(&person(3), ask);

@@ -468,7 +468,8 @@ pub struct ProposeArgs {
     /// How long it is open beyond the notice that the rules ask for, in seconds
     #[arg(long, default_value_t = 60)]
     pub open: u64,
-    /// Keep ballots secret until the close; they are revealed in this many seconds after it
+    /// Keep ballots secret until the close; they are revealed in this many seconds after it, or in
+    /// the notice where that is longer
     #[arg(long, value_name = "SECONDS")]
     pub secret: Option<u64>,
     /// The question appealed against: number or beginning of its hash

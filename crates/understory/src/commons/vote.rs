@@ -38,10 +38,6 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     if options.is_empty() && !lot {
         options = default_options(topic, majority)?;
     }
-    let default = (!lot && !elects).then_some(options.len() as u16);
-    if default.is_some() {
-        options.push(plain(&args.default, (1, 1)));
-    }
     let method = match args.method {
         _ if lot => Method::Lot,
         Some(MethodName::Approval) => Method::Approval,
@@ -51,6 +47,11 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         None if elects => Method::Stv,
         None => Method::Schulze,
     };
+    // A transferable vote has no default option: there "none of these" is a candidate.
+    let default = (!lot && method != Method::Stv).then_some(options.len() as u16);
+    if default.is_some() || elects {
+        options.push(plain(&args.default, (1, 1)));
+    }
     let seats = args.seats.unwrap_or(match topic {
         ProposalType::Stewards => u16::from(desk.state.rules.steward_seats),
         ProposalType::Panel => 3,
@@ -83,7 +84,9 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
         quotas: args.quota.iter().map(|text| quota(text)).collect::<Result<_>>()?,
         close,
-        reveal: args.secret.map(|seconds| close.saturating_add(seconds.max(1))),
+        reveal: args
+            .secret
+            .map(|seconds| close.saturating_add(seconds.max(desk.state.rules.notice).max(1))),
         appeals: match &args.appeal {
             Some(text) => Some(desk.question(&desk.state, text)?.statement),
             None => None,
