@@ -3,6 +3,7 @@
 //! ```text
 //! log.redb            the log
 //! ancestors/ID.redb   the logs it was forked from, up to the fork
+//! splits/HASH.cbor    proofs that the log's operator signed two histories
 //! store/              texts and other payloads, by BLAKE3
 //! ```
 //!
@@ -12,11 +13,12 @@ use crate::{
     Archive, ArchiveError, Body, Snapshot, Statement,
     state::{ReplayError, State},
     statement::ParentLog,
-    tlog::SignedCheckpoint,
+    tlog::{MAX_SPLIT_PROOF, SignedCheckpoint, SplitProof},
     verify::{Report, VerifyError, verify},
 };
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Generations of forks that are followed back.
 const MAX_ANCESTORS: usize = 64;
+
+/// Proofs of a second history that are kept; one is enough to show it.
+const MAX_SPLITS: usize = 64;
 
 /// Statements copied at a time.
 const CHUNK: u64 = 4096;
@@ -132,6 +137,39 @@ impl Home {
     /// Errors: the folder cannot be made.
     pub fn objects(&self) -> Result<Store, HomeError> {
         Ok(Store::open(self.dir.join("store"))?)
+    }
+
+    /// Keeps a proof that the log's operator signed two histories. Whether it was news.
+    ///
+    /// Errors: the file cannot be written.
+    pub fn keep_split(&self, split: &SplitProof) -> Result<bool, HomeError> {
+        let (dir, bytes) = (self.splits_dir(), split.to_bytes());
+        let path = dir.join(format!("{}.cbor", Hash::of(&bytes)));
+        make_dir(&dir)?;
+        if path.exists() || split_paths(&dir)?.len() >= MAX_SPLITS {
+            return Ok(false);
+        }
+        let unfinished = path.with_extension("unfinished");
+        let io = |why| HomeError::Io { path: unfinished.clone(), why };
+        fs::write(&unfinished, &bytes).map_err(io)?;
+        rename(&unfinished, &path)?;
+        Ok(true)
+    }
+
+    /// The proofs of two histories that are kept here; whether they hold is not checked.
+    ///
+    /// Errors: a file cannot be read.
+    pub fn splits(&self) -> Result<Vec<SplitProof>, HomeError> {
+        let mut found = Vec::new();
+        for path in split_paths(&self.splits_dir())?.into_iter().take(MAX_SPLITS) {
+            let mut bytes = Vec::new();
+            let file = fs::File::open(&path);
+            file.and_then(|f| f.take(MAX_SPLIT_PROOF as u64 + 1).read_to_end(&mut bytes))
+                .map_err(|why| HomeError::Io { path, why })?;
+            // Whatever else lies there is no proof.
+            found.extend(SplitProof::parse(&bytes));
+        }
+        Ok(found)
     }
 
     /// The state of the whole log.
@@ -250,6 +288,10 @@ impl Home {
         Ok(found)
     }
 
+    fn splits_dir(&self) -> PathBuf {
+        self.dir.join("splits")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.dir.join("log.redb")
     }
@@ -273,6 +315,20 @@ fn open_patiently(path: &Path) -> Result<Archive, HomeError> {
             other => return Ok(other?),
         }
     }
+}
+
+/// The files in a folder of proofs, in the order of their names.
+fn split_paths(dir: &Path) -> Result<Vec<PathBuf>, HomeError> {
+    let io = |why| HomeError::Io { path: dir.to_owned(), why };
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io)?,
+    };
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
+    let mut paths = paths.map_err(io)?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "cbor"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// Copies the first `size` statements of a log, and its checkpoints up to there.

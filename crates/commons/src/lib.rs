@@ -9,6 +9,7 @@ pub mod follow;
 mod home;
 mod identity;
 pub mod operator;
+pub mod portable;
 pub mod state;
 pub mod statement;
 pub mod tlog;

@@ -122,6 +122,12 @@ impl SignedCheckpoint {
         self.note.signed_by(log)
     }
 
+    /// Whether one of `keys` signed it, and no line that claims to be by one of them is wrong.
+    pub fn signed_by_one_of(&self, keys: &[VerifierKey]) -> bool {
+        let found: Vec<Signed> = keys.iter().map(|key| self.signed_by(key)).collect();
+        found.contains(&Signed::Yes) && !found.contains(&Signed::Wrong)
+    }
+
     /// The cosignature of `witness` on it at `time`, in seconds since 1970.
     ///
     /// It says: this is the largest tree that the witness has seen of this log, and it continues

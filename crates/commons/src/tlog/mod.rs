@@ -3,10 +3,12 @@
 //!
 //! Pure functions and state machines: no file, socket or clock. The formats are those of
 //! RFC 6962 and of the C2SP specifications signed-note, tlog-checkpoint, tlog-cosignature,
-//! tlog-witness and tlog-tiles, so that other programs read, witness and check the same log.
+//! tlog-witness, tlog-tiles and tlog-proof, so that other programs read, witness and check the
+//! same log.
 
 mod checkpoint;
 mod hash;
+mod logged;
 mod note;
 mod policy;
 mod proof;
@@ -18,6 +20,7 @@ mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, WrongCosignature};
 pub use hash::Hash;
+pub use logged::{MAX_EXTRA, MAX_TLOG_PROOF, NotLogged, TlogProof, TlogProofError};
 pub use note::{
     KeyKind, KeyName, MAX_NOTE, MAX_SIGNATURES, Note, NoteError, NoteSignature, Signed, VerifierKey,
 };

@@ -191,7 +191,8 @@ fn in_order(
     (a.only(keys), b.only(keys))
 }
 
-/// Which of `keys` signed both checkpoints, which are of one log.
+/// Which of `keys` signed both checkpoints, which are of one log. A key is one of a log's under
+/// the log's origin as its name: under another name it may sign for another log.
 fn signer<'k>(
     a: &SignedCheckpoint,
     b: &SignedCheckpoint,
@@ -201,8 +202,10 @@ fn signer<'k>(
     if origin != other {
         return Err(SplitError::Origins { a: origin.clone(), b: other.clone() });
     }
-    let signed =
-        |key: &&VerifierKey| a.signed_by(key) == Signed::Yes && b.signed_by(key) == Signed::Yes;
+    let signed = |key: &&VerifierKey| {
+        let both = a.signed_by(key) == Signed::Yes && b.signed_by(key) == Signed::Yes;
+        key.name().as_str() == origin && both
+    };
     let unsigned = || SplitError::Unsigned { origin: origin.clone() };
     keys.iter().find(signed).ok_or_else(unsigned)
 }

@@ -5,7 +5,7 @@
 use super::{
     Hash, MAX_NOTE, MAX_PROOF, SplitProof,
     checkpoint::{CheckpointError, SignedCheckpoint, parse_size},
-    note::{KeyKind, KeyName, NoteError, NoteSignature, Signed, VerifierKey, beginning},
+    note::{KeyKind, KeyName, NoteError, NoteSignature, VerifierKey, beginning},
     proof::{consistency_proof, verify_consistency},
     tree::{Nodes, TreeError},
 };
@@ -164,7 +164,7 @@ impl Witness {
         let Some(keys) = keys(&request.checkpoint.checkpoint().origin) else {
             return Response::UnknownLog.into();
         };
-        if !signed(&request.checkpoint, &keys) {
+        if !request.checkpoint.signed_by_one_of(&keys) {
             return Response::Forbidden.into();
         }
         let latest = self.latest.get(&request.checkpoint.checkpoint().origin);
@@ -302,12 +302,6 @@ impl fmt::Display for AddCheckpoint {
         self.proof.iter().try_for_each(|hash| writeln!(f, "{}", hash.base64()))?;
         write!(f, "\n{}", self.checkpoint)
     }
-}
-
-/// Whether a key of the log signed and no line that claims to be by one is wrong.
-fn signed(checkpoint: &SignedCheckpoint, keys: &[VerifierKey]) -> bool {
-    let found: Vec<Signed> = keys.iter().map(|key| checkpoint.signed_by(key)).collect();
-    found.contains(&Signed::Yes) && !found.contains(&Signed::Wrong)
 }
 
 /// Whether the request continues `latest`, in the order in which the protocol has its refusals.

@@ -10,6 +10,7 @@ use commons::{
     Archive, ArchiveError, Home, HomeError, Identity, PeerId, Snapshot, Statement,
     follow::{self, FollowError, RangeProof},
     operator::{self, Batch, OperatorError},
+    portable,
     state::{ReplayError, State, log_key},
     statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
     tlog::{
@@ -18,8 +19,7 @@ use commons::{
     },
 };
 use std::{
-    fs, io,
-    path::PathBuf,
+    fs,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,9 +27,6 @@ use std::{
     time::SystemTime,
 };
 use store::Hash;
-
-/// Proofs of a second history that are kept; one is enough to show it.
-const MAX_SPLITS: usize = 64;
 
 /// Why something could not be done with the log here.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +52,6 @@ pub enum ReplicaError {
     /// A proof cannot be made.
     #[error("the log's tree: {0}")]
     Tree(String),
-    /// A proof of two histories cannot be kept.
-    #[error("{}: {why}", path.display())]
-    Split {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: io::Error,
-    },
 }
 
 /// What a head asks of a member who is shown it.
@@ -403,8 +392,7 @@ impl Replica {
             let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
             let Some(newest) = log.latest_checkpoint()? else { return Ok(None) };
             if newest.checkpoint().size >= checkpoint.size {
-                let Some(ours) = log.checkpoint_from(checkpoint.size)? else { return Ok(None) };
-                return Ok(SplitProof::compare(&key, &ours, head, &log).unwrap_or_default());
+                return Ok(portable::contradiction(&log, state, head)?);
             }
             let Some(growth) = growth else { return Ok(None) };
             let keys = std::slice::from_ref(&key);
@@ -421,21 +409,11 @@ impl Replica {
     /// Keeps a proof of two histories as a file, and says so in the log if a member's key is at
     /// hand. Whether it was news.
     pub fn keep_split(&self, split: &SplitProof, member: Option<&Identity>) -> Result<bool> {
-        let bytes = split.to_bytes();
-        let folder = self.home.dir().join("splits");
-        let path = folder.join(format!("{}.cbor", Hash::of(&bytes)));
-        let failed = |why| ReplicaError::Split { path: path.clone(), why };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let kept = fs::read_dir(&folder).map_err(failed)?.count();
-        if path.exists() || kept >= MAX_SPLITS {
+        if !self.home.keep_split(split)? {
             return Ok(false);
         }
-        let unfinished = path.with_extension("unfinished");
-        fs::write(&unfinished, &bytes)
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(failed)?;
         if let Some(member) = member {
-            let evidence = Evidence::TwoHistories(bytes);
+            let evidence = Evidence::TwoHistories(split.to_bytes());
             let check = Check { subject: Subject::Log, verdict: Verdict::Equivocation, evidence };
             self.with(|archive, state, _| Ok(archive.write(state, member, check)?))?;
         }

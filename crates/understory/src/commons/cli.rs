@@ -1,7 +1,9 @@
 //! The commands of a commons and their flags.
 
 use clap::{Args, Subcommand, ValueEnum};
+use commons::PeerId;
 use std::path::PathBuf;
+use store::Hash;
 
 /// Where a commons and its member's keys are.
 #[derive(Args, Clone, Debug)]
@@ -128,6 +130,26 @@ pub enum CommonsCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Write a proof that a statement is in the log, for somebody without the log
+    ///
+    /// The file is a C2SP tlog-proof with the statement in it.
+    Prove {
+        /// The statement: number or beginning of its hash
+        #[arg(required_unless_present = "split")]
+        statement: Option<String>,
+        /// Instead, that the log's operator signed two histories
+        #[arg(long, conflicts_with = "statement")]
+        split: bool,
+        /// File to write; must not exist
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Check a proof that `commons prove` wrote, without the log or the network
+    ///
+    /// Exit status: 0 it holds, 1 it does not, 2 it could not be checked.
+    CheckProof(CheckProofArgs),
     /// Begin as a person here; members have to vouch for you
     Introduce {
         /// What you are called
@@ -342,6 +364,24 @@ pub struct ServeArgs {
     pub leash: bool,
     #[command(flatten)]
     pub place: Place,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckProofArgs {
+    /// What `commons prove` wrote
+    pub file: PathBuf,
+    /// The commons' id: judge by its genesis, which the file has with it
+    #[arg(long, value_name = "ID", required_unless_present = "dir", conflicts_with = "dir")]
+    pub commons: Option<Hash>,
+    /// With --commons, a key that you know to operate the log since the genesis
+    #[arg(long, value_name = "KEY", requires = "commons")]
+    pub operator: Vec<PeerId>,
+    /// Folder of the commons: judge by its log
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod desk;
 mod key;
 mod keys;
 mod log;
+mod prove;
 mod questions;
 mod record;
 mod say;
@@ -37,6 +38,10 @@ pub fn commons(command: &CommonsCommand) -> Result<ExitCode> {
         CommonsCommand::Hash(place) => log::hash(place)?,
         CommonsCommand::Verify(place) => return log::verify(place),
         CommonsCommand::Export { to, place } => log::export(to, place)?,
+        CommonsCommand::Prove { statement, out, place, .. } => {
+            prove::prove(statement.as_deref(), out.as_deref(), place)?;
+        }
+        CommonsCommand::CheckProof(args) => return prove::check(args),
         CommonsCommand::Settle(place) => settle(place)?,
         CommonsCommand::WitnessKey(place) => print_key(place, Role::Witness)?,
         CommonsCommand::OperatorKey(place) => print_key(place, Role::Operator)?,

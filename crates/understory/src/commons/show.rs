@@ -6,7 +6,7 @@ use super::{
     questions::{questions, tallies},
 };
 use anyhow::Result;
-use commons::{PeerId, state::State, statement::House, view};
+use commons::{PeerId, portable::PortableSplit, state::State, statement::House, view};
 use std::fmt::Write;
 use store::Hash;
 
@@ -17,10 +17,14 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
         Shown::Members => print(place.json, &view::members(&state), || members(&state)),
         Shown::Lineage => print(place.json, &view::lineage(&state), || lineage(&state)),
         Shown::Health => {
-            let overdue = view::overdue(&desk.log()?, &state)?;
+            let log = desk.log()?;
+            let overdue = view::overdue(&log, &state)?;
             let health = view::health(&state);
-            let all = serde_json::json!({ "health": health, "overdue": overdue });
-            print(place.json, &all, || self::health(&state, &health, &overdue))
+            let proof = PortableSplit::new(&log, &desk.state, desk.home.splits()?)?.is_some();
+            let all = serde_json::json!({
+                "health": health, "overdue": overdue, "split_proof": proof,
+            });
+            print(place.json, &all, || self::health(&state, &health, &overdue, proof))
         }
         Shown::Questions => {
             let tallies = tallies(&state);
@@ -127,7 +131,12 @@ fn lineage(state: &State) -> String {
     if out.is_empty() { "nothing was made here yet\n".into() } else { out }
 }
 
-fn health(state: &State, health: &view::Health, overdue: &[view::Overdue]) -> String {
+fn health(
+    state: &State,
+    health: &view::Health,
+    overdue: &[view::Overdue],
+    split_proof: bool,
+) -> String {
     let mut out = String::new();
     for late in overdue {
         let _ = writeln!(
@@ -146,6 +155,10 @@ fn health(state: &State, health: &view::Health, overdue: &[view::Overdue]) -> St
             split.size,
             split.index
         );
+    }
+    if split_proof {
+        out.push_str("ALARM  the log has two histories: `understory commons prove --split` writes ");
+        out.push_str("the proof for others\n");
     }
     for double in &health.equivocations {
         let _ = writeln!(

@@ -1,0 +1,283 @@
+//! Proofs that stand alone: written by a member, checked by anybody.
+
+use super::{
+    cli::{CheckProofArgs, Place},
+    desk::{Desk, open_home},
+    show::time,
+};
+use crate::hint::WithHint;
+use anyhow::{Context, Result, anyhow};
+use commons::{
+    Home, PeerId, Snapshot,
+    portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit, Trust, contradiction},
+    state::State,
+    tlog::{NotLogged, VerifierKey, Witnessed},
+};
+use serde_json::json;
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use store::Hash;
+
+/// Writes the proof of a statement, or without one that of two histories.
+pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Result<()> {
+    let desk = Desk::open(place)?;
+    let proof = match statement {
+        Some(text) => Portable::Logged(logged(&desk, text)?),
+        None => Portable::Split(split(&desk)?),
+    };
+    let path = out.map_or_else(|| usual_path(&proof), Path::to_owned);
+    create(&path, &proof.to_bytes())?;
+    let id = proof.commons();
+    let founded = judge(&proof, &Trust::of_genesis(proof.genesis())).is_ok();
+    if place.json {
+        println!("{}", json!({ "written": path, "commons": id, "genesis_suffices": founded }));
+        return Ok(());
+    }
+    println!("written to {}", path.display());
+    if founded {
+        println!("whoever knows the commons' id can check it:");
+        println!("  understory commons check-proof {} --commons {id}", path.display());
+    } else {
+        println!("others than the genesis names signed or cosigned it: members can check it, with");
+        println!("  understory commons check-proof {} --dir FOLDER", path.display());
+    }
+    Ok(())
+}
+
+/// Checks a proof from a file. One that can be read gets a verdict, whatever is in it.
+pub fn check(args: &CheckProofArgs) -> Result<ExitCode> {
+    let (proof, verdict) = match Portable::parse(&read(&args.file)?) {
+        Err(e) => (None, Err(e.to_string())),
+        Ok(proof) => {
+            let verdict = match (&args.dir, args.commons) {
+                (Some(dir), _) => by_log(&proof, &open_home(dir)?)?,
+                (None, Some(id)) => by_genesis(&proof, id, &args.operator),
+                (None, None) => unreachable!("the command line demands one of them"),
+            };
+            (Some(proof), verdict)
+        }
+    };
+    if args.json {
+        println!("{}", as_json(proof.as_ref(), &verdict));
+    } else {
+        print!("{}", as_text(proof.as_ref(), &verdict, args.dir.is_some()));
+    }
+    Ok(ExitCode::from(u8::from(verdict.is_err())))
+}
+
+/// What holds of a proof.
+enum Found {
+    /// A statement is in the log: who cosigned, and when.
+    Logged { cosigned: Vec<(VerifierKey, u64)>, need: usize },
+    /// This operator signed two histories.
+    Split(PeerId),
+}
+
+/// What holds, or why not, in words.
+type Judged = Result<Found, String>;
+
+fn logged(desk: &Desk, text: &str) -> Result<LoggedStatement> {
+    let hash = desk.statement(text)?.hash();
+    let (index, _) = desk.state.place(&hash).context("the statement has no place in this log")?;
+    LoggedStatement::new(&desk.log()?, &desk.state, index)?
+        .with_context(|| format!("no checkpoint with enough cosignatures has statement {index} yet"))
+        .hint("`understory commons serve` or `commons sync` brings the next one")
+}
+
+fn split(desk: &Desk) -> Result<PortableSplit> {
+    PortableSplit::new(&desk.log()?, &desk.state, desk.home.splits()?)?
+        .context("nothing here proves that an operator of this log signed two histories")
+        .hint("`understory commons show health` says what is known of the log")
+}
+
+/// By what the genesis says, and the operators that the user knows of.
+fn by_genesis(proof: &Portable, id: Hash, operators: &[PeerId]) -> Judged {
+    if proof.commons() != id {
+        return Err(format!("it is about commons {}, not {id}", proof.commons()));
+    }
+    let trust = Trust::of_genesis(proof.genesis());
+    judge(proof, &operators.iter().fold(trust, |trust, key| trust.and_operator(*key)))
+}
+
+/// By what the log of a member says.
+fn by_log(proof: &Portable, home: &Home) -> Result<Judged> {
+    let archive = home.archive()?;
+    let log = archive.snapshot()?;
+    if proof.commons() != archive.id() {
+        return Ok(Err(format!("it is about commons {}, not {}", proof.commons(), archive.id())));
+    }
+    let state = home.state(&log)?;
+    let Portable::Logged(logged) = proof else {
+        return Ok(judge(proof, &Trust::of_all(&state)));
+    };
+    if let Some(problem) = other_history(logged, home, &log, &state)? {
+        return Ok(Err(problem));
+    }
+    let size = logged.proof.checkpoint.checkpoint().size;
+    let now = judge(proof, &Trust::of_state(&state, size));
+    if now.is_ok() || size == 0 || size >= state.size {
+        return Ok(now);
+    }
+    // Other witnesses may have been in force when they cosigned.
+    let then = home.state_at(&log, size)?;
+    Ok(judge(proof, &Trust::of_state(&then, size)).or(now))
+}
+
+/// Says so if the checkpoint is of another history than the log here, and keeps the proof of that.
+fn other_history(
+    logged: &LoggedStatement,
+    home: &Home,
+    log: &Snapshot,
+    state: &State,
+) -> Result<Option<String>> {
+    let head = logged.proof.checkpoint.checkpoint();
+    if head.size > log.size() || log.root_at(head.size)? == head.root {
+        return Ok(None);
+    }
+    let mut problem = format!("its checkpoint of size {} is not of the log here", head.size);
+    if let Some(split) = contradiction(log, state, &logged.proof.checkpoint)? {
+        home.keep_split(&split)?;
+        problem.push_str(
+            "; the operator signed both: `understory commons prove --split` writes the proof",
+        );
+    }
+    Ok(Some(problem))
+}
+
+fn judge(proof: &Portable, trust: &Trust) -> Judged {
+    match proof {
+        Portable::Logged(logged) => match logged.check(trust) {
+            Ok(witnessed) => Ok(cosigned(&witnessed, trust)),
+            Err(e @ (NotLogged::Unsigned { .. } | NotLogged::TooFew { .. })) => {
+                Err(format!("{e}, as far as is known here"))
+            }
+            Err(e) => Err(e.to_string()),
+        },
+        Portable::Split(split) => split.check(trust).map(Found::Split).map_err(|e| e.to_string()),
+    }
+}
+
+fn cosigned(witnessed: &Witnessed, trust: &Trust) -> Found {
+    let witnesses = trust.policy().witnesses().iter().zip(&witnessed.times);
+    let cosigned = witnesses.filter_map(|(key, time)| Some((key.clone(), (*time)?))).collect();
+    Found::Logged { cosigned, need: witnessed.threshold }
+}
+
+fn as_json(proof: Option<&Portable>, verdict: &Judged) -> serde_json::Value {
+    let mut object = json!({ "holds": verdict.is_ok(), "problem": verdict.as_ref().err() });
+    object["commons"] = json!(proof.map(Portable::commons));
+    match proof {
+        Some(Portable::Logged(logged)) => {
+            let (statement, head) = (&logged.statement, logged.proof.checkpoint.checkpoint());
+            object["index"] = logged.proof.index.into();
+            object["statement"] = json!(statement.hash());
+            object["kind"] = statement.body.kind_name().into();
+            object["author"] = json!(statement.author);
+            object["size"] = head.size.into();
+            object["root"] = json!(head.root);
+        }
+        Some(Portable::Split(split)) => {
+            let (a, b) = (split.split.a.checkpoint(), split.split.b.checkpoint());
+            object["sizes"] = json!([a.size, b.size]);
+            object["roots"] = json!([a.root, b.root]);
+        }
+        None => {}
+    }
+    match verdict {
+        Ok(Found::Logged { cosigned, need }) => {
+            let one = |(key, time): &(VerifierKey, u64)| {
+                json!({ "name": key.name().as_str(), "key": key.key(), "time": time })
+            };
+            object["cosigned"] = cosigned.iter().map(one).collect();
+            object["threshold"] = (*need).into();
+        }
+        Ok(Found::Split(operator)) => object["operator"] = json!(operator),
+        Err(_) => {}
+    }
+    object
+}
+
+fn as_text(proof: Option<&Portable>, verdict: &Judged, by_log: bool) -> String {
+    let mut out = match (proof, verdict) {
+        (Some(proof), Ok(found)) => format!("holds: {}\n{}", claim(proof), evidence(proof, found)),
+        (_, Err(problem)) => format!("does not hold: {problem}\n"),
+        (None, Ok(_)) => unreachable!("without a proof nothing is found"),
+    };
+    out.push_str(if by_log {
+        "judged by the log here\n"
+    } else {
+        "judged by the genesis: whom members named operator or witness since, it does not know\n"
+    });
+    out
+}
+
+fn claim(proof: &Portable) -> String {
+    let id = proof.commons();
+    match proof {
+        Portable::Logged(logged) => {
+            format!("statement {} is in the log of commons {id}", logged.proof.index)
+        }
+        Portable::Split(_) => format!("the log of commons {id} was shown with two histories"),
+    }
+}
+
+fn evidence(proof: &Portable, found: &Found) -> String {
+    let mut out = String::new();
+    match (proof, found) {
+        (Portable::Logged(logged), Found::Logged { cosigned, need }) => {
+            let (statement, head) = (&logged.statement, logged.proof.checkpoint.checkpoint());
+            let _ = writeln!(out, "  statement  {}", statement.hash());
+            let _ = writeln!(out, "  signed by  {}", statement.author);
+            let _ = writeln!(out, "  says       {:?}", statement.body);
+            let _ = writeln!(out, "  log        {} statements, root {}", head.size, head.root);
+            for (key, at) in cosigned {
+                let _ = writeln!(out, "  cosigned   by {}, {}", key.name(), time(*at));
+            }
+            let _ = writeln!(out, "  {need} had to cosign; whether it counts only the log can say");
+        }
+        (Portable::Split(split), Found::Split(operator)) => {
+            let _ = writeln!(out, "  operator   {operator}");
+            for head in [&split.split.a, &split.split.b].map(|signed| signed.checkpoint()) {
+                let _ = writeln!(out, "  signed     {} statements, root {}", head.size, head.root);
+            }
+            out.push_str("  neither history continues the other\n");
+        }
+        _ => unreachable!("what is found is of the proof's kind"),
+    }
+    out
+}
+
+/// A name in the working folder, by which the proof is known again.
+fn usual_path(proof: &Portable) -> PathBuf {
+    let id = proof.commons().short();
+    match proof {
+        Portable::Logged(logged) => format!("{id}-{}.tlog-proof", logged.proof.index).into(),
+        Portable::Split(_) => format!("{id}-split.proof").into(),
+    }
+}
+
+fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let file = match File::create_new(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            return Err(anyhow!("{} is there already", path.display()))
+                .hint("name another file with --out");
+        }
+        file => file,
+    };
+    file.and_then(|mut file| file.write_all(bytes)).with_context(failed)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path);
+    file.and_then(|file| file.take(MAX_PORTABLE as u64 + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", path.display()))
+        .hint("give a file that `understory commons prove` wrote")?;
+    Ok(bytes)
+}
