@@ -219,6 +219,27 @@ until_true "everybody computes the same views" equal
 for who in bert cleo dora; do as "$who" commons verify >/dev/null || fail "$who verifies"; done
 ok "every log verifies from its genesis"
 
+# A stranger has a file and the commons' id, and nothing else.
+id=$(json cleo '["commons"]' commons hash)
+as cleo commons prove 1 --out "$work/one.tlog-proof" >/dev/null || fail "a statement is proven"
+stranger() { (cd / && "$understory" commons check-proof "$@"); }
+stranger "$work/one.tlog-proof" --commons "$id" | grep -q '^holds: statement 1 ' || fail "the proof holds"
+python3 - "$work/one.tlog-proof" <<'BIT'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[data.index(b"index")-9] ^= 1
+open(sys.argv[1] + ".changed", "wb").write(data)
+BIT
+status=0
+stranger "$work/one.tlog-proof.changed" --commons "$id" >/dev/null || status=$?
+[ "$status" -eq 1 ] || fail "one bit changed is refused"
+last=$(($(json cleo '["size"]' commons hash) - 3))
+until_true "a statement after the hand-over is witnessed" as cleo commons prove "$last" --out "$work/last.tlog-proof"
+! stranger "$work/last.tlog-proof" --commons "$id" >/dev/null || fail "the genesis does not know the new operator"
+stranger "$work/last.tlog-proof" --commons "$id" --operator "$(cat "$work/bert.operator")" >/dev/null || fail "its key does"
+stranger "$work/last.tlog-proof" --dir "$work/dora" >/dev/null || fail "so does any member's log"
+ok "proofs stand alone, and a changed one does not"
+
 size=$(json cleo '["size"]' commons hash)
 as cleo commons fork "Orchard" "$work/orchard" --with Dora >/dev/null
 orchard() { "$understory" "$@" --keys "$work/keys-cleo" --dir "$work/orchard"; }

@@ -5,7 +5,8 @@ use crate::seeds::{Outcome, save};
 use commons::{
     ArchiveError, Body, Identity, Place, Seen, Statement, author,
     follow::RangeProof,
-    state::{Roots, State},
+    portable::{LoggedStatement, Portable, PortableSplit, Trust},
+    state::{Roots, State, log_key},
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
         Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power, ProposalType,
@@ -13,7 +14,7 @@ use commons::{
         Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses, Work,
         WorkType,
     },
-    tlog::{Checkpoint, Hash as TreeHash},
+    tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof},
     view,
 };
 use std::{path::Path, sync::LazyLock};
@@ -39,6 +40,17 @@ pub fn statement(bytes: &[u8]) {
     assert_eq!(view::digests(&state), view::digests(&state.clone()));
 }
 
+/// A proof that stands alone: judged by the genesis that it has with it.
+pub fn portable(bytes: &[u8]) {
+    let Ok(file) = Portable::parse(bytes) else { return };
+    assert_eq!(file.to_bytes(), bytes, "a proof has one encoding");
+    let trust = Trust::of_genesis(file.genesis());
+    match file {
+        Portable::Logged(logged) => drop(logged.check(&trust)),
+        Portable::Split(split) => drop(split.check(&trust)),
+    }
+}
+
 /// One of each kind.
 pub fn seeds(folder: &Path) -> Outcome {
     let (state, seen) = TOWN.clone();
@@ -47,7 +59,27 @@ pub fn seeds(folder: &Path) -> Outcome {
         let place = Place { log: state.id, seq: 0, prev: None, seen: Some(seen) };
         save(folder, "statement", Statement::sign(&identity(0), place, body)?.bytes())?;
     }
+    for file in proofs(&state)? {
+        save(folder, "commons_proof", &file.to_bytes())?;
+    }
     Ok(())
+}
+
+/// That the genesis is in its log, and that the log had another once.
+fn proofs(state: &State) -> Result<[Portable; 2], Box<dyn std::error::Error>> {
+    let (genesis, origin) = (GENESIS.clone(), commons::origin(&state.id));
+    let head = |leaf: &[u8]| {
+        Checkpoint::new(origin.clone(), 1, TreeHash::of_leaf(leaf)).sign(&identity(0))
+    };
+    let mut checkpoint = head(genesis.bytes())?;
+    let witness: KeyName = "witness".parse()?;
+    checkpoint.add(checkpoint.cosign(&identity(7), &witness, 1))?;
+    let key = log_key(&origin, identity(0).id());
+    let split = SplitProof::of_one_size(&key, &checkpoint, &head(b"other")?);
+    let split = split.ok_or("two histories")?;
+    let logged =
+        LoggedStatement::assemble(genesis.clone(), genesis.clone(), 0, vec![], checkpoint);
+    Ok([Portable::Logged(logged), Portable::Split(PortableSplit { genesis, split })])
 }
 
 /// A log whose root is always that of its genesis.

@@ -1,5 +1,5 @@
-//! The transparency log: notes and checkpoints, a witness's requests and responses, tiles, and
-//! proofs of two histories.
+//! The transparency log: notes and checkpoints, a witness's requests and responses, tiles, proofs
+//! that an entry is in a log and proofs of two histories.
 
 use crate::seeds::{Outcome, save};
 use commons::{
@@ -7,7 +7,7 @@ use commons::{
     tlog::{
         AddCheckpoint, Bundle, Checkpoint, Hash, KeyKind, MAX_PROOF, MAX_SIGNATURES, MemoryTree,
         Nodes, Note, NoteSignature, Policy, Response, Signed, SignedCheckpoint, SplitProof, Tile,
-        TileReader, VerifierKey, Witness, consistency_proof, inclusion_proof, root,
+        TileReader, TlogProof, VerifierKey, Witness, consistency_proof, inclusion_proof, root,
         verify_inclusion,
     },
 };
@@ -94,6 +94,19 @@ pub fn tile(bytes: &[u8]) {
     }
 }
 
+/// A proof that an entry is in the log.
+pub fn logged(bytes: &[u8]) {
+    let Ok(proof) = TlogProof::parse(bytes) else { return };
+    assert_eq!(proof.to_string().as_bytes(), bytes, "a proof has one text");
+    assert!(proof.hashes.len() <= MAX_PROOF);
+    let leaf = Hash::of_leaf(&entry(proof.index % 300));
+    let policy = Policy::new(1, vec![witness().key()]).expect("one of one");
+    if proof.verify(&leaf, "log.example", &[log_key()], &policy).is_ok() {
+        assert_eq!(proof.checkpoint.checkpoint(), HEAD.checkpoint(), "nobody guesses a signature");
+        assert!(proof.index < 300, "nor an entry beyond the log");
+    }
+}
+
 /// A proof of two histories.
 pub fn split(bytes: &[u8]) {
     let Ok(proof) = SplitProof::parse(bytes) else { return };
@@ -115,6 +128,11 @@ pub fn seeds(folder: &Path) -> Outcome {
         save(folder, "tlog_note", text.as_bytes())?;
     }
     let proof = consistency_proof(200, 300, &one)?;
+    for (index, extra) in [(7, Some(b"extra".to_vec())), (299, None)] {
+        let (hashes, checkpoint) = (inclusion_proof(index, 300, &one)?, signed.clone());
+        let logged = TlogProof { extra, index, hashes, checkpoint };
+        save(folder, "tlog_proof", logged.to_string().as_bytes())?;
+    }
     let grown = AddCheckpoint { old: 200, proof, checkpoint: signed };
     let first = AddCheckpoint { old: 0, proof: vec![], checkpoint: head(300, &one) };
     save(folder, "tlog_request", grown.to_string().as_bytes())?;

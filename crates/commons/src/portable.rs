@@ -157,13 +157,9 @@ impl LoggedStatement {
             if !founded && later.is_some() {
                 continue;
             }
-            let proof = TlogProof {
-                extra: Some(enclose(&genesis, statement.bytes().to_vec())),
-                index,
-                hashes: inclusion_proof(index, mark.size, log)?,
-                checkpoint: marked(log, mark)?,
-            };
-            let found = Self { genesis: genesis.clone(), statement: statement.clone(), proof };
+            let hashes = inclusion_proof(index, mark.size, log)?;
+            let (genesis, statement) = (genesis.clone(), statement.clone());
+            let found = Self::assemble(genesis, statement, index, hashes, marked(log, mark)?);
             if found.check(&founders).is_ok() {
                 return Ok(Some(found));
             }
@@ -172,6 +168,18 @@ impl LoggedStatement {
             }
         }
         Ok(later)
+    }
+
+    /// The file of these parts; whether they fit is not checked.
+    pub fn assemble(
+        genesis: Statement,
+        statement: Statement,
+        index: u64,
+        hashes: Vec<TreeHash>,
+        checkpoint: SignedCheckpoint,
+    ) -> Self {
+        let extra = Some(enclose(&genesis, statement.bytes().to_vec()));
+        Self { genesis, statement, proof: TlogProof { extra, index, hashes, checkpoint } }
     }
 
     /// Checks it. Returns which witnesses cosigned.

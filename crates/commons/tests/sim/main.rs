@@ -5,6 +5,7 @@ mod crashes;
 mod forks;
 mod keys;
 mod members;
+mod portable;
 mod random;
 mod threats;
 mod town;

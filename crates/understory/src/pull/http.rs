@@ -52,6 +52,19 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// What to do about it, whoever was asked.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            HttpError::Unreached { .. } => OFFLINE,
+            HttpError::Status { status: 404 | 410, .. } => {
+                "there is no such file; look at the spelling"
+            }
+            HttpError::Status { status: 429, .. } => "the server asks us to wait a while",
+            HttpError::Status { status: 500..=599, .. } => "the server has trouble, try later",
+            _ => "fetch it with another program, then run it by its path",
+        }
+    }
+
     /// Whether it may be otherwise in a moment.
     pub fn may_pass(&self) -> bool {
         match self {
@@ -181,6 +194,9 @@ fn host(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// What to do without a network.
+const OFFLINE: &str =
+    "is this machine online? A file that is here already is run by its path: understory run PATH";
 /// How long a server may say nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 const MAX_REDIRECTS: usize = 5;

@@ -112,11 +112,9 @@ impl Hub {
             HttpError::Status { status: 404, .. } => {
                 "there is no such repository, revision or file; look at the spelling".to_owned()
             }
-            HttpError::Status { status: 429, .. } => "the hub asks us to wait a while".to_owned(),
-            HttpError::Status { status: 500..=599, .. } => {
-                "the hub has trouble, try later".to_owned()
+            HttpError::Status { status: 429 | 500..=599, .. } | HttpError::Unreached { .. } => {
+                error.advice().to_owned()
             }
-            HttpError::Unreached { .. } => OFFLINE.to_owned(),
             _ => self.doubt(),
         }
     }
@@ -242,9 +240,6 @@ struct RawLarge {
 }
 
 const HUGGING_FACE: &str = "https://huggingface.co";
-/// What to do without a network.
-pub const OFFLINE: &str =
-    "is this machine online? A file that is here already is run by its path: understory run PATH";
 const MAX_LISTING: u64 = 1 << 26;
 const MAX_TOKEN: u64 = 1 << 12;
 

@@ -151,7 +151,9 @@ impl Shop<'_> {
 fn from_url(url: &Url, args: &PullArgs, expected: Option<Expected>) -> Result<Pulled> {
     let client = Client::new(None, None);
     let first = Part { range: Some((0, Some(0))), same_as: None };
-    let answer = client.get(url, &first).hint(hub::OFFLINE)?;
+    let answer = client.get(url, &first);
+    let advice = answer.as_ref().err().map_or("", HttpError::advice);
+    let answer = answer.hint(advice)?;
     let bytes = hub::size_of(&answer)
         .context("the server does not say how large the file is")
         .hint("fetch it with another program, then run it by its path")?;

@@ -324,8 +324,9 @@ fn what_is_not_there_is_said_with_a_way_out() {
     let home = home();
     let hub = Server::start(|_| Reply::of(404));
     fails(&run(&mut pull(&home, &hub, &["hf:some/model"])), "look at the spelling");
-    fails(&run(&mut pull(&home, &hub, &[&hub.url("/m.gguf")])), "");
+    fails(&run(&mut pull(&home, &hub, &[&hub.url("/m.gguf")])), "look at the spelling");
     let limited = Server::start(|_| Reply::of(429));
+    fails(&run(&mut pull(&home, &limited, &[&limited.url("/m.gguf")])), "wait a while");
     fails(&run(&mut pull(&home, &limited, &["hf:some/model"])), "wait a while");
     let pickle = Repository::of([("pytorch_model.bin", noise(10))]);
     let hub = Server::start(move |request| pickle.answer(request));
