@@ -109,17 +109,19 @@ fn what_is_not_the_format_is_refused() {
         Err(TlogProofError::Line { line, .. }) => line,
         other => panic!("{other:?}"),
     };
-    for (from, to) in
-        [("@v1", "@v2"), ("c2sp.org/", ""), ("@v1\n", "@v1"), ("@v1\n", "@v1\r\n"), ("\n\n", "\n")]
-    {
+    for (from, to) in [("@v1", "@v2"), ("c2sp.org/", ""), ("@v1\n", "@v1"), ("@v1\n", "@v1\r\n")] {
         assert_eq!(parse(&text.replacen(from, to, 1)), Err(TlogProofError::Shape), "{from:?}");
     }
     for index in ["05", "-5", "+5", "", " 5", "5 ", "9223372036854775808", "x"] {
         let wrong = text.replacen("index 5", &format!("index {index}"), 1);
         assert_eq!(line(parse(&wrong)), "index", "{index:?}");
     }
-    for (from, to) in [("index 5\n", ""), ("extra ", "Extra "), ("index 5\n", "index 5\nindex 5\n")]
-    {
+    for (from, to) in [
+        ("index 5\n", ""),
+        ("extra ", "Extra "),
+        ("index 5\n", "index 5\nindex 5\n"),
+        ("\n\n", "\n"),
+    ] {
         assert!(matches!(line(parse(&text.replacen(from, to, 1))), "index" | "hash"));
     }
     let twice = text.replacen("index", "extra AAAA\nindex", 1);
@@ -149,7 +151,10 @@ fn what_is_not_the_format_is_refused() {
 fn sizes_are_bounded() {
     let good = golden().seventh();
     let with = |len: usize| TlogProof { extra: Some(vec![7; len]), ..good.clone() }.to_string();
-    assert_eq!(TlogProof::parse(with(MAX_EXTRA).as_bytes()).unwrap().extra.unwrap().len(), MAX_EXTRA);
+    assert_eq!(
+        TlogProof::parse(with(MAX_EXTRA).as_bytes()).unwrap().extra.unwrap().len(),
+        MAX_EXTRA
+    );
     assert!(TlogProof::parse(with(MAX_EXTRA + 1).as_bytes()).is_err());
     let len = MAX_TLOG_PROOF + 1;
     assert_eq!(TlogProof::parse(&vec![b'x'; len]), Err(TlogProofError::TooLong { len }));
@@ -157,13 +162,13 @@ fn sizes_are_bounded() {
 
 proptest! {
     #[test]
-    fn a_changed_proof_is_refused_or_says_the_same(at in any::<prop::sample::Index>(), bit in 0..8) {
+    fn a_changed_proof_is_refused_or_says_the_same(at in any::<prop::sample::Index>(), bit in 0..8u8) {
         let golden = golden();
         let mut bytes = golden.proofs[1].2.clone().into_bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         let Ok(proof) = TlogProof::parse(&bytes) else { return Ok(()) };
-        prop_assert_eq!(proof.to_string().as_bytes(), &bytes[..]);
+        prop_assert_eq!(proof.to_string().into_bytes(), bytes);
         if golden.verify(&proof, 2).is_ok() {
             // Nothing signs the extra data.
             let same = TlogProof { extra: None, ..proof };

@@ -105,7 +105,8 @@ fn a_statement_is_proven_without_its_log() {
 
     let said = garden.check(&file, &["--commons", &id]);
     says(&said, 0, "holds: statement 1 is in the log");
-    for part in ["\"Anna\"", "hedgehog, 2027-01-15 08:01:00 UTC", "2 statements", "by the genesis"] {
+    for part in ["\"Anna\"", "hedgehog, 2027-01-15 08:01:00 UTC", "2 statements", "by the genesis"]
+    {
         says(&said, 0, part);
     }
     says(&garden.check(&file, &["--dir", text(&garden.path("anna"))]), 0, "by the log here");

@@ -109,7 +109,8 @@ impl TlogProof {
         let text = text.strip_prefix(HEADER).ok_or(TlogProofError::Shape)?;
         let (head, checkpoint) = text.split_once("\n\n").ok_or(TlogProofError::Shape)?;
         let mut lines = head.split('\n').peekable();
-        let extra = lines.next_if(|line| line.starts_with("extra ")).map(parse_extra).transpose()?;
+        let extra =
+            lines.next_if(|line| line.starts_with("extra ")).map(parse_extra).transpose()?;
         let line = lines.next().unwrap_or_default();
         let index = line.strip_prefix("index ").and_then(parse_size);
         let index = index.ok_or_else(|| wrong("index", line))?;

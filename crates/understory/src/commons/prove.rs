@@ -85,7 +85,9 @@ fn logged(desk: &Desk, text: &str) -> Result<LoggedStatement> {
     let hash = desk.statement(text)?.hash();
     let (index, _) = desk.state.place(&hash).context("the statement has no place in this log")?;
     LoggedStatement::new(&desk.log()?, &desk.state, index)?
-        .with_context(|| format!("no checkpoint with enough cosignatures has statement {index} yet"))
+        .with_context(|| {
+            format!("no checkpoint with enough cosignatures has statement {index} yet")
+        })
         .hint("`understory commons serve` or `commons sync` brings the next one")
 }
 
@@ -190,9 +192,7 @@ fn as_json(proof: Option<&Portable>, verdict: &Judged) -> serde_json::Value {
     }
     match verdict {
         Ok(Found::Logged { cosigned, need }) => {
-            let one = |(key, time): &(VerifierKey, u64)| {
-                json!({ "name": key.name().as_str(), "key": key.key(), "time": time })
-            };
+            let one = |(key, time): &(VerifierKey, u64)| json!({ "name": key.name().as_str(), "key": key.key(), "time": time });
             object["cosigned"] = cosigned.iter().map(one).collect();
             object["threshold"] = (*need).into();
         }

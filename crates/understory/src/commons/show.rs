@@ -157,7 +157,9 @@ fn health(
         );
     }
     if split_proof {
-        out.push_str("ALARM  the log has two histories: `understory commons prove --split` writes ");
+        out.push_str(
+            "ALARM  the log has two histories: `understory commons prove --split` writes ",
+        );
         out.push_str("the proof for others\n");
     }
     for double in &health.equivocations {
