@@ -79,7 +79,7 @@ fn proofs(state: &State) -> Result<[Portable; 2], Box<dyn std::error::Error>> {
     let split = split.ok_or("two histories")?;
     let logged =
         LoggedStatement::assemble(genesis.clone(), genesis.clone(), 0, vec![], checkpoint);
-    Ok([Portable::Logged(logged), Portable::Split(PortableSplit { genesis, split })])
+    Ok([Portable::Logged(Box::new(logged)), Portable::Split(PortableSplit { genesis, split })])
 }
 
 /// A log whose root is always that of its genesis.

@@ -25,7 +25,7 @@ pub const MAX_PORTABLE: usize = 2 * MAX_SPLIT_PROOF;
 #[derive(Clone, Debug)]
 pub enum Portable {
     /// A statement is in the log.
-    Logged(LoggedStatement),
+    Logged(Box<LoggedStatement>),
     /// The log's operator signed two histories.
     Split(PortableSplit),
 }
@@ -114,7 +114,7 @@ impl Portable {
             if statement.log != id && statement != genesis {
                 return Err(PortableError::Foreign { statement: statement.log, genesis: id });
             }
-            return Ok(Self::Logged(LoggedStatement { genesis, statement, proof }));
+            return Ok(Self::Logged(Box::new(LoggedStatement { genesis, statement, proof })));
         }
         let (genesis, content) = open(bytes, MAX_PORTABLE)?;
         Ok(Self::Split(PortableSplit { genesis, split: SplitProof::parse(&content)? }))

@@ -23,7 +23,7 @@ fn logged(town: &Town, hash: store::Hash) -> Option<LoggedStatement> {
 
 fn read(bytes: &[u8]) -> LoggedStatement {
     match Portable::parse(bytes).unwrap() {
-        Portable::Logged(logged) => logged,
+        Portable::Logged(logged) => *logged,
         Portable::Split(_) => panic!("it is a statement's"),
     }
 }
@@ -39,13 +39,13 @@ fn a_statement_proves_itself_with_the_genesis_alone() {
     let hash = town.must(&anna.key, about(&anna, person("Anna")));
     assert!(logged(&town, hash).is_none(), "nobody cosigned a head that has it");
     town.tick(60);
-    let bytes = Portable::Logged(logged(&town, hash).unwrap()).to_bytes();
+    let bytes = Portable::Logged(Box::new(logged(&town, hash).unwrap())).to_bytes();
     let file = Portable::parse(&bytes).unwrap();
     assert_eq!((file.commons(), file.to_bytes()), (town.state.id, bytes.clone()));
     let found = read(&bytes);
     assert_eq!(found.statement.hash(), hash);
     assert_eq!(found.check(&founders(&town)).unwrap().count(), 3);
-    let first = Portable::Logged(logged(&town, town.genesis.hash()).unwrap()).to_bytes();
+    let first = Portable::Logged(Box::new(logged(&town, town.genesis.hash()).unwrap())).to_bytes();
     assert!(read(&first).check(&founders(&town)).is_ok(), "the genesis too");
 
     for at in (0..bytes.len()).step_by(5) {

@@ -27,7 +27,7 @@ use store::Hash;
 pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;
     let proof = match statement {
-        Some(text) => Portable::Logged(logged(&desk, text)?),
+        Some(text) => Portable::Logged(Box::new(logged(&desk, text)?)),
         None => Portable::Split(split(&desk)?),
     };
     let path = out.map_or_else(|| usual_path(&proof), Path::to_owned);
