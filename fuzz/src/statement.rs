@@ -9,10 +9,10 @@ use commons::{
     state::{Roots, State, log_key},
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
-        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power, ProposalType,
-        Propose, Publish, Purpose, Relation, Reproducible, Rights, Rules, SourceClass, Stance,
-        Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses, Work,
-        WorkType,
+        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power,
+        ProposalType, Propose, Publish, Purpose, Relation, Reproducible, Rights, Rules,
+        SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
+        WitnessKey, Witnesses, Work, WorkType,
     },
     tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof},
     view,
@@ -77,9 +77,11 @@ fn proofs(state: &State) -> Result<[Portable; 2], Box<dyn std::error::Error>> {
     let key = log_key(&origin, identity(0).id());
     let split = SplitProof::of_one_size(&key, &checkpoint, &head(b"other")?);
     let split = split.ok_or("two histories")?;
-    let logged =
-        LoggedStatement::assemble(genesis.clone(), genesis.clone(), 0, vec![], checkpoint);
-    Ok([Portable::Logged(Box::new(logged)), Portable::Split(PortableSplit { genesis, split })])
+    let logged = LoggedStatement::assemble(genesis.clone(), genesis.clone(), 0, vec![], checkpoint);
+    Ok([
+        Portable::Logged(Box::new(logged)),
+        Portable::Split(Box::new(PortableSplit { genesis, split })),
+    ])
 }
 
 /// A log whose root is always that of its genesis.

@@ -27,7 +27,7 @@ pub enum Portable {
     /// A statement is in the log.
     Logged(Box<LoggedStatement>),
     /// The log's operator signed two histories.
-    Split(PortableSplit),
+    Split(Box<PortableSplit>),
 }
 
 /// That a statement is in the log of a commons.
@@ -117,7 +117,8 @@ impl Portable {
             return Ok(Self::Logged(Box::new(LoggedStatement { genesis, statement, proof })));
         }
         let (genesis, content) = open(bytes, MAX_PORTABLE)?;
-        Ok(Self::Split(PortableSplit { genesis, split: SplitProof::parse(&content)? }))
+        let split = SplitProof::parse(&content)?;
+        Ok(Self::Split(Box::new(PortableSplit { genesis, split })))
     }
 
     /// The file.

@@ -144,7 +144,7 @@ fn a_statement_that_crossed_from_another_history_becomes_a_proof_for_others() {
     town.archive.hold(&crossing).unwrap();
     town.integrate();
 
-    let bytes = Portable::Split(split(&town, vec![]).unwrap()).to_bytes();
+    let bytes = Portable::Split(Box::new(split(&town, vec![]).unwrap())).to_bytes();
     let file = Portable::parse(&bytes).unwrap();
     assert_eq!((file.commons(), file.to_bytes()), (town.state.id, bytes));
     let Portable::Split(found) = file else { panic!("it is of two histories") };

@@ -28,7 +28,7 @@ pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Resu
     let desk = Desk::open(place)?;
     let proof = match statement {
         Some(text) => Portable::Logged(Box::new(logged(&desk, text)?)),
-        None => Portable::Split(split(&desk)?),
+        None => Portable::Split(Box::new(split(&desk)?)),
     };
     let path = out.map_or_else(|| usual_path(&proof), Path::to_owned);
     create(&path, &proof.to_bytes())?;
