@@ -132,7 +132,11 @@ impl Operating {
     async fn mark(&mut self) -> Result<(), String> {
         if let Some(gathering) = self.gathering.take_if(|g| g.is_finished()) {
             let gathered = gathering.await.map_err(|e| e.to_string())?;
-            let head = gathered.inspect_err(|_| self.not_before = Instant::now() + RETRY)?;
+            // What the head covers still has no mark: not only at the next heartbeat.
+            let again = |_: &String| {
+                (self.unmarked, self.not_before) = (true, Instant::now() + RETRY);
+            };
+            let head = gathered.inspect_err(again)?;
             return self.enter(head).await;
         }
         let pause = if self.unmarked { self.pace.mark } else { self.pace.heartbeat };
@@ -157,7 +161,9 @@ impl Operating {
         let marked =
             Shared::blocking(&self.shared.replica, move |r| r.mark(&operator, &head)).await;
         let now = Instant::now();
-        if marked.map_err(|e| e.to_string())? {
+        if let Some(taken) = marked.map_err(|e| e.to_string())? {
+            // What came in beside the mark is under no mark yet.
+            self.unmarked |= taken > 1;
             self.marked = Some(now);
             self.shared.set_trouble(None);
             self.shared.changed.notify_one();

@@ -524,16 +524,17 @@ impl Replica {
         })
     }
 
-    /// Keeps a cosigned head, and enters it as a mark if enough witnesses cosigned.
-    pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<bool> {
+    /// Keeps a cosigned head, and enters it as a mark if enough witnesses cosigned, with whatever
+    /// else waits. How many statements got their place; `None` if there is no new mark.
+    pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<Option<usize>> {
         self.with(|archive, state, waiting| {
             keep_news(archive, archive.snapshot()?, state, head)?;
-            let written = operator::mark(archive, state, operator, head)?.is_some();
-            if written {
-                operator::integrate(archive, state, operator)?;
-                waiting.forget();
+            if operator::mark(archive, state, operator, head)?.is_none() {
+                return Ok(None);
             }
-            Ok(written)
+            let batch = operator::integrate(archive, state, operator)?;
+            waiting.forget();
+            Ok(Some(batch.taken))
         })
     }
 

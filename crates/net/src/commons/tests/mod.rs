@@ -162,11 +162,20 @@ impl Member {
     }
 
     /// Waits until the member's status is as wanted.
-    async fn until(&self, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+    async fn until(&self, what: &str, mut wanted: impl FnMut(&Status) -> bool) -> Status {
         let mut status = self.handle.status();
-        let reached = timeout(PATIENCE, status.wait_for(wanted)).await;
-        match reached {
-            Ok(status) => status.expect("the service runs").clone(),
+        let reached = timeout(PATIENCE, async {
+            loop {
+                let now = status.borrow_and_update().clone();
+                if wanted(&now) {
+                    return now;
+                }
+                // Some look at the file too, which changes beside the status.
+                let _ = timeout(Duration::from_millis(200), status.changed()).await;
+            }
+        });
+        match reached.await {
+            Ok(status) => status,
             Err(_) => panic!("{what}: {:?}", self.handle.status().borrow().clone()),
         }
     }
