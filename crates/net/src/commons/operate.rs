@@ -44,8 +44,6 @@ pub(crate) struct Operating {
     pace: Pace,
     /// What each who says that it is a witness cosigned last; none is this member itself.
     sizes: Arc<Mutex<BTreeMap<Option<PeerId>, u64>>>,
-    /// Whether statements came since the last mark.
-    unmarked: bool,
     marked: Option<Instant>,
     /// No mark is tried before.
     not_before: Instant,
@@ -62,7 +60,6 @@ impl Operating {
             operator,
             pace,
             sizes: Arc::default(),
-            unmarked: true,
             marked: None,
             not_before: Instant::now(),
             named: None,
@@ -99,16 +96,21 @@ impl Operating {
         if errand != Errand::TakeOver {
             self.named = None;
         }
-        let integrate = match errand {
-            Errand::None => return Ok(()),
-            Errand::Quiet => false,
-            Errand::Integrate => true,
-            Errand::TakeOver => self.named.get_or_insert_with(Instant::now).elapsed() >= GRACE,
-        };
-        if integrate && !self.integrate().await? {
-            return Ok(());
+        match errand {
+            Errand::None => Ok(()),
+            Errand::TakeOver => {
+                if self.named.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                    self.integrate().await?;
+                }
+                Ok(())
+            }
+            Errand::Operate { waits, unmarked } => {
+                if waits && !self.integrate().await? {
+                    return Ok(());
+                }
+                self.mark(unmarked).await
+            }
         }
-        if errand == Errand::TakeOver { Ok(()) } else { self.mark().await }
     }
 
     /// Gives what waits its place. Whether the log is this operator's.
@@ -122,24 +124,20 @@ impl Operating {
             tracing::info!("statement {} gets no place: {why}", hash.short());
         }
         if batch.taken > 0 || !batch.refused.is_empty() {
-            self.unmarked |= batch.taken > 0;
             self.shared.changed.notify_one();
         }
         Ok(true)
     }
 
-    /// Has witnesses cosign the head where it is time, and enters what they signed.
-    async fn mark(&mut self) -> Result<(), String> {
+    /// Has witnesses cosign the head where it is time, and enters what they signed: soon if there
+    /// is something `unmarked`, else at the next heartbeat.
+    async fn mark(&mut self, unmarked: bool) -> Result<(), String> {
         if let Some(gathering) = self.gathering.take_if(|g| g.is_finished()) {
             let gathered = gathering.await.map_err(|e| e.to_string())?;
-            // What the head covers still has no mark: not only at the next heartbeat.
-            let again = |_: &String| {
-                (self.unmarked, self.not_before) = (true, Instant::now() + RETRY);
-            };
-            let head = gathered.inspect_err(again)?;
+            let head = gathered.inspect_err(|_| self.not_before = Instant::now() + RETRY)?;
             return self.enter(head).await;
         }
-        let pause = if self.unmarked { self.pace.mark } else { self.pace.heartbeat };
+        let pause = if unmarked { self.pace.mark } else { self.pace.heartbeat };
         let due = self.marked.is_none_or(|at| at.elapsed() >= pause);
         if !due || self.gathering.is_some() || Instant::now() < self.not_before {
             return Ok(());
@@ -149,8 +147,6 @@ impl Operating {
             Shared::blocking(&self.shared.replica, move |replica| replica.fresh_head(&operator))
                 .await;
         let Some(head) = head.map_err(|e| e.to_string())? else { return Ok(()) };
-        // What comes from now on is not under this head.
-        self.unmarked = false;
         let gather = gather(self.shared.clone(), self.sizes.clone(), head);
         self.gathering = Some(tokio::spawn(gather));
         Ok(())
@@ -161,15 +157,13 @@ impl Operating {
         let marked =
             Shared::blocking(&self.shared.replica, move |r| r.mark(&operator, &head)).await;
         let now = Instant::now();
-        if let Some(taken) = marked.map_err(|e| e.to_string())? {
-            // What came in beside the mark is under no mark yet.
-            self.unmarked |= taken > 1;
+        if marked.map_err(|e| e.to_string())? {
             self.marked = Some(now);
             self.shared.set_trouble(None);
             self.shared.changed.notify_one();
         } else {
             // Too few cosigned, or the clock of those who did stood still.
-            (self.unmarked, self.not_before) = (true, now + RETRY);
+            self.not_before = now + RETRY;
         }
         Ok(())
     }

@@ -73,10 +73,13 @@ pub(crate) enum Errand {
     None,
     /// Another does, but what waits names this key.
     TakeOver,
-    /// Nothing waits.
-    Quiet,
-    /// Statements wait for their place.
-    Integrate,
+    /// It is this key's log.
+    Operate {
+        /// Whether statements wait for their place.
+        waits: bool,
+        /// Whether there are some that no mark covers.
+        unmarked: bool,
+    },
 }
 
 /// Where the log stands.
@@ -492,15 +495,13 @@ impl Replica {
     pub fn errand(&self, key: &PeerId) -> Result<Errand> {
         self.with(|archive, state, waiting| {
             let waiting = waiting.fresh(&archive.snapshot()?)?;
-            if waiting.len() == 0 {
-                let mine = state.operator() == *key;
-                return Ok(if mine { Errand::Quiet } else { Errand::None });
+            if state.operator() != *key {
+                let named = waiting.names_operator(key);
+                return Ok(if named { Errand::TakeOver } else { Errand::None });
             }
-            Ok(match state.operator() == *key {
-                true => Errand::Integrate,
-                false if waiting.names_operator(key) => Errand::TakeOver,
-                false => Errand::None,
-            })
+            // The mark itself comes after what it covers.
+            let unmarked = state.marks.last().is_none_or(|mark| state.size > mark.size + 1);
+            Ok(Errand::Operate { waits: waiting.len() > 0, unmarked })
         })
     }
 
@@ -525,16 +526,16 @@ impl Replica {
     }
 
     /// Keeps a cosigned head, and enters it as a mark if enough witnesses cosigned, with whatever
-    /// else waits. How many statements got their place; `None` if there is no new mark.
-    pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<Option<usize>> {
+    /// else waits. Whether there is a new mark.
+    pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<bool> {
         self.with(|archive, state, waiting| {
             keep_news(archive, archive.snapshot()?, state, head)?;
-            if operator::mark(archive, state, operator, head)?.is_none() {
-                return Ok(None);
+            let written = operator::mark(archive, state, operator, head)?.is_some();
+            if written {
+                operator::integrate(archive, state, operator)?;
+                waiting.forget();
             }
-            let batch = operator::integrate(archive, state, operator)?;
-            waiting.forget();
-            Ok(Some(batch.taken))
+            Ok(written)
         })
     }
 
