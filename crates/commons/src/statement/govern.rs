@@ -322,6 +322,19 @@ pub struct Rights {
     pub revocable: bool,
 }
 
+impl Rights {
+    /// That the holder of `key` is to operate the log.
+    pub fn to_operate(key: PeerId) -> Self {
+        Self {
+            asset: Asset::Log,
+            name: "this log".into(),
+            holder: Candidate::Key(key),
+            powers: vec![Power::Operate],
+            revocable: true,
+        }
+    }
+}
+
 impl Bounded for Rights {
     fn check(&self) -> Result<(), Invalid> {
         name("asset", &self.name)?;

@@ -6,8 +6,8 @@ use commons::{
     decide::draw_seed,
     state::Status,
     statement::{
-        Asset, Candidate, Claim, DeviceKey, Effect, House, Key, KeyOp, Method, Power, ProposalType,
-        Propose, Publish, Quota, Rights, Verdict, Vote, VoteBody,
+        Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish, Quota,
+        Rights, Verdict, Vote, VoteBody,
     },
     view,
 };
@@ -414,13 +414,7 @@ fn a_circle_of_vouches_stands_on_nothing() {
 fn a_word_for_an_operator_holds_for_one_hand_over() {
     let mut town = Town::new(3);
     let people = town.people.clone();
-    let operate = |key: PeerId| Rights {
-        asset: Asset::Log,
-        name: "this log".into(),
-        holder: Candidate::Key(key),
-        powers: vec![Power::Operate],
-        revocable: true,
-    };
+    let operate = |key: PeerId| Rights::to_operate(key);
     let first = town.operator.id();
     let name = |town: &mut Town, who: &[usize], key: &Identity| {
         for &at in who {

@@ -5,7 +5,7 @@ use commons::{
     Identity, Seen, Statement,
     portable::{LoggedStatement, Portable, PortableError, PortableSplit, Trust, contradiction},
     state::log_key,
-    statement::{Asset, Candidate, Claim, Power, Rights},
+    statement::{Claim, Rights},
     tlog::{
         Checkpoint, Hash as TreeHash, NotLogged, SignedCheckpoint, SplitError, SplitProof,
         TlogProof,
@@ -95,13 +95,7 @@ fn after_a_hand_over_the_log_has_to_judge() {
     let old = town.must(&people[0].key, about(&people[0], person("Anna")));
     town.tick(60);
     let bert = people[1].key.clone();
-    let operate = Rights {
-        asset: Asset::Log,
-        name: "this log".into(),
-        holder: Candidate::Key(bert.id()),
-        powers: vec![Power::Operate],
-        revocable: true,
-    };
+    let operate = Rights::to_operate(bert.id());
     town.say(&people[0].key, operate.clone());
     town.say(&people[1].key, operate);
     town.operator = bert.clone();

@@ -7,8 +7,7 @@ use commons::{
     operator,
     state::State,
     statement::{
-        Asset, Candidate, Check, Claim, Effect, Evidence, Power, ProposalType, Rights, Subject,
-        Verdict, Vote, VoteBody,
+        Check, Claim, Effect, Evidence, ProposalType, Rights, Subject, Verdict, Vote, VoteBody,
     },
     tlog::{Checkpoint, Hash as TreeHash, SplitProof},
     view,
@@ -171,13 +170,7 @@ fn what_the_operator_leaves_out_is_overdue_after_some_checkpoints() {
 }
 
 fn operate(key: commons::PeerId) -> Rights {
-    Rights {
-        asset: Asset::Log,
-        name: "this log".into(),
-        holder: Candidate::Key(key),
-        powers: vec![Power::Operate],
-        revocable: true,
-    }
+    Rights::to_operate(key)
 }
 
 /// The operator vanishes; two of three stewards name Bert, who goes on from what he has.
@@ -330,13 +323,7 @@ fn a_flood_does_not_keep_the_log_from_being_handed_over() {
     }
     let heir = identity(8_001, 0);
     for person in &people[..2] {
-        let rights = Rights {
-            asset: Asset::Log,
-            name: "this log".into(),
-            holder: Candidate::Key(heir.id()),
-            powers: vec![Power::Operate],
-            revocable: true,
-        };
+        let rights = Rights::to_operate(heir.id());
         town.say(&person.key, rights);
     }
     let mut state = town.state.clone();

@@ -1,9 +1,9 @@
 //! A made-up commons with something of everything: its statements are real, its people are not.
 
 use commons::statement::{
-    Asset, Candidate, Choice, Claim, Component, Derive, Effect, House, Method, Parent, Power,
-    ProposalType, Propose, Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak,
-    UnrankedRule, Verdict, Vote, VoteBody,
+    Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
+    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
+    VoteBody,
 };
 use store::Hash;
 
@@ -351,13 +351,7 @@ fn hand_over(town: &mut Town) {
     let cleo = person(2);
     for steward in town.state.active_stewards() {
         let who = (0..14).map(person).find(|p| p.id == steward).expect("a steward is one of them");
-        let rights = Rights {
-            asset: Asset::Log,
-            name: "the log".into(),
-            holder: Candidate::Key(cleo.id),
-            powers: vec![Power::Operate],
-            revocable: true,
-        };
+        let rights = Rights::to_operate(cleo.id);
         town.say(&who, rights);
     }
     town.operator = cleo.key;

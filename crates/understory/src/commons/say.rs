@@ -9,9 +9,8 @@ use anyhow::Result;
 use commons::{
     PeerId,
     statement::{
-        Asset, Attest, Candidate, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key,
-        KeyOp, Parent, Power, Publish, Purpose, Relation, Reproducible, Rights, Subject, Use,
-        Verdict,
+        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
+        Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
     },
 };
 use store::Hash;
@@ -70,13 +69,7 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
         CommonsCommand::Operator { key, place } => {
             let mut desk = Desk::to_sign(place)?;
             let holder = key.parse::<PeerId>().or_else(|_| desk.member(key))?;
-            let rights = Rights {
-                asset: Asset::Log,
-                name: "this log".into(),
-                holder: Candidate::Key(holder),
-                powers: vec![Power::Operate],
-                revocable: true,
-            };
+            let rights = Rights::to_operate(holder);
             desk.say(rights)?;
             if !place.json {
                 println!("the log's operator is {}", desk.state.operator());

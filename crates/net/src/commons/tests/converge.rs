@@ -2,7 +2,7 @@
 
 use super::*;
 use commons::{
-    statement::{Asset, Candidate, Power, Rights},
+    statement::Rights,
     tlog::{Checkpoint, Hash as TreeHash},
 };
 
@@ -46,13 +46,7 @@ async fn three_members_and_a_witness_converge() {
 }
 
 fn hand_over(to: PeerId) -> Rights {
-    Rights {
-        asset: Asset::Log,
-        name: "this log".to_owned(),
-        holder: Candidate::Key(to),
-        powers: vec![Power::Operate],
-        revocable: true,
-    }
+    Rights::to_operate(to)
 }
 
 /// The operator vanishes; two of three stewards name another member's key, which goes on from
