@@ -34,9 +34,10 @@ pub fn explain_houses(election: &Election, users: &Outcome, contributors: &Outco
     vec![first, second]
 }
 
-/// The pairwise matrix as a table: the number in row A and column B prefers A to B.
-pub fn matrix_table(election: &Election, pairwise: &Pairwise) -> Vec<String> {
-    let name = |option: usize| format!("{}. {}", option + 1, election.name(option as u32));
+/// The pairwise matrix of the options with these names as a table: the number in row A and column
+/// B prefers A to B.
+pub fn matrix_table(names: &[&str], pairwise: &Pairwise) -> Vec<String> {
+    let name = |option: usize| format!("{}. {}", option + 1, names.get(option).unwrap_or(&""));
     let count = pairwise.options();
     let first = (0..count).map(|o| name(o).chars().count()).max().unwrap_or(0);
     let cells = pairwise.rows().flatten().map(|votes| votes.to_string().len());

@@ -133,7 +133,8 @@ fn a_whole_count_in_words() {
     let votes =
         ballots("4: A > B > C > D\n 3: B > C > A > D\n 2: C > A > B > D\n 2: C > A > B > D");
     let outcome = tally(&schulze, &votes).unwrap();
-    let mut lines = matrix_table(&schulze, &outcome.pairwise);
+    let names: Vec<&str> = schulze.options.iter().map(|option| option.name.as_str()).collect();
+    let mut lines = matrix_table(&names, &outcome.pairwise);
     lines.extend(explain(&schulze, &outcome));
     insta::assert_snapshot!(lines.join("\n"));
 }

@@ -100,17 +100,13 @@ fn show(place: &KeyPlace) -> Result<()> {
 
 fn rotate(args: &RotateArgs) -> Result<()> {
     let mut desk = Desk::to_sign(&args.place)?;
-    if desk.keys.is_halfway() {
+    let ahead = desk.ahead()?;
+    // The statement was signed, and the files were not renamed any more, or not all of them.
+    if desk.keys.is_halfway() || ahead.member_of(&desk.keys.public(Role::Next)?).is_some() {
         desk.keys.advance()?;
         bail!("an earlier rotation is now complete; rotate again if you want another");
     }
     let signer = desk.keys.identity(Role::Next)?;
-    let ahead = desk.ahead()?;
-    if ahead.member_of(&signer.id()).is_some() {
-        // The statement was signed, and the files were not renamed any more.
-        desk.keys.advance()?;
-        bail!("an earlier rotation is now complete; rotate again if you want another");
-    }
     // Also of a key that was revoked: the next one is there for that.
     let member = ahead
         .owner_of(&desk.keys.public(Role::Current)?)

@@ -49,8 +49,9 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
         anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
     };
     print(args.place.json, &panel, || {
-        let tally = view::tally(&state, proposal);
-        let mut out = format!("{:?}: {}\n", tally.title, status(&tally));
+        // What is drawn has no options.
+        let standing = standing(&panel.status, &[], proposal.body.close);
+        let mut out = format!("{:?}: {standing}\n", proposal.body.title);
         let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
         if let Some(possible) = &panel.possible {
             let _ = writeln!(out, "{possible} panels were possible, each as likely");
@@ -94,10 +95,8 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
     if let Some(problem) = &tally.problem {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }
-    let proposal = &state.proposals[&tally.proposal];
-    let count = state.count(proposal).ok().flatten();
-    let counts = count.iter().flat_map(|count| &count.houses);
-    for (house, count) in tally.houses.iter().zip(counts) {
+    let options = option_names(tally);
+    for house in &tally.houses {
         let who = match house.house {
             Some(House::Users) => "the users' house",
             Some(House::Contributors) => "the contributors' house",
@@ -105,15 +104,14 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
         };
         let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
         if explain {
-            for line in commons::decide::matrix_table(&count.election, &count.outcome.pairwise) {
+            for line in commons::decide::matrix_table(&options, &house.outcome.pairwise) {
                 let _ = writeln!(out, "  {line}");
             }
             for line in &house.explanation {
                 let _ = writeln!(out, "  {line}");
             }
         } else {
-            let names: Vec<&str> = house.winners.iter().map(|w| count.election.name(*w)).collect();
-            let _ = writeln!(out, "  ahead: {}", names.join(", "));
+            let _ = writeln!(out, "  ahead: {}", names(&options, &house.winners));
         }
     }
     if !tally.together.is_empty() {
@@ -122,7 +120,7 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
             let _ = writeln!(out, "  {line}");
         });
     }
-    if let Some(margin) = view::margin(state, proposal) {
+    if let Some(margin) = view::margin(state, &state.proposals[&tally.proposal]) {
         let _ = write!(out, "\n{}", margin_text(state, &margin));
     }
     out
@@ -179,8 +177,11 @@ fn margin_text(state: &State, margin: &Margin) -> String {
 }
 
 fn status(tally: &Tally) -> String {
-    let options: Vec<&str> = tally.options.iter().map(|o| o.name.as_str()).collect();
-    standing(&tally.status, &options, tally.close)
+    standing(&tally.status, &option_names(tally), tally.close)
+}
+
+fn option_names(tally: &Tally) -> Vec<&str> {
+    tally.options.iter().map(|option| option.name.as_str()).collect()
 }
 
 fn standing(status: &Status, options: &[&str], close: u64) -> String {
