@@ -168,7 +168,7 @@ pub(crate) struct Shared {
     pub mesh: Arc<Mesh>,
     /// Linked members that say they are witnesses.
     pub witnesses: Mutex<BTreeMap<PeerId, WitnessName>>,
-    /// Rung when the log or what waits has changed.
+    /// Rung when the log, what waits or what else the status tells has changed.
     pub changed: Arc<Notify>,
     pub trouble: Mutex<Option<String>>,
     /// Whether linked members were asked once since the start.
@@ -304,12 +304,14 @@ impl Shared {
     /// Notes what went wrong, or that it is right again.
     pub fn set_trouble(&self, trouble: Option<String>) {
         let mut now = self.trouble.lock().expect("no holder of this lock panics");
-        if let Some(why) = &trouble
-            && now.as_ref() != Some(why)
-        {
+        if *now == trouble {
+            return;
+        }
+        if let Some(why) = &trouble {
             tracing::warn!("commons {}: {why}", self.replica.id().short());
         }
         *now = trouble;
+        self.changed.notify_one();
     }
 
     fn status(&self, summary: &Summary, operator: Option<&Identity>) -> Status {
@@ -519,16 +521,16 @@ impl Service {
 
     fn pulled(&mut self, peer: PeerId, result: Result<Pulled, AskError>) {
         let now = Instant::now();
-        let mut strike = false;
+        let (mut strike, mut renamed) = (false, false);
         match result {
             Ok(pulled) => {
                 if let Some(name) = pulled.witness {
                     let mut all =
                         self.shared.witnesses.lock().expect("no holder of this lock panics");
-                    all.insert(peer, name);
+                    renamed = all.insert(peer, name.clone()).is_none_or(|old| old != name);
                 }
                 strike = pulled.stray;
-                if pulled.news || pulled.split == Some(true) {
+                if renamed || pulled.news || pulled.split == Some(true) {
                     self.shared.changed.notify_one();
                 }
                 self.shared.asked.send_replace(true);
@@ -570,7 +572,10 @@ impl Service {
                     changed
                 });
             }
-            Err(e) => self.shared.set_trouble(Some(e.to_string())),
+            Err(e) => {
+                self.shared.set_trouble(Some(e.to_string()));
+                self.status.send_modify(|status| status.trouble = Some(e.to_string()));
+            }
         }
     }
 
