@@ -2,30 +2,35 @@
 //! partitions, crashes in the middle of what a node was about to do, skewed clocks.
 
 use crate::{
-    babble::Words,
+    attack::{Saying, Scene, Serve, Shared},
     rng::Rng,
-    work::{self, Habit},
+    work::{self, Objects},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use store::Hash;
 use swarm::{
-    Action, Commit, Event, Identity, LogEntry, Message, Node, Notice, PeerId, Phase, Proposal,
-    Record, Rules, Run, SignatureCache, Signed, State, Step, Time, TrainJob, Vote,
+    Action, Arrival, AuditOutcome, Event, Identity, Kind, LogEntry, Message, Node, Notice,
+    ObjectRef, PeerId, Phase, Rules, Run, SignatureCache, State, Time, TrainJob,
 };
 
 /// How the network treats messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Net {
+    /// Least and most milliseconds that a message takes.
     pub delay: (u64, u64),
+    /// How often one is lost.
     pub loss_percent: u64,
+    /// How often one comes twice.
     pub double_percent: u64,
     /// Old messages sent once more, by whoever feels like it.
     pub replay_percent: u64,
 }
 
 impl Net {
+    /// A good one.
     pub const GOOD: Self =
         Self { delay: (1, 20), loss_percent: 0, double_percent: 0, replay_percent: 0 };
+    /// A bad one.
     pub const BAD: Self =
         Self { delay: (1, 400), loss_percent: 15, double_percent: 10, replay_percent: 5 };
 }
@@ -52,6 +57,38 @@ pub enum Fault {
     },
 }
 
+/// Who a peer is.
+#[derive(Clone)]
+pub struct Role {
+    /// Votes from the beginning.
+    pub founds: bool,
+    /// Does as it likes.
+    pub attack: Option<Shared>,
+}
+
+impl Role {
+    /// An honest founding voter.
+    pub fn honest() -> Self {
+        Self { founds: true, attack: None }
+    }
+
+    /// An honest newcomer.
+    pub fn newcomer() -> Self {
+        Self { founds: false, attack: None }
+    }
+
+    /// A founding voter with a strategy.
+    pub fn rogue(attack: &Shared) -> Self {
+        Self { founds: true, attack: Some(attack.clone()) }
+    }
+
+    /// A newcomer with a strategy.
+    pub fn sybil(attack: &Shared) -> Self {
+        Self { founds: false, attack: Some(attack.clone()) }
+    }
+}
+
+/// Everything that a simulation is.
 pub struct World {
     pub seed: u64,
     pub nodes: Vec<Peer>,
@@ -61,6 +98,8 @@ pub struct World {
     pub trace: Option<blake3::Hasher>,
     pub notices: Vec<(usize, Notice)>,
     pub signatures: SignatureCache,
+    /// Least and most milliseconds of a re-run.
+    pub audit_ms: (u64, u64),
     rng: Rng,
     run: Run,
     net: Net,
@@ -70,58 +109,73 @@ pub struct World {
     sides: Vec<usize>,
 }
 
+/// One peer of the world.
 pub struct Peer {
     pub identity: Identity,
-    pub habit: Habit,
+    pub role: Role,
     pub node: Option<Node>,
     pub log: Vec<LogEntry>,
     pub finished: Option<State>,
     pub fatal: Option<String>,
-    store: BTreeSet<Hash>,
+    pub objects: Objects,
+    /// Objects that its node told it to remove.
+    pub dropped: Vec<Hash>,
+    /// Inner steps of training and of re-runs.
+    pub trained_steps: u64,
+    pub audited_steps: u64,
     epoch: u64,
     clock: (u64, u64),
     dies_after: Option<usize>,
     training: Option<u64>,
-    seen: Vec<Commit>,
 }
 
 enum Happening {
     Fault(Fault),
     Tell { to: usize, epoch: u64, event: Event },
     Trained { to: usize, epoch: u64, id: u64, job: TrainJob },
-    Fetch { to: usize, epoch: u64, id: u64, objects: Vec<Hash> },
+    Fetch { to: usize, epoch: u64, id: u64, wanted: Vec<ObjectRef>, deadline: u64 },
 }
 
+/// How long a dripping provider is put up with, as the real scheduler computes it from an object's
+/// length.
+const DRIP_MS: u64 = 1500;
+
 impl World {
-    pub fn new(seed: u64, habits: &[Habit], rules: Rules, net: Net) -> Self {
+    pub fn new(seed: u64, roles: Vec<Role>, rules: Rules, net: Net) -> Self {
         let mut rng = Rng::new(seed);
         let identity = |n: usize| {
             let mut bytes = [n as u8 + 1; 32];
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             Identity::from_seed(bytes)
         };
+        let (initial, objects) = work::initial();
+        let founders = (0..roles.len()).filter(|n| roles[*n].founds);
         let run = Run {
             id: Hash::of_parts("run", &[&seed.to_le_bytes()]),
             founder: identity(0).id(),
+            founders: founders.map(|n| identity(n).id()).collect(),
+            invitations: Default::default(),
             rules,
-            initial: work::initial(),
+            initial,
         };
-        let peer = |(n, habit): (usize, &Habit)| Peer {
+        let peer = |(n, role): (usize, Role)| Peer {
             identity: identity(n),
-            habit: *habit,
+            role,
             node: None,
             log: Vec::new(),
             finished: None,
             fatal: None,
-            store: [run.initial.model.hash, run.initial.outer.hash].into(),
+            objects: objects.clone(),
+            dropped: Vec::new(),
+            trained_steps: 0,
+            audited_steps: 0,
             epoch: 0,
             // Clocks start anywhere and run up to 10 % fast or slow.
             clock: (rng.range(0, 1_000_000), rng.range(90, 110)),
             dies_after: None,
             training: None,
-            seen: Vec::new(),
         };
-        let nodes: Vec<Peer> = habits.iter().enumerate().map(peer).collect();
+        let nodes: Vec<Peer> = roles.into_iter().enumerate().map(peer).collect();
         let sides = vec![0; nodes.len()];
         Self {
             seed,
@@ -131,6 +185,7 @@ impl World {
             trace: None,
             notices: Vec::new(),
             signatures: SignatureCache::default(),
+            audit_ms: (50, 150),
             rng,
             run,
             net,
@@ -147,6 +202,14 @@ impl World {
 
     pub fn run_of(&self) -> &Run {
         &self.run
+    }
+
+    pub fn id(&self, n: usize) -> PeerId {
+        self.nodes[n].identity.id()
+    }
+
+    pub fn is_honest(&self, n: usize) -> bool {
+        self.nodes[n].role.attack.is_none()
     }
 
     pub fn at(&mut self, time: u64, fault: Fault) {
@@ -193,13 +256,42 @@ impl World {
                     return;
                 }
                 peer.training = None;
-                let output = work::train(peer.habit, &job, &peer.identity, &peer.seen);
-                let made = output.leaves.iter().chain([&output.update, &output.carry]);
-                peer.store.extend(made.map(|o| o.hash));
-                self.tell(to, Event::Trained { height: job.height, result: Ok(output) });
+                peer.trained_steps += u64::from(job.steps);
+                let trained = self.train(to, &job);
+                self.tell(to, Event::Trained { height: job.height, result: Ok(trained) });
             }
-            Happening::Fetch { to, epoch, id, objects } => self.fetch(to, epoch, id, &objects),
+            Happening::Fetch { to, epoch, id, wanted, deadline } => {
+                if self.nodes[to].epoch == epoch {
+                    self.fetch(to, id, &wanted, deadline);
+                }
+            }
         }
+    }
+
+    /// Lets an attacker act; `None` for whoever is honest.
+    fn act<T>(&mut self, n: usize, act: impl FnOnce(&mut dyn crate::attack::Attack, &mut Scene, &mut Objects) -> T) -> Option<T> {
+        let attack = self.nodes[n].role.attack.clone()?;
+        let everybody: Vec<PeerId> = self.nodes.iter().map(|p| p.identity.id()).collect();
+        let mut rng = self.rng.clone();
+        rng.next();
+        self.rng.next();
+        let peer = &mut self.nodes[n];
+        let mut scene = Scene {
+            me: n,
+            identity: &peer.identity,
+            node: peer.node.as_ref(),
+            run: &self.run,
+            everybody: &everybody,
+            rng: &mut rng,
+            now: self.now,
+        };
+        let mut attack = attack.borrow_mut();
+        Some(act(&mut *attack, &mut scene, &mut peer.objects))
+    }
+
+    fn train(&mut self, n: usize, job: &TrainJob) -> swarm::Trained {
+        let theirs = self.act(n, |attack, scene, objects| attack.train(scene, job, objects));
+        theirs.unwrap_or_else(|| work::train(job, &mut self.nodes[n].objects))
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -234,7 +326,8 @@ impl World {
         }
         peer.clock.0 = offset;
         let (identity, run, log) = (peer.identity.clone(), self.run.clone(), peer.log.clone());
-        let node = Node::with_cache(identity, run, log, self.signatures.clone());
+        let arrival = Arrival::default();
+        let node = Node::with_cache(identity, run, log, arrival, self.signatures.clone());
         peer.node = Some(node.expect("a log written by a node restores it"));
         self.tell(n, Event::Start);
         for other in (0..self.nodes.len()).filter(|o| *o != n) {
@@ -246,6 +339,12 @@ impl World {
         }
     }
 
+    /// Hands a message to a node, now.
+    pub fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        let from = self.nodes[from].identity.id();
+        self.tell(to, Event::Message { from, bytes });
+    }
+
     fn tell(&mut self, n: usize, event: Event) {
         let time = self.clock(n);
         let peer = &mut self.nodes[n];
@@ -254,11 +353,7 @@ impl World {
             trace.update(&self.now.to_le_bytes());
             trace.update(format!("{n} {event:?}").as_bytes());
         }
-        if let (Habit::Copy, Event::Message { bytes, .. }) = (peer.habit, &event)
-            && let Ok(Message::Commit(commit)) = swarm::parse_message(bytes)
-        {
-            peer.seen.push(commit.body().clone());
-        }
+        let besides = event.clone();
         let actions = node.handle(time, event);
         for action in actions {
             if self.nodes[n].dies_after == Some(0) {
@@ -269,6 +364,10 @@ impl World {
             }
             self.carry_out(n, action);
         }
+        let said = self.act(n, |attack, scene, _| attack.besides(scene, &besides));
+        for (to, after, bytes) in said.unwrap_or_default() {
+            self.post_after(n, to, after, bytes);
+        }
     }
 
     fn carry_out(&mut self, n: usize, action: Action) {
@@ -276,15 +375,18 @@ impl World {
         match action {
             Action::Send { to, bytes } => {
                 if let Some(to) = self.index(&to) {
-                    self.post(n, to, bytes);
+                    self.say(n, to, bytes);
                 }
             }
-            Action::Broadcast { bytes } => self.broadcast(n, &bytes),
+            Action::Broadcast { bytes } => {
+                for to in (0..self.nodes.len()).filter(|to| *to != n) {
+                    self.say(n, to, bytes.clone());
+                }
+            }
             Action::Persist(entry) => self.nodes[n].log.push(entry),
             Action::Train(job) => {
-                let slow = if self.nodes[n].habit == Habit::Copy { 500 } else { 0 };
                 let took = match self.run.rules.target_ms {
-                    0 => self.rng.range(100, 400) + slow,
+                    0 => self.rng.range(100, 400),
                     // Node 0 is the fastest.
                     _ => u64::from(job.steps) * (10 + 10 * n as u64),
                 };
@@ -295,27 +397,39 @@ impl World {
                 self.schedule(time, Happening::Trained { to: n, epoch, id, job });
             }
             Action::CancelTrain => self.nodes[n].training = None,
+            Action::Open(job) => {
+                let opened = work::open(&job, &mut self.nodes[n].objects);
+                let time = self.now + self.rng.range(20, 80);
+                let event = Event::Opened { id: job.id, result: Ok(opened) };
+                self.schedule(time, Happening::Tell { to: n, epoch, event });
+            }
             Action::Audit(job) => {
-                let peer = &self.nodes[n];
-                let outcome = work::audit(peer.habit, &job, &peer.store);
-                let time = self.now + self.rng.range(50, 150);
+                let audited = work::audit(&job, &self.nodes[n].objects);
+                self.nodes[n].audited_steps += u64::from(audited.steps);
+                let outcome = match audited.outcome {
+                    needs @ AuditOutcome::Needs { .. } => needs,
+                    honest => {
+                        let theirs = honest.clone();
+                        self.act(n, |attack, scene, _| attack.audit(scene, &job, theirs))
+                            .unwrap_or(honest)
+                    }
+                };
+                let time = self.now + self.rng.range(self.audit_ms.0, self.audit_ms.1);
                 let event = Event::Audited { id: job.id, result: Ok(outcome) };
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }
             Action::Aggregate(job) => {
-                let result = work::aggregate(&job, &self.nodes[n].store);
-                if let Ok(output) = &result {
-                    let made = [output.state.model.hash, output.state.outer.hash];
-                    self.nodes[n].store.extend(made);
-                }
+                let result = work::aggregate(&job, &mut self.nodes[n].objects);
                 let time = self.now + self.rng.range(5, 30);
                 let event = Event::Aggregated { id: job.id, result };
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }
-            Action::Fetch { id, objects, .. } => {
-                let objects = objects.iter().map(|o| o.hash).collect();
+            Action::Fetch { id, objects, models, .. } => {
+                let wanted: Vec<_> = objects.into_iter().chain(models).collect();
                 let time = self.now + self.rng.range(5, 60);
-                self.schedule(time, Happening::Fetch { to: n, epoch, id, objects });
+                let deadline = self.now + DRIP_MS;
+                let fetch = Happening::Fetch { to: n, epoch, id, wanted, deadline };
+                self.schedule(time, fetch);
             }
             Action::WakeAt(at) => {
                 let (offset, rate) = self.nodes[n].clock;
@@ -326,10 +440,14 @@ impl World {
             Action::Notice(notice) => self.note(n, notice),
             Action::Finished { state, .. } => self.nodes[n].finished = Some(state),
             Action::Fatal(why) => self.nodes[n].fatal = Some(why),
-            Action::CancelFetch { .. }
-            | Action::Keep { .. }
-            | Action::Drop { .. }
-            | Action::Disconnect { .. } => {}
+            Action::Drop { objects } => {
+                let peer = &mut self.nodes[n];
+                objects.iter().for_each(|hash| {
+                    peer.objects.remove(hash);
+                });
+                peer.dropped.extend(objects);
+            }
+            Action::CancelFetch { .. } | Action::Disconnect { .. } => {}
         }
     }
 
@@ -346,90 +464,95 @@ impl World {
         self.notices.push((n, notice));
     }
 
-    fn fetch(&mut self, to: usize, epoch: u64, id: u64, objects: &[Hash]) {
-        if self.nodes[to].epoch != epoch {
-            return;
-        }
-        let mut missing = None;
-        for hash in objects {
-            let has = |n: usize| {
-                let here =
-                    n == to || self.nodes[n].node.is_some() && self.sides[n] == self.sides[to];
-                here && self.nodes[n].store.contains(hash)
-            };
-            if (0..self.nodes.len()).any(has) {
-                self.nodes[to].store.insert(*hash);
-            } else {
-                missing.get_or_insert(*hash);
+    /// Gets what can be had. What nobody serves is missing; what somebody only drips is waited
+    /// for until the deadline that the scheduler sets.
+    fn fetch(&mut self, to: usize, id: u64, wanted: &[ObjectRef], deadline: u64) {
+        let (mut missing, mut stored, mut drips) = (None, Vec::new(), false);
+        for object in wanted {
+            match self.provider(to, object) {
+                Found::Here => {}
+                Found::At(n) => {
+                    let bytes = self.nodes[n].objects[&object.hash].clone();
+                    self.nodes[to].objects.insert(object.hash, bytes);
+                    stored.push(object.hash);
+                }
+                Found::Dripping => {
+                    drips = true;
+                    missing.get_or_insert(object.hash);
+                }
+                Found::Nowhere => {
+                    missing.get_or_insert(object.hash);
+                }
             }
         }
+        let epoch = self.nodes[to].epoch;
         let event = match missing {
-            None => Event::Fetched { id },
-            Some(missing) => Event::FetchFailed { id, missing },
+            None => Event::Fetched { id, stored },
+            Some(missing) => Event::FetchFailed { id, missing, stored },
         };
-        self.tell(to, event);
-    }
-
-    fn broadcast(&mut self, n: usize, bytes: &[u8]) {
-        if self.nodes[n].habit == Habit::Babbler {
-            for babble in self.babble(n) {
-                (0..self.nodes.len()).filter(|to| *to != n).for_each(|to| {
-                    self.post(n, to, babble.clone());
-                });
-            }
-        }
-        let other = match self.nodes[n].habit {
-            Habit::TwoFaced => self.second_face(n, bytes),
-            _ => None,
-        };
-        for to in (0..self.nodes.len()).filter(|to| *to != n) {
-            match &other {
-                Some(other) if to % 2 == 0 => self.post(n, to, other.clone()),
-                _ => self.post(n, to, bytes.to_vec()),
-            }
+        match drips && self.now < deadline {
+            true => self.schedule(deadline, Happening::Tell { to, epoch, event }),
+            false => self.tell(to, event),
         }
     }
 
-    fn babble(&mut self, n: usize) -> Vec<Vec<u8>> {
-        let everybody: Vec<PeerId> = self.nodes.iter().map(|p| p.identity.id()).collect();
-        let Some(node) = &self.nodes[n].node else { return Vec::new() };
-        let height = node.status().height.unwrap_or(0);
-        let words =
-            Words { identity: &self.nodes[n].identity, run: self.run.id, height, everybody };
-        (0..3).map(|_| words.one(&mut self.rng).to_bytes()).collect()
+    fn provider(&mut self, to: usize, object: &ObjectRef) -> Found {
+        let fits = |objects: &Objects| {
+            objects.get(&object.hash).map(|bytes| bytes.len() as u64 == object.len)
+        };
+        match fits(&self.nodes[to].objects) {
+            Some(true) => return Found::Here,
+            // There is no other object of that name.
+            Some(false) => return Found::Nowhere,
+            None => {}
+        }
+        let mut found = Found::Nowhere;
+        for n in (0..self.nodes.len()).filter(|n| *n != to) {
+            let linked = self.nodes[n].node.is_some() && self.sides[n] == self.sides[to];
+            if !linked || fits(&self.nodes[n].objects) != Some(true) {
+                continue;
+            }
+            let served = self.act(n, |attack, scene, _| attack.serves(scene, &object.hash, to));
+            match served.unwrap_or(Serve::Honestly) {
+                Serve::Honestly => return Found::At(n),
+                Serve::Dripping => found = Found::Dripping,
+                Serve::Never => {}
+            }
+        }
+        found
     }
 
-    /// A second, different statement in place of one that may be made only once.
-    fn second_face(&self, n: usize, bytes: &[u8]) -> Option<Vec<u8>> {
-        let (identity, run) = (&self.nodes[n].identity, &self.run.id);
-        let message = match swarm::parse_message(bytes).ok()? {
-            Message::Proposal { header, record } if header.author() == identity.id() => {
-                let mut record = Record::from_bytes(&record).ok()?;
-                record.verdicts.pop();
-                record.joins.clear();
-                let body = record.to_bytes();
-                let value = Record::hash_of(&body);
-                let header = Signed::seal(identity, run, Proposal { value, ..*header.body() });
-                Message::Proposal { header, record: body.into() }
-            }
-            Message::Vote(vote) if vote.author() == identity.id() => {
-                let value = match (vote.body().value, vote.body().step) {
-                    (Some(_), _) => None,
-                    (None, Step::Prevote) => Some(Hash::of(b"something else")),
-                    (None, Step::Precommit) => return None,
-                };
-                Message::Vote(Signed::seal(identity, run, Vote { value, ..*vote.body() }))
-            }
-            _ => return None,
+    fn say(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        let message = swarm::parse_message(&bytes);
+        let theirs = match message {
+            Ok(message) => self.act(from, |attack, scene, _| attack.says(scene, to, &message)),
+            Err(_) => None,
         };
-        Some(message.to_bytes())
+        match theirs.flatten() {
+            None => self.post(from, to, bytes),
+            Some(sayings) => {
+                for (to, after, bytes) in sayings {
+                    self.post_after(from, to, after, bytes);
+                }
+            }
+        }
+    }
+
+    fn post_after(&mut self, from: usize, to: usize, after: u64, bytes: Vec<u8>) {
+        match after {
+            0 => self.post(from, to, bytes),
+            after => {
+                let from = self.nodes[from].identity.id();
+                let event = Event::Message { from, bytes };
+                let epoch = self.nodes[to].epoch;
+                self.schedule(self.now + after, Happening::Tell { to, epoch, event });
+            }
+        }
     }
 
     fn post(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
-        let joins = || matches!(swarm::parse_message(&bytes), Ok(Message::Join(_)));
-        let silent = self.nodes[from].habit == Habit::Silent && !joins();
         let cut = self.sides[from] != self.sides[to] || self.nodes[to].node.is_none();
-        if silent || cut || self.rng.chance(self.net.loss_percent) {
+        if cut || self.rng.chance(self.net.loss_percent) {
             return;
         }
         if self.net.replay_percent > 0 {
@@ -457,10 +580,41 @@ impl World {
         self.nodes[n].node.as_ref().map(|node| node.status().phase)
     }
 
+    /// Height of a node's head; 0 before genesis too.
+    pub fn height(&self, n: usize) -> u64 {
+        self.nodes[n].node.as_ref().and_then(|x| x.status().height).unwrap_or(0)
+    }
+
     pub fn is_ejected(&self, n: usize) -> bool {
         let id = self.nodes[n].identity.id();
         let chains = self.nodes.iter().filter_map(|p| p.node.as_ref()?.chain_state());
         let longest = chains.max_by_key(|c| c.height);
         longest.is_some_and(|c| c.ejected.contains(&id))
     }
+
+    /// Rounds that count, as the first honest node sees them: how often each peer contributed.
+    pub fn contributions(&self, n: usize) -> usize {
+        let id = self.id(n);
+        let observer = (0..self.nodes.len()).find(|m| self.is_honest(*m));
+        let of = |(m, notice): &(usize, Notice)| match notice {
+            Notice::Decided(summary) if Some(*m) == observer && summary.kind == Kind::Advance => {
+                summary.contributions.iter().filter(|c| c.0 == id).count()
+            }
+            _ => 0,
+        };
+        self.notices.iter().map(of).sum()
+    }
+}
+
+enum Found {
+    Here,
+    At(usize),
+    Dripping,
+    Nowhere,
+}
+
+/// Says something to everybody else, at once.
+pub fn to_all(scene: &Scene, message: &Message) -> Vec<Saying> {
+    let others = (0..scene.everybody.len()).filter(|n| *n != scene.me);
+    others.map(|n| (n, 0, message.to_bytes())).collect()
 }

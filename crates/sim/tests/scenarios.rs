@@ -1,16 +1,17 @@
 //! What can go wrong, and what must come of it anyway.
 
-use crate::{
-    work::{Habit, rules},
+use sim::{
+    habits::Habit::{
+        self, Accomplice, Babbler, Copy, Honest, Lazy, Leaver, Liar, Noise, SignFlip, Silent,
+        TwoFaced,
+    },
+    work::rules,
     world::{Fault, Net, World},
 };
-use swarm::{Node, Notice, Rules};
+use swarm::{Arrival, Node, Notice, Rules};
 
 const SEEDS: u64 = 50;
 const LIMIT: u64 = 20 * 60 * 1000;
-use Habit::{
-    Accomplice, Babbler, Copy, Honest, Lazy, Leaver, Liar, Noise, SignFlip, Silent, TwoFaced,
-};
 
 /// Runs `scenario` for every seed (or for the one in `SEED`).
 fn each_seed(seeds: u64, scenario: impl Fn(u64)) {
@@ -20,20 +21,30 @@ fn each_seed(seeds: u64, scenario: impl Fn(u64)) {
     }
 }
 
-/// Whether nothing keeps a node from finishing: it follows the rules and was not to be ejected.
-fn is_honest(world: &World, n: usize) -> bool {
-    matches!(world.nodes[n].habit, Honest)
+/// A world of founding voters; the habits past `min_members` are newcomers'.
+fn peopled(seed: u64, habits: &[Habit], rules: Rules, net: Net) -> World {
+    let founds = rules.min_members as usize;
+    let role = |(n, habit): (usize, &Habit)| {
+        if n < founds { habit.role() } else { habit.newcomer() }
+    };
+    World::new(seed, habits.iter().enumerate().map(role).collect(), rules, net)
 }
 
 /// Runs the world to its end and checks what must hold after anything.
-pub fn finish(world: &mut World) {
+fn finish(world: &mut World) {
+    finish_but(world, &[]);
+}
+
+/// The same; these nodes are not expected to finish.
+fn finish_but(world: &mut World, gone: &[usize]) {
     for n in 0..world.nodes.len() {
         if world.phase(n).is_none() && n < world.run_of().rules.min_members as usize {
             world.start(n);
         }
     }
+    let stays = |world: &World, n: usize| world.is_honest(n) && !gone.contains(&n);
     let done = |world: &World| {
-        (0..world.nodes.len()).all(|n| !is_honest(world, n) || world.nodes[n].finished.is_some())
+        (0..world.nodes.len()).all(|n| !stays(world, n) || world.nodes[n].finished.is_some())
     };
     world.run(LIMIT, done);
     if std::env::var("TRACE").is_ok() {
@@ -41,13 +52,13 @@ pub fn finish(world: &mut World) {
             println!("{n} {notice:?}");
         }
     }
-    check(world);
+    check(world, gone);
 }
 
-fn check(world: &World) {
+fn check(world: &World, gone: &[usize]) {
     let seed = world.seed;
     let mut roots = Vec::new();
-    for n in (0..world.nodes.len()).filter(|n| is_honest(world, *n)) {
+    for n in (0..world.nodes.len()).filter(|n| world.is_honest(*n) && !gone.contains(n)) {
         let peer = &world.nodes[n];
         assert_eq!(peer.fatal, None, "seed {seed}: node {n}");
         let status = peer.node.as_ref().map(|node| node.status());
@@ -58,7 +69,8 @@ fn check(world: &World) {
         // What is in the log is enough to come to the same end again.
         let (identity, log) = (peer.identity.clone(), peer.log.clone());
         let cache = world.signatures.clone();
-        let again = Node::with_cache(identity, world.run_of().clone(), log, cache);
+        let run = world.run_of().clone();
+        let again = Node::with_cache(identity, run, log, Arrival::default(), cache);
         let again = again.expect("a log written by a node restores it");
         let state = again.chain_state().map(|s| s.state);
         assert_eq!(state, peer.finished, "seed {seed}: node {n}");
@@ -68,11 +80,11 @@ fn check(world: &World) {
 }
 
 fn ejected(world: &World, n: usize) {
-    assert!(world.is_ejected(n), "seed {}: {:?} got away", world.seed, world.nodes[n].habit);
+    assert!(world.is_ejected(n), "seed {}: node {n} got away", world.seed);
 }
 
 fn world(seed: u64, habits: &[Habit], net: Net) -> World {
-    World::new(seed, habits, rules(), net)
+    peopled(seed, habits, rules(), net)
 }
 
 #[test]
@@ -86,7 +98,7 @@ fn one_two_and_three_peers_finish() {
         for count in 1..=3 {
             let rules = Rules { min_members: count, ..rules() };
             let habits = vec![Honest; count as usize];
-            finish(&mut World::new(seed, &habits, rules, Net::GOOD));
+            finish(&mut peopled(seed, &habits, rules, Net::GOOD));
         }
     });
 }
@@ -178,7 +190,7 @@ fn a_cheat_with_an_accomplice_among_seven_is_ejected() {
     each_seed(SEEDS / 5, |seed| {
         let rules = Rules { min_members: 7, probation: 5, ..rules() };
         let habits = [Honest, Honest, Honest, Honest, Honest, Lazy, Accomplice];
-        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        let mut world = peopled(seed, &habits, rules, Net::GOOD);
         finish(&mut world);
         ejected(&world, 5);
     });
@@ -238,7 +250,7 @@ fn a_partition_halts_the_minority_and_heals_to_one_chain() {
     each_seed(SEEDS, |seed| {
         let rules = Rules { min_members: 7, ..rules() };
         let habits = [Honest; 7];
-        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        let mut world = peopled(seed, &habits, rules, Net::GOOD);
         let sides =
             if seed % 2 == 0 { vec![0, 0, 0, 0, 0, 1, 1] } else { vec![0, 1, 0, 1, 2, 0, 1] };
         let start = world.rng().range(100, 4000);
@@ -254,7 +266,7 @@ fn a_joiner_catches_up_and_contributes() {
     each_seed(SEEDS, |seed| {
         let rules = Rules { rounds: 8, ..rules() };
         let net = if seed % 2 == 0 { Net::GOOD } else { Net::BAD };
-        let mut world = World::new(seed, &[Honest; 5], rules, net);
+        let mut world = peopled(seed, &[Honest; 5], rules, net);
         let time = world.rng().range(500, 2500);
         world.at(time, Fault::Arrive { node: 4 });
         finish(&mut world);
@@ -272,7 +284,7 @@ fn a_cheating_joiner_is_ejected() {
     each_seed(SEEDS / 2, |seed| {
         let rules = Rules { rounds: 10, ..rules() };
         let habits = [Honest, Honest, Honest, Honest, Noise];
-        let mut world = World::new(seed, &habits, rules, Net::GOOD);
+        let mut world = peopled(seed, &habits, rules, Net::GOOD);
         let time = world.rng().range(500, 2500);
         world.at(time, Fault::Arrive { node: 4 });
         finish(&mut world);
@@ -284,10 +296,10 @@ fn a_cheating_joiner_is_ejected() {
 fn with_the_cheat_out_one_more_of_four_may_be_gone_for_good() {
     each_seed(SEEDS, |seed| {
         let rules = Rules { rounds: 8, ..rules() };
-        let mut world = World::new(seed, &[Honest, Leaver, Honest, Lazy], rules, Net::GOOD);
+        let mut world = peopled(seed, &[Honest, Leaver, Honest, Lazy], rules, Net::GOOD);
         let time = world.rng().range(2000, 6000);
         world.at(time, Fault::Crash { node: 1, after_actions: 0 });
-        finish(&mut world);
+        finish_but(&mut world, &[1]);
         ejected(&world, 3);
     });
 }
@@ -296,7 +308,7 @@ fn with_the_cheat_out_one_more_of_four_may_be_gone_for_good() {
 fn two_peers_wait_for_each_other() {
     each_seed(SEEDS / 5, |seed| {
         let rules = Rules { min_members: 2, ..rules() };
-        let mut world = World::new(seed, &[Honest; 2], rules, Net::GOOD);
+        let mut world = peopled(seed, &[Honest; 2], rules, Net::GOOD);
         let time = world.rng().range(100, 3000);
         world.at(time, Fault::Crash { node: 1, after_actions: 1 });
         world.at(time + 60_000, Fault::Restart { node: 1 });
@@ -307,18 +319,17 @@ fn two_peers_wait_for_each_other() {
 #[test]
 fn unequal_peers_fill_the_time_there_is() {
     each_seed(5, |seed| {
-        let (steps_max, target_ms, leaf_every, rounds) = (2000, 120_000, 50, 12);
+        let (steps_max, target_ms, rounds) = (2000, 120_000, 12);
         let commit_timeout_ms = 60_000;
         let rules = Rules {
             rounds,
             steps_min: 50,
             steps_max,
-            leaf_every,
             target_ms,
             commit_timeout_ms,
             ..rules()
         };
-        let mut world = World::new(seed, &[Honest; 4], rules, Net::GOOD);
+        let mut world = peopled(seed, &[Honest; 4], rules, Net::GOOD);
         finish(&mut world);
         // Clocks run up to a tenth wrong, and the first round only measures.
         assert!((100_000..150_000).contains(&world.now), "seed {seed}: took {} ms", world.now);
@@ -340,7 +351,7 @@ fn everything_at_once() {
         let cheat = [Lazy, Noise, Copy, SignFlip, Liar][seed as usize % 5];
         let rules = Rules { min_members: 7, rounds: 6, ..rules() };
         let habits = [Honest, Honest, Honest, Honest, Honest, cheat, Honest, Honest];
-        let mut world = World::new(seed, &habits, rules, Net::BAD);
+        let mut world = peopled(seed, &habits, rules, Net::BAD);
         for _ in 0..3 {
             let time = world.rng().range(200, 12_000);
             let node = world.rng().range(0, 4) as usize;

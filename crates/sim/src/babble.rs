@@ -3,15 +3,19 @@
 use crate::rng::Rng;
 use store::Hash;
 use swarm::{
-    Commit, Finding, Have, Identity, Join, Message, ObjectRef, PeerId, Proposal, Reveal, Scope,
+    Commit, Finding, Have, Identity, Join, Message, ObjectRef, PeerId, Proposal, Scope, Show,
     Signed, Step, Verdict, Vote,
 };
 
+/// Who speaks, and what it knows.
 pub struct Words<'a> {
+    /// The speaker.
     pub identity: &'a Identity,
+    /// The run.
     pub run: Hash,
     /// Height of the speaker's head.
     pub height: u64,
+    /// Whom it may speak of.
     pub everybody: Vec<PeerId>,
 }
 
@@ -28,9 +32,9 @@ impl Words<'_> {
         let view = [0, 1, 3, 40, u32::MAX][rng.range(0, 4) as usize];
         let hash = Hash::of(&rng.next().to_le_bytes());
         match rng.range(0, 9) {
-            0 => Message::Join(self.sealed(Join { nonce: hash, height })),
+            0 => Message::Join(self.sealed(Join { nonce: hash, height, chain: hash, invitation: None })),
             1 => Message::Commit(self.sealed(self.commit(rng, height, hash))),
-            2 => Message::Reveal(self.sealed(Reveal { height, secret: hash })),
+            2 => Message::Show(self.sealed(Show { height, link: hash })),
             3 => Message::Have(self.sealed(Have { height, commit: hash })),
             4 => {
                 let record = vec![0; rng.range(0, 300) as usize];
@@ -69,22 +73,26 @@ impl Words<'_> {
             round: rng.range(0, 5) as u32,
             base: hash,
             steps: rng.next() as u32,
-            leaves: vec![object; rng.range(0, 50) as usize],
+            trail: object,
             update: object,
             carry_before: rng.chance(50).then_some(object),
             carry: object,
-            secret_hash: hash,
         }
     }
 
     fn verdict(&self, rng: &mut Rng) -> Verdict {
         let contributor = self.everybody[rng.range(0, self.everybody.len() as u64 - 1) as usize];
-        let segment = rng.next() as u32;
-        let scope = if rng.chance(50) { Scope::Drawn } else { Scope::Dispute { segment } };
+        let part = rng.next() as u32;
+        let scope = match rng.range(0, 2) {
+            0 => Scope::Drawn,
+            1 => Scope::Dispute { part },
+            _ => Scope::Recheck { auditor: contributor },
+        };
+        // A mismatch in a dispute would be an accusation, and that costs a liar its place.
         let finding = match rng.range(0, 2) {
-            0 => Finding::Confirmed,
-            1 => Finding::Mismatch { segment },
-            _ => Finding::Unavailable { missing: Hash::default() },
+            0 => Finding::Confirmed { digest: Hash::default() },
+            1 => Finding::Mismatch { part: part.wrapping_add(1).max(1 << 20) },
+            _ => Finding::Unavailable { part, missing: Hash::default() },
         };
         Verdict { height: rng.range(0, self.height + 1), contributor, scope, finding }
     }

@@ -1,12 +1,17 @@
 //! One stream of numbers per seed (splitmix64).
 
+/// A stream of numbers.
+#[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
+    /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed ^ 0x5EED_5EED_5EED_5EED)
     }
 
+    /// Any number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -20,6 +25,7 @@ impl Rng {
         low + self.next() % (high - low + 1)
     }
 
+    /// Whether something happens that happens so often.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
