@@ -170,7 +170,7 @@ impl Node {
     pub(super) fn adopt_clock(&mut self) {
         let Some(chain) = &self.chain else { return };
         let electorate = chain.electorate(&self.run);
-        let head = |p: &Peer| p.head.is_some_and(|h| h + 1 >= chain.height);
+        let head = |p: &Peer| p.head.is_some_and(|h| h.saturating_add(1) >= chain.height);
         let known = self.peers.iter().filter(|(_, p)| head(p));
         let mut times: Vec<(u64, u64)> =
             known.map(|(id, p)| (p.elapsed_ms, electorate.weight(id))).collect();

@@ -302,18 +302,20 @@ impl Node {
         }
     }
 
-    /// Whether a record lacks contributions, links or verdicts that this node could put into it.
+    /// Whether a record lacks contributions, links, verdicts or ejections that this node could put
+    /// into it: nobody who proposes spares itself or leaves others out.
     fn leaves_out(&self, record: &Record) -> bool {
         let out: BTreeSet<PeerId> = record.culprits().collect();
         let commits = self.admissible_here();
-        let commits = commits.iter().map(|c| &c.commit).filter(|c| !out.contains(&c.author()));
-        let mut in_record = record.contributions.iter().map(|c| &c.commit);
-        let mut commits = commits.filter(|_| record.kind == Kind::Advance);
-        let verdicts = self.verdicts_for_record();
-        commits.any(|c| !in_record.clone().any(|r| r == c))
+        let stays = |c: &&crate::Contribution| !out.contains(&c.commit.author());
+        let has = |c: &crate::Contribution| {
+            record.contributions.iter().any(|r| r.commit == c.commit)
+        };
+        let advance = record.kind == Kind::Advance;
+        advance && commits.iter().filter(stays).any(|c| !has(c))
             || self.shows_for_record().iter().any(|s| !record.shows.contains(s))
-            || verdicts.iter().any(|v| !record.verdicts.contains(v))
-            || in_record.next().is_none() && record.kind == Kind::Advance
+            || self.verdicts_for_record().iter().any(|v| !record.verdicts.contains(v))
+            || self.evidence_for_advance().keys().any(|peer| !out.contains(peer))
     }
 
     fn carry_out(&mut self, output: Output) {
