@@ -1,15 +1,16 @@
 //! Agreement on one record: the Tendermint algorithm.
 //!
-//! Source: Buchman, Kwon, Milosevic 2018, "The latest gossip on BFT consensus", algorithm 1. What
-//! differs: a view's clock starts only once this peer sees that a record is due (or somebody else
-//! does, by proposing), since a round of training comes first; a record that ejects voters for
-//! cheating is decided by the quorum of the others; and validity may take a while to find out.
+//! Source: Buchman, Kwon, Milosevic 2018, "The latest gossip on BFT consensus", algorithm 1, with
+//! votes that weigh. What differs: a view's clock starts only once this peer sees that a record is
+//! due (or somebody else does, by proposing), since a round of training comes first; a record that
+//! ejects voters for cheating is decided without them; and validity may take a while to find out.
 //!
-//! The module knows nothing of rounds. It takes signed proposals and votes, whether a value is
-//! valid, and the time; it gives [`Output`]s, whose votes the caller signs, makes durable, sends
-//! and hands back.
+//! The module knows nothing of rounds. It takes signed proposals and votes, what the rules say of
+//! a value ([`Ruling`], made of the chain once the whole value was checked, and never of what the
+//! value claims), whether it is valid, and the time; it gives [`Output`]s, whose votes the caller
+//! signs, makes durable, sends and hands back.
 
-use crate::{PeerId, Proposal, Signed, Step, Time, Vote, faults, quorum};
+use crate::{Electorate, PeerId, Proposal, Signed, Step, Time, Vote, chain::Ruling, quorum};
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
@@ -62,17 +63,17 @@ enum Stage {
 
 struct Value {
     body: Vec<u8>,
-    /// Voters that have no say on this value, since it ejects them.
-    excluded: BTreeSet<PeerId>,
+    /// What decides on it; `None` for a value that breaks the rules: no vote for it counts.
+    ruling: Option<Ruling>,
     validity: Validity,
 }
 
 /// The agreement on the record of one height.
 pub struct Agreement {
     height: u64,
-    voters: Vec<PeerId>,
+    voters: Electorate,
     me: PeerId,
-    first_proposer: u64,
+    seed: Hash,
     timeout_ms: u64,
     view: u32,
     stage: Stage,
@@ -113,16 +114,13 @@ pub enum Taken {
 
 impl Agreement {
     /// The agreement on the record of `height` among `voters`, with a first view of `timeout_ms`.
-    /// Proposers take turns, beginning where `seed` says.
-    pub fn new(height: u64, voters: Vec<PeerId>, me: PeerId, seed: Hash, timeout_ms: u64) -> Self {
-        let start =
-            Hash::of_parts("understory swarm 1 proposer", &[&seed.0, &height.to_le_bytes()]);
-        let first = start.0[..8].try_into().expect("eight bytes are eight bytes");
+    /// Proposers are drawn by weight from `seed`.
+    pub fn new(height: u64, voters: Electorate, me: PeerId, seed: Hash, timeout_ms: u64) -> Self {
         Self {
             height,
             voters,
             me,
-            first_proposer: u64::from_le_bytes(first),
+            seed: Hash::of_parts("understory swarm 2 proposer", &[&seed.0, &height.to_le_bytes()]),
             timeout_ms,
             view: 0,
             stage: Stage::Idle,
@@ -151,9 +149,9 @@ impl Agreement {
 
     /// Who proposes in `view`.
     pub fn proposer(&self, view: u32) -> Option<PeerId> {
-        let count = self.voters.len() as u64;
-        let at = self.first_proposer.wrapping_add(view.into()).checked_rem(count)?;
-        self.voters.get(at as usize).copied()
+        let parts: [&[u8]; 2] = [&self.seed.0, &view.to_le_bytes()];
+        let hash = Hash::of_parts("understory swarm 2 view", &parts);
+        self.voters.at(u64::from_le_bytes(hash.0[..8].try_into().expect("8 of 32 bytes")))
     }
 
     /// Whether a record made by this peer would be proposed now.
@@ -190,10 +188,10 @@ impl Agreement {
     /// The precommits for a value in a view.
     pub fn precommits(&self, view: u32, value: &Hash) -> Vec<&Signed<Vote>> {
         let votes = self.votes.get(&(view, Step::Precommit)).into_iter().flat_map(|v| v.values());
-        let excluded = self.values.get(value).map(|v| &v.excluded);
+        let ruling = self.values.get(value).and_then(|v| v.ruling.as_ref());
         votes
             .filter(|v| v.body().value == Some(*value))
-            .filter(|v| excluded.is_none_or(|e| !e.contains(&v.author())))
+            .filter(|v| ruling.is_some_and(|r| !r.excluded.contains(&v.author())))
             .collect()
     }
 
@@ -230,29 +228,25 @@ impl Agreement {
     }
 
     /// A record made by this peer, valid by construction, to propose when it is its turn.
-    pub fn offer(&mut self, value: Hash, body: Vec<u8>, excluded: BTreeSet<PeerId>) {
-        let entry = self.values.entry(value);
-        entry.or_insert(Value { body, excluded, validity: Validity::Valid }).validity =
-            Validity::Valid;
+    pub fn offer(&mut self, value: Hash, body: Vec<u8>, ruling: Ruling) {
+        let valid = Value { body, ruling: Some(ruling), validity: Validity::Valid };
+        self.values.insert(value, valid);
         self.offered = Some(value);
     }
 
     /// What this peer found out about a value.
     pub fn judge(&mut self, value: &Hash, validity: Validity) {
-        if let Some(value) = self.values.get_mut(value) {
+        if let Some(value) = self.values.get_mut(value)
+            && value.ruling.is_some()
+        {
             value.validity = validity;
         }
     }
 
     /// Restores a lock from before a crash.
-    pub fn restore_lock(
-        &mut self,
-        view: u32,
-        value: Hash,
-        body: Vec<u8>,
-        excluded: BTreeSet<PeerId>,
-    ) {
-        self.values.insert(value, Value { body, excluded, validity: Validity::Valid });
+    pub fn restore_lock(&mut self, view: u32, value: Hash, body: Vec<u8>, ruling: Ruling) {
+        let valid = Value { body, ruling: Some(ruling), validity: Validity::Valid };
+        self.values.insert(value, valid);
         self.locked = Some((view, value));
         self.valid = Some((view, value));
     }
@@ -272,17 +266,17 @@ impl Agreement {
         self.proposals.values().find(|p| p.body().value == *value).map(Signed::author)
     }
 
-    /// Voters other than this peer and the value's proposer that prevoted for it in any view.
-    pub fn prevotes_by_others(&self, value: &Hash) -> usize {
+    /// Whether somebody honest other than this peer and the value's proposer prevoted for it in
+    /// some view: voters of more weight than may be faulty.
+    pub fn is_seconded(&self, value: &Hash) -> bool {
         let proposer = self.proposer_of(value);
         let votes = self.votes.iter().filter(|((_, step), _)| *step == Step::Prevote);
         let voters = votes.flat_map(|(_, votes)| votes.values());
-        let others: BTreeSet<PeerId> = voters
+        let others = voters
             .filter(|v| v.body().value == Some(*value))
             .map(Signed::author)
-            .filter(|author| *author != self.me && Some(*author) != proposer)
-            .collect();
-        others.len()
+            .filter(|author| *author != self.me && Some(*author) != proposer);
+        self.voters.weight_of(others) > self.voters.faults()
     }
 
     /// After the restored statements were handed in: goes on in the view of the newest of them.
@@ -303,12 +297,12 @@ impl Agreement {
     }
 
     /// Takes in a proposal whose signature was found right and whose bytes hash to its value.
-    /// `excluded` are the voters without a say on it.
+    /// `ruling` is what decides on it, `None` if it breaks the rules.
     pub fn propose(
         &mut self,
         header: Signed<Proposal>,
         body: Vec<u8>,
-        excluded: BTreeSet<PeerId>,
+        ruling: Option<Ruling>,
     ) -> Taken {
         let Proposal { height, view, value, valid_view } = *header.body();
         let in_order = valid_view.is_none_or(|v| v < view);
@@ -324,7 +318,8 @@ impl Agreement {
                 false => Taken::Contradicts(known.envelope().clone()),
             };
         }
-        self.values.entry(value).or_insert(Value { body, excluded, validity: Validity::Pending });
+        let validity = if ruling.is_some() { Validity::Pending } else { Validity::Invalid };
+        self.values.entry(value).or_insert(Value { body, ruling, validity });
         self.proposals.insert(view, header);
         Taken::New
     }
@@ -332,7 +327,7 @@ impl Agreement {
     /// Takes in a vote whose signature was found right.
     pub fn vote(&mut self, vote: Signed<Vote>) -> Taken {
         let (author, body) = (vote.author(), *vote.body());
-        if body.height != self.height || !self.voters.contains(&author) {
+        if body.height != self.height || self.voters.weight(&author) == 0 {
             return Taken::Ignored;
         }
         if let Some(known) = self.known_vote(body.view, body.step, &author) {
@@ -432,14 +427,20 @@ impl Agreement {
             let known = newest.entry(proposal.author()).or_default();
             *known = view.max(*known);
         }
-        let mut views: Vec<u32> = newest.into_values().collect();
+        let mut views: Vec<(u32, PeerId)> =
+            newest.into_iter().map(|(id, view)| (view, id)).collect();
         views.sort_unstable_by(|a, b| b.cmp(a));
-        match views.get(faults(self.voters.len())) {
-            Some(&view) if view > self.view => {
+        let mut weight = 0;
+        let reached = views.into_iter().find_map(|(view, id)| {
+            weight += self.voters.weight(&id);
+            (weight > self.voters.faults()).then_some(view)
+        });
+        match reached.filter(|view| *view > self.view) {
+            Some(view) => {
                 self.enter(view, now);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
@@ -581,30 +582,33 @@ impl Agreement {
     /// Votes, unless this peer has no vote or has voted (before a crash, say).
     fn say(&mut self, step: Step, value: Option<Hash>) {
         let voted = self.known_vote(self.view, step, &self.me).is_some();
-        if !voted && self.voters.contains(&self.me) {
+        if !voted && self.voters.weight(&self.me) > 0 {
             self.out.push(Output::Vote { view: self.view, step, value });
         }
     }
 
-    /// Votes of those that are still waited for.
-    fn count(&self, view: u32, step: Step, fits: impl Fn(&Vote) -> bool) -> usize {
+    /// Weight of the votes of those that are still waited for.
+    fn count(&self, view: u32, step: Step, fits: impl Fn(&Vote) -> bool) -> u64 {
         let votes = self.votes.get(&(view, step)).into_iter().flat_map(|v| v.values());
-        votes.filter(|v| fits(v.body()) && !self.discounted.contains(&v.author())).count()
+        let fitting = votes.filter(|v| fits(v.body())).map(Signed::author);
+        self.voters.weight_of(fitting.filter(|author| !self.discounted.contains(author)))
     }
 
-    /// How many votes for anything are enough to go on.
-    fn enough(&self) -> usize {
-        quorum(self.voters.iter().filter(|v| !self.discounted.contains(v)).count())
+    /// How much weight of votes for anything is enough to go on to the next stage or view. No
+    /// decision rests on it.
+    fn enough(&self) -> u64 {
+        let gone = self.voters.weight_of(self.discounted.iter().copied());
+        quorum(self.voters.total() - gone)
     }
 
     fn has_quorum(&self, view: u32, step: Step, hash: &Hash) -> bool {
-        let Some(value) = self.values.get(hash) else { return false };
-        let electorate = self.voters.iter().filter(|v| !value.excluded.contains(v)).count();
+        let Some(ruling) = self.values.get(hash).and_then(|v| v.ruling.as_ref()) else {
+            return false;
+        };
         let votes = self.votes.get(&(view, step)).into_iter().flat_map(|v| v.values());
-        let for_it = votes
-            .filter(|v| v.body().value == Some(*hash) && !value.excluded.contains(&v.author()))
-            .count();
-        electorate > 0 && for_it >= quorum(electorate)
+        let for_it = votes.filter(|v| v.body().value == Some(*hash)).map(Signed::author);
+        let weight = self.voters.weight_of(for_it.filter(|a| !ruling.excluded.contains(a)));
+        weight > 0 && weight >= ruling.needed
     }
 }
 

@@ -1,17 +1,23 @@
 //! What records lead to, and which record may follow: the same check for a proposal, for a record
 //! fetched from a stranger, and for somebody who reads a finished run.
+//!
+//! Nothing is counted by what a record claims. Who decides, and how much of it, comes from the
+//! state before; a record is checked whole before anything in it counts.
+
+mod check;
+mod evidence;
 
 use crate::{
-    Certificate, Commit, Contribution, Ejection, Evidence, Finding, Join, Kind, Member, PeerId,
-    Record, Run, Scope, Signed, SignedRecord, State, Verdict,
-    draw::{Draw, draw_audits},
+    Certificate, Commit, Contribution, Electorate, Finding, Included, Join, Kind, Member, PeerId,
+    Record, Run, Scope, Show, Signed, SignedRecord, State, Verdict,
+    draw::{Draw, Drawable, draws_of, stand_in},
     envelope::SignatureCache,
-    members::{Changes, fresh_member, member, members_after, voters},
-    message::secret_hash,
-    quorum,
+    members::{Audited, Changes, member, members_after},
+    standing::sum_weights,
 };
+pub(crate) use check::{is_invited, members_of_genesis, order_of_verdicts};
 use commons::DecodeError;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
 /// Why a record cannot follow.
@@ -55,22 +61,31 @@ pub struct ChainState {
     /// Keys that are out for good.
     pub ejected: BTreeSet<PeerId>,
     /// The newest advance.
-    pub last: Option<LastAdvance>,
+    pub last: Option<Advance>,
+    /// The advance before it: its confirmations may be made again, and a mismatch in it may still
+    /// come to light.
+    pub previous: Option<Advance>,
 }
 
-/// What later records need to know of the newest advance.
+/// What later records need to know of an advance.
 #[derive(Clone, Debug)]
-pub struct LastAdvance {
+pub struct Advance {
     /// Its height.
     pub height: u64,
+    /// Hash of its record: draws with the auditors' links.
+    pub record: Hash,
     /// The state its contributions started from.
     pub base: State,
     /// The beacon that drew their data.
     pub base_beacon: Hash,
+    /// The members before it.
+    pub base_members: Vec<Member>,
     /// The contributions that still count, in the order of their authors' keys.
     pub contributions: Vec<Signed<Commit>>,
-    /// The audits its beacon drew.
-    pub draws: Vec<Draw>,
+    /// The members after it, whose standing says who audits how much of it.
+    pub members: Vec<Member>,
+    /// Verdicts that the next ordinary record has: empty until then.
+    pub verdicts: Vec<Signed<Verdict>>,
 }
 
 /// Checks a whole chain from genesis on: every signature, quorum, link, membership change,
@@ -101,24 +116,26 @@ pub fn first_beacon(run: &Run, joins: &[Signed<Join>]) -> Hash {
         parts.push(&join.envelope().author.0);
         parts.push(&join.body().nonce.0);
     }
-    Hash::of_parts("understory swarm 1 first beacon", &parts)
+    Hash::of_parts("understory swarm 2 first beacon", &parts)
 }
 
-/// The beacon after an advance.
-fn next_beacon(beacon: &Hash, contributions: &[Contribution]) -> Hash {
-    let mut parts: Vec<&[u8]> = vec![&beacon.0];
-    for contribution in contributions {
-        parts.push(&contribution.commit.envelope().author.0);
-        parts.push(&contribution.secret.0);
+/// The beacon after an advance. What it draws is data; nobody knew the links when the work before
+/// was committed to, and one honest voter among those that show theirs is enough.
+fn next_beacon(beacon: &Hash, height: u64, shows: &[Signed<Show>]) -> Hash {
+    let height = height.to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![&beacon.0, &height];
+    for show in shows {
+        parts.push(&show.envelope().author.0);
+        parts.push(&show.body().link.0);
     }
-    Hash::of_parts("understory swarm 1 beacon", &parts)
+    Hash::of_parts("understory swarm 2 beacon", &parts)
 }
 
 /// The beacon after a repair: fresh data for the round that starts over.
 fn repaired_beacon(beacon: &Hash, culprits: &BTreeSet<PeerId>) -> Hash {
     let mut parts: Vec<&[u8]> = vec![&beacon.0];
     parts.extend(culprits.iter().map(|c| c.0.as_slice()));
-    Hash::of_parts("understory swarm 1 repaired beacon", &parts)
+    Hash::of_parts("understory swarm 2 repaired beacon", &parts)
 }
 
 type Check = Result<(), String>;
@@ -130,6 +147,15 @@ fn demand(holds: bool, why: impl FnOnce() -> String) -> Check {
 /// Whether keys ascend strictly: sorted, and nobody twice.
 fn ascends<K: Ord>(keys: impl Iterator<Item = K>) -> bool {
     keys.is_sorted_by(|a, b| a < b)
+}
+
+/// How much decides on a record, and whose word on it does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// Voters without a say on it: those that a repair ejects.
+    pub excluded: BTreeSet<PeerId>,
+    /// Weight of the others' votes that decides.
+    pub needed: u64,
 }
 
 impl ChainState {
@@ -149,7 +175,8 @@ impl ChainState {
         Self::after(before, run, record.record(), record.hash(), cache).map_err(invalid)
     }
 
-    /// The state after `record`, whether certified or only proposed.
+    /// The state after `record`, whether certified or only proposed: every rule but the
+    /// certificate is checked.
     pub(crate) fn after(
         before: Option<&Self>,
         run: &Run,
@@ -164,32 +191,59 @@ impl ChainState {
         }
     }
 
-    /// The voters on the record after this state.
-    pub fn voters(&self, run: &Run) -> Vec<PeerId> {
-        voters(&run.rules, &self.members)
+    /// Who decides on the record after this state, and what each one weighs.
+    pub fn electorate(&self, run: &Run) -> Electorate {
+        Electorate::of(&run.rules, &self.members)
     }
 
-    /// Who takes part, in the order of their keys.
-    pub fn active(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|m| m.active)
+    /// What it takes to decide on a record that was checked whole.
+    pub(crate) fn ruling(&self, run: &Run, record: &Record) -> Ruling {
+        let electorate = self.electorate(run);
+        match record.kind {
+            Kind::Repair => {
+                let excluded: BTreeSet<PeerId> = record.culprits().collect();
+                let culprits = electorate.weight_of(excluded.iter().copied());
+                Ruling { excluded, needed: electorate.repair_quorum(culprits) }
+            }
+            _ => Ruling { excluded: BTreeSet::new(), needed: electorate.quorum() },
+        }
     }
 
-    /// Who audits a drawn contribution: the first two that were not ejected since.
-    pub fn auditors(&self, draw: &Draw) -> Vec<PeerId> {
-        draw.auditors.iter().filter(|a| !self.ejected.contains(a)).take(2).copied().collect()
+    /// Voters that a round waits for, in the order of their keys.
+    pub fn awaited(&self, run: &Run) -> Vec<PeerId> {
+        let away = |id: &PeerId| self.member(id).is_none_or(|m| m.is_away(&run.rules));
+        self.electorate(run).voters().filter(|v| !away(v)).collect()
     }
 
-    /// Receipts of holders other than the author that a contribution needs: two, or as many as
-    /// there are in a quorum, so that it does not take more peers than deciding does.
-    pub fn haves_needed(&self) -> usize {
-        (quorum(self.active().count()) - 1).min(2)
+    /// A member's line.
+    pub fn member(&self, id: &PeerId) -> Option<&Member> {
+        member(&self.members, id)
     }
 
-    /// Verdicts on a false accusation's contradiction that it takes to prove it: a quorum of the
-    /// active members that are neither accuser nor contributor, two at least.
-    pub fn contradictions_needed(&self, accuser: &PeerId, contributor: &PeerId) -> usize {
-        let others = self.active().filter(|m| m.id != *accuser && m.id != *contributor).count();
-        quorum(others).max(2)
+    /// The advance at this height, if it is one of the last two.
+    pub fn advance_at(&self, height: u64) -> Option<&Advance> {
+        self.last.iter().chain(&self.previous).find(|a| a.height == height)
+    }
+
+    /// Whether so many hold an update that somebody honest does, or as many as deciding takes
+    /// beside the author; three are enough in any case, for whoever votes has the update too.
+    pub fn enough_hold(
+        &self,
+        run: &Run,
+        author: &PeerId,
+        holders: impl IntoIterator<Item = PeerId>,
+    ) -> bool {
+        let electorate = self.electorate(run);
+        let holders: BTreeSet<PeerId> = holders.into_iter().filter(|h| h != author).collect();
+        let count = holders.iter().filter(|h| electorate.weight(h) > 0).count();
+        let weight = electorate.weight_of(holders);
+        let beside = electorate.quorum().saturating_sub(electorate.weight(author));
+        weight > electorate.faults() || weight >= beside || count >= 3
+    }
+
+    /// The updates of these contributions to the record after this state, with their weights.
+    pub fn included(&self, run: &Run, commits: &[Signed<Commit>]) -> Vec<Included> {
+        included(run, &self.members, commits)
     }
 
     fn check_certificate(
@@ -199,92 +253,27 @@ impl ChainState {
         cache: &SignatureCache,
     ) -> Check {
         let Certificate { view, signatures } = record.certificate();
-        let mut electorate = before.map_or_else(|| vec![run.founder], |b| b.voters(run));
-        if record.record().kind == Kind::Repair {
-            electorate.retain(|v| !record.record().culprits().any(|c| c == *v));
-        }
-        let needed = quorum(electorate.len());
         demand(ascends(signatures.iter().map(|s| s.0)), || {
             "its certificate's signers are not in order".to_owned()
         })?;
-        demand(signatures.len() >= needed, || {
-            format!("has {} signatures, needs {needed} of {}", signatures.len(), electorate.len())
-        })?;
         demand(before.is_some() || *view == 0, || "genesis has a view".to_owned())?;
+        let founder = || Electorate::from_weights(vec![(run.founder, 1)]);
+        let electorate = before.map_or_else(founder, |b| b.electorate(run));
+        let whole = || Ruling { excluded: BTreeSet::new(), needed: electorate.quorum() };
+        let ruling = before.map_or_else(whole, |b| b.ruling(run, record.record()));
         for vote in record.votes() {
             let author = vote.author();
-            demand(electorate.contains(&author), || format!("{author} has no vote on it"))?;
+            let counts = electorate.weight(&author) > 0 && !ruling.excluded.contains(&author);
+            demand(counts, || format!("{author} has no vote on it"))?;
             demand(cache.is_right(&vote, &run.id), || {
                 format!("the signature of {author} under it is wrong")
             })?;
         }
-        Ok(())
-    }
-
-    /// Genesis: whoever the founder found in the lobby.
-    fn open(
-        run: &Run,
-        record: &Record,
-        hash: Hash,
-        cache: &SignatureCache,
-    ) -> Result<Self, String> {
-        let Record { joins, .. } = record;
-        let plain = record.kind == Kind::Genesis
-            && (record.height, record.round, record.prev) == (0, 0, Hash::default())
-            && record.contributions.is_empty()
-            && record.verdicts.is_empty()
-            && record.ejected.is_empty();
-        demand(plain, || "is not a genesis record".to_owned())?;
-        demand(record.state == run.initial, || "opens with another state".to_owned())?;
-        let allowed = run.rules.min_members as usize..=run.rules.max_members as usize;
-        demand(allowed.contains(&joins.len()), || {
-            format!("opens with {} members, must be {allowed:?}", joins.len())
-        })?;
-        demand(ascends(joins.iter().map(Signed::author)), || "joins are not in order".to_owned())?;
-        demand(joins.iter().any(|j| j.author() == run.founder), || {
-            "opens without the founder".to_owned()
-        })?;
-        for join in joins {
-            demand(cache.is_right(join, &run.id), || {
-                format!("the join of {} is not signed by it", join.author())
-            })?;
-        }
-        let members: Vec<Member> = joins.iter().map(|j| fresh_member(j.author(), 0)).collect();
-        demand(record.members == members, || "members do not follow from joins".to_owned())?;
-        let beacon = first_beacon(run, joins);
-        demand(record.beacon == beacon, || "the beacon does not follow".to_owned())?;
-        let (kind, state) = (record.kind, record.state);
-        let ejected = BTreeSet::new();
-        Ok(Self { height: 0, hash, kind, round: 0, state, beacon, members, ejected, last: None })
-    }
-
-    fn next(
-        &self,
-        run: &Run,
-        record: &Record,
-        hash: Hash,
-        cache: &SignatureCache,
-    ) -> Result<Self, String> {
-        demand(self.kind != Kind::Close, || "follows the end of the run".to_owned())?;
-        demand(record.height == self.height + 1 && record.prev == self.hash, || {
-            format!("does not follow record {} {}", self.height, self.hash.short())
-        })?;
-        self.check_ejections(run, record, cache)?;
-        self.check_joins(run, record, cache)?;
-        self.check_verdicts(run, record, cache)?;
-        match record.kind {
-            Kind::Genesis => return Err("a run has one genesis".to_owned()),
-            Kind::Advance => self.check_advance(run, record, cache)?,
-            Kind::Repair => self.check_repair(record)?,
-            Kind::Close => self.check_close(run, record)?,
-        }
-        let expected = self.expected(run, record);
-        demand(record.members == expected.members, || "members do not follow".to_owned())?;
-        demand(record.beacon == expected.beacon, || "the beacon does not follow".to_owned())?;
-        demand(record.round == expected.round, || {
-            format!("ends round {}, expected {}", record.round, expected.round)
-        })?;
-        Ok(Self { hash, ..expected })
+        let weight = electorate.weight_of(signatures.iter().map(|s| s.0));
+        demand(weight >= ruling.needed && weight > 0, || {
+            let total = electorate.total();
+            format!("signed by a weight of {weight}, needs {} of {total}", ruling.needed)
+        })
     }
 
     /// The state after a record, from everything in it but `members`, `beacon` and `round`:
@@ -292,24 +281,31 @@ impl ChainState {
     pub(crate) fn expected(&self, run: &Run, record: &Record) -> Self {
         let culprits: BTreeSet<PeerId> = record.culprits().collect();
         let advance = record.kind == Kind::Advance;
+        let ordinary = matches!(record.kind, Kind::Advance | Kind::Close);
+        let audited = self.last.as_ref().filter(|_| ordinary);
         let changes = Changes {
             height: record.height,
             ejected: &culprits,
             joins: &record.joins,
             contributions: advance
                 .then(|| record.contributions.iter().map(|c| &c.commit).collect()),
-            verdicts: &record.verdicts,
+            audited: audited.map(|last| self.audited(run, last, record)),
         };
         let members = members_after(&run.rules, &self.members, &changes);
         let beacon = match record.kind {
-            Kind::Advance => next_beacon(&self.beacon, &record.contributions),
+            Kind::Advance => next_beacon(&self.beacon, record.height, &record.shows),
             Kind::Repair => repaired_beacon(&self.beacon, &culprits),
             Kind::Genesis | Kind::Close => self.beacon,
         };
-        let last = if advance {
-            Some(self.advanced(run, record, &members, &beacon))
+        let closed = self.last.clone().map(|mut last| {
+            last.verdicts = record.verdicts.clone();
+            last
+        });
+        let (last, previous) = if advance {
+            (Some(self.advanced(record, &members)), closed)
         } else {
-            self.last.clone().map(|last| last.without(&culprits))
+            let last = if ordinary { closed } else { self.last.clone() };
+            (last, self.previous.clone())
         };
         Self {
             height: record.height,
@@ -320,280 +316,152 @@ impl ChainState {
             beacon,
             members,
             ejected: self.ejected.union(&culprits).copied().collect(),
-            last,
+            last: last.map(|last| last.without(&culprits)),
+            previous: previous.map(|previous| previous.without(&culprits)),
         }
     }
 
-    fn advanced(
-        &self,
-        run: &Run,
-        record: &Record,
-        members: &[Member],
-        beacon: &Hash,
-    ) -> LastAdvance {
-        let contributions: Vec<_> = record.contributions.iter().map(|c| c.commit.clone()).collect();
-        let draws = draw_audits(&run.rules, beacon, members, &contributions);
-        LastAdvance {
+    fn advanced(&self, record: &Record, members: &[Member]) -> Advance {
+        Advance {
             height: record.height,
+            // Set once the record's bytes are known.
+            record: Hash::default(),
             base: self.state,
             base_beacon: self.beacon,
-            contributions,
-            draws,
+            base_members: self.members.clone(),
+            contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
+            members: members.to_vec(),
+            verdicts: Vec::new(),
         }
     }
 
-    fn check_advance(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
-        demand(self.round < run.rules.rounds, || "all rounds are done".to_owned())?;
-        demand(!record.contributions.is_empty(), || "has no contribution".to_owned())?;
-        demand(ascends(record.contributions.iter().map(|c| c.commit.author())), || {
-            "contributions are not in order".to_owned()
-        })?;
-        for contribution in &record.contributions {
-            let author = contribution.commit.author();
-            demand(!record.culprits().any(|c| c == author), || {
-                format!("includes {author}, which it ejects")
-            })?;
-            self.check_contribution(run, contribution, cache)
-                .map_err(|why| format!("contribution of {author}: {why}"))?;
-        }
-        Ok(())
-    }
-
-    fn check_contribution(
-        &self,
-        run: &Run,
-        contribution: &Contribution,
-        cache: &SignatureCache,
-    ) -> Check {
-        let Contribution { commit, secret, haves } = contribution;
-        self.check_commit(run, commit)?;
-        demand(secret_hash(secret) == commit.body().secret_hash, || "wrong secret".to_owned())?;
-        demand(ascends(haves.iter().map(Signed::author)), || "holders not in order".to_owned())?;
-        demand(haves.len() >= self.haves_needed(), || {
-            format!("{} holders, needs {}", haves.len(), self.haves_needed())
-        })?;
-        demand(cache.is_right(commit, &run.id), || "not signed".to_owned())?;
-        let hash = commit.hash();
-        for have in haves {
-            let holder = have.author();
-            let fits = holder != commit.author()
-                && have.body().height == commit.body().height
-                && have.body().commit == hash
-                && member(&self.members, &holder).is_some_and(|m| m.active)
-                && cache.is_right(have, &run.id);
-            demand(fits, || format!("the receipt of holder {holder} does not count"))?;
-        }
-        Ok(())
-    }
-
-    /// Whether a commit fits the height after this state; its signature is not looked at.
-    pub(crate) fn check_commit(&self, run: &Run, commit: &Signed<Commit>) -> Check {
-        let (rules, body) = (&run.rules, commit.body());
-        let author = member(&self.members, &commit.author()).filter(|m| m.active);
-        let Some(author) = author else { return Err("is not an active member's".to_owned()) };
-        demand((body.height, body.round) == (self.height + 1, self.round), || {
-            format!("is for height {}, round {}", body.height, body.round)
-        })?;
-        demand(body.base == self.state.root(), || "starts from another state".to_owned())?;
-        let steps = (rules.steps_min..=rules.steps_max).contains(&body.steps)
-            && body.steps.is_multiple_of(rules.leaf_every);
-        demand(steps, || format!("{} steps are not allowed", body.steps))?;
-        let leaves = (body.steps / rules.leaf_every) as usize;
-        demand(body.leaves.len() == leaves, || {
-            format!("{} leaves, expected {leaves}", body.leaves.len())
-        })?;
-        let sizes = body.leaves.iter().all(|l| l.len == rules.leaf_len)
-            && body.update.len == rules.update_len
-            && body.carry.len == rules.carry_len;
-        demand(sizes, || "an object has the wrong length".to_owned())?;
-        demand(body.carry_before == author.carry, || "wrong carry before".to_owned())
-    }
-
-    fn check_repair(&self, record: &Record) -> Check {
-        let Some(last) = &self.last else { return Err("repairs nothing".to_owned()) };
-        let bare = record.contributions.is_empty()
-            && record.joins.is_empty()
-            && record.verdicts.is_empty()
-            && !record.ejected.is_empty();
-        demand(bare, || "a repair ejects and nothing else".to_owned())?;
-        for ejection in &record.ejected {
-            let proven = matches!(ejection.evidence, Evidence::Mismatch { height, .. } if height == last.height)
-                && last.contributions.iter().any(|c| c.author() == ejection.peer);
-            demand(proven, || format!("{} has no part in the last advance", ejection.peer))?;
-        }
-        let nothing_left =
-            last.contributions.iter().all(|c| record.culprits().any(|p| p == c.author()));
-        demand(!nothing_left || record.state == last.base, || {
-            "without any contribution the state must be the base".to_owned()
-        })
-    }
-
-    fn check_close(&self, run: &Run, record: &Record) -> Check {
-        demand(self.round == run.rules.rounds, || {
-            format!("{} of {} rounds are done", self.round, run.rules.rounds)
-        })?;
-        let bare = record.contributions.is_empty() && record.joins.is_empty();
-        demand(bare && record.state == self.state, || "the end changes nothing".to_owned())
-    }
-
-    fn check_joins(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
-        demand(ascends(record.joins.iter().map(Signed::author)), || {
-            "joins are not in order".to_owned()
-        })?;
-        let fresh = record.joins.iter().filter(|j| member(&self.members, &j.author()).is_none());
-        let members = self.members.len() + fresh.count();
-        demand(record.joins.is_empty() || members <= run.rules.max_members as usize, || {
-            format!("{members} members, at most {}", run.rules.max_members)
-        })?;
-        for join in &record.joins {
-            let author = join.author();
-            let allowed = self.may_join(join)
-                && !record.culprits().any(|c| c == author)
-                && cache.is_right(join, &run.id);
-            demand(allowed, || format!("{author} may not join"))?;
-        }
-        Ok(())
-    }
-
-    /// Whether a join may go into the next record; its signature is not looked at.
-    pub(crate) fn may_join(&self, join: &Signed<Join>) -> bool {
-        let (author, height) = (join.author(), join.body().height);
-        let fits = match member(&self.members, &author) {
-            Some(member) => !member.active && height >= member.since,
-            None => !self.ejected.contains(&author),
+    /// What came of the audits that an ordinary record closes.
+    fn audited<'a>(&self, run: &Run, last: &'a Advance, record: &'a Record) -> Audited<'a> {
+        let shown = shown(&record.shows);
+        let auditors = last.electorate(run);
+        let said = |draw: &Draw| {
+            let about = |v: &Signed<Verdict>| (v.author(), v.body().contributor, v.body().scope);
+            let key = (draw.auditor, draw.contributor, Scope::Drawn);
+            record.verdicts.iter().any(|v| about(v) == key)
         };
-        fits && height <= self.height
-    }
-
-    fn check_verdicts(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
-        let order = record.verdicts.iter().map(|v| (v.body().contributor, v.author()));
-        demand(ascends(order), || "verdicts are not in order".to_owned())?;
-        for verdict in &record.verdicts {
-            let counts = self.is_drawn(verdict) && cache.is_right(verdict, &run.id);
-            demand(counts, || format!("the verdict of {} does not count", verdict.author()))?;
+        let still =
+            |id: &PeerId| !self.ejected.contains(id) && !record.culprits().any(|c| c == *id);
+        let own_draws = last.draws(run, &shown, false);
+        let silent = own_draws.iter().filter(|d| still(&d.contributor) && !said(d));
+        let mut slack: BTreeSet<PeerId> = silent.map(|d| d.auditor).collect();
+        slack.extend(auditors.voters().filter(|v| !shown.contains_key(v)));
+        let missed = |contributor: &PeerId| {
+            let about = record.verdicts.iter().filter(|v| v.body().contributor == *contributor);
+            let without = about.filter(|v| matches!(v.body().finding, Finding::Unavailable { .. }));
+            auditors.weight_of(without.map(Signed::author)) > auditors.faults()
+        };
+        let authors = last.contributions.iter().map(Signed::author);
+        Audited {
+            height: last.height,
+            contributions: &last.contributions,
+            links: shown.into_iter().collect(),
+            verdicts: &record.verdicts,
+            slack,
+            unavailable: authors.filter(missed).collect(),
         }
-        Ok(())
     }
 
-    /// Whether a verdict is one that the beacon asked its author for.
-    pub(crate) fn is_drawn(&self, verdict: &Signed<Verdict>) -> bool {
-        let body = verdict.body();
+    /// Whether a verdict may go into the record after this state: what its author had drawn (see
+    /// [`Advance::draws`]), or that it could not get what a dispute asked for.
+    pub(crate) fn counts(&self, run: &Run, draws: &[Draw], verdict: &Signed<Verdict>) -> bool {
+        let (author, body) = (verdict.author(), verdict.body());
         let Some(last) = &self.last else { return false };
-        let draw = last.draws.iter().find(|d| d.contributor == body.contributor);
-        body.height == last.height
-            && body.scope == Scope::Drawn
-            && draw.is_some_and(|d| self.auditors(d).contains(&verdict.author()))
-    }
-
-    fn check_ejections(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
-        demand(ascends(record.culprits()), || "ejections are not in order".to_owned())?;
-        for Ejection { peer, evidence } in &record.ejected {
-            demand(member(&self.members, peer).is_some(), || format!("ejects stranger {peer}"))?;
-            self.check_evidence(run, peer, evidence, cache)
-                .map_err(|why| format!("ejects {peer}, but {why}"))?;
-        }
-        Ok(())
-    }
-
-    /// Whether `evidence` proves that `peer` has to go.
-    pub(crate) fn check_evidence(
-        &self,
-        run: &Run,
-        peer: &PeerId,
-        evidence: &Evidence,
-        cache: &SignatureCache,
-    ) -> Check {
-        match evidence {
-            Evidence::Mismatch { height, verdicts } => {
-                demand(verdicts.len() >= 2, || "one verdict is no proof".to_owned())?;
-                demand(self.last.as_ref().is_some_and(|l| *height <= l.height), || {
-                    "the evidence is not about an advance".to_owned()
-                })?;
-                let (height, contributor) = (*height, *peer);
-                let about = About { height, contributor, refuted: None, not: vec![*peer] };
-                self.check_witnesses(run, &about, verdicts, cache)
-            }
-            Evidence::FalseAccusation { accusation, contradictions } => {
-                let body = accusation.body();
-                let Finding::Mismatch { segment } = body.finding else {
-                    return Err("it accused nobody".to_owned());
-                };
-                demand(accusation.author() == *peer, || "it accused nobody".to_owned())?;
-                demand(cache.is_right(accusation, &run.id), || {
-                    "the accusation is not signed".to_owned()
-                })?;
-                let needed = self.contradictions_needed(peer, &body.contributor);
-                demand(contradictions.len() >= needed, || {
-                    format!("{} contradict it, needs {needed}", contradictions.len())
-                })?;
-                let (height, contributor) = (body.height, body.contributor);
-                let not = vec![*peer, contributor];
-                let about = About { height, contributor, refuted: Some(segment), not };
-                self.check_witnesses(run, &about, contradictions, cache)
-            }
-            Evidence::Equivocation { first, second } => {
-                demand(evidence.equivocator() == Some(*peer), || {
-                    "it did not contradict itself".to_owned()
-                })?;
-                let signed = cache.is_signed(first, &run.id) && cache.is_signed(second, &run.id);
-                demand(signed, || "the evidence is not signed".to_owned())
-            }
-        }
-    }
-
-    /// Verdicts of distinct members, all about one contribution and with one finding.
-    fn check_witnesses(
-        &self,
-        run: &Run,
-        about: &About,
-        verdicts: &[Signed<Verdict>],
-        cache: &SignatureCache,
-    ) -> Check {
-        demand(ascends(verdicts.iter().map(Signed::author)), || {
-            "the verdicts are not in order".to_owned()
-        })?;
-        for verdict in verdicts {
-            let (author, body) = (verdict.author(), verdict.body());
-            let fits = (body.height, body.contributor) == (about.height, about.contributor)
-                && about.finds(body)
-                && !about.not.contains(&author)
-                && member(&self.members, &author).is_some()
-                && cache.is_right(verdict, &run.id);
-            demand(fits, || format!("the verdict of {author} does not count"))?;
-        }
-        Ok(())
+        let known = last.commit(&body.contributor).is_some_and(|c| in_range(c, body));
+        let voter = author != body.contributor && last.electorate(run).weight(&author) > 0;
+        let drawn = |d: &Draw| (d.auditor, d.contributor) == (author, body.contributor);
+        let asked = match body.scope {
+            Scope::Drawn => draws.iter().any(drawn),
+            Scope::Dispute { .. } => matches!(body.finding, Finding::Unavailable { .. }),
+            Scope::Recheck { .. } => false,
+        };
+        body.height == last.height && known && voter && asked
     }
 }
 
-/// What verdicts have to agree on to be evidence.
-struct About {
-    height: u64,
-    contributor: PeerId,
-    /// The segment in which no mismatch was found; `None` if a mismatch was.
-    refuted: Option<u32>,
-    /// Whose word does not count.
-    not: Vec<PeerId>,
+/// Links by who has shown them.
+pub(crate) fn shown(shows: &[Signed<Show>]) -> BTreeMap<PeerId, Hash> {
+    shows.iter().map(|s| (s.author(), s.body().link)).collect()
 }
 
-impl About {
-    /// A mismatch counts however it was found and wherever: one is enough to tell a cheat. A
-    /// confirmation counts only as an answer to the dispute, since a drawn audit may have looked
-    /// at other segments.
-    fn finds(&self, verdict: &Verdict) -> bool {
-        match self.refuted {
-            None => matches!(verdict.finding, Finding::Mismatch { .. }),
-            Some(segment) => {
-                verdict.finding == Finding::Confirmed && verdict.scope == Scope::Dispute { segment }
-            }
-        }
+/// Whether the part that a verdict names is one of the contribution's.
+pub(crate) fn in_range(commit: &Signed<Commit>, verdict: &Verdict) -> bool {
+    let is_part = |part: u32| part <= commit.body().steps;
+    let found = match verdict.finding {
+        Finding::Confirmed { .. } => true,
+        Finding::Mismatch { part } | Finding::Unavailable { part, .. } => is_part(part),
+    };
+    found && !matches!(verdict.scope, Scope::Dispute { part } if !is_part(part))
+}
+
+fn included(run: &Run, members: &[Member], commits: &[Signed<Commit>]) -> Vec<Included> {
+    let electorate = Electorate::of(&run.rules, members);
+    let line = |c: &Signed<Commit>| (member(members, &c.author()), c.body().steps);
+    let steps: Vec<_> = commits.iter().map(line).collect();
+    let weights = sum_weights(&run.rules, &steps);
+    let one = |(commit, weight): (&Signed<Commit>, u64)| Included {
+        worker: commit.author(),
+        weight,
+        standing: electorate.weight(&commit.author()),
+        update: commit.body().update,
+    };
+    commits.iter().zip(weights).map(one).collect()
+}
+
+impl Advance {
+    /// Who audits it, and what each one weighs.
+    pub fn electorate(&self, run: &Run) -> Electorate {
+        Electorate::of(&run.rules, &self.members)
     }
-}
 
-impl LastAdvance {
-    /// What is left of it once somebody is out.
-    fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
+    /// A contribution that still counts.
+    pub fn commit(&self, contributor: &PeerId) -> Option<&Signed<Commit>> {
+        self.contributions.iter().find(|c| c.author() == *contributor)
+    }
+
+    /// The updates that still count, with their weights.
+    pub fn included(&self, run: &Run) -> Vec<Included> {
+        included(run, &self.base_members, &self.contributions)
+    }
+
+    /// The audits that these links draw; with `all`, also those that the rule draws for voters
+    /// that have shown none, each done by a stand-in.
+    pub fn draws(&self, run: &Run, shown: &BTreeMap<PeerId, Hash>, all: bool) -> Vec<Draw> {
+        let electorate = self.electorate(run);
+        let drawable =
+            |c: &Signed<Commit>| Drawable { contributor: c.author(), steps: c.body().steps };
+        let work: Vec<Drawable> = self.contributions.iter().map(drawable).collect();
+        let mut draws = Vec::new();
+        for voter in electorate.voters() {
+            let link = shown.get(&voter);
+            if link.is_none() && !all {
+                continue;
+            }
+            let of = |link| {
+                draws_of(&run.rules, &electorate, &self.members, &self.record, &voter, link, &work)
+            };
+            let drawn = of(link);
+            let stand_in = || stand_in(&electorate, &self.record, &voter);
+            let by = if link.is_some() { Some(voter) } else { stand_in() };
+            let Some(by) = by else { continue };
+            let mine = drawn.into_iter().filter(|d| d.contributor != by);
+            draws.extend(mine.map(|d| Draw { auditor: by, ..d }));
+        }
+        draws
+    }
+
+    /// What is left of it once somebody is out: the one place that says what still stands after a
+    /// repair, or after a mismatch that came to light too late for one.
+    pub(crate) fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
         self.contributions.retain(|c| !culprits.contains(&c.author()));
-        self.draws.retain(|d| !culprits.contains(&d.contributor));
+        self.members.retain(|m| !culprits.contains(&m.id));
+        self.verdicts.retain(|v| {
+            !culprits.contains(&v.author()) && !culprits.contains(&v.body().contributor)
+        });
         self
     }
 }

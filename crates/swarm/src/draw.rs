@@ -1,75 +1,157 @@
-//! Who audits what: drawn by the beacon of the record that included the contribution, so nobody
-//! knew it when the work was committed to.
+//! Who audits what: each voter draws for itself, by a number that nobody else can know before the
+//! record is decided and that it cannot choose.
+//!
+//! On joining a member commits to the end of a chain of hashes, each the hash of the one before.
+//! After every advance it shows the link that belongs to the advance's height; whoever hashes it
+//! as often as heights have passed gets what was committed to. That link and the record's hash
+//! draw what this voter re-runs. A contributor that is no friend of the voter learns it when its
+//! work is in the record and can no longer be taken back; and whatever friends of its own draw,
+//! the others draw without them. Source of the device: Lamport 1981, one-time passwords.
 
-use crate::{Commit, Member, PeerId, Rules, Segments, Signed};
+use crate::{Electorate, Identity, Member, PeerId, Rules, Sample, members::member};
 use store::Hash;
 
-/// One contribution drawn for an audit.
+/// In probation each contribution is re-run whole by so many auditors in the mean.
+const WHOLE: f64 = 2.0;
+
+/// What one auditor re-runs of one contribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// Whose.
+    /// Who.
+    pub auditor: PeerId,
+    /// Whose contribution.
     pub contributor: PeerId,
     /// Which parts.
-    pub segments: Segments,
-    /// Who audits: the first, or if nothing comes of it the second. The rest stand by in case
-    /// those are ejected.
-    pub auditors: Vec<PeerId>,
+    pub sample: Sample,
 }
 
-/// Draws the audits of an advance: members in probation always and wholly, the others by rate.
-///
-/// `members` is the standing after the advance, `beacon` the one it made. Nobody audits itself; a
-/// member alone is not audited.
-pub fn draw_audits(
+/// Links of a hash chain: one for each height there may be, and some for repairs.
+pub fn chain_length(rules: &Rules) -> u64 {
+    4 * u64::from(rules.rounds) + 4096
+}
+
+/// The next element of a hash chain.
+fn hashed(link: &Hash) -> Hash {
+    Hash::of_parts("understory swarm 2 link", &[&link.0])
+}
+
+fn hashed_times(link: Hash, times: u64) -> Hash {
+    (0..times).fold(link, |link, _| hashed(&link))
+}
+
+/// The link of `identity`'s chain `after` heights from its join; 0 gives the chain's end. `tag` is
+/// [`crate::Join::height`]: who joins a second time begins a second chain, since the first one's
+/// links are known. `None` past the chain's beginning.
+pub fn own_link(
+    identity: &Identity,
+    run: &Hash,
     rules: &Rules,
-    beacon: &Hash,
+    tag: u64,
+    after: u64,
+) -> Option<Hash> {
+    let times = chain_length(rules).checked_sub(after)?;
+    let secret = identity.derive("draws", &[&run.0, &tag.to_le_bytes()]);
+    Some(hashed_times(secret, times))
+}
+
+/// Whether `link` is the member's for a height.
+pub fn is_link(rules: &Rules, member: &Member, height: u64, link: &Hash) -> bool {
+    let within = height.checked_sub(member.joined).is_some_and(|n| n <= chain_length(rules));
+    let Some(times) = height.checked_sub(member.link_at).filter(|n| within && *n > 0) else {
+        return false;
+    };
+    hashed_times(*link, times) == member.link
+}
+
+/// One contribution that may be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawable {
+    /// Whose.
+    pub contributor: PeerId,
+    /// Inner steps.
+    pub steps: u32,
+}
+
+/// What `auditor` re-runs of an advance with this record hash. `link` is what it has shown; where
+/// it has shown nothing the rule draws in its place, by the record alone.
+///
+/// `members` and `electorate` are those before the advance. Nobody audits itself.
+pub fn draws_of(
+    rules: &Rules,
+    electorate: &Electorate,
     members: &[Member],
-    contributions: &[Signed<Commit>],
+    record: &Hash,
+    auditor: &PeerId,
+    link: Option<&Hash>,
+    contributions: &[Drawable],
 ) -> Vec<Draw> {
-    let draw = |commit: &Signed<Commit>| {
-        let contributor = commit.author();
-        let member = members.iter().find(|m| m.id == contributor)?;
-        let leaves = commit.body().leaves.len() as u32;
-        let segments = if member.clean < rules.probation {
-            Segments::All
-        } else if number(beacon, "whether", &contributor, 0) % 1_000_000
-            < u64::from(rules.audit_rate_ppm)
-        {
-            some_segments(rules, beacon, &contributor, leaves)
-        } else {
-            return None;
-        };
-        let auditors = order_of_auditors(beacon, members, &contributor);
-        (!auditors.is_empty()).then_some(Draw { contributor, segments, auditors })
+    let seed = match link {
+        Some(link) => Hash::of_parts("understory swarm 2 draw", &[&record.0, &link.0]),
+        None => Hash::of_parts("understory swarm 2 rule's draw", &[&record.0, &auditor.0]),
     };
-    contributions.iter().filter_map(draw).collect()
+    let drawn = contributions.iter().filter(|c| c.contributor != *auditor).filter_map(|c| {
+        let others = electorate.total() - electorate.weight(&c.contributor);
+        let share = electorate.weight(auditor) as f64 / (others.max(1)) as f64;
+        let clean = member(members, &c.contributor).map_or(0, |m| m.clean);
+        let sample = sample(rules, &seed, c, clean, share)?;
+        Some(Draw { auditor: *auditor, contributor: c.contributor, sample })
+    });
+    drawn.collect()
 }
 
-/// `audit_segments` of the contribution's segments, and always the encoding of its update.
-fn some_segments(rules: &Rules, beacon: &Hash, contributor: &PeerId, leaves: u32) -> Segments {
-    let mut all: Vec<(u64, u32)> =
-        (0..leaves).map(|s| (number(beacon, "segment", contributor, s.into()), s)).collect();
-    all.sort_unstable();
-    let mut drawn: Vec<u32> =
-        all.iter().take(rules.audit_segments as usize).map(|&(_, s)| s).collect();
-    drawn.sort_unstable();
-    drawn.push(leaves);
-    Segments::Some(drawn)
-}
-
-fn order_of_auditors(beacon: &Hash, members: &[Member], contributor: &PeerId) -> Vec<PeerId> {
-    let others = members.iter().filter(|m| m.active && m.id != *contributor);
-    let key = |m: &Member| {
-        Hash::of_parts("understory swarm 1 auditor", &[&beacon.0, &contributor.0, &m.id.0])
+/// What an auditor with this share of the others' weight re-runs of one contribution.
+fn sample(rules: &Rules, seed: &Hash, of: &Drawable, clean: u32, share: f64) -> Option<Sample> {
+    let whole = match clean < rules.probation {
+        true => WHOLE,
+        false => f64::from(rules.audit_rate_ppm) / 1e6,
     };
-    let mut order: Vec<(Hash, PeerId)> = others.map(|m| (key(m), m.id)).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, id)| id).collect()
+    if times(seed, "whole", &of.contributor, whole * share) > 0 {
+        return Some(Sample::All);
+    }
+    let count = times(seed, "parts", &of.contributor, f64::from(rules.audit_milli) / 1e3 * share);
+    let mut parts: Vec<u32> = (0..count)
+        .map(|n| (number(seed, "part", &of.contributor, n) % u64::from(of.steps.max(1))) as u32)
+        .collect();
+    parts.sort_unstable();
+    parts.dedup();
+    (!parts.is_empty()).then_some(Sample::Parts(parts))
 }
 
-fn number(beacon: &Hash, what: &str, peer: &PeerId, index: u64) -> u64 {
+/// How often something happens that happens `rate` times in the mean: its whole part, and once
+/// more with the chance that is left.
+fn times(seed: &Hash, what: &str, about: &PeerId, rate: f64) -> u64 {
+    // Exact to a millionth on every machine: one rounding of a product, then whole numbers.
+    let millionths = (rate * 1e6) as u64;
+    let more = number(seed, what, about, 0) % 1_000_000 < millionths % 1_000_000;
+    millionths / 1_000_000 + u64::from(more)
+}
+
+/// Whether `auditor` makes a confirmation by another again, to compare.
+pub fn rechecks(
+    rules: &Rules,
+    electorate: &Electorate,
+    seed: &Hash,
+    auditor: &PeerId,
+    (confirmer, contributor): (&PeerId, &PeerId),
+) -> bool {
+    if auditor == confirmer || auditor == contributor {
+        return false;
+    }
+    let others = electorate.total() - electorate.weight_of([*confirmer, *contributor]);
+    let share = electorate.weight(auditor) as f64 / (others.max(1)) as f64;
+    let seed = Hash::of_parts("understory swarm 2 recheck", &[&seed.0, &confirmer.0]);
+    times(&seed, "again", contributor, f64::from(rules.recheck_ppm) / 1e6 * share) > 0
+}
+
+/// Who does what a voter has drawn that shows nothing: another one, drawn by the record.
+pub fn stand_in(electorate: &Electorate, record: &Hash, for_whom: &PeerId) -> Option<PeerId> {
+    let rest = electorate.weights().iter().filter(|(id, _)| id != for_whom).copied().collect();
+    Electorate::from_weights(rest).at(number(record, "stand-in", for_whom, 0))
+}
+
+fn number(seed: &Hash, what: &str, peer: &PeerId, index: u64) -> u64 {
     let index = index.to_le_bytes();
-    let parts: [&[u8]; 4] = [&beacon.0, what.as_bytes(), &peer.0, &index];
-    let hash = Hash::of_parts("understory swarm 1 draw", &parts);
+    let parts: [&[u8]; 4] = [&seed.0, what.as_bytes(), &peer.0, &index];
+    let hash = Hash::of_parts("understory swarm 2 number", &parts);
     u64::from_le_bytes(hash.0[..8].try_into().expect("eight bytes are eight bytes"))
 }

@@ -13,12 +13,12 @@ use std::{
 use store::Hash;
 
 /// What every signature of this protocol covers first.
-const DOMAIN: &[u8] = b"understory swarm 1";
+const DOMAIN: &[u8] = b"understory swarm 2";
 
 /// A statement of one author about one run.
 ///
 /// Encoding: CBOR array `[kind, run, author, body, signature]` with `body` a byte string. The
-/// signature is over `"understory swarm 1" ‖ kind (one byte) ‖ run ‖ author ‖ body`.
+/// signature is over `"understory swarm 2" ‖ kind (one byte) ‖ run ‖ author ‖ body`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Envelope {
     /// What the body is: [`Body::KIND`].
@@ -58,7 +58,7 @@ impl Envelope {
 
     /// A name for this very statement, signature included.
     pub fn hash(&self) -> Hash {
-        Hash::of_parts("understory swarm 1 envelope", &[&encode(self)])
+        Hash::of_parts("understory swarm 2 envelope", &[&encode(self)])
     }
 }
 

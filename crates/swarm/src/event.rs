@@ -1,8 +1,8 @@
 //! What goes into a [`crate::Node`] and what comes out.
 
 use crate::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Kind, Member, ObjectRef, PeerId, State,
-    Time, TrainJob, TrainOutput, WorkError,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Kind, Member, ObjectRef, OpenJob,
+    PeerId, State, Time, TrainJob, Trained, WorkError,
 };
 use serde::{Deserialize, Serialize};
 use store::Hash;
@@ -30,7 +30,7 @@ pub enum Event {
         /// [`TrainJob::height`].
         height: u64,
         /// What came out.
-        result: Result<TrainOutput, WorkError>,
+        result: Result<Trained, WorkError>,
     },
     /// An audit ended.
     Audited {
@@ -38,6 +38,13 @@ pub enum Event {
         id: u64,
         /// What came out.
         result: Result<AuditOutcome, WorkError>,
+    },
+    /// Training states were opened, or not.
+    Opened {
+        /// [`OpenJob::id`].
+        id: u64,
+        /// What was opened.
+        result: Result<Vec<ObjectRef>, WorkError>,
     },
     /// An aggregation ended.
     Aggregated {
@@ -50,6 +57,8 @@ pub enum Event {
     Fetched {
         /// The fetch.
         id: u64,
+        /// What was not there before.
+        stored: Vec<Hash>,
     },
     /// A fetch got nowhere with any provider.
     FetchFailed {
@@ -57,6 +66,8 @@ pub enum Event {
         id: u64,
         /// An object that nobody gave.
         missing: Hash,
+        /// What was not there before and is now.
+        stored: Vec<Hash>,
     },
     /// The user wants to stop taking part: training ends and nothing more is sent. What is
     /// persisted lets the peer go on later.
@@ -93,16 +104,18 @@ pub enum Action {
     CancelTrain,
     /// Re-run a part of somebody's work; several may be waiting.
     Audit(AuditJob),
+    /// Show training states of an own contribution.
+    Open(OpenJob),
     /// Add up updates; urgent.
     Aggregate(AggregateJob),
     /// Get objects into the store.
     Fetch {
         /// Comes back with the result.
         id: u64,
-        /// What to get.
+        /// What to get, each of exactly the length named.
         objects: Vec<ObjectRef>,
-        /// Also what they refer to.
-        deep: bool,
+        /// Manifests of models of this run, to get with the tensors they name.
+        models: Vec<ObjectRef>,
         /// Whom to ask first; anybody connected may be asked after them.
         providers: Vec<PeerId>,
     },
@@ -111,15 +124,11 @@ pub enum Action {
         /// The fetch.
         id: u64,
     },
-    /// These objects are needed: by this node, or by those that may audit it.
-    Keep {
-        /// Which.
-        objects: Vec<ObjectRef>,
-    },
-    /// The protocol needs these no longer.
+    /// Remove objects that this node stored for the work of a round that is over. Never one that
+    /// somebody named and that was here before.
     Drop {
         /// Which.
-        objects: Vec<ObjectRef>,
+        objects: Vec<Hash>,
     },
     /// Send [`Event::Tick`] at this time, instead of at any time asked for before.
     WakeAt(Time),
@@ -192,7 +201,7 @@ pub struct RecordSummary {
     pub ejected: Vec<PeerId>,
     /// Who was let in.
     pub joined: Vec<PeerId>,
-    /// Members that take part after it.
+    /// Members after it that are waited for, or are newcomers.
     pub active: Vec<PeerId>,
 }
 
@@ -228,19 +237,21 @@ pub enum Notice {
         /// Whether it is an answer to a dispute.
         dispute: bool,
         kind: VerdictKind,
-        /// The segment of a mismatch.
-        segment: Option<u32>,
+        /// The part of a mismatch.
+        part: Option<u32>,
     },
     /// A mismatch that the others now check.
-    Disputed { height: u64, contributor: PeerId, accuser: PeerId, segment: u32 },
+    Disputed { height: u64, contributor: PeerId, accuser: PeerId, part: u32 },
     /// A member is out for good.
     Ejected { peer: PeerId, height: u64, evidence: String },
     /// A member was let in.
     Joined { peer: PeerId, height: u64 },
-    /// A member is marked absent.
+    /// A member has missed so much that nobody waits for it.
     Absent { peer: PeerId, height: u64 },
-    /// An absent member is back.
+    /// Such a member is back.
     Rejoined { peer: PeerId, height: u64 },
+    /// A member whose standing is used up belongs to the run no more.
+    Gone { peer: PeerId, height: u64 },
     /// A proposer did not bring a decision about; the next one has its turn.
     ViewChanged { height: u64, view: u32, proposer: PeerId },
     /// Nothing can go on for now.
@@ -280,6 +291,10 @@ pub struct Status {
     pub beacon: Hash,
     /// Everybody who belongs to the run.
     pub members: Vec<MemberStatus>,
+    /// What all voters weigh together, and how much of it decides.
+    pub weight: u64,
+    /// See [`Status::weight`].
+    pub quorum: u64,
     /// Keys that are out for good.
     pub ejected: Vec<PeerId>,
     /// Inner steps of the job in progress, or of the last one.
@@ -293,11 +308,15 @@ pub struct Status {
 /// A member's line in [`Status`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MemberStatus {
-    /// Standing in the newest record.
+    /// Its line in the newest record.
     #[serde(flatten)]
     pub member: Member,
-    /// Whether it votes.
-    pub votes: bool,
+    /// Its standing, in inner steps.
+    pub standing: u64,
+    /// What it weighs in decisions; 0: it does not vote.
+    pub weight: u64,
+    /// Whether rounds wait for it no more.
+    pub away: bool,
     /// Clean audits it still needs; 0 past probation.
     pub probation_left: u32,
     /// Whether this node is connected to it.

@@ -38,29 +38,31 @@ mod node;
 mod pace;
 mod record;
 mod rules;
+mod standing;
 mod worker;
 
-pub use chain::{ChainError, ChainState, LastAdvance, verify_chain};
+pub use chain::{Advance, ChainError, ChainState, verify_chain};
 pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
-pub use draw::{Draw, draw_audits};
+pub use draw::Draw;
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
     Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
 };
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{
-    Commit, Finding, Have, Join, MAX_LEAVES, MAX_RECORDS, Message, Proposal, Reveal, Scope, Step,
-    Verdict, Vote, parse_message, parse_record, secret_hash,
+    Commit, Finding, Have, Invitation, Join, MAX_RECORDS, Message, Proposal, Scope, Show, Step,
+    Verdict, Vote, parse_message, parse_record,
 };
-pub use node::{Node, RestoreError};
+pub use node::{Arrival, Checkpoint, Node, RestoreError};
 pub use record::{
     Certificate, Contribution, Ejection, Evidence, Kind, Member, Record, SignedRecord,
 };
 pub use rules::{
-    MAX_MEMBERS, MAX_MESSAGE, MAX_RECORD, ObjectRef, Rules, RulesError, Run, State, Time, faults,
-    quorum,
+    MAX_MEMBERS, MAX_MESSAGE, MAX_RECORD, MAX_STEPS, ObjectRef, Rules, RulesError, Run, State,
+    Time, VERSION, faults, quorum,
 };
+pub use standing::Electorate;
 pub use worker::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Included, Progress, Segments,
-    TrainJob, TrainOutput, WorkError, Worker,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Included, OpenJob, Progress,
+    Sample, TrainJob, TrainOutput, Trained, WorkError, Worker,
 };

@@ -45,6 +45,15 @@ pub enum Entry {
         #[n(1)]
         us_per_step: u64,
     },
+    /// Objects that this node stored for the work of the advance at this height, and that were not
+    /// there before: they go when that advance is over.
+    #[n(5)]
+    Stored {
+        #[n(0)]
+        height: u64,
+        #[n(1)]
+        objects: Vec<Hash>,
+    },
 }
 
 impl Entry {
@@ -121,7 +130,7 @@ impl LogContents {
                 self.is_about(Record::from_bytes(&record).map_err(text)?.run)?;
                 prevotes.iter().try_for_each(|vote| self.quoted(vote))
             }
-            Entry::Clock { .. } => Ok(()),
+            Entry::Clock { .. } | Entry::Stored { .. } => Ok(()),
         }
     }
 

@@ -1,41 +1,82 @@
-//! Who belongs, who takes part, who votes.
+//! Who belongs to a run, and how a record changes what each one stands for.
 
-use crate::{Commit, Finding, Join, Member, PeerId, Rules, Signed, Verdict};
+use crate::{Commit, Electorate, Finding, Join, Member, PeerId, Rules, Signed, Verdict};
 use std::collections::BTreeSet;
+use store::Hash;
 
-/// Audits running without the objects they need, after which a member counts as absent.
-const UNAVAILABLE_MAX: u32 = 2;
-
-/// Past probation, a newcomer stays one for so many times `probation` contributions.
-const TENURE: u32 = 4;
-
-/// The voters among `members`, in the order of their keys.
-///
-/// Members of genesis vote at once. Newcomers vote after `probation` clean audits, oldest first,
-/// and all newcomers together have at most a third of the votes, until they have `4 · probation`
-/// contributions behind them: a crowd of fresh keys cannot take over at once.
-pub fn voters(rules: &Rules, members: &[Member]) -> Vec<PeerId> {
-    let tenured = |m: &&Member| {
-        m.joined == 0
-            || m.clean >= rules.probation
-                && m.contributions >= rules.probation.saturating_mul(TENURE)
-    };
-    let active = || members.iter().filter(|m| m.active);
-    let mut chosen: Vec<PeerId> = active().filter(tenured).map(|m| m.id).collect();
-    let mut newcomers: Vec<(u64, PeerId)> = active()
-        .filter(|m| !tenured(m) && m.clean >= rules.probation)
-        .map(|m| (m.joined, m.id))
-        .collect();
-    newcomers.sort_unstable();
-    let places = chosen.len() / 2;
-    chosen.extend(newcomers.into_iter().take(places).map(|(_, id)| id));
-    chosen.sort_unstable();
-    chosen
-}
+/// A member that is away loses this part of its standing with each advance.
+const FADES: u64 = 4;
+/// A voter that does not show its draw, or does not say what came of an audit, this part.
+const SLACK: u64 = 8;
+/// All losses of one advance together are at most this part of all standing: so nobody can drop
+/// the others quickly, and a quorum of the old standing is asked again and again on the way.
+const LOSSES: u64 = 20;
 
 /// Finds a member.
 pub fn member<'a>(members: &'a [Member], id: &PeerId) -> Option<&'a Member> {
     members.binary_search_by(|m| m.id.cmp(id)).ok().map(|at| &members[at])
+}
+
+impl Member {
+    /// Inner steps that it stands for: those that audits confirmed, or what it was granted as a
+    /// founding voter while that is more.
+    pub fn standing(&self) -> u64 {
+        self.grant.max(self.earned)
+    }
+
+    /// Whether its standing counts when there is something to decide.
+    pub fn votes(&self, rules: &Rules) -> bool {
+        self.grant > 0 || self.clean >= rules.probation
+    }
+
+    /// Whether it is no newcomer: a founding voter, or confirmed as often as it takes.
+    pub fn is_settled(&self, rules: &Rules) -> bool {
+        self.grant > 0 || self.clean >= rules.tenure()
+    }
+
+    /// Whether it missed so many advances that nobody waits for it.
+    pub fn is_away(&self, rules: &Rules) -> bool {
+        self.missed >= rules.absent_after
+    }
+
+    fn lose(&mut self, amount: u64) {
+        self.grant = self.grant.min(self.standing().saturating_sub(amount));
+        self.earned = self.earned.saturating_sub(amount);
+    }
+}
+
+/// A member that has just come.
+pub fn fresh_member(id: PeerId, height: u64) -> Member {
+    Member {
+        id,
+        joined: height,
+        contributions: 0,
+        grant: 0,
+        earned: 0,
+        clean: 0,
+        missed: 0,
+        carry: None,
+        link: Hash::default(),
+        link_at: height,
+    }
+}
+
+/// What a join makes of its author; `grant` is what it begins with.
+pub fn joined(join: &Signed<Join>, height: u64, grant: u64) -> Member {
+    Member { grant, link: join.body().chain, ..fresh_member(join.author(), height) }
+}
+
+/// How many newcomers in probation a run takes at a time: each of them costs whole audits, of the
+/// fewest steps that a contribution may have, so as many as there are voters are affordable.
+pub fn seats(rules: &Rules, members: &[Member]) -> usize {
+    let electorate = Electorate::of(rules, members);
+    let away = |id: &PeerId| member(members, id).is_some_and(|m| m.is_away(rules));
+    electorate.voters().filter(|v| !away(v)).count().max(2)
+}
+
+/// Members that take such a seat.
+pub fn seated(rules: &Rules, members: &[Member]) -> usize {
+    members.iter().filter(|m| !m.votes(rules)).count()
 }
 
 /// What of a record changes the members.
@@ -48,92 +89,103 @@ pub struct Changes<'a> {
     pub joins: &'a [Signed<Join>],
     /// The contributions, if it is an advance.
     pub contributions: Option<Vec<&'a Signed<Commit>>>,
-    /// Verdicts on the advance before.
+    /// What came of the advance before, if this record closes its audits.
+    pub audited: Option<Audited<'a>>,
+}
+
+/// What came of the audits of an advance.
+pub struct Audited<'a> {
+    /// The advance's height.
+    pub height: u64,
+    /// Its contributions that still count.
+    pub contributions: &'a [Signed<Commit>],
+    /// Links that voters have shown.
+    pub links: Vec<(PeerId, Hash)>,
+    /// Verdicts.
     pub verdicts: &'a [Signed<Verdict>],
+    /// Voters that did not show a link, or did not say what came of an audit they had drawn.
+    pub slack: BTreeSet<PeerId>,
+    /// Contributors whose objects holders of more standing than may be faulty could not get.
+    pub unavailable: BTreeSet<PeerId>,
 }
 
 /// The members after a record, in the order of their keys.
 pub fn members_after(rules: &Rules, before: &[Member], changes: &Changes<'_>) -> Vec<Member> {
     let mut after: Vec<Member> =
         before.iter().filter(|m| !changes.ejected.contains(&m.id)).copied().collect();
-    for member in &mut after {
-        if let Some(contributions) = &changes.contributions {
-            count_contribution(rules, member, contributions, changes.height);
-        }
-        count_verdicts(member, changes.verdicts, changes.height);
+    if let Some(audited) = &changes.audited {
+        credit(&mut after, audited);
+    }
+    if let Some(contributions) = &changes.contributions {
+        after.iter_mut().for_each(|m| count(m, contributions));
+    }
+    if changes.contributions.is_some() {
+        take(rules, &mut after, changes.audited.as_ref());
+        after.retain(|m| !m.is_away(rules) || m.standing() > 0);
     }
     for join in changes.joins {
-        let fresh = fresh_member(join.author(), changes.height);
-        match after.binary_search_by(|m| m.id.cmp(&fresh.id)) {
-            Ok(at) => {
-                let back = &mut after[at];
-                (back.active, back.since) = (true, changes.height);
-                (back.missed, back.unavailable) = (0, 0);
-            }
-            Err(at) => after.insert(at, fresh),
+        let fresh = joined(join, changes.height, 0);
+        if let Err(at) = after.binary_search_by(|m| m.id.cmp(&fresh.id)) {
+            after.insert(at, fresh);
         }
     }
-    keep_a_voter(rules, before, &mut after, changes.height);
-    // An absent newcomer that never had a clean audit leaves its place to others.
-    after.retain(|m| m.active || m.joined == 0 || m.clean > 0);
     after
 }
 
-/// Somebody has to vote on the next record: if the last voters would be marked absent by this one,
-/// they stay.
-fn keep_a_voter(rules: &Rules, before: &[Member], after: &mut [Member], height: u64) {
-    if !voters(rules, after).is_empty() {
-        return;
-    }
-    let stay = voters(rules, before);
-    for member in after.iter_mut().filter(|m| stay.contains(&m.id) && m.since == height) {
-        let was = before.iter().find(|m| m.id == member.id);
-        (member.active, member.since) = (true, was.map_or(height, |m| m.since));
-    }
-}
-
-/// A member that has just come.
-pub fn fresh_member(id: PeerId, height: u64) -> Member {
-    Member {
-        id,
-        joined: height,
-        contributions: 0,
-        clean: 0,
-        missed: 0,
-        unavailable: 0,
-        active: true,
-        since: height,
-        carry: None,
-    }
-}
-
-fn count_contribution(
-    rules: &Rules,
-    member: &mut Member,
-    contributions: &[&Signed<Commit>],
-    height: u64,
-) {
-    if let Some(commit) = contributions.iter().find(|c| c.author() == member.id) {
-        member.contributions = member.contributions.saturating_add(1);
-        member.missed = 0;
-        member.carry = Some(commit.body().carry);
-    } else if member.active {
-        member.missed = member.missed.saturating_add(1);
-        if member.missed >= rules.absent_after {
-            (member.active, member.since) = (false, height);
+/// Confirmed steps are standing; links move on.
+fn credit(members: &mut [Member], audited: &Audited<'_>) {
+    for member in members {
+        if let Some((_, link)) = audited.links.iter().find(|(id, _)| *id == member.id) {
+            (member.link, member.link_at) = (*link, audited.height);
+        }
+        let commit = audited.contributions.iter().find(|c| c.author() == member.id);
+        let Some(commit) = commit else { continue };
+        if audited.unavailable.contains(&member.id) {
+            // Whoever withholds what its work can be checked by is a newcomer again.
+            member.clean = 0;
+        } else if audited.verdicts.iter().any(|v| confirms(v.body(), &member.id)) {
+            member.clean = member.clean.saturating_add(1);
+            member.earned = member.earned.saturating_add(commit.body().steps.into());
         }
     }
 }
 
-fn count_verdicts(member: &mut Member, verdicts: &[Signed<Verdict>], height: u64) {
-    let about = || verdicts.iter().map(Signed::body).filter(|v| v.contributor == member.id);
-    if about().any(|v| v.finding == Finding::Confirmed) {
-        member.clean = member.clean.saturating_add(1);
-        member.unavailable = 0;
-    } else if about().any(|v| matches!(v.finding, Finding::Unavailable { .. })) {
-        member.unavailable = member.unavailable.saturating_add(1);
-        if member.unavailable >= UNAVAILABLE_MAX && member.active {
-            (member.active, member.since) = (false, height);
+fn confirms(verdict: &Verdict, contributor: &PeerId) -> bool {
+    let recheck = matches!(verdict.scope, crate::Scope::Recheck { .. });
+    verdict.contributor == *contributor
+        && !recheck
+        && matches!(verdict.finding, Finding::Confirmed { .. })
+}
+
+fn count(member: &mut Member, contributions: &[&Signed<Commit>]) {
+    match contributions.iter().find(|c| c.author() == member.id) {
+        Some(commit) => {
+            member.contributions = member.contributions.saturating_add(1);
+            member.missed = 0;
+            member.carry = Some(commit.body().carry);
+        }
+        None => member.missed = member.missed.saturating_add(1),
+    }
+}
+
+/// Takes standing from whoever is away, does not audit, or withholds what audits need.
+fn take(rules: &Rules, members: &mut [Member], audited: Option<&Audited<'_>>) {
+    let loss = |m: &Member| {
+        let slack = audited.is_some_and(|a| a.slack.contains(&m.id));
+        let withheld = audited.is_some_and(|a| a.unavailable.contains(&m.id));
+        match (m.is_away(rules), withheld, slack) {
+            (true, ..) | (_, true, _) => m.standing().div_ceil(FADES),
+            (.., true) => m.standing().div_ceil(SLACK),
+            _ => 0,
+        }
+    };
+    let losses: Vec<u64> = members.iter().map(loss).collect();
+    let (lost, all) = (losses.iter().sum::<u64>(), members.iter().map(Member::standing).sum());
+    let most = u64::max(all, 1).div_ceil(LOSSES).min(lost);
+    for (member, loss) in members.iter_mut().zip(losses) {
+        if loss > 0 {
+            let part = u128::from(loss) * u128::from(most) / u128::from(lost);
+            member.lose((part as u64).max(u64::from(lost <= most)));
         }
     }
 }
@@ -147,55 +199,75 @@ mod tests {
         PeerId([n; 32])
     }
 
-    #[test]
-    fn a_hundred_fresh_keys_get_no_vote_and_later_at_most_a_third() {
-        let rules = rules();
-        let mut members: Vec<Member> = (0..7).map(|n| fresh_member(id(n), 0)).collect();
-        members.extend((10..110).map(|n| fresh_member(id(n), u64::from(n))));
-        assert_eq!(voters(&rules, &members).len(), 7);
-        for member in &mut members {
-            member.clean = rules.probation;
-        }
-        let chosen = voters(&rules, &members);
-        assert_eq!(chosen, (0..7).chain(10..13).map(id).collect::<Vec<_>>());
+    fn founders(count: u8) -> Vec<Member> {
+        (1..=count).map(|n| Member { grant: rules().grant(), ..fresh_member(id(n), 0) }).collect()
     }
 
-    #[test]
-    fn two_misses_make_a_member_absent_and_a_join_brings_it_back() {
-        let (rules, none) = (rules(), BTreeSet::new());
-        let identity = crate::Identity::from_seed([1; 32]);
-        let mut members = vec![fresh_member(identity.id(), 0)];
-        let changes = |height, joins| Changes {
+    /// An advance to which nobody but these has contributed.
+    fn advance(members: &[Member], height: u64, by: &[crate::Identity]) -> Vec<Member> {
+        let object = crate::ObjectRef { hash: Hash::default(), len: 1 };
+        let commit = |identity: &crate::Identity| {
+            let commit = Commit {
+                height,
+                round: 0,
+                base: Hash::default(),
+                steps: 64,
+                trail: object,
+                update: object,
+                carry_before: None,
+                carry: object,
+            };
+            Signed::seal(identity, &Hash::default(), commit)
+        };
+        let commits: Vec<_> = by.iter().map(commit).collect();
+        let none = BTreeSet::new();
+        let changes = Changes {
             height,
             ejected: &none,
-            joins,
-            contributions: Some(Vec::new()),
-            verdicts: &[],
+            joins: &[],
+            contributions: Some(commits.iter().collect()),
+            audited: None,
         };
-        members = members_after(&rules, &members, &changes(1, &[]));
-        assert!(members[0].active);
-        members.push(Member { contributions: 0, ..fresh_member(PeerId([255; 32]), 0) });
-        members.sort_unstable_by_key(|m| m.id);
-        members = members_after(&rules, &members, &changes(2, &[]));
-        let at = members.iter().position(|m| m.id == identity.id()).expect("still there");
-        assert!(!members[at].active && members[at].since == 2);
-        assert_eq!(voters(&rules, &members), [PeerId([255; 32])]);
-        let join = Join { nonce: store::Hash::default(), height: 2 };
-        let join = [Signed::seal(&identity, &store::Hash::default(), join)];
-        members = members_after(&rules, &members, &changes(3, &join));
-        assert!(members[at].active && members[at].missed == 0 && members[at].since == 3);
+        members_after(&rules(), members, &changes)
     }
 
     #[test]
-    fn the_last_voter_is_never_marked_absent() {
-        let (rules, none) = (rules(), BTreeSet::new());
-        let mut members = vec![fresh_member(id(1), 0)];
-        for height in 1..10 {
-            let contributions = Some(Vec::new());
-            let (joins, verdicts) = (&[], &[]);
-            let changes = Changes { height, ejected: &none, joins, contributions, verdicts };
-            members = members_after(&rules, &members, &changes);
-            assert_eq!(voters(&rules, &members), [id(1)]);
+    fn one_advance_takes_at_most_a_twentieth_of_all_standing() {
+        let mut members = founders(10);
+        for height in 1..200 {
+            let before: u64 = members.iter().map(Member::standing).sum();
+            members = advance(&members, height, &[]);
+            let after: u64 = members.iter().map(Member::standing).sum();
+            assert!(before - after <= before.div_ceil(20), "{before} to {after}");
         }
+        assert!(members.is_empty(), "whoever never comes back is gone in the end: {members:?}");
+    }
+
+    #[test]
+    fn a_member_that_is_back_stops_fading() {
+        let identity = crate::Identity::from_seed([1; 32]);
+        let mut members = founders(3);
+        members.push(Member { grant: rules().grant(), ..fresh_member(identity.id(), 0) });
+        members.sort_unstable_by_key(|m| m.id);
+        for height in 1..5 {
+            members = advance(&members, height, &[]);
+        }
+        let standing = |members: &[Member]| {
+            member(members, &identity.id()).map(|m| (m.standing(), m.is_away(&rules())))
+        };
+        let (faded, away) = standing(&members).expect("still there");
+        assert!(away && faded < rules().grant());
+        members = advance(&members, 5, std::slice::from_ref(&identity));
+        assert_eq!(standing(&members), Some((faded, false)));
+    }
+
+    #[test]
+    fn an_idle_newcomer_leaves_its_seat() {
+        let mut members = founders(2);
+        members.push(fresh_member(id(9), 1));
+        assert_eq!(seated(&rules(), &members), 1);
+        members = advance(&members, 2, &[]);
+        members = advance(&members, 3, &[]);
+        assert_eq!(seated(&rules(), &members), 0);
     }
 }

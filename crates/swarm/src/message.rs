@@ -6,25 +6,61 @@
 //! [`Message::RecordsRequest`] and [`Message::Records`] are hints between two peers.
 
 use crate::{
-    Body, DecodeError, MAX_MESSAGE, MAX_RECORD, ObjectRef, Signed, SignedRecord, record::Evidence,
+    Body, DecodeError, Identity, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
+    SignedRecord, record::Evidence,
 };
 use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use store::Hash;
 
-/// Wants to be (or to be again) a member.
+/// Wants to be a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Join {
     /// Goes into the first beacon if this is about genesis.
     #[n(0)]
     pub nonce: Hash,
-    /// The newest height the author knows; an older join does not bring an absent member back.
+    /// The newest height the author knows.
     #[n(1)]
     pub height: u64,
+    /// The end of the hash chain that the author's draws will show link by link
+    /// ([`crate::draw`]).
+    #[n(2)]
+    pub chain: Hash,
+    /// Makes the author a founding voter, if this is about genesis.
+    #[n(3)]
+    pub invitation: Option<Invitation>,
 }
 
-/// "I have done the work of this height": fixes the contribution before anybody shows a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// What an invitation's secret key says of the one key that uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Invitation {
+    /// The invitation's public key, named in the run's manifest.
+    #[n(0)]
+    pub key: PeerId,
+    /// Its signature over the run and the guest.
+    #[n(1)]
+    pub signature: Signature,
+}
+
+impl Invitation {
+    /// Uses the invitation with this secret for `guest`.
+    pub fn new(secret: &Identity, run: &Hash, guest: &PeerId) -> Self {
+        let signature = secret.sign(&Self::signed_bytes(run, guest));
+        Self { key: secret.id(), signature }
+    }
+
+    /// Whether it invites `guest` to `run`.
+    pub fn invites(&self, run: &Hash, guest: &PeerId) -> bool {
+        self.key.verifies(&Self::signed_bytes(run, guest), &self.signature)
+    }
+
+    fn signed_bytes(run: &Hash, guest: &PeerId) -> Vec<u8> {
+        [b"understory swarm 2 invitation".as_slice(), &run.0, &guest.0].concat()
+    }
+}
+
+/// "I have done the work of this height".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Commit {
     /// Height of the record it is for.
     #[n(0)]
@@ -38,9 +74,9 @@ pub struct Commit {
     /// Inner steps.
     #[n(3)]
     pub steps: u32,
-    /// Training state after every `leaf_every` steps.
+    /// The hash of the training state after each step ([`crate::TrainOutput::trail`]).
     #[n(4)]
-    pub leaves: Vec<ObjectRef>,
+    pub trail: ObjectRef,
     /// The compressed update.
     #[n(5)]
     pub update: ObjectRef,
@@ -50,20 +86,18 @@ pub struct Commit {
     /// The carry after.
     #[n(7)]
     pub carry: ObjectRef,
-    /// Hash of the secret that [`Reveal`] shows ([`secret_hash`]).
-    #[n(8)]
-    pub secret_hash: Hash,
 }
 
-/// Shows the secret of a [`Commit`]; the secrets of a round make the next beacon.
+/// Shows the next link of the author's hash chain, which with the record's hash draws what the
+/// author audits of the advance at this height. Nobody else could know it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Reveal {
-    /// Height of the commit.
+pub struct Show {
+    /// Height of the advance.
     #[n(0)]
     pub height: u64,
-    /// The secret.
+    /// The link.
     #[n(1)]
-    pub secret: Hash,
+    pub link: Hash,
 }
 
 /// "I hold this update": a second place to fetch it from.
@@ -126,36 +160,50 @@ pub struct Vote {
 /// Why somebody looked at a contribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Scope {
-    /// The beacon drew it.
+    /// The author's draw said so.
     #[n(0)]
     Drawn,
-    /// An auditor found a mismatch in this segment.
+    /// Somebody found a mismatch in this part, or could not get what it takes.
     #[n(1)]
     Dispute {
-        /// The segment.
+        /// The part.
         #[n(0)]
-        segment: u32,
+        part: u32,
+    },
+    /// A confirmation of this auditor is made again, to compare its digest.
+    #[n(2)]
+    Recheck {
+        /// Whose confirmation.
+        #[n(0)]
+        auditor: PeerId,
     },
 }
 
 /// What somebody found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Finding {
-    /// The claimed hashes.
+    /// The claimed hashes (or, of a confirmation made again, the same digest).
     #[n(0)]
-    Confirmed,
-    /// Another hash.
+    Confirmed {
+        /// [`crate::AuditOutcome::Confirmed`], keyed by the verdict's author.
+        #[n(0)]
+        digest: Hash,
+    },
+    /// Another hash (or another digest).
     #[n(1)]
     Mismatch {
-        /// First segment with another hash.
+        /// First part with another hash; of a confirmation made again, the first part re-run.
         #[n(0)]
-        segment: u32,
+        part: u32,
     },
     /// Could not be re-run.
     #[n(2)]
     Unavailable {
-        /// What was missing.
+        /// First part that could not.
         #[n(0)]
+        part: u32,
+        /// What was missing.
+        #[n(1)]
         missing: Hash,
     },
 }
@@ -168,8 +216,8 @@ pub struct Verdict {
     pub height: u64,
     /// Whose contribution.
     #[n(1)]
-    pub contributor: crate::PeerId,
-    /// Drawn or dispute.
+    pub contributor: PeerId,
+    /// Why.
     #[n(2)]
     pub scope: Scope,
     /// What came out.
@@ -183,7 +231,7 @@ impl Body for Join {
 impl Body for Commit {
     const KIND: u8 = 2;
 }
-impl Body for Reveal {
+impl Body for Show {
     const KIND: u8 = 3;
 }
 impl Body for Have {
@@ -199,11 +247,6 @@ impl Body for Verdict {
     const KIND: u8 = 7;
 }
 
-/// What a [`Commit`] says of the secret that its [`Reveal`] shows.
-pub fn secret_hash(secret: &Hash) -> Hash {
-    Hash::of_parts("understory swarm 1 secret", &[&secret.0])
-}
-
 /// One message. `docs/protocol.md` has each of them byte by byte.
 ///
 /// Encoding: CBOR array `[tag, fields]`.
@@ -215,9 +258,9 @@ pub enum Message {
     /// See [`Commit`].
     #[n(2)]
     Commit(#[n(0)] Signed<Commit>),
-    /// See [`Reveal`].
+    /// See [`Show`].
     #[n(3)]
-    Reveal(#[n(0)] Signed<Reveal>),
+    Show(#[n(0)] Signed<Show>),
     /// See [`Have`].
     #[n(4)]
     Have(#[n(0)] Signed<Have>),
@@ -278,9 +321,6 @@ pub enum Message {
     },
 }
 
-/// The most leaves of one contribution.
-pub const MAX_LEAVES: usize = 4096;
-
 /// The most records in one [`Message::Records`].
 pub const MAX_RECORDS: usize = 256;
 
@@ -295,7 +335,7 @@ impl Message {
         match self {
             Self::Join(m) => m.envelope().run,
             Self::Commit(m) => m.envelope().run,
-            Self::Reveal(m) => m.envelope().run,
+            Self::Show(m) => m.envelope().run,
             Self::Have(m) => m.envelope().run,
             Self::Proposal { header, .. } => header.envelope().run,
             Self::Vote(m) => m.envelope().run,
@@ -321,7 +361,6 @@ pub fn parse_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     match &message {
         Message::Proposal { record, .. } => bounded(record.len(), MAX_RECORD)?,
         Message::Records { records, .. } => bounded(records.len(), MAX_RECORDS)?,
-        Message::Commit(commit) => bounded(commit.body().leaves.len(), MAX_LEAVES)?,
         _ => {}
     }
     Ok(message)

@@ -6,21 +6,25 @@
 
 mod adding;
 mod auditing;
+mod book;
 mod catchup;
 mod deciding;
 mod heading;
 mod intake;
 mod lobby;
+mod opening;
 mod restoring;
+mod retention;
 mod working;
 
 use crate::{
     Action, Body, ChainState, DecodeError, Event, Evidence, Identity, Join, LogEntry, Member,
-    MemberStatus, Message, Notice, PeerId, Phase, RulesError, Run, SignatureCache, Signed,
+    MemberStatus, Message, Notice, PeerId, Phase, RulesError, Run, Sample, SignatureCache, Signed,
     SignedRecord, Status, Time, Verdict, WorkError, log::Entry, pace::Pace,
 };
-use auditing::{AuditKey, Book};
+use book::{AuditKey, Book};
 use catchup::Peer;
+use retention::Retention;
 use std::collections::BTreeMap;
 use store::Hash;
 use working::Work;
@@ -65,9 +69,11 @@ enum Task {
     /// Fetching a committed update.
     Update(PeerId),
     /// Fetching what an audit needs.
-    AuditInputs(AuditKey),
+    AuditInputs(AuditKey, Sample),
     /// The audit.
-    Audit(AuditKey),
+    Audit(AuditKey, Sample),
+    /// Opening training states of the own contribution to the advance at this height.
+    Open(u64, Vec<u32>),
     /// Adding up the updates with this key.
     Aggregate(Hash),
     /// Fetching what that needs.
@@ -86,10 +92,30 @@ enum Life {
     Dead,
 }
 
+/// What a participant brings beside its key.
+#[derive(Clone, Default)]
+pub struct Arrival {
+    /// The secret of an invitation: makes this key a founding voter.
+    pub invitation: Option<Identity>,
+    /// A record that the run is known to have: another history is refused.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// A record that somebody who was there vouches for. Old keys can write another past; nobody who
+/// knows one recent record takes it for the run's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub record: Hash,
+}
+
 /// One participant: takes events, gives actions.
 pub struct Node {
     identity: Identity,
     run: Run,
+    arrival: Arrival,
     records: Vec<SignedRecord>,
     chain: Option<ChainState>,
     cache: SignatureCache,
@@ -100,6 +126,9 @@ pub struct Node {
     work: Option<Work>,
     /// Audits of the last advance and of the one before, by height.
     books: BTreeMap<u64, Book>,
+    retention: Retention,
+    /// [`Join::height`] of the join that made this node a member: names its hash chain.
+    own_chain: Option<u64>,
     evidence: BTreeMap<PeerId, Evidence>,
     pace: Pace,
     tasks: BTreeMap<u64, Task>,
@@ -121,8 +150,13 @@ impl Node {
     /// A node with what it had persisted, nothing at first.
     ///
     /// Errors: [`RestoreError`] for rules that cannot hold or a damaged log.
-    pub fn new(identity: Identity, run: Run, log: Vec<LogEntry>) -> Result<Self, RestoreError> {
-        Self::with_cache(identity, run, log, SignatureCache::default())
+    pub fn new(
+        identity: Identity,
+        run: Run,
+        log: Vec<LogEntry>,
+        arrival: Arrival,
+    ) -> Result<Self, RestoreError> {
+        Self::with_cache(identity, run, log, arrival, SignatureCache::default())
     }
 
     /// The same, sharing the memory of checked signatures with other nodes of this process.
@@ -132,13 +166,15 @@ impl Node {
         identity: Identity,
         run: Run,
         log: Vec<LogEntry>,
+        arrival: Arrival,
         cache: SignatureCache,
     ) -> Result<Self, RestoreError> {
-        run.rules.validate()?;
+        run.validate()?;
         let resend_ms = run.rules.retry_ms();
         let mut node = Self {
             identity,
             run,
+            arrival,
             records: Vec::new(),
             chain: None,
             cache,
@@ -148,6 +184,8 @@ impl Node {
             joins: BTreeMap::new(),
             work: None,
             books: BTreeMap::new(),
+            retention: Retention::default(),
+            own_chain: None,
             evidence: BTreeMap::new(),
             pace: Pace::default(),
             tasks: BTreeMap::new(),
@@ -222,6 +260,7 @@ impl Node {
                 let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
                     .map_err(|e| bad(e.to_string()))?;
                 self.keep_book(&next);
+                self.note_own_join(&record);
                 self.chain = Some(next);
                 self.records.push(record);
                 // What was said for this height is history; verdicts are about heights before.
@@ -230,6 +269,9 @@ impl Node {
             }
             Entry::Clock { elapsed_ms, us_per_step } => {
                 self.pace.restore(elapsed_ms, us_per_step);
+            }
+            Entry::Stored { height, objects } => {
+                self.retention.note(height, objects);
             }
             said => self.restored.push(said),
         }
@@ -253,10 +295,13 @@ impl Node {
             Event::PeerDown(peer) => self.peer_down(&peer),
             Event::Message { from, bytes } => self.message(from, &bytes),
             Event::Trained { height, result } => self.trained(height, result),
+            Event::Opened { id, result } => self.opened(id, result),
             Event::Audited { id, result } => self.audited(id, result),
             Event::Aggregated { id, result } => self.aggregated(id, result),
-            Event::Fetched { id } => self.fetched(id, None),
-            Event::FetchFailed { id, missing } => self.fetched(id, Some(missing)),
+            Event::Fetched { id, stored } => self.fetched(id, None, stored),
+            Event::FetchFailed { id, missing, stored } => {
+                self.fetched(id, Some(missing), stored);
+            }
             Event::Leave => self.leave(),
         }
     }
@@ -270,7 +315,13 @@ impl Node {
             let moved = match self.chain.is_some() {
                 false => self.open_run(),
                 true => {
-                    self.audit() || self.sync() || self.train() || self.collect() || self.decide()
+                    self.show()
+                        || self.open_states()
+                        || self.audit()
+                        || self.sync()
+                        || self.train()
+                        || self.collect()
+                        || self.decide()
                 }
             };
             if !moved {
@@ -297,11 +348,13 @@ impl Node {
         self.life = Life::Dead;
     }
 
-    fn fetched(&mut self, id: u64, missing: Option<Hash>) {
+    fn fetched(&mut self, id: u64, missing: Option<Hash>, stored: Vec<Hash>) {
         match self.tasks.remove(&id) {
             Some(Task::Sync) => self.synced(missing),
-            Some(Task::Update(author)) => self.update_fetched(&author, missing),
-            Some(Task::AuditInputs(key)) => self.audit_inputs_fetched(key, missing),
+            Some(Task::Update(author)) => self.update_fetched(&author, missing, &stored),
+            Some(Task::AuditInputs(key, sample)) => {
+                self.audit_inputs_fetched(key, sample, missing, stored);
+            }
             Some(Task::AggregateInputs(key)) => self.aggregate_inputs_fetched(key, missing),
             // A result that nobody waits for any more.
             _ => {}
@@ -315,13 +368,17 @@ impl Node {
         id
     }
 
-    /// Whether the chain has this node among those that take part.
-    fn is_active(&self) -> bool {
-        self.standing().is_some_and(|m| m.active)
+    /// This node's line among the members.
+    fn own_line(&self) -> Option<&Member> {
+        self.chain.as_ref()?.member(&self.id())
     }
 
-    fn standing(&self) -> Option<&Member> {
-        crate::members::member(&self.chain.as_ref()?.members, &self.id())
+    /// Which join made this node a member, if this record did.
+    fn note_own_join(&mut self, record: &SignedRecord) {
+        let me = self.id();
+        if let Some(join) = record.record().joins.iter().find(|j| j.author() == me) {
+            self.own_chain = Some(join.body().height);
+        }
     }
 
     fn is_ejected(&self) -> bool {
@@ -354,6 +411,7 @@ impl Node {
             && let Some(work) = &self.work
         {
             times.extend(work.deadlines(&self.run.rules));
+            times.extend(self.books.values().flat_map(Book::deadlines));
         }
         let Some(next) = times.into_iter().filter(|t| *t > self.now).min() else { return };
         if self.wake_at != Some(next) {
@@ -368,7 +426,7 @@ impl Node {
             (Life::Finished, _, _) => Phase::Finished,
             (_, _, None) => Phase::Lobby,
             _ if self.is_ejected() => Phase::Ejected,
-            _ if !self.is_active() => Phase::Watching,
+            _ if self.own_line().is_none() => Phase::Watching,
             (_, None, _) => Phase::Syncing,
             (_, Some(work), Some(chain)) => {
                 work.phase(chain.round >= self.run.rules.rounds, &self.id())
@@ -390,6 +448,7 @@ impl Node {
         let chain = self.chain.as_ref();
         let state = chain.map_or(self.run.initial, |c| c.state);
         let agreement = self.work.as_ref().map(|w| &w.agreement);
+        let electorate = chain.map(|c| c.electorate(&self.run));
         Status {
             me: self.id(),
             height: chain.map(|c| c.height),
@@ -403,6 +462,8 @@ impl Node {
             root: state.root(),
             beacon: chain.map_or(Hash::default(), |c| c.beacon),
             members: chain.map_or(Vec::new(), |c| self.member_lines(c)),
+            weight: electorate.as_ref().map_or(0, |e| e.total()),
+            quorum: electorate.as_ref().map_or(0, |e| e.quorum()),
             ejected: chain.map_or(Vec::new(), |c| c.ejected.iter().copied().collect()),
             steps: self.steps,
             ms_per_step: self.pace.ms_per_step(),
@@ -411,10 +472,12 @@ impl Node {
     }
 
     fn member_lines(&self, chain: &ChainState) -> Vec<MemberStatus> {
-        let voters = chain.voters(&self.run);
+        let electorate = chain.electorate(&self.run);
         let line = |member: &Member| MemberStatus {
             member: *member,
-            votes: voters.contains(&member.id),
+            standing: member.standing(),
+            weight: electorate.weight(&member.id),
+            away: member.is_away(&self.run.rules),
             probation_left: self.run.rules.probation.saturating_sub(member.clean),
             connected: member.id == self.id() || self.is_up(&member.id),
             committed: self.work.as_ref().is_some_and(|w| w.has_committed(&member.id)),

@@ -69,8 +69,7 @@ impl Pace {
         let budget = remaining / f64::from(rounds_left.max(1)) - self.overhead_ms;
         // A float that does not fit saturates; a negative one becomes 0.
         let steps = (budget / ms_per_step) as u32;
-        let whole = steps / rules.leaf_every * rules.leaf_every;
-        whole.clamp(rules.steps_min, rules.steps_max)
+        steps.clamp(rules.steps_min, rules.steps_max)
     }
 }
 

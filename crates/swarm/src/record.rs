@@ -3,7 +3,7 @@
 use crate::{
     Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
     State,
-    message::{Commit, Have, Join, Proposal, Step, Verdict, Vote},
+    message::{Commit, Have, Join, Proposal, Show, Step, Verdict, Vote},
 };
 use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
@@ -29,7 +29,7 @@ pub enum Kind {
     Close,
 }
 
-/// A member's standing after a record.
+/// A member after a record.
 ///
 /// Encoding: CBOR array of the fields in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -37,30 +37,33 @@ pub struct Member {
     /// Who.
     #[n(0)]
     pub id: PeerId,
-    /// Height at which it joined first; 0 for a member of genesis.
+    /// Height at which it joined; 0 for a member of genesis.
     #[n(1)]
     pub joined: u64,
     /// Contributions included so far.
     #[n(2)]
     pub contributions: u32,
-    /// Contributions that an auditor drawn by the beacon confirmed.
+    /// What is left of what it was granted as a founding voter, in inner steps.
     #[n(3)]
+    pub grant: u64,
+    /// Inner steps of its contributions that an audit confirmed, less what it has lost.
+    #[n(4)]
+    pub earned: u64,
+    /// Contributions that an audit confirmed, since it last withheld what audits need.
+    #[n(5)]
     pub clean: u32,
     /// Advances running without a contribution of it.
-    #[n(4)]
-    pub missed: u32,
-    /// Audits running that could not be done for want of objects.
-    #[n(5)]
-    pub unavailable: u32,
-    /// Takes part; an absent member neither counts nor votes until it joins again.
     #[n(6)]
-    pub active: bool,
-    /// Height at which `active` last changed.
-    #[n(7)]
-    pub since: u64,
+    pub missed: u32,
     /// Its carry after its last included contribution.
-    #[n(8)]
+    #[n(7)]
     pub carry: Option<ObjectRef>,
+    /// The newest link of its hash chain that a record has.
+    #[n(8)]
+    pub link: Hash,
+    /// The height that link belongs to.
+    #[n(9)]
+    pub link_at: u64,
 }
 
 /// One contribution in an advance.
@@ -71,18 +74,16 @@ pub struct Contribution {
     /// The work.
     #[n(0)]
     pub commit: Signed<Commit>,
-    /// The secret its commit fixed.
-    #[n(1)]
-    pub secret: Hash,
     /// Who else holds the update, in the order of their keys.
-    #[n(2)]
+    #[n(1)]
     pub haves: Vec<Signed<Have>>,
 }
 
 /// Proof that a key does not belong among the members.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Evidence {
-    /// Two members or more re-ran a contribution, or a segment of it, and got another hash.
+    /// Voters of more standing than may be faulty, two at least, re-ran a contribution or a part of
+    /// it and got another hash.
     #[n(0)]
     Mismatch {
         /// Height of the advance with the contribution.
@@ -92,10 +93,11 @@ pub enum Evidence {
         #[n(1)]
         verdicts: Vec<Signed<Verdict>>,
     },
-    /// An auditor's mismatch that a quorum of the others did not find.
+    /// A mismatch that voters of more standing than may be faulty, two at least, did not find in
+    /// that part.
     #[n(1)]
     FalseAccusation {
-        /// The auditor's verdict.
+        /// The accuser's verdict.
         #[n(0)]
         accusation: Signed<Verdict>,
         /// The others' verdicts, in the order of their keys.
@@ -111,6 +113,17 @@ pub enum Evidence {
         /// The other.
         #[n(1)]
         second: Envelope,
+    },
+    /// A confirmation whose digest voters of more standing than may be faulty, two at least, did
+    /// not get: its author did not look.
+    #[n(3)]
+    BlindConfirmation {
+        /// The confirmation.
+        #[n(0)]
+        confirmation: Signed<Verdict>,
+        /// The others' verdicts on it, in the order of their keys.
+        #[n(1)]
+        verdicts: Vec<Signed<Verdict>>,
     },
 }
 
@@ -156,17 +169,20 @@ pub struct Record {
     /// The contributions of the round, in the order of their authors' keys.
     #[n(7)]
     pub contributions: Vec<Contribution>,
-    /// Verdicts of drawn auditors on the advance before, by contributor and auditor.
+    /// Links that voters have shown since the advance before, in the order of their keys.
     #[n(8)]
+    pub shows: Vec<Signed<Show>>,
+    /// Verdicts on the advance before, by contributor, auditor and scope.
+    #[n(9)]
     pub verdicts: Vec<Signed<Verdict>>,
     /// Who goes, in the order of their keys.
-    #[n(9)]
+    #[n(10)]
     pub ejected: Vec<Ejection>,
     /// The state after it.
-    #[n(10)]
+    #[n(11)]
     pub state: State,
     /// The beacon after it.
-    #[n(11)]
+    #[n(12)]
     pub beacon: Hash,
 }
 
@@ -217,7 +233,7 @@ impl Record {
 
     /// The name of a record with these bytes.
     pub fn hash_of(bytes: &[u8]) -> Hash {
-        Hash::of_parts("understory swarm 1 record", &[bytes])
+        Hash::of_parts("understory swarm 2 record", &[bytes])
     }
 
     /// Who goes by this record.
@@ -292,6 +308,7 @@ impl Evidence {
                 verdicts.first().map_or(Hash::default(), |v| v.envelope().run)
             }
             Self::FalseAccusation { accusation, .. } => accusation.envelope().run,
+            Self::BlindConfirmation { confirmation, .. } => confirmation.envelope().run,
             Self::Equivocation { first, .. } => first.run,
         }
     }

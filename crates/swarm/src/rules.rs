@@ -3,6 +3,7 @@
 use crate::PeerId;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use store::Hash;
 pub use store::ObjectRef;
 
@@ -39,7 +40,7 @@ impl State {
     /// The root: one hash for the whole state.
     pub fn root(&self) -> Hash {
         let bytes = minicbor::to_vec(self).expect("writing to memory cannot fail");
-        Hash::of_parts("understory swarm 1 state", &[&bytes])
+        Hash::of_parts("understory swarm 2 state", &[&bytes])
     }
 }
 
@@ -52,59 +53,69 @@ pub struct Rules {
     /// How many rounds the run has.
     #[n(0)]
     pub rounds: u32,
-    /// Fewest inner steps of a contribution.
+    /// Fewest inner steps of a contribution, and the number that a member in probation takes.
     #[n(1)]
     pub steps_min: u32,
     /// Most inner steps of a contribution.
     #[n(2)]
     pub steps_max: u32,
-    /// A leaf (hashed training state) is committed after every so many steps.
-    #[n(3)]
-    pub leaf_every: u32,
     /// How long the whole run should take; 0: no target, everyone does `steps_max`.
-    #[n(4)]
+    #[n(3)]
     pub target_ms: u64,
     /// How long a height waits for members that have not committed.
-    #[n(5)]
+    #[n(4)]
     pub commit_timeout_ms: u64,
     /// Length of the first view of the agreement; later ones are longer.
-    #[n(6)]
+    #[n(5)]
     pub view_timeout_ms: u64,
-    /// How long a height waits for verdicts on the last advance; the second auditor takes over
-    /// at half of it.
+    /// How long a height waits for the auditors' draws on the last advance.
+    #[n(6)]
+    pub draw_timeout_ms: u64,
+    /// How long a height waits for verdicts on the last advance.
     #[n(7)]
     pub audit_timeout_ms: u64,
-    /// Clean audits until a member is audited by `audit_rate_ppm` only (and a newcomer votes).
+    /// Clean audits until a member is audited by sample only (and a newcomer votes).
     #[n(8)]
     pub probation: u32,
-    /// Rate of audits past probation, in parts per million.
+    /// Inner steps of each contribution past probation that are re-run, all auditors together, in
+    /// thousandths: 1,250 are one and a quarter in the mean.
     #[n(9)]
-    pub audit_rate_ppm: u32,
-    /// Segments re-run by an audit past probation (the encoding of the update comes on top).
+    pub audit_milli: u32,
+    /// Rate of whole audits past probation, in parts per million.
     #[n(10)]
-    pub audit_segments: u32,
-    /// The founder opens the run once so many members (itself counted) are there.
+    pub audit_rate_ppm: u32,
+    /// Rate at which confirmations are made a second time and compared, in parts per million.
     #[n(11)]
+    pub recheck_ppm: u32,
+    /// The founder opens the run once so many members (itself counted) are there.
+    #[n(12)]
     pub min_members: u32,
     /// No more members than this, at most [`MAX_MEMBERS`].
-    #[n(12)]
+    #[n(13)]
     pub max_members: u32,
     /// Exact length of an update object.
-    #[n(13)]
-    pub update_len: u64,
-    /// Exact length of a leaf object.
     #[n(14)]
-    pub leaf_len: u64,
-    /// Exact length of a carry object.
+    pub update_len: u64,
+    /// Exact length of a training state.
     #[n(15)]
-    pub carry_len: u64,
-    /// A member that misses so many advances running is marked absent.
+    pub state_len: u64,
+    /// Exact length of a carry object.
     #[n(16)]
+    pub carry_len: u64,
+    /// A member that misses so many advances running is waited for no more, and its standing
+    /// fades until it contributes again.
+    #[n(17)]
     pub absent_after: u32,
 }
 
+/// The version of these rules. What a record means under one version never changes.
+pub const VERSION: u32 = 2;
+
 /// The most members a run can have: bounds the size of a record.
 pub const MAX_MEMBERS: u32 = 64;
+
+/// The most inner steps of a contribution: bounds the length of its trail.
+pub const MAX_STEPS: u32 = 100_000;
 
 /// The most bytes of one message, of one record, and so of everything this crate decodes.
 pub const MAX_MESSAGE: usize = 256 * 1024;
@@ -121,9 +132,6 @@ pub enum RulesError {
     /// A number outside its range.
     #[error("rule {name} is {value}, must be {must}")]
     Range { name: &'static str, value: u64, must: String },
-    /// So many members with so many leaves each do not fit into one record.
-    #[error("{members} members with {leaves} leaves each need {bytes} bytes, a record has {max}")]
-    RecordSize { members: u32, leaves: u32, bytes: u64, max: usize },
 }
 
 impl Rules {
@@ -137,51 +145,40 @@ impl Rules {
         };
         let day = 24 * 3600 * 1000;
         range("rounds", self.rounds.into(), 1, 1_000_000)?;
-        range("leaf_every", self.leaf_every.into(), 1, 1_000_000)?;
-        range("steps_min", self.steps_min.into(), self.leaf_every.into(), 1_000_000)?;
-        range("steps_max", self.steps_max.into(), self.steps_min.into(), 1_000_000)?;
+        range("steps_min", self.steps_min.into(), 1, MAX_STEPS.into())?;
+        range("steps_max", self.steps_max.into(), self.steps_min.into(), MAX_STEPS.into())?;
         range("target_ms", self.target_ms, 0, 3650 * day)?;
         range("commit_timeout_ms", self.commit_timeout_ms, 1, 30 * day)?;
         range("view_timeout_ms", self.view_timeout_ms, 1, day)?;
+        range("draw_timeout_ms", self.draw_timeout_ms, 1, day)?;
         range("audit_timeout_ms", self.audit_timeout_ms, 1, 30 * day)?;
-        range("probation", self.probation.into(), 0, 1_000_000)?;
+        range("probation", self.probation.into(), 1, 1_000)?;
+        range("audit_milli", self.audit_milli.into(), 0, 1_000_000)?;
         range("audit_rate_ppm", self.audit_rate_ppm.into(), 0, 1_000_000)?;
-        range("audit_segments", self.audit_segments.into(), 0, 1_000_000)?;
+        range("recheck_ppm", self.recheck_ppm.into(), 0, 1_000_000)?;
         range("min_members", self.min_members.into(), 1, self.max_members.into())?;
         range("max_members", self.max_members.into(), 1, MAX_MEMBERS.into())?;
         range("update_len", self.update_len, 1, MAX_OBJECT)?;
-        range("leaf_len", self.leaf_len, 1, MAX_OBJECT)?;
+        range("state_len", self.state_len, 1, MAX_OBJECT)?;
         range("carry_len", self.carry_len, 1, MAX_OBJECT)?;
         range("absent_after", self.absent_after.into(), 1, 1_000_000)?;
-        for (name, steps) in [("steps_min", self.steps_min), ("steps_max", self.steps_max)] {
-            if !steps.is_multiple_of(self.leaf_every) {
-                let must = format!("a multiple of leaf_every, {}", self.leaf_every);
-                return Err(RulesError::Range { name, value: steps.into(), must });
-            }
-        }
-        self.validate_record_size()
-    }
-
-    /// Bytes of a contribution in a record: commit, secret, two receipts of holders, two verdicts,
-    /// a member's line and a certificate's signature, without the leaves; a simulation checks it.
-    const CONTRIBUTION_BYTES: u64 = 1600;
-    /// Bytes of a leaf: hash, length, and the array around them.
-    const LEAF_BYTES: u64 = 44;
-
-    fn validate_record_size(&self) -> Result<(), RulesError> {
-        let leaves = self.leaves_max();
-        let each = Self::CONTRIBUTION_BYTES + Self::LEAF_BYTES * u64::from(leaves);
-        let bytes = u64::from(self.max_members) * each;
-        if bytes > MAX_RECORD as u64 {
-            let (members, max) = (self.max_members, MAX_RECORD);
-            return Err(RulesError::RecordSize { members, leaves, bytes, max });
-        }
         Ok(())
     }
 
-    /// The most leaves of a contribution.
-    pub fn leaves_max(&self) -> u32 {
-        self.steps_max / self.leaf_every
+    /// What a founding voter begins with, in inner steps: the standing of somebody who has done
+    /// as many full rounds as it takes a newcomer to be one no longer.
+    pub fn grant(&self) -> u64 {
+        u64::from(self.tenure()) * u64::from(self.steps_max)
+    }
+
+    /// Clean audits after which a newcomer is one no longer.
+    pub fn tenure(&self) -> u32 {
+        self.probation.saturating_mul(4)
+    }
+
+    /// Exact length of the trail of a contribution of so many steps.
+    pub fn trail_len(&self, steps: u32) -> u64 {
+        32 * u64::from(steps)
     }
 
     /// How often what may have been lost is sent again, and a failed fetch tried again.
@@ -197,24 +194,54 @@ pub struct Run {
     pub id: Hash,
     /// Who signs the genesis record.
     pub founder: PeerId,
+    /// Keys that are founding voters, the founder's among them.
+    pub founders: BTreeSet<PeerId>,
+    /// Keys of invitations: each makes one key a founding voter.
+    pub invitations: BTreeSet<PeerId>,
     /// The rules.
     pub rules: Rules,
     /// The state the first round starts from.
     pub initial: State,
 }
 
-/// How many of `n` voters decide: `⌊(n+f)/2⌋ + 1` with `f = ⌊(n−1)/3⌋` faulty ones tolerated.
-///
-/// Any two such sets share at least `f + 1` voters, so an honest one, and `n − f` voters suffice.
-/// For `n = 3f + 1` it is the usual "more than two thirds"; for other `n` it is the least that is
-/// as safe: 2 of 3, so that after the cheater among four is out one more member may crash.
-pub fn quorum(n: usize) -> usize {
-    (n + faults(n)) / 2 + 1
+impl Run {
+    /// How many founding voters the genesis record has.
+    pub fn founding_voters(&self) -> usize {
+        self.founders.len() + self.invitations.len()
+    }
+
+    /// Checks rules and founding voters.
+    ///
+    /// Errors: [`RulesError`].
+    pub fn validate(&self) -> Result<(), RulesError> {
+        self.rules.validate()?;
+        let (founders, most) = (self.founding_voters(), self.rules.max_members as usize);
+        let fits = self.founders.contains(&self.founder)
+            && self.founders.is_disjoint(&self.invitations)
+            && founders <= most;
+        match fits {
+            true => Ok(()),
+            false => Err(RulesError::Range {
+                name: "founding voters",
+                value: founders as u64,
+                must: format!("distinct, the founder among them, at most {most}"),
+            }),
+        }
+    }
 }
 
-/// How many of `n` voters may be faulty.
-pub fn faults(n: usize) -> usize {
-    n.saturating_sub(1) / 3
+/// How much of a weight `w` decides: `⌊(w+f)/2⌋ + 1` with `f` of it faulty ([`faults`]).
+///
+/// Any two such sets share more than `f`, so somebody honest, and `w − f` suffices. For `n` equal
+/// voters it is what is usual for `n = 3k + 1`, "more than two thirds"; of three it is two, so
+/// that after the cheat among four is out one more member may crash.
+pub fn quorum(weight: u64) -> u64 {
+    (weight + faults(weight)) / 2 + 1
+}
+
+/// How much of a weight may be faulty: less than a third.
+pub fn faults(weight: u64) -> u64 {
+    weight.saturating_sub(1) / 3
 }
 
 #[cfg(test)]
@@ -226,18 +253,19 @@ pub(crate) mod tests {
             rounds: 10,
             steps_min: 4,
             steps_max: 64,
-            leaf_every: 4,
             target_ms: 0,
             commit_timeout_ms: 1000,
             view_timeout_ms: 1000,
+            draw_timeout_ms: 500,
             audit_timeout_ms: 1000,
             probation: 2,
+            audit_milli: 2000,
             audit_rate_ppm: 50_000,
-            audit_segments: 2,
+            recheck_ppm: 100_000,
             min_members: 3,
             max_members: 16,
             update_len: 10,
-            leaf_len: 10,
+            state_len: 10,
             carry_len: 10,
             absent_after: 2,
         }
@@ -245,16 +273,16 @@ pub(crate) mod tests {
 
     #[test]
     fn quorums_overlap_in_an_honest_voter_and_can_be_reached() {
-        let table: Vec<usize> = (1..=10).map(quorum).collect();
+        let table: Vec<u64> = (1..=10).map(quorum).collect();
         assert_eq!(table, [1, 2, 2, 3, 4, 4, 5, 6, 6, 7]);
-        for n in 1..=64 {
-            assert!(2 * quorum(n) > n + faults(n), "n = {n}");
-            assert!(quorum(n) <= n - faults(n), "n = {n}");
-            // A repair is decided without its c culprits; it must still meet every quorum that
-            // may have decided an advance at the same height in an honest voter.
-            for c in 1..=faults(n) {
-                let common = quorum(n) + quorum(n - c) - n;
-                assert!(common > faults(n) - c, "n = {n}, c = {c}");
+        for w in 1..=500 {
+            assert!(2 * quorum(w) > w + faults(w), "w = {w}");
+            assert!(quorum(w) <= w - faults(w), "w = {w}");
+            // A repair is decided without the weight c of its culprits, which are faulty; it must
+            // still meet every quorum that may have decided at the same height in an honest voter.
+            for c in 1..=faults(w) {
+                let common = quorum(w) + quorum(w - c) - w;
+                assert!(common > faults(w) - c, "w = {w}, c = {c}");
             }
         }
     }
@@ -268,8 +296,7 @@ pub(crate) mod tests {
             rules.validate().expect_err("must be refused").to_string()
         };
         assert_eq!(named(|r| r.rounds = 0), "rule rounds is 0, must be 1 to 1000000");
-        assert!(named(|r| r.steps_max = 6).contains("multiple of leaf_every, 4"));
         assert!(named(|r| r.min_members = 17).contains("min_members is 17, must be 1 to 16"));
-        assert!(named(|r| r.steps_max = 4000).contains("1000 leaves each"));
+        assert!(named(|r| r.steps_max = 1 << 20).contains("must be 4 to 100000"));
     }
 }

@@ -25,21 +25,43 @@ pub struct TrainJob {
     pub worker: PeerId,
     /// Inner steps.
     pub steps: u32,
-    /// A leaf after every so many steps.
-    pub leaf_every: u32,
     /// The worker's carry after its last included contribution; `None` before the first.
     pub carry: Option<ObjectRef>,
 }
 
-/// What training makes; all of it is in the store when [`Worker::train`] returns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a contribution consists of; a [`crate::Commit`] names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainOutput {
-    /// Training state after every `leaf_every` steps; the last after `steps`.
-    pub leaves: Vec<ObjectRef>,
+    /// The hash of the training state after each inner step, one after the other: 32 bytes each.
+    pub trail: ObjectRef,
     /// The compressed update.
     pub update: ObjectRef,
     /// What the worker carries into its next contribution.
     pub carry: ObjectRef,
+}
+
+/// What training made; all of it is in the store when [`Worker::train`] returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trained {
+    /// What is committed to.
+    pub output: TrainOutput,
+    /// Training states that were kept on the way, so that [`Worker::open`] need not begin at the
+    /// base. Nobody else is told of them.
+    pub kept: Vec<ObjectRef>,
+}
+
+/// A request to show training states of an own contribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenJob {
+    /// Comes back with the result.
+    pub id: u64,
+    /// What was computed.
+    pub job: TrainJob,
+    /// What [`Trained::kept`] has of it.
+    pub kept: Vec<ObjectRef>,
+    /// The states before these steps are wanted, in ascending order; [`TrainJob::steps`] stands
+    /// for the last state. (The state before step 0 is the base's and needs no opening.)
+    pub steps: Vec<u32>,
 }
 
 /// A claimed contribution to check.
@@ -52,28 +74,38 @@ pub struct AuditJob {
     /// What was claimed.
     pub claimed: TrainOutput,
     /// What to re-run.
-    pub segments: Segments,
+    pub sample: Sample,
+    /// Whose digest to make ([`AuditOutcome::Confirmed`]).
+    pub auditor: PeerId,
 }
 
-/// Parts of a contribution. With L leaves, segment `s < L` runs steps `s·J .. (s+1)·J` from leaf
-/// `s − 1` (or the base) to leaf `s`; segment `L` encodes the update from the last leaf, the base
-/// and the carry.
+/// Parts of a contribution. With `H` steps, part `s < H` is step `s`: from the state after step
+/// `s − 1` (or the base) to the state after it; part `H` encodes update and carry from the last
+/// state, the base and the carry before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Segments {
+pub enum Sample {
     /// Everything, from the base.
     All,
-    /// These, in ascending order.
-    Some(Vec<u32>),
+    /// These parts, in ascending order.
+    Parts(Vec<u32>),
 }
 
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditOutcome {
-    /// Every re-run segment gave the claimed hashes.
-    Confirmed,
-    /// This segment, started from its claimed beginning, gives another hash than claimed.
-    Mismatch { segment: u32 },
-    /// Something the re-run needs could not be had.
+    /// Every re-run part gave the claimed hashes.
+    Confirmed {
+        /// `H(auditor ‖ gradients of the re-run steps)`: only who re-ran them can make it, and it
+        /// is another one for each auditor. Where only the encoding was re-run, of its bytes.
+        digest: Hash,
+    },
+    /// This part, started from its claimed beginning, gives another hash than claimed; or what the
+    /// contribution names for it cannot be what it should be (a wrong length, a carry out of
+    /// bounds): honest work never does.
+    Mismatch { part: u32 },
+    /// These training states are needed too. Each is of the run's state length.
+    Needs { states: Vec<ObjectRef> },
+    /// An object that the job names is not in the store.
     Unavailable { missing: Hash },
 }
 
@@ -93,8 +125,10 @@ pub struct AggregateJob {
 pub struct Included {
     /// Whose.
     pub worker: PeerId,
-    /// Inner steps: its weight.
-    pub steps: u32,
+    /// Its weight in the sum, in inner steps; 0 counts for nothing.
+    pub weight: u64,
+    /// Its author's standing: its weight in the median of norms that bounds all of them.
+    pub standing: u64,
     /// The update.
     pub update: ObjectRef,
 }
@@ -149,12 +183,18 @@ pub trait Worker: Send + Sync + 'static {
     /// Computes a contribution.
     ///
     /// Errors: [`WorkError::Cancelled`] soon after the control says so; whatever else failed.
-    fn train(&self, job: &TrainJob, control: &Control) -> Result<TrainOutput, WorkError>;
+    fn train(&self, job: &TrainJob, control: &Control) -> Result<Trained, WorkError>;
 
-    /// Re-runs parts of a claimed contribution; may itself fall back to re-running from the base
-    /// when a leaf to start from is missing.
+    /// Puts training states of an own contribution into the store and names them, in the order of
+    /// the job; computes again what was not kept.
     ///
-    /// Errors: as [`Worker::train`]; what could not be had is an outcome, not an error.
+    /// Errors: as [`Worker::train`].
+    fn open(&self, job: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError>;
+
+    /// Re-runs parts of a claimed contribution.
+    ///
+    /// Errors: as [`Worker::train`], for what is no fault of the claim: a claimed input that
+    /// cannot be used is a mismatch, one that cannot be had an outcome too.
     fn audit(&self, job: &AuditJob, control: &Control) -> Result<AuditOutcome, WorkError>;
 
     /// Adds up updates into the next state.
@@ -162,11 +202,11 @@ pub trait Worker: Send + Sync + 'static {
     /// Errors: [`WorkError::BadUpdate`] with the culprit if an update does not decode.
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError>;
 
-    /// What a manifest object refers to, so that a checkpoint can be fetched whole; empty for an
-    /// object that refers to nothing.
+    /// The tensors that a manifest of this run's model names; nothing else is ever followed.
     ///
-    /// Errors: [`WorkError::Other`] for a manifest that does not parse.
-    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError>;
+    /// Errors: [`WorkError::Other`] for bytes that are no manifest, or not of this run's model:
+    /// other names, shapes or lengths.
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError>;
 }
 
 /// How training tells how far it is.

@@ -9,10 +9,23 @@ fn peers() -> Vec<Identity> {
     peers
 }
 
+fn voters() -> Electorate {
+    Electorate::from_weights(peers().iter().map(|p| (p.id(), 10)).collect())
+}
+
 fn agreement(me: usize) -> Agreement {
-    let voters: Vec<PeerId> = peers().iter().map(Identity::id).collect();
-    let me = voters[me];
-    Agreement::new(1, voters, me, RUN, 1000)
+    Agreement::new(1, voters(), peers()[me].id(), RUN, 1000)
+}
+
+/// What decides on a value that ejects some.
+fn ruling(culprits: &[PeerId]) -> Ruling {
+    let voters = voters();
+    let excluded: BTreeSet<PeerId> = culprits.iter().copied().collect();
+    let needed = match voters.weight_of(culprits.iter().copied()) {
+        0 => voters.quorum(),
+        weight => voters.repair_quorum(weight),
+    };
+    Ruling { excluded, needed }
 }
 
 /// A peer that neither proposes in view 0 nor in view 1.
@@ -37,7 +50,7 @@ fn propose(agreement: &mut Agreement, view: u32, valid_view: Option<u32>, text: 
     let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
     let proposal = Proposal { height: 1, view, valid_view, value: hash };
     let header = Signed::seal(&identity, &RUN, proposal);
-    assert_eq!(agreement.propose(header, body, BTreeSet::new()), Taken::New);
+    assert_eq!(agreement.propose(header, body, Some(ruling(&[]))), Taken::New);
     agreement.judge(&hash, Validity::Valid);
     hash
 }
@@ -126,7 +139,7 @@ fn a_restored_voter_repeats_nothing_and_keeps_its_lock() {
     a.restore_view(0);
     a.vote(vote(me, 0, Step::Prevote, Some(hash)));
     a.vote(vote(me, 0, Step::Precommit, Some(hash)));
-    a.restore_lock(0, hash, body, BTreeSet::new());
+    a.restore_lock(0, hash, body, ruling(&[]));
     a.resume(Time(0));
     propose(&mut a, 0, None, "B");
     assert_eq!(drive(&mut a, me, 5000), [], "it has voted in this view");
@@ -189,10 +202,53 @@ fn a_repair_is_decided_by_those_it_does_not_eject() {
     let proposer = a.proposer(0).expect("there are voters");
     let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
     let header = Proposal { height: 1, view: 0, valid_view: None, value: hash };
-    a.propose(Signed::seal(&identity, &RUN, header), body, [peers()[culprit].id()].into());
+    let ruling = ruling(&[peers()[culprit].id()]);
+    a.propose(Signed::seal(&identity, &RUN, header), body, Some(ruling));
     a.judge(&hash, Validity::Valid);
     a.vote(vote(culprit, 0, Step::Prevote, Some(hash)));
     assert_eq!(drive(&mut a, me, 0).len(), 1, "the culprit's vote does not count");
     a.vote(vote(others(me).nth(1).expect("others"), 0, Step::Prevote, Some(hash)));
     assert_eq!(drive(&mut a, me, 1).len(), 2, "two of three lock and precommit");
+}
+
+/// What a record claims changes nobody's electorate: no number of votes decides on one that breaks
+/// the rules, and finding it valid later is not possible.
+#[test]
+fn votes_for_a_value_that_breaks_the_rules_do_not_count() {
+    let me = bystander();
+    let mut a = agreement(me);
+    let (hash, body) = value("everybody else is out");
+    let proposer = a.proposer(0).expect("there are voters");
+    let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
+    let header = Proposal { height: 1, view: 0, valid_view: None, value: hash };
+    a.propose(Signed::seal(&identity, &RUN, header), body, None);
+    a.judge(&hash, Validity::Valid);
+    for n in others(me) {
+        for step in [Step::Prevote, Step::Precommit] {
+            a.vote(vote(n, 0, step, Some(hash)));
+        }
+    }
+    let outputs = drive(&mut a, me, 0);
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Decided { .. } | Output::Lock { .. })));
+    assert!(outputs.contains(&Output::Vote { view: 0, step: Step::Prevote, value: None }));
+}
+
+#[test]
+fn weight_decides_and_not_the_number_of_voters() {
+    let ids: Vec<PeerId> = peers().iter().map(Identity::id).collect();
+    let light = Electorate::from_weights(vec![(ids[0], 1), (ids[1], 1), (ids[2], 1), (ids[3], 9)]);
+    let mut a = Agreement::new(1, light.clone(), ids[0], RUN, 1000);
+    let (hash, body) = value("A");
+    let proposer = a.proposer(0).expect("there are voters");
+    let identity = peers().into_iter().find(|p| p.id() == proposer).expect("a peer");
+    let header = Proposal { height: 1, view: 0, valid_view: None, value: hash };
+    let needed = light.quorum();
+    let ruling = Ruling { excluded: BTreeSet::new(), needed };
+    a.propose(Signed::seal(&identity, &RUN, header), body, Some(ruling));
+    for n in 0..3 {
+        a.vote(vote(n, 0, Step::Precommit, Some(hash)));
+    }
+    assert!(!a.run(Time(0)).contains(&Output::Decided { view: 0, value: hash }), "three of twelve");
+    a.vote(vote(3, 0, Step::Precommit, Some(hash)));
+    assert_eq!(a.run(Time(0)).last(), Some(&Output::Decided { view: 0, value: hash }));
 }

@@ -2,10 +2,8 @@
 
 use super::{Node, Task, working::Wanted};
 use crate::{
-    Action, AggregateJob, AggregateOutput, Commit, Included, Kind, Notice, PeerId, Record, Signed,
-    State, WorkError,
+    Action, AggregateJob, AggregateOutput, Included, Kind, Notice, PeerId, Record, State, WorkError,
 };
-use std::collections::BTreeSet;
 use store::Hash;
 
 /// A sum of updates that a record needs.
@@ -26,24 +24,29 @@ enum Stage {
 impl Node {
     /// The state a record leads to, once this node has computed it.
     pub(super) fn state_after(&mut self, record: &Record) -> Option<State> {
-        let (chain, last) = (self.chain.as_ref()?, self.chain.as_ref()?.last.as_ref());
-        let (base, commits) = match (record.kind, last) {
-            (Kind::Advance, _) => {
-                let commits: Vec<_> = record.contributions.iter().map(|c| &c.commit).collect();
-                (chain.state, commits)
-            }
-            (Kind::Repair, Some(last)) => {
-                let out: BTreeSet<PeerId> = record.culprits().collect();
-                let rest = last.contributions.iter().filter(|c| !out.contains(&c.author()));
-                (last.base, rest.collect())
-            }
-            _ => return Some(chain.state),
-        };
-        let updates: Vec<Included> = commits.iter().map(|c| included(c)).collect();
-        if updates.is_empty() {
-            return Some(base);
+        match self.sum_of(record)? {
+            (base, updates) if updates.is_empty() => Some(base),
+            (base, updates) => self.aggregate(base, updates),
         }
-        self.aggregate(base, updates)
+    }
+
+    /// What a record adds up: the state it starts from, and the updates that have any weight.
+    fn sum_of(&self, record: &Record) -> Option<(State, Vec<Included>)> {
+        let chain = self.chain.as_ref()?;
+        let (base, mut updates) = match record.kind {
+            Kind::Advance => {
+                let commits: Vec<_> =
+                    record.contributions.iter().map(|c| c.commit.clone()).collect();
+                (chain.state, chain.included(&self.run, &commits))
+            }
+            Kind::Repair => {
+                let rest = chain.last.clone()?.without(&record.culprits().collect());
+                (rest.base, rest.included(&self.run))
+            }
+            Kind::Genesis | Kind::Close => (chain.state, Vec::new()),
+        };
+        updates.retain(|update| update.weight > 0);
+        Some((base, updates))
     }
 
     fn aggregate(&mut self, base: State, updates: Vec<Included>) -> Option<State> {
@@ -79,11 +82,11 @@ impl Node {
             Err(WorkError::Missing(_)) => {
                 aggregate.stage = Stage::Fetching;
                 let job = aggregate.job.clone();
-                let mut objects = vec![job.base.model, job.base.outer];
+                let mut objects = vec![job.base.outer];
                 objects.extend(job.updates.iter().map(|u| u.update));
                 let mut providers: Vec<PeerId> = job.updates.iter().map(|u| u.worker).collect();
                 providers.extend(self.connected());
-                self.fetch(Task::AggregateInputs(key), objects, true, providers);
+                self.fetch(Task::AggregateInputs(key), objects, vec![job.base.model], providers);
             }
             Err(WorkError::BadUpdate { worker, why }) => {
                 aggregate.stage = Stage::Bad;
@@ -109,20 +112,13 @@ impl Node {
 
     /// What this node got for the state of a record, if it has computed it.
     pub(super) fn own_aggregate(&self, record: &Record) -> Option<State> {
-        let (work, chain) = (self.work.as_ref()?, self.chain.as_ref()?);
-        let (base, updates): (State, Vec<Included>) = match record.kind {
-            Kind::Advance => {
-                (chain.state, record.contributions.iter().map(|c| included(&c.commit)).collect())
-            }
-            Kind::Repair => {
-                let last = chain.last.as_ref()?;
-                let rest = last.contributions.iter();
-                let rest = rest.filter(|c| !record.culprits().any(|p| p == c.author()));
-                (last.base, rest.map(included).collect())
-            }
+        let work = self.work.as_ref()?;
+        let (base, updates) = self.sum_of(record)?;
+        if updates.is_empty() {
             // The state stays; it is here if it was here.
-            _ => return (work.sync == Wanted::Here).then_some(chain.state),
-        };
+            let same = record.kind == Kind::Close && work.sync == Wanted::Here;
+            return same.then_some(base);
+        }
         match work.aggregates.get(&aggregate_key(&base, &updates))?.stage {
             Stage::Done(state) => Some(state),
             _ => None,
@@ -130,17 +126,12 @@ impl Node {
     }
 }
 
-fn included(commit: &Signed<Commit>) -> Included {
-    let body = commit.body();
-    Included { worker: commit.author(), steps: body.steps, update: body.update }
-}
-
 fn aggregate_key(base: &State, updates: &[Included]) -> Hash {
     let mut parts = vec![base.root().0];
     for update in updates {
-        let steps = Hash::of(&update.steps.to_le_bytes()).0;
-        parts.extend([update.worker.0, update.update.hash.0, steps]);
+        let weights = [update.weight.to_le_bytes(), update.standing.to_le_bytes()].concat();
+        parts.extend([update.worker.0, update.update.hash.0, Hash::of(&weights).0]);
     }
     let parts: Vec<&[u8]> = parts.iter().map(<[u8; 32]>::as_slice).collect();
-    Hash::of_parts("understory swarm 1 aggregate", &parts)
+    Hash::of_parts("understory swarm 2 aggregate", &parts)
 }

@@ -1,258 +1,322 @@
-//! Audits that the beacon drew, disputes that follow from them, and what they prove.
+//! Audits, answers to disputes and confirmations made again: this node's own re-runs, and what all
+//! of them prove.
 
-use super::{Node, Task, intake::open, working::Wanted, working::leaves_of};
+use super::{
+    Node, Task,
+    book::{Accusation, AuditKey, Book, Dispute, Own, OwnStage},
+};
 use crate::{
-    Action, AuditJob, AuditOutcome, ChainState, Commit, Draw, Evidence, Finding, LastAdvance,
-    Message, Notice, ObjectRef, PeerId, Scope, Segments, Signed, TrainJob, TrainOutput, Verdict,
-    VerdictKind, WorkError, log::Entry,
+    Action, Advance, AuditJob, AuditOutcome, Commit, Evidence, Finding, Message, Notice, ObjectRef,
+    PeerId, Sample, Scope, Show, Signed, TrainJob, TrainOutput, Verdict, VerdictKind, WorkError,
+    chain::in_range,
+    draw::{own_link, rechecks},
+    log::Entry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
-/// Verdicts in the evidence of a mismatch: two prove it, and a record has to stay small.
-const WITNESSES: usize = 3;
-
-/// Which re-run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AuditKey {
-    pub height: u64,
-    pub contributor: PeerId,
-    pub scope: Scope,
-}
-
-/// Everything about the audits of one advance.
-pub struct Book {
-    pub advance: LastAdvance,
-    verdicts: BTreeMap<(PeerId, PeerId, Scope), Signed<Verdict>>,
-    own: BTreeMap<AuditKey, Option<Wanted>>,
-}
-
-/// Where an accusation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dispute {
-    /// Answers are missing.
-    Open,
-    /// Two members or more found a mismatch.
-    Proven,
-    /// Enough others found none.
-    Refuted,
-    /// Everybody has answered, and neither is proven.
-    Undecided,
-}
-
-impl Book {
-    fn new(advance: LastAdvance) -> Self {
-        Self { advance, verdicts: BTreeMap::new(), own: BTreeMap::new() }
-    }
-
-    pub fn verdicts_by(&self, author: &PeerId) -> impl Iterator<Item = Signed<Verdict>> {
-        self.verdicts.values().filter(move |v| v.author() == *author).cloned()
-    }
-
-    fn about(&self, contributor: &PeerId) -> impl Iterator<Item = &Signed<Verdict>> {
-        let contributor = *contributor;
-        self.verdicts.values().filter(move |v| v.body().contributor == contributor)
-    }
-
-    fn commit(&self, contributor: &PeerId) -> Option<&Signed<Commit>> {
-        self.advance.contributions.iter().find(|c| c.author() == *contributor)
-    }
-
-    /// Mismatches found by auditors that the beacon drew: `(contributor, accuser, segment)`.
-    fn accusations(&self) -> Vec<(PeerId, PeerId, u32)> {
-        let accusation = |v: &Signed<Verdict>| match (v.body().scope, v.body().finding) {
-            (Scope::Drawn, Finding::Mismatch { segment }) => {
-                Some((v.body().contributor, v.author(), segment))
-            }
-            _ => None,
-        };
-        self.verdicts.values().filter_map(accusation).collect()
-    }
-
-    /// Whether an auditor found a mismatch in this segment.
-    fn is_disputed(&self, contributor: &PeerId, segment: u32) -> bool {
-        self.accusations().iter().any(|(c, _, s)| c == contributor && *s == segment)
-    }
-
-    /// One mismatch per member that found one.
-    fn mismatches(&self, contributor: &PeerId) -> BTreeMap<PeerId, &Signed<Verdict>> {
-        self.about(contributor)
-            .filter(|v| matches!(v.body().finding, Finding::Mismatch { .. }))
-            .map(|v| (v.author(), v))
-            .collect()
-    }
-
-    fn refutations(&self, contributor: &PeerId, segment: u32) -> Vec<Signed<Verdict>> {
-        self.about(contributor)
-            .filter(|v| v.body().scope == Scope::Dispute { segment })
-            .filter(|v| v.body().finding == Finding::Confirmed)
-            .cloned()
-            .collect()
-    }
-
-    /// What one member found about a contribution; a mismatch before anything else.
-    pub fn finding(&self, contributor: &PeerId, member: &PeerId) -> Option<Finding> {
-        let findings = || self.about(contributor).filter(|v| v.author() == *member);
-        let worst =
-            findings().map(|v| v.body().finding).find(|f| matches!(f, Finding::Mismatch { .. }));
-        // An answer to a dispute looks at the segment in question; a drawn audit may not have.
-        worst.or_else(|| findings().last().map(|v| v.body().finding))
-    }
-
-    fn drawn(&self, contributor: &PeerId, auditor: &PeerId) -> Option<Finding> {
-        self.verdicts.get(&(*contributor, *auditor, Scope::Drawn)).map(|v| v.body().finding)
-    }
-
-    /// Where the accusation of `contributor` in `segment` stands.
-    fn dispute(&self, chain: &ChainState, accusation: &(PeerId, PeerId, u32)) -> Dispute {
-        let (contributor, accuser, segment) = accusation;
-        let witnesses = self.mismatches(contributor);
-        let counted = witnesses.keys().filter(|w| *w != contributor && !chain.ejected.contains(w));
-        let refuted = self.refutations(contributor, *segment).len();
-        let others = chain.active().filter(|m| m.id != *contributor && m.id != *accuser);
-        let key = |m: PeerId| (*contributor, m, Scope::Dispute { segment: *segment });
-        if counted.count() >= 2 {
-            Dispute::Proven
-        } else if refuted >= chain.contradictions_needed(accuser, contributor) {
-            Dispute::Refuted
-        } else if others.map(|m| m.id).all(|m| self.verdicts.contains_key(&key(m))) {
-            Dispute::Undecided
-        } else {
-            Dispute::Open
-        }
-    }
-
-    /// Whether nothing more is to be expected of a drawn audit.
-    fn is_done(&self, chain: &ChainState, draw: &Draw) -> bool {
-        let auditors = chain.auditors(draw);
-        let findings: Vec<_> =
-            auditors.iter().filter_map(|a| self.drawn(&draw.contributor, a)).collect();
-        chain.ejected.contains(&draw.contributor)
-            || findings.iter().any(|f| !matches!(f, Finding::Unavailable { .. }))
-            || findings.len() == auditors.len()
-    }
-}
-
 impl Node {
     /// Keeps a book about a new advance; the one before stays open for what comes late.
-    pub(super) fn keep_book(&mut self, chain: &ChainState) {
-        let Some(last) = &chain.last else { return };
-        self.books.entry(last.height).or_insert_with(|| Book::new(last.clone())).advance =
-            last.clone();
+    pub(super) fn keep_book(&mut self, chain: &crate::ChainState) {
+        let now = self.now;
+        for advance in chain.previous.iter().chain(&chain.last) {
+            let fresh = || Book::new(advance.clone(), now);
+            self.books.entry(advance.height).or_insert_with(fresh).advance = advance.clone();
+        }
         while self.books.len() > 2 {
-            let Some((_, old)) = self.books.pop_first() else { return };
-            self.out.push(Action::Drop { objects: leaves_of(&old.advance.contributions) });
+            self.books.pop_first();
         }
     }
 
     /// The book of the newest advance.
-    fn newest_book(&self) -> Option<&Book> {
+    pub(super) fn newest_book(&self) -> Option<&Book> {
         self.books.last_key_value().map(|(_, book)| book)
+    }
+
+    /// Shows this node's link for the newest advance, and draws once all that are waited for have
+    /// shown theirs or the time is up.
+    pub(super) fn show(&mut self) -> bool {
+        self.show_link() || self.complete_draws()
+    }
+
+    fn show_link(&mut self) -> bool {
+        let (Some(chain), Some(book), me) = (&self.chain, self.newest_book(), self.id()) else {
+            return false;
+        };
+        let (height, rules) = (book.advance.height, &self.run.rules);
+        let Some(member) = chain.member(&me).filter(|_| !book.shows.contains_key(&me)) else {
+            return false;
+        };
+        let Some(tag) = self.own_chain else { return false };
+        let after = height.saturating_sub(member.joined);
+        let link = own_link(&self.identity, &self.run.id, rules, tag, after);
+        let Some(link) = link else { return false };
+        let show = Signed::seal(&self.identity, &self.run.id, Show { height, link });
+        if !chain.may_show(&self.run, &show) {
+            return false;
+        }
+        self.broadcast(&Message::Show(show.clone()));
+        self.accept_show(show);
+        self.hurry_resend();
+        true
+    }
+
+    fn complete_draws(&mut self) -> bool {
+        let (Some(chain), Some(work)) = (&self.chain, &self.work) else { return false };
+        let Some(book) = self.newest_book().filter(|b| !b.drawn) else { return false };
+        let late = work.age(self.now) >= self.run.rules.draw_timeout_ms;
+        let shown = |voter: &PeerId| book.shows.contains_key(voter);
+        let audits = book.advance.electorate(&self.run);
+        let all = chain.awaited(&self.run).iter().all(|v| audits.weight(v) == 0 || shown(v));
+        if !late && !all {
+            return false;
+        }
+        let run = self.run.clone();
+        if let Some(mut newest) = self.books.last_entry() {
+            newest.get_mut().draw(&run, true);
+        }
+        true
+    }
+
+    pub(super) fn on_show(&mut self, from: PeerId, show: Signed<Show>) {
+        let known = self.newest_book().is_none_or(|b| b.shows.contains_key(&show.author()));
+        let fits = self.chain.as_ref().is_some_and(|c| c.may_show(&self.run, &show));
+        if !known && fits && self.is_right(from, show.envelope()) {
+            self.accept_show(show);
+        }
+    }
+
+    fn accept_show(&mut self, show: Signed<Show>) {
+        let run = self.run.clone();
+        if let Some(mut newest) = self.books.last_entry() {
+            let book = newest.get_mut();
+            book.shows.insert(show.author(), show);
+            book.draw(&run, book.drawn);
+        }
     }
 
     /// Starts the next re-run that this node has to do.
     pub(super) fn audit(&mut self) -> bool {
-        let Some(key) = self.next_audit() else { return false };
+        let Some((key, sample)) = self.next_audit() else { return false };
+        let now = self.now;
         let Some(book) = self.books.get_mut(&key.height) else { return false };
-        book.own.insert(key, None);
+        let fresh = Own { stage: OwnStage::Busy, since: now, states: Vec::new() };
+        let own = book.own.entry(key).or_insert(fresh);
+        own.stage = OwnStage::Busy;
+        let states = own.states.clone();
         let Some(commit) = book.commit(&key.contributor) else { return false };
-        let objects = inputs(&book.advance, commit, &segments_of(book, &key));
+        let mut objects = vec![commit.body().trail];
+        objects.extend(commit.body().carry_before);
+        objects.extend(states);
+        let base = book.advance.base.model;
         let mut providers = vec![key.contributor];
-        providers.extend(book.mismatches(&key.contributor).into_keys());
+        providers.extend(book.about(&key.contributor).map(Signed::author));
         providers.extend(self.connected());
-        self.fetch(Task::AuditInputs(key), objects, true, providers);
+        self.fetch(Task::AuditInputs(key, sample), objects, vec![base], providers);
         true
     }
 
-    fn next_audit(&self) -> Option<AuditKey> {
-        let chain = self.chain.as_ref().filter(|_| self.is_active())?;
+    fn next_audit(&self) -> Option<(AuditKey, Sample)> {
+        let chain = self.chain.as_ref()?;
+        let (me, voters) = (self.id(), chain.electorate(&self.run));
+        if voters.weight(&me) == 0 {
+            return None;
+        }
         let newest = self.newest_book()?.advance.height;
         self.books.values().find_map(|book| {
-            let drawn = book
-                .advance
-                .draws
-                .iter()
-                .filter(|d| book.advance.height == newest && self.has_to_audit(chain, book, d));
-            let drawn = drawn.map(|d| (d.contributor, Scope::Drawn));
-            let disputed = book.accusations().into_iter().filter_map(|(c, accuser, segment)| {
-                let mine = c == self.id() || accuser == self.id();
-                (!mine).then_some((c, Scope::Dispute { segment }))
-            });
-            drawn
-                .chain(disputed)
-                .map(|(contributor, scope)| AuditKey {
-                    height: book.advance.height,
-                    contributor,
-                    scope,
-                })
-                .find(|key| self.is_to_do(chain, book, key))
+            let mut tasks = Vec::new();
+            if book.advance.height == newest {
+                tasks.extend(self.drawn_tasks(book));
+            } else {
+                tasks.extend(self.recheck_tasks(book));
+            }
+            tasks.extend(self.asked_tasks(book));
+            let height = book.advance.height;
+            let keyed =
+                |(contributor, scope, sample)| (AuditKey { height, contributor, scope }, sample);
+            tasks.into_iter().map(keyed).find(|(key, _)| self.is_to_do(book, key))
         })
     }
 
-    fn is_to_do(&self, chain: &ChainState, book: &Book, key: &AuditKey) -> bool {
-        let said = book.verdicts.contains_key(&(key.contributor, self.id(), key.scope));
-        let due = match book.own.get(key) {
-            None => true,
-            Some(Some(Wanted::At(time))) => *time <= self.now,
-            Some(_) => false,
+    fn drawn_tasks(&self, book: &Book) -> Vec<(PeerId, Scope, Sample)> {
+        let me = self.id();
+        let contributors: BTreeSet<PeerId> =
+            book.draws.iter().filter(|d| d.auditor == me).map(|d| d.contributor).collect();
+        let task = |c: PeerId| Some((c, Scope::Drawn, book.sample_of(&me, &c)?));
+        contributors.into_iter().filter_map(task).collect()
+    }
+
+    /// Confirmations in the newest record that this node's link says to make again.
+    fn recheck_tasks(&self, book: &Book) -> Vec<(PeerId, Scope, Sample)> {
+        let me = self.id();
+        let task = |v: &Signed<Verdict>| {
+            let (confirmer, contributor) = (v.author(), v.body().contributor);
+            let sample = book.sample_of(&confirmer, &contributor)?;
+            let scope = Scope::Recheck { auditor: confirmer };
+            self.draws_recheck(&me, v).then_some((contributor, scope, sample))
         };
-        !said && due && !chain.ejected.contains(&key.contributor)
+        book.advance.verdicts.iter().filter_map(task).collect()
     }
 
-    /// Whether it is this node's turn to audit a drawn contribution.
-    fn has_to_audit(&self, chain: &ChainState, book: &Book, draw: &Draw) -> bool {
-        let auditors = chain.auditors(draw);
-        if auditors.first() == Some(&self.id()) {
-            return true;
-        }
-        let second = auditors.get(1) == Some(&self.id());
-        let first = auditors.first().and_then(|a| book.drawn(&draw.contributor, a));
-        let late = self
-            .work
-            .as_ref()
-            .is_some_and(|w| w.age(self.now) >= self.run.rules.audit_timeout_ms / 2);
-        second
-            && match first {
-                Some(Finding::Unavailable { .. }) => true,
-                Some(_) => false,
-                None => late,
+    /// Whether `auditor`'s link for the newest advance says to make this confirmation again.
+    fn draws_recheck(&self, auditor: &PeerId, confirmation: &Signed<Verdict>) -> bool {
+        let Some(newest) = self.newest_book() else { return false };
+        let Some(show) = newest.shows.get(auditor) else { return false };
+        let body = confirmation.body();
+        let confirms =
+            body.scope == Scope::Drawn && matches!(body.finding, Finding::Confirmed { .. });
+        let parts: [&[u8]; 2] = [&newest.advance.record.0, &show.body().link.0];
+        let seed = Hash::of_parts("understory swarm 2 recheck seed", &parts);
+        let electorate = newest.advance.electorate(&self.run);
+        let what = (&confirmation.author(), &body.contributor);
+        confirms && rechecks(&self.run.rules, &electorate, &seed, auditor, what)
+    }
+
+    /// What others ask everybody to look at.
+    fn asked_tasks(&self, book: &Book) -> Vec<(PeerId, Scope, Sample)> {
+        let me = self.id();
+        let mut tasks = Vec::new();
+        for accusation in book.accusations() {
+            if accusation.interested().contains(&me) {
+                continue;
             }
+            let sample = match accusation.scope {
+                Scope::Recheck { auditor } => book.sample_of(&auditor, &accusation.contributor),
+                _ => Some(Sample::Parts(vec![accusation.part])),
+            };
+            tasks.extend(sample.map(|s| (accusation.contributor, accusation.asks(), s)));
+        }
+        for (contributor, auditor, part) in book.passed_on() {
+            if me != contributor && me != auditor {
+                let scope = Scope::Dispute { part };
+                tasks.push((contributor, scope, Sample::Parts(vec![part])));
+            }
+        }
+        tasks
     }
 
-    pub(super) fn audit_inputs_fetched(&mut self, key: AuditKey, missing: Option<Hash>) {
+    fn is_to_do(&self, book: &Book, key: &AuditKey) -> bool {
+        let said = book.verdicts.contains_key(&(key.contributor, self.id(), key.scope));
+        let due = match book.own.get(key).map(|own| own.stage) {
+            None => true,
+            Some(OwnStage::At(time)) => time <= self.now,
+            Some(OwnStage::Busy) => false,
+        };
+        !said && due && book.commit(&key.contributor).is_some()
+    }
+
+    pub(super) fn audit_inputs_fetched(
+        &mut self,
+        key: AuditKey,
+        sample: Sample,
+        missing: Option<Hash>,
+        stored: Vec<Hash>,
+    ) {
         let Some(book) = self.books.get(&key.height) else { return };
         let Some(commit) = book.commit(&key.contributor) else { return };
-        let carry = commit.body().carry_before.map(|f| f.hash);
-        let base = [book.advance.base.model.hash, book.advance.base.outer.hash];
-        // Without a leaf the worker can still start from the base; without these nobody can.
-        if let Some(missing) = missing.filter(|m| Some(*m) == carry || base.contains(m)) {
-            return self.conclude(key, Finding::Unavailable { missing });
-        }
+        let mut theirs: BTreeSet<Hash> = [commit.body().trail.hash].into();
+        theirs.extend(book.own.get(&key).iter().flat_map(|own| &own.states).map(|s| s.hash));
         let (job, claimed) = claim(&book.advance, commit);
-        let segments = segments_of(book, &key);
-        let id = self.task(Task::Audit(key));
-        self.out.push(Action::Audit(AuditJob { id, job, claimed, segments }));
+        self.note_stored(key.height, stored.into_iter().filter(|h| theirs.contains(h)).collect());
+        theirs.extend(job.carry.map(|c| c.hash));
+        match missing {
+            None => {
+                let id = self.task(Task::Audit(key, sample.clone()));
+                let auditor = match key.scope {
+                    Scope::Recheck { auditor } => auditor,
+                    _ => self.id(),
+                };
+                let audit = AuditJob { id, job, claimed, sample, auditor };
+                self.out.push(Action::Audit(audit));
+            }
+            Some(missing) if theirs.contains(&missing) => self.without(key, &sample, missing),
+            // The base is for everybody to have: nobody's fault but this node's.
+            Some(_) => self.audit_again(key, self.run.rules.retry_ms()),
+        }
+    }
+
+    /// Something that the contributor has to serve is not to be had: again, until the time is up.
+    fn without(&mut self, key: AuditKey, sample: &Sample, missing: Hash) {
+        let patience = self.run.rules.audit_timeout_ms / 2;
+        let since = self.books.get(&key.height).and_then(|b| b.own.get(&key)).map(|o| o.since);
+        if since.is_some_and(|since| self.now.since(since) < patience) {
+            return self.audit_again(key, self.run.rules.retry_ms());
+        }
+        self.conclude(key, Finding::Unavailable { part: first_part(sample), missing });
+    }
+
+    fn audit_again(&mut self, key: AuditKey, pause_ms: u64) {
+        let again = self.now.after(pause_ms);
+        if let Some(own) = self.books.get_mut(&key.height).and_then(|b| b.own.get_mut(&key)) {
+            own.stage = OwnStage::At(again);
+        }
     }
 
     pub(super) fn audited(&mut self, id: u64, result: Result<AuditOutcome, WorkError>) {
-        let Some(Task::Audit(key)) = self.tasks.remove(&id) else { return };
+        let Some(Task::Audit(key, sample)) = self.tasks.remove(&id) else { return };
         match result {
-            Ok(AuditOutcome::Confirmed) => self.conclude(key, Finding::Confirmed),
-            Ok(AuditOutcome::Mismatch { segment }) => {
-                self.conclude(key, Finding::Mismatch { segment });
+            Ok(AuditOutcome::Confirmed { digest }) => self.confirmed(key, &sample, digest),
+            Ok(AuditOutcome::Mismatch { part }) => self.mismatched(key, part),
+            Ok(AuditOutcome::Needs { states }) if self.wants_states(&key, &sample, &states) => {
+                let now = self.now;
+                let own = self.books.get_mut(&key.height).and_then(|b| b.own.get_mut(&key));
+                if let Some(own) = own {
+                    (own.states, own.stage) = (states, OwnStage::At(now));
+                }
             }
             Ok(AuditOutcome::Unavailable { missing }) | Err(WorkError::Missing(missing)) => {
-                self.conclude(key, Finding::Unavailable { missing });
+                self.without(key, &sample, missing);
+            }
+            Ok(AuditOutcome::Needs { .. }) => {
+                // It has them and asks again: this machine's fault; later it may go better.
+                self.audit_again(key, self.run.rules.audit_timeout_ms / 4);
             }
             Err(error) => {
-                // Nothing was found out, so nothing is said; later it may go better.
-                let again = self.now.after(self.run.rules.audit_timeout_ms / 4);
-                if let Some(book) = self.books.get_mut(&key.height) {
-                    book.own.insert(key, Some(Wanted::At(again)));
-                }
+                // Nothing was found out, so nothing is said.
+                self.audit_again(key, self.run.rules.audit_timeout_ms / 4);
                 self.work_failed(key.height, &error);
             }
         }
+    }
+
+    /// Whether states that a re-run asks for are what it may need: few, of the right length, and
+    /// not those that it was given.
+    fn wants_states(&self, key: &AuditKey, sample: &Sample, states: &[ObjectRef]) -> bool {
+        let own = self.books.get(&key.height).and_then(|b| b.own.get(key));
+        let most = match sample {
+            Sample::All => 1,
+            Sample::Parts(parts) => parts.len() + 1,
+        };
+        states.len() <= most
+            && states.iter().all(|s| s.len == self.run.rules.state_len)
+            && own.is_some_and(|own| own.states != states)
+    }
+
+    fn confirmed(&mut self, key: AuditKey, sample: &Sample, digest: Hash) {
+        let Scope::Recheck { auditor } = key.scope else {
+            return self.conclude(key, Finding::Confirmed { digest });
+        };
+        let claimed = self
+            .books
+            .get(&key.height)
+            .and_then(|book| book.answer(&key.contributor, &auditor, Scope::Drawn));
+        let same = claimed == Some(Finding::Confirmed { digest });
+        self.conclude(
+            key,
+            match same {
+                true => Finding::Confirmed { digest },
+                false => Finding::Mismatch { part: first_part(sample) },
+            },
+        );
+    }
+
+    fn mismatched(&mut self, key: AuditKey, part: u32) {
+        if matches!(key.scope, Scope::Recheck { .. }) {
+            // What was confirmed is wrong: so is the contribution itself.
+            let work = AuditKey { scope: Scope::Dispute { part }, ..key };
+            self.conclude(work, Finding::Mismatch { part });
+        }
+        self.conclude(key, Finding::Mismatch { part });
     }
 
     fn conclude(&mut self, key: AuditKey, finding: Finding) {
@@ -272,7 +336,8 @@ impl Node {
         }
     }
 
-    /// Whether a verdict is new and one that was asked for: by the beacon, or by a dispute.
+    /// Whether a verdict is new and a voter's, and one that was asked for: by its draw, by a
+    /// dispute; or one that begins a dispute, which costs its author dearly if it is refuted.
     fn wants(&self, verdict: &Signed<Verdict>) -> bool {
         let (body, author) = (verdict.body(), verdict.author());
         let (Some(book), Some(chain)) = (self.books.get(&body.height), &self.chain) else {
@@ -280,99 +345,135 @@ impl Node {
         };
         let Some(commit) = book.commit(&body.contributor) else { return false };
         let known = book.verdicts.contains_key(&(body.contributor, author, body.scope));
-        let asked =
-            match body.scope {
-                Scope::Drawn => book.advance.draws.iter().any(|d| {
-                    d.contributor == body.contributor && chain.auditors(d).contains(&author)
-                }),
-                Scope::Dispute { segment } => book.is_disputed(&body.contributor, segment),
-            };
-        let in_range = match body.finding {
-            Finding::Mismatch { segment } => segment as usize <= commit.body().leaves.len(),
-            _ => true,
+        let voter = chain.electorate(&self.run).weight(&author) > 0 && author != body.contributor;
+        let asked = match (body.scope, body.finding) {
+            (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
+            (Scope::Dispute { part }, Finding::Mismatch { part: found }) => part == found,
+            (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
+            (scope @ Scope::Recheck { auditor }, _) => {
+                let confirmation =
+                    book.advance.verdicts.iter().find(|v| {
+                        (v.author(), v.body().contributor) == (auditor, body.contributor)
+                    });
+                auditor != author
+                    && (book.is_asked(&body.contributor, scope)
+                        || confirmation.is_some_and(|c| self.draws_recheck(&author, c)))
+            }
         };
-        !known && asked && in_range && author != body.contributor
+        !known && voter && asked && in_range(commit, body)
     }
 
     pub(super) fn accept_verdict(&mut self, verdict: Signed<Verdict>) {
         let (auditor, body) = (verdict.author(), *verdict.body());
         let Some(book) = self.books.get_mut(&body.height) else { return };
         book.verdicts.insert((body.contributor, auditor, body.scope), verdict);
-        let (kind, segment) = match body.finding {
-            Finding::Confirmed => (VerdictKind::Confirmed, None),
-            Finding::Mismatch { segment } => (VerdictKind::Mismatch, Some(segment)),
+        let (kind, part) = match body.finding {
+            Finding::Confirmed { .. } => (VerdictKind::Confirmed, None),
+            Finding::Mismatch { part } => (VerdictKind::Mismatch, Some(part)),
             Finding::Unavailable { .. } => (VerdictKind::Unavailable, None),
         };
         let Verdict { height, contributor, scope, .. } = body;
         let dispute = scope != Scope::Drawn;
-        self.notice(Notice::Verdict { height, contributor, auditor, dispute, kind, segment });
-        if let (false, Some(segment)) = (dispute, segment) {
-            let accuser = auditor;
-            self.notice(Notice::Disputed { height, contributor, accuser, segment });
+        self.notice(Notice::Verdict { height, contributor, auditor, dispute, kind, part });
+        if let (false, Some(part)) = (dispute, part) {
+            self.notice(Notice::Disputed { height, contributor, accuser: auditor, part });
         }
     }
 
     /// Contributors of the newest advance that are proven to have cheated, by this node's own
     /// re-run too.
     pub(super) fn guilty(&self) -> BTreeSet<PeerId> {
-        let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else {
-            return BTreeSet::new();
-        };
-        let current = chain.last.as_ref().is_some_and(|l| l.height == book.advance.height);
-        let guilty = self.proven(chain, book).into_keys();
-        if current { guilty.collect() } else { BTreeSet::new() }
+        let last = self.chain.as_ref().and_then(|c| c.last.as_ref()).map(|l| l.height);
+        match self.newest_book().filter(|b| Some(b.advance.height) == last) {
+            Some(book) => self.proven(book).into_keys().collect(),
+            None => BTreeSet::new(),
+        }
     }
 
-    fn proven(&self, chain: &ChainState, book: &Book) -> BTreeMap<PeerId, Evidence> {
-        let found =
-            |c: &PeerId| matches!(book.finding(c, &self.id()), Some(Finding::Mismatch { .. }));
-        let accusations = book.accusations().into_iter();
+    fn proven(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let Some(chain) = &self.chain else { return BTreeMap::new() };
+        let (all, me) = (chain.electorate(&self.run), self.id());
+        let is_of_work = |a: &Accusation| !matches!(a.scope, Scope::Recheck { .. });
+        let found = |c: &PeerId| matches!(book.finding(c, &me), Some(Finding::Mismatch { .. }));
+        let accusations = book.accusations().into_iter().filter(is_of_work);
         accusations
-            .filter(|a| !chain.ejected.contains(&a.0) && found(&a.0))
-            .filter(|a| book.dispute(chain, a) == Dispute::Proven)
-            .map(|(contributor, _, _)| {
-                let witnesses = book.mismatches(&contributor).into_values();
-                let verdicts = witnesses
-                    .filter(|v| crate::members::member(&chain.members, &v.author()).is_some())
-                    .take(WITNESSES)
-                    .cloned()
-                    .collect();
+            .filter(|a| chain.member(&a.contributor).is_some() && found(&a.contributor))
+            .filter(|a| book.dispute(chain, &all, a) == Dispute::Proven)
+            .map(|a| {
+                let verdicts = enough(&all, book.agreeing(&a).into_values().cloned());
                 let height = book.advance.height;
-                (contributor, Evidence::Mismatch { height, verdicts })
+                (a.contributor, Evidence::Mismatch { height, verdicts })
             })
             .collect()
     }
 
-    /// The evidence against the guilty, for a repair.
+    /// The evidence against the guilty, for a repair. Nobody is a witness that goes with it.
     pub(super) fn evidence_for_repair(&self) -> BTreeMap<PeerId, Evidence> {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else {
             return BTreeMap::new();
         };
-        self.proven(chain, book)
+        let all = chain.electorate(&self.run);
+        consistent(&all, self.proven(book), book)
     }
 
     /// Everybody that has to go with the next ordinary record, and why: those that contradicted
-    /// themselves, accusers that were refuted, cheats that came to light too late for a repair.
+    /// themselves; and for as long as there is patience accusers that were refuted, auditors that
+    /// confirmed blindly, cheats that came to light too late for a repair.
     pub(super) fn evidence_for_advance(&self) -> BTreeMap<PeerId, Evidence> {
-        let Some(chain) = &self.chain else { return BTreeMap::new() };
+        let (Some(chain), Some(work)) = (&self.chain, &self.work) else { return BTreeMap::new() };
         let mut all = self.evidence.clone();
-        for book in self.books.values() {
-            all.extend(self.proven(chain, book));
-            for accusation in book.accusations() {
-                let (contributor, accuser, segment) = accusation;
-                let key = (contributor, accuser, Scope::Drawn);
-                let refuted = book.dispute(chain, &accusation) == Dispute::Refuted;
-                if let (true, Some(verdict)) = (refuted, book.verdicts.get(&key)) {
-                    let accusation = verdict.clone();
-                    let mut contradictions = book.refutations(&contributor, segment);
-                    contradictions.truncate(chain.contradictions_needed(&accuser, &contributor));
-                    let evidence = Evidence::FalseAccusation { accusation, contradictions };
-                    all.insert(accuser, evidence);
-                }
+        let patience = self.run.rules.audit_timeout_ms.saturating_mul(3);
+        if work.age(self.now) < patience {
+            for book in self.books.values() {
+                let mut here = self.proven(book);
+                here.extend(self.refuted(book));
+                here.extend(self.blind(book));
+                all.extend(consistent(&chain.electorate(&self.run), here, book));
             }
         }
-        all.retain(|peer, _| crate::members::member(&chain.members, peer).is_some());
+        all.retain(|peer, _| chain.member(peer).is_some());
         all
+    }
+
+    fn refuted(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let Some(chain) = &self.chain else { return BTreeMap::new() };
+        let (all, me) = (chain.electorate(&self.run), self.id());
+        let mut out = BTreeMap::new();
+        for accusation in book.accusations() {
+            let Accusation { contributor, accuser, scope, .. } = accusation;
+            let own = book.answer(&contributor, &me, accusation.asks());
+            let agrees = me == contributor || matches!(own, Some(Finding::Confirmed { .. }));
+            let refuted = book.dispute(chain, &all, &accusation) == Dispute::Refuted;
+            let verdict = book.verdicts.get(&(contributor, accuser, scope));
+            if let (true, true, Some(verdict)) = (agrees, refuted, verdict) {
+                let accusation_by = verdict.clone();
+                let contradictions = enough(&all, book.contradicting(&accusation).into_iter());
+                let evidence =
+                    Evidence::FalseAccusation { accusation: accusation_by, contradictions };
+                out.insert(accuser, evidence);
+            }
+        }
+        out
+    }
+
+    fn blind(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let Some(chain) = &self.chain else { return BTreeMap::new() };
+        let (all, me) = (chain.electorate(&self.run), self.id());
+        let mut out = BTreeMap::new();
+        for accusation in book.accusations() {
+            let Scope::Recheck { auditor } = accusation.scope else { continue };
+            let contributor = accusation.contributor;
+            let own = book.answer(&contributor, &me, accusation.scope);
+            let found = matches!(own, Some(Finding::Mismatch { .. }));
+            let proven = book.dispute(chain, &all, &accusation) == Dispute::Proven;
+            let verdict = book.verdicts.get(&(contributor, auditor, Scope::Drawn));
+            if let (true, true, Some(verdict)) = (found, proven, verdict) {
+                let verdicts = enough(&all, book.agreeing(&accusation).into_values().cloned());
+                let confirmation = verdict.clone();
+                out.insert(auditor, Evidence::BlindConfirmation { confirmation, verdicts });
+            }
+        }
+        out
     }
 
     /// What this node found out about a contribution itself.
@@ -380,20 +481,50 @@ impl Node {
         self.books.get(&height)?.finding(contributor, &self.id())
     }
 
+    /// What this node answered to exactly this.
+    pub(super) fn own_answer(
+        &self,
+        height: u64,
+        contributor: &PeerId,
+        scope: Scope,
+    ) -> Option<Finding> {
+        self.books.get(&height)?.answer(contributor, &self.id(), scope)
+    }
+
     /// Whether an accusation about the newest advance is still to be answered.
     pub(super) fn is_disputed(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return false };
+        let all = chain.electorate(&self.run);
         book.accusations().iter().any(|accusation| {
-            let (contributor, accuser, _) = accusation;
-            let open = matches!(book.dispute(chain, accusation), Dispute::Open | Dispute::Proven);
-            open && !chain.ejected.contains(contributor) && !chain.ejected.contains(accuser)
+            let dispute = book.dispute(chain, &all, accusation);
+            let open = matches!(dispute, Dispute::Open | Dispute::Proven);
+            let here = |id: &PeerId| !chain.ejected.contains(id);
+            open && here(&accusation.accused()) && here(&accusation.accuser)
         })
     }
 
-    /// Whether all drawn audits of the newest advance are over.
+    /// Of two voters neither can prove anything to the other: a mismatch stops the run.
+    pub(super) fn stalemate(&self) -> Option<PeerId> {
+        let (book, chain, me) = (self.newest_book()?, self.chain.as_ref()?, self.id());
+        let two = chain.electorate(&self.run).voters().count() == 2;
+        let mine = book.accusations().into_iter().find(|a| a.accuser == me)?;
+        (two && chain.member(&mine.contributor).is_some()).then_some(mine.contributor)
+    }
+
+    /// Whether all drawn audits of the newest advance are over, but for those of voters that
+    /// nobody waits for.
     pub(super) fn audits_are_done(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return true };
-        book.advance.draws.iter().all(|draw| book.is_done(chain, draw))
+        let awaited = chain.awaited(&self.run);
+        let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
+        book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
+    }
+
+    /// Links that go into the next record.
+    pub(super) fn shows_for_record(&self) -> Vec<Signed<Show>> {
+        let Some(chain) = &self.chain else { return Vec::new() };
+        let shows = self.newest_book().into_iter().flat_map(|b| b.shows.values());
+        shows.filter(|s| chain.may_show(&self.run, s)).cloned().collect()
     }
 
     /// Verdicts that go into the next record.
@@ -401,14 +532,17 @@ impl Node {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else {
             return Vec::new();
         };
-        book.verdicts.values().filter(|v| chain.is_drawn(v)).cloned().collect()
+        let shown = crate::chain::shown(&self.shows_for_record());
+        let draws = book.advance.draws(&self.run, &shown, true);
+        let counts = |v: &&Signed<Verdict>| chain.counts(&self.run, &draws, v);
+        book.verdicts.values().filter(counts).cloned().collect()
     }
 
     /// Verdicts from before a restart.
     pub(super) fn restore_verdicts(&mut self, entries: &[Entry]) {
         for entry in entries {
             let Entry::Said(envelope) = entry else { continue };
-            let Some(verdict) = open::<Verdict>(envelope) else { continue };
+            let Some(verdict) = super::intake::open::<Verdict>(envelope) else { continue };
             let body = *verdict.body();
             if let Some(book) = self.books.get_mut(&body.height) {
                 book.verdicts.insert((body.contributor, verdict.author(), body.scope), verdict);
@@ -417,19 +551,67 @@ impl Node {
     }
 }
 
-/// What an audit or an answer to a dispute re-runs.
-fn segments_of(book: &Book, key: &AuditKey) -> Segments {
-    match key.scope {
-        Scope::Dispute { segment } => Segments::Some(vec![segment]),
-        Scope::Drawn => {
-            let draw = book.advance.draws.iter().find(|d| d.contributor == key.contributor);
-            draw.map_or(Segments::All, |d| d.segments.clone())
+/// As many verdicts as prove something: a record has to stay small.
+fn enough(
+    all: &crate::Electorate,
+    verdicts: impl Iterator<Item = Signed<Verdict>>,
+) -> Vec<Signed<Verdict>> {
+    let mut some: Vec<Signed<Verdict>> = Vec::new();
+    for verdict in verdicts.filter(|v| all.weight(&v.author()) > 0) {
+        if all.prove(some.iter().map(Signed::author)) {
+            break;
         }
+        some.push(verdict);
+    }
+    some.sort_unstable_by_key(Signed::author);
+    some
+}
+
+/// Evidence in which nobody is a witness that the same evidence ejects: whose word it rests on
+/// besides is looked for, and what cannot do without is left for later.
+fn consistent(
+    all: &crate::Electorate,
+    evidence: BTreeMap<PeerId, Evidence>,
+    book: &Book,
+) -> BTreeMap<PeerId, Evidence> {
+    let culprits: BTreeSet<PeerId> = evidence.keys().copied().collect();
+    let stays = |v: &Signed<Verdict>| !culprits.contains(&v.author());
+    let again = |(peer, evidence): (PeerId, Evidence)| {
+        let evidence = match evidence {
+            Evidence::Mismatch { height, .. } => {
+                let about = book
+                    .accusations()
+                    .into_iter()
+                    .find(|a| a.contributor == peer && !matches!(a.scope, Scope::Recheck { .. }))?;
+                let agreeing = book.agreeing(&about).into_values().filter(|v| stays(v)).cloned();
+                let verdicts = enough(all, agreeing);
+                all.prove(verdicts.iter().map(Signed::author))
+                    .then_some(Evidence::Mismatch { height, verdicts })?
+            }
+            Evidence::FalseAccusation { accusation, contradictions } => {
+                contradictions.iter().all(stays).then_some(())?;
+                Evidence::FalseAccusation { accusation, contradictions }
+            }
+            Evidence::BlindConfirmation { confirmation, verdicts } => {
+                verdicts.iter().all(stays).then_some(())?;
+                Evidence::BlindConfirmation { confirmation, verdicts }
+            }
+            other => other,
+        };
+        Some((peer, evidence))
+    };
+    evidence.into_iter().filter_map(again).collect()
+}
+
+fn first_part(sample: &Sample) -> u32 {
+    match sample {
+        Sample::All => 0,
+        Sample::Parts(parts) => parts.first().copied().unwrap_or(0),
     }
 }
 
 /// The job behind a commit, and what it says came out.
-fn claim(advance: &LastAdvance, commit: &Signed<Commit>) -> (TrainJob, TrainOutput) {
+pub(super) fn claim(advance: &Advance, commit: &Signed<Commit>) -> (TrainJob, TrainOutput) {
     let body = commit.body();
     let job = TrainJob {
         height: body.height,
@@ -438,21 +620,7 @@ fn claim(advance: &LastAdvance, commit: &Signed<Commit>) -> (TrainJob, TrainOutp
         beacon: advance.base_beacon,
         worker: commit.author(),
         steps: body.steps,
-        leaf_every: body.steps / (body.leaves.len().max(1) as u32),
         carry: body.carry_before,
     };
-    let (leaves, update, carry) = (body.leaves.clone(), body.update, body.carry);
-    (job, TrainOutput { leaves, update, carry })
-}
-
-/// What a re-run starts from: the base, the author's carry, the leaves before its segments.
-fn inputs(advance: &LastAdvance, commit: &Signed<Commit>, segments: &Segments) -> Vec<ObjectRef> {
-    let body = commit.body();
-    let mut objects = vec![advance.base.model, advance.base.outer];
-    objects.extend(body.carry_before);
-    if let Segments::Some(some) = segments {
-        let before = |s: &u32| body.leaves.get(s.checked_sub(1)? as usize).copied();
-        objects.extend(some.iter().filter_map(before));
-    }
-    objects
+    (job, TrainOutput { trail: body.trail, update: body.update, carry: body.carry })
 }

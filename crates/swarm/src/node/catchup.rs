@@ -1,11 +1,8 @@
 //! Other peers: how far they are, what they lack, what this one lacks.
 
 use super::{Life, Node};
-use crate::{
-    Action, Have, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time, faults, quorum,
-};
+use crate::{Action, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time};
 use minicbor::bytes::ByteVec;
-use std::collections::BTreeSet;
 use store::Hash;
 
 /// Broken rules after which a peer is not listened to any more.
@@ -168,12 +165,28 @@ impl Node {
         }
     }
 
-    /// The run's time by the word of the peer that this node caught up from.
-    pub(super) fn adopt_clock(&mut self, from: &PeerId) {
-        if let Some(peer) = self.peers.get(from) {
+    /// The run's time by the word of the voters, the middle one by weight: whoever delivers a
+    /// record has no say on it, and no third of the weight can move it.
+    pub(super) fn adopt_clock(&mut self) {
+        let Some(chain) = &self.chain else { return };
+        let electorate = chain.electorate(&self.run);
+        let head = |p: &Peer| p.head.is_some_and(|h| h + 1 >= chain.height);
+        let known = self.peers.iter().filter(|(_, p)| head(p));
+        let mut times: Vec<(u64, u64)> =
+            known.map(|(id, p)| (p.elapsed_ms, electorate.weight(id))).collect();
+        times.sort_unstable();
+        let told: u64 = times.iter().map(|(_, weight)| weight).sum();
+        if told <= electorate.faults() {
+            return;
+        }
+        let mut below = 0;
+        let middle = times.into_iter().find(|(_, weight)| {
+            below += weight;
+            2 * below > told
+        });
+        if let Some((elapsed_ms, _)) = middle {
             // More than the whole run was meant to take is no information.
-            let hint = peer.elapsed_ms.min(self.run.rules.target_ms);
-            self.pace.catch_up(self.now, hint);
+            self.pace.catch_up(self.now, elapsed_ms.min(self.run.rules.target_ms));
         }
     }
 
@@ -211,8 +224,7 @@ impl Node {
         let me = self.id();
         if let Some(work) = &self.work {
             messages.extend(work.commits.get(&me).map(|slot| Message::Commit(slot.commit.clone())));
-            messages.extend(work.reveals.get(&me).map(|r| Message::Reveal(r.clone())));
-            messages.extend(work.haves_of(&me).map(|h: crate::Signed<Have>| Message::Have(h)));
+            messages.extend(work.haves_of(&me).map(Message::Have));
             let (proposals, votes) = work.agreement.gossip();
             let proposal = |(header, record): (_, Vec<u8>)| Message::Proposal {
                 header,
@@ -221,6 +233,8 @@ impl Node {
             messages.extend(proposals.into_iter().map(proposal));
             messages.extend(votes.into_iter().map(Message::Vote));
         }
+        let shows = self.newest_book().and_then(|book| book.shows.get(&me));
+        messages.extend(shows.map(|s| Message::Show(s.clone())));
         let verdicts = self.books.values().flat_map(|book| book.verdicts_by(&me));
         messages.extend(verdicts.map(Message::Verdict));
         messages.extend(self.evidence.values().filter_map(|evidence| {
@@ -244,17 +258,43 @@ impl Node {
         if self.life != Life::Running {
             return None;
         }
-        let Some(chain) = &self.chain else {
-            let (here, needed) = (self.connected().len() + 1, self.run.rules.min_members);
-            return (here < needed as usize)
-                .then(|| format!("{here} of {needed} members are here to begin"));
-        };
-        let voters: BTreeSet<PeerId> = chain.voters(&self.run).into_iter().collect();
-        let here = voters.iter().filter(|v| **v == self.id() || self.is_up(v)).count();
-        let needed = quorum(voters.len());
-        (here < needed).then(|| {
-            let (all, f) = (voters.len(), faults(voters.len()));
-            format!("{here} of {all} voters are connected, {needed} decide ({f} may be faulty)")
+        let Some(chain) = &self.chain else { return self.what_the_lobby_lacks() };
+        if let Some(peer) = self.stalemate() {
+            return Some(format!(
+                "a re-run of the work of {} gives other bits here; between two voters nothing can \
+                 be proven, so the run stops",
+                peer.short()
+            ));
+        }
+        let electorate = chain.electorate(&self.run);
+        let here = |v: &PeerId| *v == self.id() || self.is_up(v);
+        let (there, away): (Vec<PeerId>, Vec<PeerId>) = electorate.voters().partition(here);
+        let (weight, needed) = (electorate.weight_of(there), electorate.quorum());
+        (weight < needed).then(|| {
+            let total = electorate.total().max(1);
+            let percent = |w: u64| u128::from(w) * 100 / u128::from(total);
+            let names: Vec<String> = away.iter().map(PeerId::short).collect();
+            format!(
+                "{} % of the standing is connected, {} % decide; away: {}",
+                percent(weight),
+                percent(needed) + 1,
+                names.join(", ")
+            )
         })
+    }
+
+    fn what_the_lobby_lacks(&self) -> Option<String> {
+        let (away, unused) = self.unfounded();
+        let (here, needed) = (self.connected().len() + 1, self.run.rules.min_members as usize);
+        if self.run.founder == self.id() && (!away.is_empty() || unused > 0) {
+            let names: Vec<String> = away.iter().map(PeerId::short).collect();
+            let names =
+                if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+            return Some(format!(
+                "founding voters are waited for: {} by key{names}, {unused} by invitation",
+                away.len()
+            ));
+        }
+        (here < needed).then(|| format!("{here} of {needed} members are here to begin"))
     }
 }

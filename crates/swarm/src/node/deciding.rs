@@ -2,25 +2,16 @@
 
 use super::{
     Node,
-    intake::excluded_by,
     working::{Wanted, admissible},
 };
 use crate::{
-    Certificate, ChainState, Ejection, Evidence, Finding, Kind, Message, Notice, PeerId, Proposal,
-    Record, Signed, SignedRecord, Vote,
+    Certificate, Ejection, Evidence, Finding, Kind, Message, Notice, PeerId, Proposal, Record,
+    Scope, Signed, SignedRecord, Vote,
     agreement::{Output, Validity},
-    faults,
     log::Entry,
-    members::member,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
-
-/// A proposed record, and what this node makes of it.
-pub enum Checked {
-    Good(Box<Record>),
-    Bad,
-}
 
 impl Node {
     /// Proposes, votes, decides.
@@ -31,6 +22,7 @@ impl Node {
         let Some(work) = &mut self.work else { return false };
         work.agreement.discount(guilty);
         if let Some(kind) = due {
+            work.due_since.get_or_insert(now);
             work.agreement.begin(now);
             if work.agreement.wants_value() {
                 self.offer(kind);
@@ -53,6 +45,9 @@ impl Node {
             return None;
         }
         let age = work.age(self.now);
+        if self.stalemate().is_some() {
+            return None;
+        }
         if self.must_repair() {
             return Some(Kind::Repair);
         }
@@ -74,23 +69,33 @@ impl Node {
         work.age(self.now) < patience && !self.guilty().is_empty()
     }
 
-    /// Everybody's contribution is here, or the time is up and what was committed is here, or the
-    /// time for that is up too and there is at least one.
+    /// The contributions of all that are waited for are here, or the time is up and what was
+    /// committed is here, or the time for that is up too; and there is one that weighs something.
+    /// Newcomers are not waited for, so that nobody without standing can hold a round up.
     fn contributions_are_in(&self) -> bool {
         let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
         let (age, rules) = (work.age(self.now), &self.run.rules);
-        let expected = chain.active().filter(|m| !self.evidence.contains_key(&m.id));
-        let (mut here, mut committed, mut missing) = (0, 0, 0);
-        for member in expected {
-            match admissible(work, chain, &member.id) {
-                Some(_) => here += 1,
-                None if work.commits.get(&member.id).is_some_and(|s| !s.bad) => committed += 1,
+        let awaited = chain.awaited(&self.run);
+        let (mut committed, mut missing) = (0, 0);
+        for member in awaited.iter().filter(|m| !self.evidence.contains_key(m)) {
+            match admissible(&self.run, work, chain, member) {
+                Some(_) => {}
+                None if work.commits.get(member).is_some_and(|s| !s.bad) => committed += 1,
                 None => missing += 1,
             }
         }
         let closed = rules.commit_timeout_ms;
         let over = closed.saturating_add(rules.view_timeout_ms);
-        here > 0 && (committed + missing == 0 || committed == 0 && age >= closed || age >= over)
+        let commits: Vec<_> = self.admissible_here().into_iter().map(|c| c.commit).collect();
+        let something = chain.included(&self.run, &commits).iter().any(|i| i.weight > 0);
+        something && (committed + missing == 0 || committed == 0 && age >= closed || age >= over)
+    }
+
+    /// Every contribution that may go into the next record, in the order of the authors' keys.
+    fn admissible_here(&self) -> Vec<crate::Contribution> {
+        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return Vec::new() };
+        let members = chain.members.iter();
+        members.filter_map(|m| admissible(&self.run, work, chain, &m.id)).collect()
     }
 
     /// Makes the record that is due, as soon as its state is known.
@@ -110,14 +115,13 @@ impl Node {
         record.round = expected.round;
         let body = record.to_bytes();
         let hash = Record::hash_of(&body);
-        if let Err(why) = ChainState::after(Some(chain), &self.run, &record, hash, &self.cache) {
+        let Some(ruling) = self.ruling(&hash, &record) else {
             // Something that looked right by itself does not fit: better none than a wrong one.
+            let why = "a record made here breaks the rules".to_owned();
             return self.notice(Notice::WorkFailed { height: record.height, why });
-        }
-        let excluded = excluded_by(&record);
+        };
         if let Some(work) = &mut self.work {
-            work.checked.insert(hash, Checked::Good(Box::new(record)));
-            work.agreement.offer(hash, body, excluded);
+            work.agreement.offer(hash, body, ruling);
         }
     }
 
@@ -133,6 +137,7 @@ impl Node {
             members: Vec::new(),
             joins: Vec::new(),
             contributions: Vec::new(),
+            shows: Vec::new(),
             verdicts: Vec::new(),
             ejected: ejected.collect(),
             state: chain.state,
@@ -145,28 +150,36 @@ impl Node {
     }
 
     fn ordinary(&self, kind: Kind) -> Option<Record> {
-        let (chain, work) = (self.chain.as_ref()?, self.work.as_ref()?);
+        let chain = self.chain.as_ref()?;
         let mut record = self.blank(kind, self.evidence_for_advance())?;
         let out: BTreeSet<PeerId> = record.culprits().collect();
+        record.shows = self.shows_for_record();
         record.verdicts = self.verdicts_for_record();
+        record.verdicts.sort_unstable_by_key(crate::chain::order_of_verdicts);
         if kind == Kind::Advance {
-            let members = chain.active().map(|m| m.id).filter(|m| !out.contains(m));
-            record.contributions = members.filter_map(|m| admissible(work, chain, &m)).collect();
-            let room = self.run.rules.max_members as usize;
-            let mut count = chain.members.len();
-            let joins = self.joins.values().filter(|j| !out.contains(&j.author()));
-            for join in joins.filter(|j| chain.may_join(j)) {
-                let fresh = member(&chain.members, &join.author()).is_none();
-                if !fresh || count < room {
-                    count += usize::from(fresh);
-                    record.joins.push(join.clone());
-                }
-            }
-            if record.contributions.is_empty() {
+            record.contributions = self.admissible_here();
+            record.contributions.retain(|c| !out.contains(&c.commit.author()));
+            record.joins = self.joins_for_record(&out);
+            let commits: Vec<_> = record.contributions.iter().map(|c| c.commit.clone()).collect();
+            if chain.included(&self.run, &commits).iter().all(|i| i.weight == 0) {
                 return None;
             }
         }
         Some(record)
+    }
+
+    /// Who comes in: as many as there is room for, drawn by the beacon from all that ask.
+    fn joins_for_record(&self, out: &BTreeSet<PeerId>) -> Vec<Signed<crate::Join>> {
+        let Some(chain) = &self.chain else { return Vec::new() };
+        let fits = |j: &&Signed<crate::Join>| chain.may_join(j) && !out.contains(&j.author());
+        let mut joins: Vec<_> = self.joins.values().filter(fits).cloned().collect();
+        let lot = |j: &Signed<crate::Join>| {
+            Hash::of_parts("understory swarm 2 seat", &[&chain.beacon.0, &j.envelope().author.0])
+        };
+        joins.sort_unstable_by_key(lot);
+        joins.truncate(chain.room(&self.run));
+        joins.sort_unstable_by_key(Signed::author);
+        joins
     }
 
     /// Finds out about proposed records what can be found out by now.
@@ -183,30 +196,9 @@ impl Node {
         }
     }
 
-    /// A proposed record, if it may follow the head.
-    fn read(&mut self, hash: &Hash) -> Option<Record> {
-        let work = self.work.as_ref()?;
-        if let Some(checked) = work.checked.get(hash) {
-            return match checked {
-                Checked::Good(record) => Some(record.as_ref().clone()),
-                Checked::Bad => None,
-            };
-        }
-        let record = Record::from_bytes(work.agreement.body(hash)?).ok()?;
-        let chain = self.chain.as_ref();
-        let checked = ChainState::after(chain, &self.run, &record, *hash, &self.cache);
-        let good = checked.is_ok();
-        if let Err(why) = checked {
-            let view = work.agreement.view();
-            let peer = work.agreement.proposer_of(hash).or(work.agreement.proposer(view))?;
-            self.notice(Notice::Misbehaved { peer, why });
-        }
-        let checked = match good {
-            true => Checked::Good(Box::new(record.clone())),
-            false => Checked::Bad,
-        };
-        self.work.as_mut()?.checked.insert(*hash, checked);
-        good.then_some(record)
+    /// A proposed record that may follow the head.
+    fn read(&self, hash: &Hash) -> Option<Record> {
+        Record::from_bytes(self.work.as_ref()?.agreement.body(hash)?).ok()
     }
 
     /// Whether this node may vote for a record that follows the rules.
@@ -241,52 +233,87 @@ impl Node {
         record.ejected.iter().map(|e| self.may_eject(e)).max().unwrap_or(Validity::Invalid)
     }
 
+    /// Whether this node's own re-run says so too; while there is none, it does not vote.
     fn may_eject(&self, ejection: &Ejection) -> Validity {
+        let judged = |own: Option<Finding>, right: fn(&Finding) -> bool| match own {
+            None => Validity::Pending,
+            Some(finding) if right(&finding) => Validity::Valid,
+            Some(_) => Validity::Invalid,
+        };
+        let mismatch: fn(&Finding) -> bool = |f| matches!(f, Finding::Mismatch { .. });
+        let confirmed: fn(&Finding) -> bool = |f| matches!(f, Finding::Confirmed { .. });
         match &ejection.evidence {
-            Evidence::Mismatch { height, .. } => match self.own_finding(*height, &ejection.peer) {
-                None => Validity::Pending,
-                Some(Finding::Mismatch { .. }) => Validity::Valid,
-                Some(_) => Validity::Invalid,
-            },
+            Evidence::Mismatch { height, .. } => {
+                judged(self.own_finding(*height, &ejection.peer), mismatch)
+            }
             Evidence::FalseAccusation { accusation, .. } => {
                 let body = accusation.body();
-                match self.own_finding(body.height, &body.contributor) {
-                    Some(Finding::Mismatch { .. }) => Validity::Invalid,
-                    _ => Validity::Valid,
+                let scope = match (body.scope, body.finding) {
+                    (recheck @ Scope::Recheck { .. }, _) => recheck,
+                    (_, Finding::Mismatch { part }) => Scope::Dispute { part },
+                    (scope, _) => scope,
+                };
+                let own = self.own_answer(body.height, &body.contributor, scope);
+                match body.contributor == self.id() {
+                    true => Validity::Valid,
+                    false => judged(own, confirmed),
                 }
+            }
+            Evidence::BlindConfirmation { confirmation, .. } => {
+                let body = confirmation.body();
+                let scope = Scope::Recheck { auditor: confirmation.author() };
+                judged(self.own_answer(body.height, &body.contributor, scope), mismatch)
             }
             Evidence::Equivocation { .. } => Validity::Valid,
         }
     }
 
-    /// An advance or the end: not while a repair is right, a dispute or an audit is open, or
-    /// somebody is left out who still has time.
+    /// An advance or the end: not while a repair is right, a dispute or an audit is open, somebody
+    /// is left out who still has time, or something is left out that this node has.
     fn may_go_on(&self, hash: &Hash, record: &Record) -> Validity {
         let (Some(work), Some(chain)) = (&self.work, &self.chain) else {
             return Validity::Pending;
         };
         let (age, rules) = (work.age(self.now), &self.run.rules);
         let audits = self.audits_are_done() && !self.is_disputed();
-        if self.must_repair() || !audits && age < rules.audit_timeout_ms {
+        let closed = audits || age >= rules.audit_timeout_ms;
+        if self.stalemate().is_some() || self.must_repair() || !closed {
             return Validity::Pending;
         }
         let eject = record.ejected.iter().map(|e| self.may_eject(e)).max();
         if let Some(validity) = eject.filter(|v| *v != Validity::Valid) {
             return validity;
         }
-        let left_out = record.kind == Kind::Advance
-            && chain.active().any(|m| {
-                !self.evidence.contains_key(&m.id)
-                    && !record.culprits().any(|c| c == m.id)
-                    && !record.contributions.iter().any(|c| c.commit.author() == m.id)
-            });
+        let included = |m: &PeerId| record.contributions.iter().any(|c| c.commit.author() == *m);
+        let has_to_be_in = |m: &PeerId| {
+            !self.evidence.contains_key(m) && !record.culprits().any(|c| c == *m) && !included(m)
+        };
+        let left_out =
+            record.kind == Kind::Advance && chain.awaited(&self.run).iter().any(has_to_be_in);
+        let impatient = work
+            .due_since
+            .is_none_or(|since| self.now.since(since) < rules.view_timeout_ms.saturating_mul(2));
+        let waits =
+            left_out && age < rules.commit_timeout_ms || impatient && self.leaves_out(record);
         // Somebody honest saw the time pass: this node may just have come back.
-        let voters = chain.voters(&self.run).len();
-        let seconded = work.agreement.prevotes_by_others(hash) > faults(voters);
-        if left_out && age < rules.commit_timeout_ms && !seconded {
-            return Validity::Pending;
+        match waits && !work.agreement.is_seconded(hash) {
+            true => Validity::Pending,
+            false => Validity::Valid,
         }
-        Validity::Valid
+    }
+
+    /// Whether a record lacks contributions, links or verdicts that this node could put into it.
+    fn leaves_out(&self, record: &Record) -> bool {
+        let out: BTreeSet<PeerId> = record.culprits().collect();
+        let commits = self.admissible_here();
+        let commits = commits.iter().map(|c| &c.commit).filter(|c| !out.contains(&c.author()));
+        let mut in_record = record.contributions.iter().map(|c| &c.commit);
+        let mut commits = commits.filter(|_| record.kind == Kind::Advance);
+        let verdicts = self.verdicts_for_record();
+        commits.any(|c| !in_record.clone().any(|r| r == c))
+            || self.shows_for_record().iter().any(|s| !record.shows.contains(s))
+            || verdicts.iter().any(|v| !record.verdicts.contains(v))
+            || in_record.next().is_none() && record.kind == Kind::Advance
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -295,10 +322,10 @@ impl Node {
         match output {
             Output::Propose { view, valid_view, value } => {
                 let Some(body) = work.agreement.body(&value).map(<[u8]>::to_vec) else { return };
-                let Ok(record) = Record::from_bytes(&body) else { return };
                 let proposal = Proposal { height, view, valid_view, value };
                 let header = Signed::seal(&self.identity, &run, proposal);
-                work.agreement.propose(header.clone(), body.clone(), excluded_by(&record));
+                // The value is there, and what decides on it with it.
+                work.agreement.propose(header.clone(), body.clone(), None);
                 let envelope = header.envelope().clone();
                 self.persist(&Entry::Proposed { header: envelope, record: body.clone().into() });
                 self.broadcast(&Message::Proposal { header, record: body.into() });
@@ -336,7 +363,8 @@ impl Node {
             Err(error) => Err(error.to_string()),
         };
         if let Err(why) = followed {
-            self.fatal(format!("a quorum decided on a record that breaks the rules: {why}"));
+            // Only what was checked whole is ever counted for, so this cannot be.
+            self.fatal(format!("this program decided on a record that breaks the rules: {why}"));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Node;
 use crate::{
-    Action, ChainState, Contribution, Ejection, Evidence, Finding, Member, Notice, PeerId,
-    RecordSummary, Signed, SignedRecord, log::Entry, members::member,
+    Action, ChainState, Contribution, Ejection, Evidence, Finding, Notice, PeerId, RecordSummary,
+    Signed, SignedRecord, log::Entry, members::member,
 };
 
 use super::working::Wanted;
@@ -18,6 +18,14 @@ impl Node {
     ) -> Result<(), String> {
         let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
             .map_err(|e| e.to_string())?;
+        let known = self.arrival.checkpoint.filter(|c| c.height == next.height);
+        if known.is_some_and(|c| c.record != next.hash) {
+            return Err(format!(
+                "record {} is {}, but the run is known to have another one there",
+                next.height,
+                next.hash.short()
+            ));
+        }
         let mine = self.own_aggregate(record.record());
         if let Some(mine) = mine.filter(|s| *s != next.state) {
             let (height, theirs) = (next.height, next.state.root());
@@ -42,15 +50,20 @@ impl Node {
         self.persist(&Entry::Record(record.to_bytes().into()));
         let before = self.chain.replace(next.clone());
         self.pace.start(self.now);
-        if let Some(from) = from {
-            self.adopt_clock(&from);
+        if from.is_some() {
+            self.adopt_clock();
         }
         self.persist(&Entry::Clock {
             elapsed_ms: self.pace.elapsed_ms(self.now),
             us_per_step: (self.pace.ms_per_step() * 1000.0) as u64,
         });
-        self.close_work();
+        let kept = self.close_work(&next);
         self.keep_book(&next);
+        self.note_own_join(&record);
+        if let Some(book) = self.books.get_mut(&next.height) {
+            book.kept = kept;
+        }
+        self.drop_old();
         self.evidence.retain(|peer, _| !next.ejected.contains(peer));
         self.tell(&record, before.as_ref(), &next);
         self.records.push(record);
@@ -76,16 +89,26 @@ impl Node {
             }
         }
         let height = body.height;
-        for Member { id, active, .. } in &next.members {
-            let was = before.and_then(|b| member(&b.members, id)).map(|m| m.active);
-            let peer = *id;
-            match (was, active) {
-                (None, _) => self.notice(Notice::Joined { peer, height }),
-                (Some(true), false) => self.notice(Notice::Absent { peer, height }),
-                (Some(false), true) => self.notice(Notice::Rejoined { peer, height }),
+        let rules = &self.run.rules;
+        let mut notices = Vec::new();
+        for line in &next.members {
+            let was = before.and_then(|b| member(&b.members, &line.id));
+            let was = was.map(|m| m.is_away(rules));
+            let peer = line.id;
+            match (was, line.is_away(rules)) {
+                (None, _) => notices.push(Notice::Joined { peer, height }),
+                (Some(false), true) => notices.push(Notice::Absent { peer, height }),
+                (Some(true), false) => notices.push(Notice::Rejoined { peer, height }),
                 _ => {}
             }
         }
+        let gone = before
+            .iter()
+            .flat_map(|b| &b.members)
+            .map(|m| m.id)
+            .filter(|id| member(&next.members, id).is_none() && !next.ejected.contains(id));
+        notices.extend(gone.map(|peer| Notice::Gone { peer, height }));
+        notices.into_iter().for_each(|notice| self.notice(notice));
     }
 }
 
@@ -103,7 +126,7 @@ fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
         contributions: body.contributions.iter().map(contribution).collect(),
         ejected: body.culprits().collect(),
         joined: body.joins.iter().map(Signed::author).collect(),
-        active: next.active().map(|m| m.id).collect(),
+        active: next.members.iter().map(|m| m.id).collect(),
     }
 }
 
@@ -112,13 +135,13 @@ fn describe(evidence: &Evidence) -> String {
     let names = |peers: Vec<PeerId>| peers.iter().map(PeerId::short).collect::<Vec<_>>().join(", ");
     match evidence {
         Evidence::Mismatch { height, verdicts } => {
-            let segment = verdicts.iter().find_map(|v| match v.body().finding {
-                Finding::Mismatch { segment } => Some(segment),
+            let part = verdicts.iter().find_map(|v| match v.body().finding {
+                Finding::Mismatch { part } => Some(part),
                 _ => None,
             });
             format!(
-                "segment {} of its contribution to record {height} re-run by {}: other bits",
-                segment.unwrap_or(0),
+                "step {} of its contribution to record {height} re-run by {}: other bits",
+                part.unwrap_or(0),
                 names(verdicts.iter().map(Signed::author).collect())
             )
         }
@@ -127,6 +150,12 @@ fn describe(evidence: &Evidence) -> String {
             accusation.body().contributor.short(),
             accusation.body().height,
             names(contradictions.iter().map(Signed::author).collect())
+        ),
+        Evidence::BlindConfirmation { confirmation, verdicts } => format!(
+            "confirmed the work of {} in record {} without looking: {} got another digest",
+            confirmation.body().contributor.short(),
+            confirmation.body().height,
+            names(verdicts.iter().map(Signed::author).collect())
         ),
         Evidence::Equivocation { first, .. } => match first.kind {
             2 => "signed two commits for one height".to_owned(),

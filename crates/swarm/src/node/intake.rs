@@ -2,10 +2,10 @@
 
 use super::Node;
 use crate::{
-    Body, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
-    agreement::Taken, members::member, parse_message,
+    Body, ChainState, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
+    agreement::Taken, chain::Ruling, parse_message,
 };
-use std::collections::BTreeSet;
+use store::Hash;
 
 /// Messages for the next height that are kept until this node gets there.
 const MAX_EARLY: usize = 1024;
@@ -46,11 +46,12 @@ impl Node {
         }
     }
 
-    /// Commits, reveals, receipts, proposals and votes: they are for one height only.
+    /// Commits, links, receipts, proposals and votes: they are for one height only.
     fn of_a_height(&mut self, from: PeerId, bytes: &[u8], message: Message) {
         let (author, height) = match &message {
             Message::Commit(m) => (m.author(), m.body().height),
-            Message::Reveal(m) => (m.author(), m.body().height),
+            // A link is about an advance that is there already.
+            Message::Show(m) => (m.author(), m.body().height.saturating_add(1)),
             Message::Have(m) => (m.author(), m.body().height),
             Message::Proposal { header, .. } => (header.author(), header.body().height),
             Message::Vote(m) => (m.author(), m.body().height),
@@ -59,12 +60,17 @@ impl Node {
         if !self.is_member(&author) {
             return;
         }
+        // After a repair the links on the advance before it still count.
+        if let Message::Show(show) = &message
+            && self.newest_book().is_some_and(|b| b.advance.height == show.body().height)
+        {
+            return self.on_show(from, show.clone());
+        }
         match self.when(from, height) {
             When::Never => {}
             When::Early => self.keep_early(from, bytes),
             When::Now => match message {
                 Message::Commit(commit) => self.on_commit(from, commit),
-                Message::Reveal(reveal) => self.on_reveal(from, reveal),
                 Message::Have(have) => self.on_have(from, have),
                 Message::Proposal { header, record } => {
                     self.on_proposal(from, header, record.into());
@@ -112,7 +118,7 @@ impl Node {
     }
 
     fn is_member(&self, author: &PeerId) -> bool {
-        self.chain.as_ref().is_some_and(|c| member(&c.members, author).is_some())
+        self.chain.as_ref().is_some_and(|c| c.member(author).is_some())
     }
 
     /// Whether the signature is right; if not, whoever passed it on is to blame.
@@ -142,18 +148,11 @@ impl Node {
         }
     }
 
-    fn on_reveal(&mut self, from: PeerId, reveal: Signed<crate::Reveal>) {
-        let known = |node: &Self| {
-            node.work.as_ref().is_none_or(|w| w.reveals.contains_key(&reveal.author()))
-        };
-        if !known(self) && self.is_right(from, reveal.envelope()) {
-            self.accept_reveal(reveal);
-        }
-    }
-
     fn on_have(&mut self, from: PeerId, have: Signed<crate::Have>) {
+        let votes = self.chain.as_ref().map(|c| c.electorate(&self.run));
+        let votes = votes.is_some_and(|e| e.weight(&have.author()) > 0);
         let room = self.work.as_ref().is_some_and(|w| w.has_room_for(&have));
-        if room && self.is_right(from, have.envelope()) {
+        if votes && room && self.is_right(from, have.envelope()) {
             self.accept_have(have);
         }
     }
@@ -192,15 +191,26 @@ impl Node {
             // what it cannot read either.
             Err(error) => return self.strike(from, &error.to_string()),
         };
-        let excluded = excluded_by(&record);
+        let ruling = self.ruling(&proposal.value, &record);
+        if ruling.is_none() {
+            let (peer, why) = (header.author(), "proposes a record that may not follow".to_owned());
+            self.notice(crate::Notice::Misbehaved { peer, why });
+        }
         let Some(work) = &mut self.work else { return };
         let envelope = header.envelope().clone();
-        match work.agreement.propose(header, body, excluded) {
+        match work.agreement.propose(header, body, ruling) {
             // Whoever passes a proposal on has not looked at what is in it; its author has.
             Taken::New => self.learn_from(envelope.author, &record),
             Taken::Contradicts(known) => self.contradiction(from, known, &envelope),
             Taken::Ignored => {}
         }
+    }
+
+    /// What decides on a record, once it was checked whole; `None` if it may not follow the head.
+    pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Option<Ruling> {
+        let chain = self.chain.as_ref()?;
+        ChainState::after(Some(chain), &self.run, record, *hash, &self.cache).ok()?;
+        Some(chain.ruling(&self.run, record))
     }
 
     /// A proposal may carry what was lost on the way here.
@@ -215,13 +225,10 @@ impl Node {
                 }
             }
         }
-        let evidence = record.ejected.iter().flat_map(|e| match &e.evidence {
-            Evidence::Mismatch { verdicts, .. } => verdicts.clone(),
-            Evidence::FalseAccusation { accusation, contradictions } => {
-                [std::slice::from_ref(accusation), contradictions].concat()
-            }
-            Evidence::Equivocation { .. } => Vec::new(),
-        });
+        for show in &record.shows {
+            self.on_show(from, show.clone());
+        }
+        let evidence = record.ejected.iter().flat_map(crate::Ejection::verdicts);
         let mut verdicts: Vec<_> = record.verdicts.iter().cloned().chain(evidence).collect();
         // Accusations first: an answer to a dispute is only taken once the dispute is known.
         verdicts.sort_by_key(|v| v.body().scope);
@@ -249,20 +256,13 @@ impl Node {
         if !wanted || peer == self.id() {
             return;
         }
-        match chain.check_evidence(&self.run, &peer, &evidence, &self.cache) {
+        let none = std::collections::BTreeSet::new();
+        match chain.check_evidence(&self.run, &peer, &evidence, &none, &self.cache) {
             Ok(()) => {
                 self.evidence.insert(peer, evidence);
             }
             Err(why) => self.strike(from, &why),
         }
-    }
-}
-
-/// Voters without a say on a record: a repair is decided by those it does not eject.
-pub(super) fn excluded_by(record: &Record) -> BTreeSet<PeerId> {
-    match record.kind {
-        crate::Kind::Repair => record.culprits().collect(),
-        _ => BTreeSet::new(),
     }
 }
 

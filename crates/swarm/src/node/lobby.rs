@@ -1,9 +1,12 @@
 //! Before the first record: who is there, and the founder's opening of the run.
 
-use super::{Node, working::leaves_of};
+use super::Node;
 use crate::{
-    Action, Certificate, Join, Kind, MAX_MEMBERS, Message, Record, Signed, SignedRecord, Step,
-    Vote, chain::first_beacon, members::fresh_member,
+    Action, Certificate, Invitation, Join, Kind, MAX_MEMBERS, Message, PeerId, Record, Signed,
+    SignedRecord, Step, Vote,
+    chain::{first_beacon, is_invited, members_of_genesis},
+    draw::own_link,
+    members::seats,
 };
 use store::Hash;
 
@@ -18,11 +21,13 @@ impl Node {
         }
         let me = self.own_join();
         self.joins.insert(self.id(), me);
-        if self.joins.len() < self.run.rules.min_members as usize {
+        let joins = self.joins_of_genesis();
+        let founding = joins.iter().filter(|j| self.founds(j)).count();
+        let least = self.run.rules.min_members as usize;
+        if founding < self.run.founding_voters() || joins.len() < least {
             return false;
         }
-        let record = self.genesis();
-        let signed = self.certify_alone(&record);
+        let signed = self.certify_alone(&self.genesis(joins));
         let bytes = signed.to_bytes();
         if let Err(why) = self.follow(signed, None) {
             self.fatal(format!("the run cannot be opened: {why}"));
@@ -32,22 +37,42 @@ impl Node {
         true
     }
 
-    fn genesis(&self) -> Record {
-        let mut joins: Vec<Signed<Join>> = self.joins.values().cloned().collect();
-        while joins.len() > self.run.rules.max_members as usize {
-            let last = joins.iter().rposition(|j| j.author() != self.id());
-            joins.remove(last.expect("there are others than the founder"));
-        }
+    /// Whether a join makes a founding voter.
+    fn founds(&self, join: &Signed<Join>) -> bool {
+        self.run.founders.contains(&join.author()) || is_invited(&self.run, join)
+    }
+
+    /// Founding voters that are not there yet: keys, and how many invitations are unused.
+    pub(super) fn unfounded(&self) -> (Vec<PeerId>, usize) {
+        let here = |id: &&PeerId| **id == self.id() || self.joins.contains_key(*id);
+        let away = self.run.founders.iter().filter(|id| !here(id)).copied().collect();
+        let used = self.joins.values().filter(|j| is_invited(&self.run, j)).count();
+        (away, self.run.invitations.len().saturating_sub(used))
+    }
+
+    /// All founding voters, and as many others as there are seats for.
+    fn joins_of_genesis(&self) -> Vec<Signed<Join>> {
+        let (mut joins, others): (Vec<_>, Vec<_>) =
+            self.joins.values().cloned().partition(|j| self.founds(j));
+        let seats = seats(&self.run.rules, &members_of_genesis(&self.run, &joins));
+        let places = (self.run.rules.max_members as usize).saturating_sub(joins.len());
+        joins.extend(others.into_iter().take(seats.min(places)));
+        joins.sort_unstable_by_key(Signed::author);
+        joins
+    }
+
+    fn genesis(&self, joins: Vec<Signed<Join>>) -> Record {
         Record {
             run: self.run.id,
             height: 0,
             kind: Kind::Genesis,
             round: 0,
             prev: Hash::default(),
-            members: joins.iter().map(|j| fresh_member(j.author(), 0)).collect(),
+            members: members_of_genesis(&self.run, &joins),
             beacon: first_beacon(&self.run, &joins),
             joins,
             contributions: Vec::new(),
+            shows: Vec::new(),
             verdicts: Vec::new(),
             ejected: Vec::new(),
             state: self.run.initial,
@@ -67,13 +92,18 @@ impl Node {
     /// This peer's wish to be a member, the same each time for one height.
     pub(super) fn own_join(&self) -> Signed<Join> {
         let height = self.chain.as_ref().map_or(0, |c| c.height);
-        let nonce = self.identity.derive("join nonce", &[&self.run.id.0, &height.to_le_bytes()]);
-        Signed::seal(&self.identity, &self.run.id, Join { nonce, height })
+        let (run, me) = (self.run.id, self.id());
+        let nonce = self.identity.derive("join nonce", &[&run.0, &height.to_le_bytes()]);
+        let chain =
+            own_link(&self.identity, &run, &self.run.rules, height, 0).expect("a chain has an end");
+        let invitation = self.arrival.invitation.as_ref().filter(|_| self.chain.is_none());
+        let invitation = invitation.map(|secret| Invitation::new(secret, &run, &me));
+        Signed::seal(&self.identity, &run, Join { nonce, height, chain, invitation })
     }
 
     /// Whether this peer has to ask to be let in.
     pub(super) fn wants_in(&self) -> bool {
-        !self.is_active() && !self.is_ejected()
+        self.own_line().is_none() && !self.is_ejected()
     }
 
     /// Takes in somebody's wish to be a member.
@@ -87,12 +117,28 @@ impl Node {
             Some(chain) => chain.may_join(&join),
         };
         let known = self.joins.get(&from).is_some_and(|j| j.body() == join.body());
-        let room = self.joins.len() < MAX_JOINS || self.joins.contains_key(&from);
-        if !fits || known || !room {
+        // An invitation counts once: for whoever came first.
+        let invitation = |j: &Signed<Join>| j.body().invitation.map(|i| i.key);
+        let taken = invitation(&join).is_some_and(|key| {
+            self.joins.iter().any(|(id, j)| *id != from && invitation(j) == Some(key))
+        });
+        let invited = join.body().invitation.is_none() || is_invited(&self.run, &join);
+        if !fits || known || taken || !invited || !self.is_right(from, join.envelope()) {
             return;
         }
-        if self.is_right(from, join.envelope()) {
-            self.joins.insert(from, join);
+        self.joins.insert(from, join);
+        self.bound_joins();
+    }
+
+    /// Anybody can make up keys, so that not all wishes can be remembered: which ones are is drawn
+    /// anew with each beacon, and founding voters stay.
+    fn bound_joins(&mut self) {
+        let beacon = self.chain.as_ref().map_or(self.run.id, |c| c.beacon);
+        while self.joins.len() > MAX_JOINS {
+            let lot = |id: &PeerId| Hash::of_parts("understory swarm 2 seat", &[&beacon.0, &id.0]);
+            let others = self.joins.iter().filter(|(_, j)| !self.founds(j)).map(|(id, _)| *id);
+            let Some(out) = others.max_by_key(lot) else { return };
+            self.joins.remove(&out);
         }
     }
 
@@ -111,10 +157,7 @@ impl Node {
         let (state, height) = (chain.state, chain.height);
         self.life = super::Life::Finished;
         // What was audited last can be disputed no more.
-        for book in self.books.values() {
-            let objects = leaves_of(&book.advance.contributions);
-            self.out.push(Action::Drop { objects });
-        }
+        self.drop_before(u64::MAX);
         self.notice(crate::Notice::Finished { height, root: state.root() });
         self.out.push(Action::Finished { state, height });
     }

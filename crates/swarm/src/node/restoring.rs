@@ -1,10 +1,7 @@
 //! After a restart: what was said before it stays said.
 
-use super::{
-    Life, Node,
-    intake::{excluded_by, open},
-};
-use crate::{Commit, Proposal, Record, Signed, Vote, log::Entry};
+use super::{Life, Node, intake::open};
+use crate::{Commit, Proposal, Record, Signed, Vote, chain::Ruling, log::Entry};
 
 impl Node {
     /// Takes what was said for this height before a restart as said.
@@ -14,24 +11,26 @@ impl Node {
         }
         let entries = std::mem::take(&mut self.restored);
         self.restore_verdicts(&entries);
-        let Some(work) = &mut self.work else { return };
-        let (height, now) = (work.height, self.now);
+        let (Some(height), now) = (self.work.as_ref().map(|w| w.height), self.now) else { return };
         let said: Vec<Said> = entries.iter().filter_map(|e| Said::of(e, height)).collect();
+        let rulings: Vec<_> = said.iter().map(|s| self.ruling_of(s)).collect();
+        let Some(work) = &mut self.work else { return };
         let view = said.iter().filter_map(Said::view).max().unwrap_or(0);
         work.agreement.restore_view(view);
         let mut commits = Vec::new();
-        for said in said {
+        for (said, ruling) in said.into_iter().zip(rulings) {
             match said {
                 Said::Commit(commit) => commits.push(commit),
                 Said::Vote(vote) => {
                     work.agreement.vote(vote);
                 }
-                Said::Proposal(header, record, body) => {
-                    work.agreement.propose(header, body, excluded_by(&record));
+                Said::Proposal(header, _, body) => {
+                    work.agreement.propose(header, body, ruling);
                 }
-                Said::Lock(view, record, body, prevotes) => {
+                Said::Lock(view, _, body, prevotes) => {
+                    let ruling = ruling.expect("a record this node was locked on follows the head");
                     let hash = Record::hash_of(&body);
-                    work.agreement.restore_lock(view, hash, body, excluded_by(&record));
+                    work.agreement.restore_lock(view, hash, body, ruling);
                     for vote in prevotes {
                         work.agreement.vote(vote);
                     }
@@ -41,6 +40,17 @@ impl Node {
         work.agreement.resume(now);
         for commit in commits {
             self.accept_commit(commit);
+        }
+    }
+}
+
+impl Node {
+    fn ruling_of(&self, said: &Said) -> Option<Ruling> {
+        match said {
+            Said::Proposal(_, record, body) | Said::Lock(_, record, body, _) => {
+                self.ruling(&Record::hash_of(body), record)
+            }
+            _ => None,
         }
     }
 }
@@ -72,7 +82,7 @@ impl Said {
                 let prevotes = prevotes.iter().filter_map(open::<Vote>).collect();
                 Some(Self::Lock(*view, Box::new(record), body, prevotes))
             }
-            Entry::Record(_) | Entry::Clock { .. } => None,
+            Entry::Record(_) | Entry::Clock { .. } | Entry::Stored { .. } => None,
         }
     }
 

@@ -1,15 +1,14 @@
-//! The work of one height: checkpoint, training, commit, reveal, receipts.
+//! The work of one height: checkpoint, training, commit, receipts.
 
 use super::{Node, Task};
 use crate::{
-    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Reveal, Rules,
-    Signed, Time, TrainJob, TrainOutput, WorkError, agreement::Agreement, faults, log::Entry,
-    message::secret_hash,
+    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Rules, Run,
+    Signed, Time, TrainJob, Trained, WorkError, agreement::Agreement, log::Entry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
-use super::{adding::Aggregate, deciding::Checked};
+use super::adding::Aggregate;
 
 /// A job that failed is tried so many times for one height.
 const TRIES: u32 = 3;
@@ -24,13 +23,15 @@ pub struct Work {
     tries: u32,
     retry_at: Time,
     trained_ms: u64,
+    /// States that this node kept while it trained.
+    kept: Vec<ObjectRef>,
+    /// Since when this node thinks that a record is due.
+    pub due_since: Option<Time>,
     pub commits: BTreeMap<PeerId, Slot>,
-    pub reveals: BTreeMap<PeerId, Signed<Reveal>>,
     /// By hash of the commit, then by holder.
     haves: BTreeMap<Hash, BTreeMap<PeerId, Signed<Have>>>,
     pub agreement: Agreement,
     pub aggregates: BTreeMap<Hash, Aggregate>,
-    pub checked: BTreeMap<Hash, Checked>,
 }
 
 struct Training {
@@ -65,12 +66,12 @@ impl Work {
             tries: 0,
             retry_at: now,
             trained_ms: 0,
+            kept: Vec::new(),
+            due_since: None,
             commits: BTreeMap::new(),
-            reveals: BTreeMap::new(),
             haves: BTreeMap::new(),
             agreement,
             aggregates: BTreeMap::new(),
-            checked: BTreeMap::new(),
         }
     }
 
@@ -107,11 +108,14 @@ impl Work {
         let mut times = vec![
             at(rules.commit_timeout_ms),
             at(rules.commit_timeout_ms.saturating_add(rules.view_timeout_ms)),
-            at(rules.audit_timeout_ms / 2),
+            at(rules.draw_timeout_ms),
             at(rules.audit_timeout_ms),
             at(rules.audit_timeout_ms.saturating_mul(2)),
+            at(rules.audit_timeout_ms.saturating_mul(3)),
             self.retry_at,
         ];
+        let patience = rules.view_timeout_ms.saturating_mul(2);
+        times.extend(self.due_since.map(|since| since.after(patience)));
         times.extend(self.agreement.deadline());
         let fetches = self.commits.values().map(|s| s.update).chain([self.sync]);
         times.extend(fetches.filter_map(|w| match w {
@@ -142,7 +146,7 @@ impl Node {
         let Some(chain) = &self.chain else { return };
         let agreement = Agreement::new(
             chain.height + 1,
-            chain.voters(&self.run),
+            chain.electorate(&self.run),
             self.id(),
             chain.beacon,
             self.run.rules.view_timeout_ms,
@@ -161,9 +165,9 @@ impl Node {
         if !due {
             return false;
         }
-        let objects = vec![chain.state.model, chain.state.outer];
+        let (outer, model) = (vec![chain.state.outer], vec![chain.state.model]);
         let providers = self.connected();
-        let id = self.fetch(Task::Sync, objects, true, providers);
+        let id = self.fetch(Task::Sync, outer, model, providers);
         if let Some(work) = &mut self.work {
             work.sync = Wanted::Fetching(id);
         }
@@ -184,7 +188,7 @@ impl Node {
         &mut self,
         task: Task,
         objects: Vec<ObjectRef>,
-        deep: bool,
+        models: Vec<ObjectRef>,
         mut providers: Vec<PeerId>,
     ) -> u64 {
         let me = self.id();
@@ -192,7 +196,7 @@ impl Node {
         let mut seen = BTreeSet::new();
         providers.retain(|p| seen.insert(*p));
         let id = self.task(task);
-        self.out.push(Action::Fetch { id, objects, deep, providers });
+        self.out.push(Action::Fetch { id, objects, models, providers });
         id
     }
 
@@ -205,9 +209,12 @@ impl Node {
             && work.retry_at <= self.now
             && !work.has_committed(&self.id())
             && chain.round < self.run.rules.rounds;
-        let Some(member) = self.standing().filter(|m| m.active && ready) else { return false };
+        let Some(member) = self.own_line().filter(|_| ready) else { return false };
         let rules = &self.run.rules;
-        let steps = self.pace.steps(rules, self.now, rules.rounds - chain.round);
+        let steps = match member.votes(rules) {
+            true => self.pace.steps(rules, self.now, rules.rounds - chain.round),
+            false => rules.steps_min,
+        };
         let job = TrainJob {
             height: chain.height + 1,
             round: chain.round,
@@ -215,7 +222,6 @@ impl Node {
             beacon: chain.beacon,
             worker: self.id(),
             steps,
-            leaf_every: rules.leaf_every,
             carry: member.carry,
         };
         self.steps = steps;
@@ -227,15 +233,15 @@ impl Node {
         true
     }
 
-    pub(super) fn trained(&mut self, height: u64, result: Result<TrainOutput, WorkError>) {
+    pub(super) fn trained(&mut self, height: u64, result: Result<Trained, WorkError>) {
         let Some(work) = self.work.as_mut().filter(|w| w.height == height) else { return };
         let Some(Training { job, since }) = work.training.take() else { return };
         match result {
-            Ok(output) => {
+            Ok(trained) => {
                 let ms = self.now.since(since);
                 work.trained_ms = ms;
                 self.pace.trained(job.steps, ms);
-                self.commit(&job, output);
+                self.commit(&job, trained);
             }
             Err(WorkError::NonFinite { step, what }) => {
                 let root = job.base.model.hash;
@@ -256,33 +262,31 @@ impl Node {
         }
     }
 
-    fn commit(&mut self, job: &TrainJob, output: TrainOutput) {
-        let secret = self.secret(job.height);
+    fn commit(&mut self, job: &TrainJob, Trained { output, kept }: Trained) {
         let commit = Commit {
             height: job.height,
             round: job.round,
             base: job.base.root(),
             steps: job.steps,
-            leaves: output.leaves,
+            trail: output.trail,
             update: output.update,
             carry_before: job.carry,
             carry: output.carry,
-            secret_hash: secret_hash(&secret),
         };
         let commit = Signed::seal(&self.identity, &self.run.id, commit);
         let Some(chain) = &self.chain else { return };
         if let Err(why) = chain.check_commit(&self.run, &commit) {
             return self.fatal(format!("training gave what the run's rules do not allow: {why}"));
         }
-        self.out.push(Action::Keep { objects: objects_of(&commit) });
+        let states = kept.iter().chain([&output.trail]).map(|o| o.hash).collect();
+        self.note_stored(job.height, states);
+        if let Some(work) = &mut self.work {
+            work.kept = kept;
+        }
         self.persist(&Entry::Said(commit.envelope().clone()));
         self.broadcast(&Message::Commit(commit.clone()));
         self.accept_commit(commit);
         self.hurry_resend();
-    }
-
-    fn secret(&self, height: u64) -> Hash {
-        self.identity.derive("beacon secret", &[&self.run.id.0, &height.to_le_bytes()])
     }
 
     /// Takes in a commit that was checked.
@@ -295,24 +299,14 @@ impl Node {
         self.notice(Notice::Committed { peer: author, height, steps });
     }
 
-    pub(super) fn accept_reveal(&mut self, reveal: Signed<Reveal>) {
-        if let Some(work) = &mut self.work {
-            work.reveals.insert(reveal.author(), reveal);
-        }
-    }
-
     pub(super) fn accept_have(&mut self, have: Signed<Have>) {
         if let Some(work) = &mut self.work {
             work.haves.entry(have.body().commit).or_default().insert(have.author(), have);
         }
     }
 
-    /// Fetches committed updates, and shows the secret when the time has come.
+    /// Fetches committed updates, and the trails that they are checked by.
     pub(super) fn collect(&mut self) -> bool {
-        self.fetch_an_update() || self.reveal()
-    }
-
-    fn fetch_an_update(&mut self) -> bool {
         let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
         let due = |slot: &Slot| matches!(slot.update, Wanted::At(time) if time <= self.now);
         let Some((&author, slot)) = work.commits.iter().find(|(_, s)| due(s)) else {
@@ -321,15 +315,24 @@ impl Node {
         let mut providers = vec![author];
         providers.extend(work.haves(&slot.commit.hash()).map(Signed::author));
         providers.retain(|p| !chain.ejected.contains(p));
-        let objects = vec![slot.commit.body().update];
-        let id = self.fetch(Task::Update(author), objects, false, providers);
+        let objects = vec![slot.commit.body().update, slot.commit.body().trail];
+        let id = self.fetch(Task::Update(author), objects, Vec::new(), providers);
         if let Some(slot) = self.work.as_mut().and_then(|w| w.commits.get_mut(&author)) {
             slot.update = Wanted::Fetching(id);
         }
         true
     }
 
-    pub(super) fn update_fetched(&mut self, author: &PeerId, missing: Option<Hash>) {
+    pub(super) fn update_fetched(
+        &mut self,
+        author: &PeerId,
+        missing: Option<Hash>,
+        stored: &[Hash],
+    ) {
+        let slot = self.work.as_ref().and_then(|w| Some((w.height, w.commits.get(author)?)));
+        if let Some((height, trail)) = slot.map(|(h, slot)| (h, slot.commit.body().trail.hash)) {
+            self.note_stored(height, stored.iter().copied().filter(|s| *s == trail).collect());
+        }
         let again = self.now.after(self.run.rules.retry_ms());
         let Some(work) = &mut self.work else { return };
         let Some(slot) = work.commits.get_mut(author) else { return };
@@ -339,39 +342,18 @@ impl Node {
         }
         slot.update = Wanted::Here;
         let have = Have { height: work.height, commit: slot.commit.hash() };
-        if self.is_active() {
+        let me = self.id();
+        if self.chain.as_ref().is_some_and(|c| c.electorate(&self.run).weight(&me) > 0) {
             let have = Signed::seal(&self.identity, &self.run.id, have);
             self.broadcast(&Message::Have(have.clone()));
             self.accept_have(have);
         }
     }
 
-    /// Shows this node's secret once the commits are closed: everybody has committed, the time is
-    /// up, or so many others have shown theirs that one of them is honest.
-    fn reveal(&mut self) -> bool {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
-        let me = self.id();
-        if !work.has_committed(&me) || work.reveals.contains_key(&me) {
-            return false;
-        }
-        let everybody = chain.active().all(|m| work.has_committed(&m.id));
-        let late = work.age(self.now) >= self.run.rules.commit_timeout_ms;
-        let shown = work.reveals.len() > faults(chain.active().count()) && chain.members.len() > 3;
-        if !everybody && !late && !shown {
-            return false;
-        }
-        let height = work.height;
-        let reveal = Reveal { height, secret: self.secret(height) };
-        let reveal = Signed::seal(&self.identity, &self.run.id, reveal);
-        self.broadcast(&Message::Reveal(reveal.clone()));
-        self.accept_reveal(reveal);
-        self.hurry_resend();
-        true
-    }
-
     /// Ends what was under way for the height that is over.
-    pub(super) fn close_work(&mut self) {
-        let Some(work) = self.work.take() else { return };
+    /// Returns the training states that this node kept, if `next` has its contribution.
+    pub(super) fn close_work(&mut self, next: &ChainState) -> Vec<ObjectRef> {
+        let Some(work) = self.work.take() else { return Vec::new() };
         if work.is_training() {
             self.out.push(Action::CancelTrain);
         }
@@ -386,56 +368,39 @@ impl Node {
                 self.out.push(Action::CancelFetch { id });
             }
         }
-        self.drop_void(&work);
-    }
-
-    /// This node's own contribution was not included: nobody will audit it.
-    fn drop_void(&mut self, work: &Work) {
-        let (Some(slot), Some(chain)) = (work.commits.get(&self.id()), &self.chain) else { return };
-        let included = chain.last.as_ref().is_some_and(|last| {
-            last.height == work.height && last.contributions.contains(&slot.commit)
-        });
-        if !included {
-            self.out.push(Action::Drop { objects: objects_of(&slot.commit) });
+        let me = self.id();
+        let Some(slot) = work.commits.get(&me) else { return Vec::new() };
+        let last = next.last.as_ref().filter(|last| last.height == work.height);
+        if last.is_some_and(|last| last.contributions.contains(&slot.commit)) {
+            return work.kept;
         }
+        // Nobody will audit or add up what was not included.
+        let body = slot.commit.body();
+        let void = [body.update, body.carry, body.trail].map(|o| o.hash).to_vec();
+        self.note_stored(work.height, void);
+        Vec::new()
     }
 }
 
-/// What a contribution is made of.
-fn objects_of(commit: &Signed<Commit>) -> Vec<ObjectRef> {
-    let body = commit.body();
-    let mut objects = body.leaves.clone();
-    objects.extend([body.update, body.carry]);
-    objects
-}
-
-/// The contribution's objects, but not what the run's history needs to be re-run.
-pub(super) fn leaves_of(commits: &[Signed<Commit>]) -> Vec<ObjectRef> {
-    commits.iter().flat_map(|c| c.body().leaves.iter().copied()).collect()
-}
-
-/// Whether a member's contribution can go into a record: committed, revealed, held by others.
-pub(super) fn admissible(
+/// A member's contribution, if it may go into the next record: its commit, and holders of its
+/// update of enough standing, as far as this node knows.
+pub fn admissible(
+    run: &Run,
     work: &Work,
     chain: &ChainState,
     peer: &PeerId,
 ) -> Option<crate::Contribution> {
-    let slot = work.commits.get(peer)?;
-    let secret = work.reveals.get(peer)?.body().secret;
-    if secret_hash(&secret) != slot.commit.body().secret_hash {
-        return None;
+    let slot = work.commits.get(peer).filter(|s| s.update == Wanted::Here && !s.bad)?;
+    let electorate = chain.electorate(run);
+    let mut haves: Vec<Signed<Have>> = Vec::new();
+    let enough =
+        |haves: &[Signed<Have>]| chain.enough_hold(run, peer, haves.iter().map(Signed::author));
+    let counts = |h: &&Signed<Have>| h.author() != *peer && electorate.weight(&h.author()) > 0;
+    for have in work.haves(&slot.commit.hash()).filter(counts) {
+        if enough(&haves) {
+            break;
+        }
+        haves.push(have.clone());
     }
-    let counts = |holder: &PeerId| {
-        holder != peer && crate::members::member(&chain.members, holder).is_some_and(|m| m.active)
-    };
-    let hash = slot.commit.hash();
-    let haves: Vec<Signed<Have>> = work
-        .haves(&hash)
-        .filter(|h| counts(&h.author()))
-        .take(chain.haves_needed())
-        .cloned()
-        .collect();
-    let enough = haves.len() >= chain.haves_needed();
-    let here = slot.update == Wanted::Here && !slot.bad;
-    (enough && here).then(|| crate::Contribution { commit: slot.commit.clone(), secret, haves })
+    enough(&haves).then(|| crate::Contribution { commit: slot.commit.clone(), haves })
 }

@@ -1,0 +1,123 @@
+//! Showing what others need to check this node's own contribution, and removing what a round left.
+
+use super::{Node, Task, auditing::claim, working::Wanted};
+use crate::{Action, ObjectRef, OpenJob, Sample, Scope, WorkError, log::Entry};
+use std::collections::BTreeSet;
+use store::Hash;
+
+impl Node {
+    /// Opens the training states that draws and disputes about this node's contributions ask for.
+    pub(super) fn open_states(&mut self) -> bool {
+        let me = self.id();
+        let due = |w: Wanted, now| matches!(w, Wanted::At(time) if time <= now);
+        let now = self.now;
+        let heights: Vec<u64> = self.books.keys().copied().collect();
+        for height in heights {
+            let Some(book) = self.books.get(&height) else { continue };
+            let Some(commit) = book.commit(&me).filter(|_| due(book.opening, now)) else {
+                continue;
+            };
+            let steps = commit.body().steps;
+            let wanted = wanted_steps(book, &me, steps);
+            let missing: Vec<u32> =
+                wanted.into_iter().filter(|s| !book.opened.contains(s)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let (job, _) = claim(&book.advance, commit);
+            let kept = book.kept.clone();
+            let id = self.task(Task::Open(height, missing.clone()));
+            if let Some(book) = self.books.get_mut(&height) {
+                book.opening = Wanted::Fetching(id);
+            }
+            self.out.push(Action::Open(OpenJob { id, job, kept, steps: missing }));
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn opened(&mut self, id: u64, result: Result<Vec<ObjectRef>, WorkError>) {
+        let Some(Task::Open(height, steps)) = self.tasks.remove(&id) else { return };
+        let (now, again) = (self.now, self.now.after(self.run.rules.retry_ms()));
+        let Some(book) = self.books.get_mut(&height) else { return };
+        match result {
+            Ok(states) => {
+                book.opening = Wanted::At(now);
+                book.opened.extend(steps);
+                self.note_stored(height, states.iter().map(|s| s.hash).collect());
+            }
+            Err(error) => {
+                book.opening = Wanted::At(again);
+                self.work_failed(height, &error);
+            }
+        }
+    }
+
+    /// Remembers, also over a restart, what this node stored for the work of a round.
+    pub(super) fn note_stored(&mut self, height: u64, objects: Vec<Hash>) {
+        let fresh = self.retention.note(height, objects);
+        if !fresh.is_empty() {
+            self.persist(&Entry::Stored { height, objects: fresh });
+        }
+    }
+
+    /// Removes what was stored for advances that nobody looks at any more.
+    pub(super) fn drop_old(&mut self) {
+        let Some(oldest) = self.books.keys().next().copied() else { return };
+        self.drop_before(oldest);
+    }
+
+    pub(super) fn drop_before(&mut self, height: u64) {
+        let objects = self.retention.close_before(height, &self.named());
+        if !objects.is_empty() {
+            self.out.push(Action::Drop { objects });
+        }
+    }
+
+    /// What the chain and what is under way name: it stays whatever it was stored for.
+    fn named(&self) -> BTreeSet<Hash> {
+        let mut named = BTreeSet::new();
+        let mut state = |s: &crate::State| named.extend([s.model.hash, s.outer.hash]);
+        state(&self.run.initial);
+        if let Some(chain) = &self.chain {
+            state(&chain.state);
+            self.books.values().for_each(|book| state(&book.advance.base));
+            named.extend(chain.members.iter().filter_map(|m| m.carry).map(|c| c.hash));
+        }
+        let commits = self.books.values().flat_map(|book| &book.advance.contributions);
+        let open = self.work.iter().flat_map(|w| w.commits.values()).map(|slot| &slot.commit);
+        for commit in commits.chain(open) {
+            let body = commit.body();
+            let objects =
+                [Some(body.trail), Some(body.update), Some(body.carry), body.carry_before];
+            named.extend(objects.into_iter().flatten().map(|o| o.hash));
+        }
+        named
+    }
+}
+
+/// Steps before which the training state is asked for; `steps` itself stands for the last state.
+fn wanted_steps(book: &super::Book, me: &crate::PeerId, steps: u32) -> BTreeSet<u32> {
+    let mut wanted = BTreeSet::new();
+    let mut part = |part: u32| wanted.extend([part, steps]);
+    for draw in book.draws.iter().filter(|d| d.contributor == *me) {
+        if let Sample::Parts(parts) = &draw.sample {
+            parts.iter().for_each(|p| part(*p));
+        }
+    }
+    for accusation in book.accusations().iter().filter(|a| a.contributor == *me) {
+        match accusation.asks() {
+            Scope::Dispute { part: disputed } => part(disputed),
+            // Its parts are open since they were drawn.
+            _ => {}
+        }
+    }
+    for (contributor, _, passed) in book.passed_on() {
+        if contributor == *me {
+            part(passed);
+        }
+    }
+    // The state before the first step is the base.
+    wanted.remove(&0);
+    wanted
+}
