@@ -22,7 +22,9 @@ use std::{
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker};
+use swarm::{
+    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker,
+};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, mpsc, watch},
@@ -90,6 +92,17 @@ impl Source {
                 Some(ticket)
             }
         }
+    }
+
+    /// What of it the protocol needs.
+    fn arrival(&self) -> Arrival {
+        let invitation = match self {
+            Self::Invited { invitation } => Some(Identity::from_seed(invitation.secret)),
+            _ => None,
+        };
+        let mark = self.ticket().and_then(|ticket| ticket.checkpoint);
+        let checkpoint = mark.map(|Mark { height, record, .. }| Checkpoint { height, record });
+        Arrival { invitation, checkpoint }
     }
 }
 
@@ -298,6 +311,7 @@ async fn prepare(
 ) -> Result<(Node, Log, Arc<dyn Worker>), String> {
     gather(shared, config, references, manifest).await?;
     let (store, seed) = (config.store.clone(), config.seed);
+    let arrival = config.source.arrival();
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
         let bytes = store.get(&manifest.hash).map_err(|e| with_causes(&e))?;
@@ -311,7 +325,7 @@ async fn prepare(
         let (log, entries) = open_log(&path).map_err(|e| with_causes(&e))?;
         let entries = entries.into_iter().map(LogEntry).collect();
         let identity = Identity::from_seed(seed);
-        let node = Node::new(identity, run, entries)
+        let node = Node::new(identity, run, entries, arrival)
             .map_err(|e: RestoreError| format!("log {}: {}", path.display(), with_causes(&e)))?;
         Ok((node, log, worker))
     };
@@ -365,8 +379,7 @@ async fn gather(
 }
 
 fn newest_record(status: &swarm::Status) -> Option<Mark> {
-    let standing = 0;
-    Some(Mark { height: status.height?, record: status.record?, standing })
+    Some(Mark { height: status.height?, record: status.record?, standing: status.weight })
 }
 
 fn report_fetching(shared: &Shared, progress: &FetchProgress) {

@@ -1,6 +1,7 @@
 //! What one person hands another so that they can join a run.
 
 use crate::address::PeerAddr;
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use store::{Hash, ObjectRef};
 use swarm::PeerId;
@@ -47,7 +48,9 @@ pub struct Ticket {
 /// A record of a run, and who stood behind it.
 ///
 /// Encoding: CBOR `[height, record, standing]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode, Serialize, Deserialize,
+)]
 pub struct Mark {
     /// The record's height.
     #[n(0)]
@@ -169,6 +172,25 @@ impl Admission {
         match self {
             Self::Ticket(_) => None,
             Self::Invitation(invitation) => Some(&invitation.secret),
+        }
+    }
+
+    /// The same, with the secret of an invitation to the same run where this one has none: an
+    /// open ticket with newer addresses does not take a vote away.
+    pub fn or_secret_of(self, kept: Option<Self>) -> Self {
+        match (self, kept) {
+            (Self::Ticket(ticket), Some(Self::Invitation(kept))) if kept.ticket.run == ticket.run => {
+                Self::Invitation(Invitation { ticket, secret: kept.secret })
+            }
+            (new, _) => new,
+        }
+    }
+
+    /// The text it is read from, with the secret where there is one.
+    pub fn to_secret_text(&self) -> String {
+        match self {
+            Self::Ticket(ticket) => ticket.to_string(),
+            Self::Invitation(invitation) => invitation.to_secret_text(),
         }
     }
 }
@@ -341,6 +363,18 @@ mod tests {
         assert!(format!("{INVITATION}{}", &open[PREFIX.len()..]).parse::<Admission>().is_err());
         let none = Invitation { ticket: Ticket { peers: Vec::new(), ..ticket() }, ..invitation() };
         assert_eq!(none.to_secret_text().parse::<Admission>(), Err(TicketError::Content));
+    }
+
+    #[test]
+    fn an_open_ticket_does_not_take_an_invitation_away() {
+        let (open, kept) = (Admission::Ticket(ticket()), Admission::Invitation(invitation()));
+        let both = open.clone().or_secret_of(Some(kept.clone()));
+        assert_eq!((both.ticket(), both.secret()), (&ticket(), Some(&[9; 32])));
+        assert_eq!(both.to_secret_text().parse(), Ok(both.clone()));
+        let other = Ticket { run: Hash::of(b"another"), ..ticket() };
+        let other = Admission::Ticket(other);
+        assert_eq!(other.clone().or_secret_of(Some(kept.clone())), other, "of another run");
+        assert_eq!(kept.clone().or_secret_of(Some(open)), kept);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use crate::{cli::FoundingArgs, commons::peer_keys, hint::WithHint, invitations::Invitations};
 use anyhow::{Context, Result, anyhow, bail};
 use net::PeerAddr;
+use recipe::RunManifest;
 use std::{
-    collections::BTreeMap,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -37,24 +37,19 @@ impl Founding {
     /// Checks that the flags ask for nothing else than the run that is here already has.
     ///
     /// Errors: they do.
-    pub fn same(args: &FoundingArgs, commons: Option<&Path>, run: &Named) -> Result<()> {
+    pub fn same(args: &FoundingArgs, commons: Option<&Path>, run: &RunManifest) -> Result<()> {
         let invited = run.invitations.len();
         if args.friends.is_some_and(|friends| friends as usize != invited) {
             return Err(anyhow!("the run in this folder has {invited} invitations"))
                 .hint("who founds a run is fixed when it begins; another --dir begins another");
         }
-        if args.voters.is_some() && !voters(args, commons)?.is_subset(&run.founders) {
+        let founders: BTreeSet<PeerId> = run.founders.iter().map(|key| PeerId(key.0)).collect();
+        if args.voters.is_some() && !voters(args, commons)?.is_subset(&founders) {
             return Err(anyhow!("the run in this folder has other founding voters"))
                 .hint("who founds a run is fixed when it begins; another --dir begins another");
         }
         Ok(())
     }
-}
-
-/// The keys that a run's manifest names.
-pub struct Named {
-    pub founders: BTreeSet<PeerId>,
-    pub invitations: BTreeSet<PeerId>,
 }
 
 fn voters(args: &FoundingArgs, commons: Option<&Path>) -> Result<BTreeSet<PeerId>> {
