@@ -33,6 +33,8 @@ pub use endpoint::{EndpointError, Relay};
 pub use fetch::References;
 pub use report::{NetStatus, Outcome, Report, Stage};
 pub use start::{Config, Handle, MAX_OBJECT, Open, Source, StartError, start};
-pub use ticket::{MAX_MANIFEST, MAX_TICKET_PEERS, Ticket, TicketError};
+pub use ticket::{
+    Admission, Invitation, MAX_MANIFEST, MAX_TICKET_PEERS, Mark, Ticket, TicketError,
+};
 pub use traffic::Traffic;
 pub use wire::{ALPN, MAX_FRAME};

@@ -9,7 +9,7 @@ use crate::{
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     objects::Server,
     report::{NetStatus, Outcome, Report, Reports, Stage},
-    ticket::{MAX_MANIFEST, Ticket},
+    ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
     traffic::{Traffic, TrafficTable},
     wire::ALPN,
 };
@@ -22,7 +22,9 @@ use std::{
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker};
+use swarm::{
+    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker,
+};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, mpsc, watch},
@@ -74,6 +76,34 @@ pub enum Source {
         /// What it was handed.
         ticket: Ticket,
     },
+    /// This node joins a run as a founding voter, with an invitation for one person.
+    Invited {
+        /// What it was handed.
+        invitation: Invitation,
+    },
+}
+
+impl Source {
+    /// What was handed to who did not found the run.
+    fn ticket(&self) -> Option<&Ticket> {
+        match self {
+            Self::Founder { .. } => None,
+            Self::Join { ticket } | Self::Invited { invitation: Invitation { ticket, .. } } => {
+                Some(ticket)
+            }
+        }
+    }
+
+    /// What of it the protocol needs.
+    fn arrival(&self) -> Arrival {
+        let invitation = match self {
+            Self::Invited { invitation } => Some(Identity::from_seed(invitation.secret)),
+            _ => None,
+        };
+        let mark = self.ticket().and_then(|ticket| ticket.checkpoint);
+        let checkpoint = mark.map(|Mark { height, record, .. }| Checkpoint { height, record });
+        Arrival { invitation, checkpoint }
+    }
 }
 
 /// Why a node did not start.
@@ -131,10 +161,8 @@ pub async fn start(
             }
         }
     };
-    let founder = match &config.source {
-        Source::Founder { .. } => crate::address::peer_id(secret.public()),
-        Source::Join { ticket } => ticket.founder,
-    };
+    let ticket = config.source.ticket();
+    let founder = ticket.map_or_else(|| crate::address::peer_id(secret.public()), |t| t.founder);
     let traffic = Arc::new(TrafficTable::default());
     let server = Server::new(config.store.clone());
     let external = config.external.clone();
@@ -149,7 +177,7 @@ pub async fn start(
         GREETING_TIME,
     );
     mesh.hint(saved.peers);
-    if let Source::Join { ticket } = &config.source {
+    if let Some(ticket) = ticket {
         mesh.hint(ticket.peers.clone());
     }
     runtime.spawn(mesh.clone().run());
@@ -174,7 +202,9 @@ fn manifest_of(config: &Config) -> Result<ObjectRef, StartError> {
             config.store.put(manifest)?;
             Ok(ObjectRef::of(manifest))
         }
-        Source::Join { ticket } => Ok(ticket.manifest()),
+        Source::Join { ticket } | Source::Invited { invitation: Invitation { ticket, .. } } => {
+            Ok(ticket.manifest())
+        }
     }
 }
 
@@ -281,6 +311,7 @@ async fn prepare(
 ) -> Result<(Node, Log, Arc<dyn Worker>), String> {
     gather(shared, config, references, manifest).await?;
     let (store, seed) = (config.store.clone(), config.seed);
+    let arrival = config.source.arrival();
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
         let bytes = store.get(&manifest.hash).map_err(|e| with_causes(&e))?;
@@ -294,7 +325,7 @@ async fn prepare(
         let (log, entries) = open_log(&path).map_err(|e| with_causes(&e))?;
         let entries = entries.into_iter().map(LogEntry).collect();
         let identity = Identity::from_seed(seed);
-        let node = Node::new(identity, run, entries)
+        let node = Node::new(identity, run, entries, arrival)
             .map_err(|e: RestoreError| format!("log {}: {}", path.display(), with_causes(&e)))?;
         Ok((node, log, worker))
     };
@@ -336,15 +367,19 @@ async fn gather(
             }
         };
         report_fetching(shared, &progress);
-        match (fetched, &config.source) {
+        match (fetched, config.source.ticket()) {
             (Ok(()), _) => return Ok(()),
-            (Err(FetchError::Missing(hash)), Source::Join { .. }) => {
+            (Err(FetchError::Missing(hash)), Some(_)) => {
                 tracing::info!("nobody gave object {} yet; trying again", hash.short());
                 sleep(Duration::from_millis(500)).await;
             }
             (Err(e), _) => return Err(with_causes(&e)),
         }
     }
+}
+
+fn newest_record(status: &swarm::Status) -> Option<Mark> {
+    Some(Mark { height: status.height?, record: status.record?, standing: status.weight })
 }
 
 fn report_fetching(shared: &Shared, progress: &FetchProgress) {
@@ -382,8 +417,10 @@ impl Handle {
         self.manifest.hash
     }
 
-    /// What somebody else needs to join: this node's addresses and some of its peers'.
+    /// What somebody else needs to join: this node's addresses and some of its peers', and the
+    /// newest record.
     pub fn ticket(&self) -> Ticket {
+        let checkpoint = self.status.borrow().node.as_ref().and_then(newest_record);
         let mut peers = vec![self.mesh.own_address()];
         peers.extend(self.mesh.known(3));
         Ticket {
@@ -391,6 +428,7 @@ impl Handle {
             manifest_len: self.manifest.len,
             founder: self.founder,
             peers,
+            checkpoint,
         }
     }
 

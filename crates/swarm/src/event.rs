@@ -295,6 +295,8 @@ pub struct Status {
     pub weight: u64,
     /// See [`Status::weight`].
     pub quorum: u64,
+    /// Who is there before the run begins; `None` from then on.
+    pub lobby: Option<Lobby>,
     /// Keys that are out for good.
     pub ejected: Vec<PeerId>,
     /// Inner steps of the job in progress, or of the last one.
@@ -303,6 +305,17 @@ pub struct Status {
     pub ms_per_step: f64,
     /// Time the run has taken.
     pub elapsed_ms: u64,
+}
+
+/// Who is there before the first record, as far as this node knows: the founder knows best.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lobby {
+    /// Who asked to be a member, this node among them.
+    pub here: Vec<PeerId>,
+    /// Founding voters by key that are not there yet.
+    pub awaited: Vec<PeerId>,
+    /// Invitations that nobody has used yet.
+    pub unused: Vec<PeerId>,
 }
 
 /// A member's line in [`Status`].

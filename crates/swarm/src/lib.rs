@@ -46,7 +46,7 @@ pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
 pub use draw::Draw;
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
-    Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
+    Action, Event, Lobby, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
 };
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{

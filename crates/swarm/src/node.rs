@@ -464,6 +464,7 @@ impl Node {
             members: chain.map_or(Vec::new(), |c| self.member_lines(c)),
             weight: electorate.as_ref().map_or(0, |e| e.total()),
             quorum: electorate.as_ref().map_or(0, |e| e.quorum()),
+            lobby: chain.is_none().then(|| self.lobby()),
             ejected: chain.map_or(Vec::new(), |c| c.ejected.iter().copied().collect()),
             steps: self.steps,
             ms_per_step: self.pace.ms_per_step(),

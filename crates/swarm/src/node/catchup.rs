@@ -1,7 +1,7 @@
 //! Other peers: how far they are, what they lack, what this one lacks.
 
 use super::{Life, Node};
-use crate::{Action, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time};
+use crate::{Action, Lobby, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time};
 use minicbor::bytes::ByteVec;
 use store::Hash;
 
@@ -284,17 +284,23 @@ impl Node {
     }
 
     fn what_the_lobby_lacks(&self) -> Option<String> {
-        let (away, unused) = self.unfounded();
-        let (here, needed) = (self.connected().len() + 1, self.run.rules.min_members as usize);
-        if self.run.founder == self.id() && (!away.is_empty() || unused > 0) {
-            let names: Vec<String> = away.iter().map(PeerId::short).collect();
-            let names =
-                if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        let Lobby { here, awaited, unused } = self.lobby();
+        let needed = self.run.rules.min_members as usize;
+        if !awaited.is_empty() || !unused.is_empty() {
+            let mut lacks: Vec<String> = awaited.iter().map(PeerId::short).collect();
+            match unused.len() {
+                0 => {}
+                1 => lacks.push("whoever uses the last invitation".to_owned()),
+                n => lacks.push(format!("whoever uses the {n} invitations left")),
+            }
+            let here: Vec<String> = here.iter().map(PeerId::short).collect();
             return Some(format!(
-                "founding voters are waited for: {} by key{names}, {unused} by invitation",
-                away.len()
+                "the run begins once all founding voters are here; here: {}; missing: {}",
+                here.join(", "),
+                lacks.join(", ")
             ));
         }
+        let here = here.len();
         (here < needed).then(|| format!("{here} of {needed} members are here to begin"))
     }
 }
