@@ -38,7 +38,7 @@ pub struct TrainingWorker {
     pub(crate) training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
     cheat: Option<Cheat>,
-    keep_carry: bool,
+    alone: bool,
     time: Arc<WorkTime>,
 }
 
@@ -90,14 +90,15 @@ impl TrainingWorker {
         let (training, checking) = (contributor()?, contributor()?);
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
-        let keep_carry = false;
-        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, keep_carry, time })
+        let alone = false;
+        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, alone, time })
     }
 
-    /// Keeps the carry of every contribution that an audit confirms, so that the author's
-    /// next one can be re-run where the author's own store is not at hand.
-    pub fn keeping_carry(self) -> Self {
-        Self { keep_carry: true, ..self }
+    /// Checks whole contributions where nobody can be asked for anything: keeps the carry of each
+    /// that is confirmed, from which the author's next one starts, and does without a trail that
+    /// is in no store, by its hash alone.
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// Adds up in `time` how long each kind of work takes.
