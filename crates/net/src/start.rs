@@ -22,9 +22,7 @@ use std::{
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{
-    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker,
-};
+use swarm::{Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, mpsc, watch},
