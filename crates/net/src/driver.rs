@@ -2,7 +2,7 @@
 //! on is on disk.
 
 use crate::{
-    fetch::{FetchProgress, Fetcher, References},
+    fetch::{FetchProgress, Fetcher, Parts, Want},
     jobs::Jobs,
     mesh::{Mesh, MeshEvent},
     report::{NetStatus, Outcome, Report, Reports, Stage},
@@ -275,8 +275,8 @@ impl Driver {
             Action::CancelTrain => self.jobs().cancel_train(),
             Action::Audit(job) => self.jobs().audit(job),
             Action::Aggregate(job) => self.jobs().aggregate(job),
-            Action::Fetch { id, objects, deep, providers } => {
-                self.fetch(id, objects, deep, providers);
+            Action::Fetch { id, objects, models, providers, .. } => {
+                self.fetch(id, objects, models, providers);
             }
             Action::CancelFetch { id } => {
                 if let Some(fetch) = self.fetches.remove(&id) {
@@ -299,15 +299,24 @@ impl Driver {
         self.jobs.as_mut().expect("only shutdown takes the threads away")
     }
 
-    fn fetch(&mut self, id: u64, objects: Vec<ObjectRef>, deep: bool, providers: Vec<PeerId>) {
+    fn fetch(
+        &mut self,
+        id: u64,
+        objects: Vec<ObjectRef>,
+        models: Vec<ObjectRef>,
+        providers: Vec<PeerId>,
+    ) {
         let worker = self.worker.clone();
-        let references: Arc<References> =
-            Arc::new(move |bytes| worker.references(bytes).map_err(|e| e.to_string()));
+        let parts: Arc<Parts> = Arc::new(move |manifest| {
+            let parts = worker.model_parts(manifest).map_err(|e| e.to_string())?;
+            Ok(parts.into_iter().map(Want::from).collect())
+        });
+        let models = models.into_iter().map(|model| Want::manifest(model, parts.clone()));
+        let wants = models.chain(objects.into_iter().map(Want::from)).collect();
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
         let task = tokio::spawn(async move {
             let progress = Arc::new(FetchProgress::default());
-            let deep = deep.then_some(references);
-            let fetched = fetcher.fetch(objects, deep, providers, &progress).await;
+            let fetched = fetcher.fetch(wants, providers, &progress).await;
             let _ = results.send(match fetched {
                 Ok(()) => Event::Fetched { id },
                 Err(e) => {

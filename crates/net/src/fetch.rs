@@ -34,12 +34,41 @@ const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A provider caught so often is asked no more.
 const MAX_LIES: u32 = 3;
-/// Bounds of one deep fetch.
-const MAX_DEPTH: usize = 8;
-const MAX_OBJECTS: usize = 1 << 16;
+/// The most objects of one fetch.
+const MAX_OBJECTS: usize = 1 << 17;
 
-/// What a manifest refers to; an error names a manifest that does not parse.
-pub type References = dyn Fn(&[u8]) -> Result<Vec<ObjectRef>, String> + Send + Sync;
+/// Finds what a manifest names; an error says why the bytes are not the manifest they should be.
+pub type Parts = dyn Fn(&[u8]) -> Result<Vec<Want>, String> + Send + Sync;
+
+/// An object to get. What it is was known before it came: only what is wanted as a manifest is
+/// read as one, whatever the bytes of other objects look like.
+#[derive(Clone)]
+pub struct Want {
+    /// What to get, of exactly this length.
+    pub object: ObjectRef,
+    /// How to find what else belongs to it; `None` for an object that names nothing.
+    pub parts: Option<Arc<Parts>>,
+}
+
+impl Want {
+    /// A manifest, with what `parts` finds in it.
+    pub fn manifest(object: ObjectRef, parts: Arc<Parts>) -> Self {
+        Self { object, parts: Some(parts) }
+    }
+}
+
+impl From<ObjectRef> for Want {
+    fn from(object: ObjectRef) -> Self {
+        Self { object, parts: None }
+    }
+}
+
+impl std::fmt::Debug for Want {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let manifest = self.parts.is_some();
+        f.debug_struct("Want").field("object", &self.object).field("manifest", &manifest).finish()
+    }
+}
 
 /// Why an object is not here.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +79,7 @@ pub(crate) enum FetchError {
     TooLarge { hash: Hash, len: u64, most: u64 },
     #[error("manifest {hash} does not parse: {why}")]
     Manifest { hash: Hash, why: String },
-    #[error("more than {MAX_OBJECTS} objects, or deeper than {MAX_DEPTH}")]
+    #[error("more than {MAX_OBJECTS} objects, {0} among them")]
     TooMany(Hash),
     #[error("storing object {hash}: {source}")]
     Store { hash: Hash, source: StoreError },
@@ -152,50 +181,48 @@ impl Fetcher {
         })
     }
 
-    /// Brings `objects` and, if `deep`, everything they refer to into the store. Asks `providers`
-    /// first, then everybody else who is linked.
+    /// Brings `wants` and what the manifests among them name into the store. Asks `providers`
+    /// first, then everybody else who is linked. How deep it goes follows from the wants: each
+    /// manifest's reader says which of its parts are manifests again.
     pub async fn fetch(
         self: &Arc<Self>,
-        objects: Vec<ObjectRef>,
-        deep: Option<Arc<References>>,
+        wants: Vec<Want>,
         providers: Vec<PeerId>,
         progress: &Arc<FetchProgress>,
     ) -> Result<(), FetchError> {
         let providers: Arc<[PeerId]> = providers.into();
-        let mut seen: BTreeSet<Hash> = objects.iter().map(|o| o.hash).collect();
-        let mut level = objects;
-        for _ in 0..MAX_DEPTH {
-            let known: u64 = level.iter().map(|o| o.len).sum();
-            progress.bytes_known.fetch_add(known, Relaxed);
-            progress.objects_known.fetch_add(level.len() as u64, Relaxed);
-            let next = self.level(level, deep.as_ref(), &providers, progress).await?;
-            level = next.into_iter().filter(|o| seen.insert(o.hash)).collect();
+        let mut seen = BTreeSet::new();
+        let mut level = wants;
+        loop {
+            level.retain(|want| seen.insert(want.object.hash));
             let Some(first) = level.first() else { return Ok(()) };
             if seen.len() > MAX_OBJECTS {
-                return Err(FetchError::TooMany(first.hash));
+                return Err(FetchError::TooMany(first.object.hash));
             }
+            let known = level.iter().fold(0u64, |sum, want| sum.saturating_add(want.object.len));
+            progress.bytes_known.fetch_add(known, Relaxed);
+            progress.objects_known.fetch_add(level.len() as u64, Relaxed);
+            level = self.level(level, &providers, progress).await?;
         }
-        Err(FetchError::TooMany(level[0].hash))
     }
 
-    /// Fetches one level of a graph of objects and returns what it refers to.
+    /// Fetches one level of a graph of objects and returns what its manifests name.
     async fn level(
         self: &Arc<Self>,
-        objects: Vec<ObjectRef>,
-        deep: Option<&Arc<References>>,
+        wants: Vec<Want>,
         providers: &Arc<[PeerId]>,
         progress: &Arc<FetchProgress>,
-    ) -> Result<Vec<ObjectRef>, FetchError> {
+    ) -> Result<Vec<Want>, FetchError> {
         let mut running = JoinSet::new();
         let mut found = Vec::new();
-        for (turn, object) in objects.into_iter().enumerate() {
+        for (turn, Want { object, parts }) in wants.into_iter().enumerate() {
             if running.len() >= 2 * MAX_FETCHING {
                 collect(&mut running, &mut found).await?;
             }
-            let (fetcher, deep) = (self.clone(), deep.cloned());
+            let fetcher = self.clone();
             let (providers, progress) = (providers.clone(), progress.clone());
             running.spawn(async move {
-                let children = fetcher.object(object, deep, &providers, turn).await?;
+                let children = fetcher.object(object, parts, &providers, turn).await?;
                 progress.objects.fetch_add(1, Relaxed);
                 progress.bytes.fetch_add(object.len, Relaxed);
                 Ok(children)
@@ -207,29 +234,29 @@ impl Fetcher {
         Ok(found)
     }
 
-    /// Brings one object into the store and returns what it refers to. `turn` spreads the objects
+    /// Brings one object into the store and returns what it names. `turn` spreads the objects
     /// of one fetch over the providers.
     async fn object(
         &self,
         object: ObjectRef,
-        deep: Option<Arc<References>>,
+        parts: Option<Arc<Parts>>,
         providers: &[PeerId],
         turn: usize,
-    ) -> Result<Vec<ObjectRef>, FetchError> {
+    ) -> Result<Vec<Want>, FetchError> {
         let ObjectRef { hash, len } = object;
         if len > self.max_object {
             return Err(FetchError::TooLarge { hash, len, most: self.max_object });
         }
         let lock = self.lock_of(hash);
         let _only = lock.lock().await;
-        if let Some(children) = self.children(object, deep.clone()).await? {
+        if let Some(children) = self.children(object, parts.clone()).await? {
             return Ok(children);
         }
         let _slot = self.slots.acquire().await.expect("never closed");
         let kib = (len / 1024 + 1).min(MAX_MEMORY_KIB as u64) as u32;
         let _memory = self.memory.acquire_many(kib).await.expect("never closed");
         self.receive(object, providers, turn).await?;
-        self.children(object, deep).await?.ok_or(FetchError::Missing(hash))
+        self.children(object, parts).await?.ok_or(FetchError::Missing(hash))
     }
 
     fn lock_of(&self, hash: Hash) -> Arc<tokio::sync::Mutex<()>> {
@@ -243,19 +270,19 @@ impl Fetcher {
         lock
     }
 
-    /// What the object refers to, or `None` where it is not in the store or damaged there.
+    /// What the object names, or `None` where it is not in the store or damaged there.
     async fn children(
         &self,
         object: ObjectRef,
-        deep: Option<Arc<References>>,
-    ) -> Result<Option<Vec<ObjectRef>>, FetchError> {
+        parts: Option<Arc<Parts>>,
+    ) -> Result<Option<Vec<Want>>, FetchError> {
         let store = self.store.clone();
         let hash = object.hash;
         let read = move || match store.get(&hash) {
             Ok(bytes) if bytes.len() as u64 != object.len => Ok(None),
-            Ok(bytes) => match deep {
-                Some(references) => {
-                    references(&bytes).map(Some).map_err(|why| FetchError::Manifest { hash, why })
+            Ok(bytes) => match parts {
+                Some(parts) => {
+                    parts(&bytes).map(Some).map_err(|why| FetchError::Manifest { hash, why })
                 }
                 None => Ok(Some(Vec::new())),
             },
@@ -421,9 +448,9 @@ impl Partial {
     }
 }
 
-type Running = JoinSet<Result<Vec<ObjectRef>, FetchError>>;
+type Running = JoinSet<Result<Vec<Want>, FetchError>>;
 
-async fn collect(running: &mut Running, found: &mut Vec<ObjectRef>) -> Result<(), FetchError> {
+async fn collect(running: &mut Running, found: &mut Vec<Want>) -> Result<(), FetchError> {
     match running.join_next().await {
         Some(Ok(children)) => found.extend(children?),
         Some(Err(e)) => tracing::debug!("a fetch was cancelled: {e}"),
@@ -431,7 +458,7 @@ async fn collect(running: &mut Running, found: &mut Vec<ObjectRef>) -> Result<()
     }
     // A graph wider than the bound ends here, not in memory.
     if found.len() > 2 * MAX_OBJECTS {
-        return Err(FetchError::TooMany(found[0].hash));
+        return Err(FetchError::TooMany(found[0].object.hash));
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ mod tests;
 
 pub use address::{MAX_ADDRS, MAX_RELAY_LEN, PeerAddr};
 pub use endpoint::{EndpointError, Relay};
-pub use fetch::References;
+pub use fetch::{Parts, Want};
 pub use report::{NetStatus, Outcome, Report, Stage};
 pub use start::{Config, Handle, MAX_OBJECT, Open, Source, StartError, start};
 pub use ticket::{MAX_MANIFEST, MAX_TICKET_PEERS, Ticket, TicketError};

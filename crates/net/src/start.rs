@@ -5,7 +5,7 @@ use crate::{
     book::Saved,
     driver::{Driver, Shared, with_causes},
     endpoint::{self, EndpointError, Relay},
-    fetch::{FetchError, FetchProgress, Fetcher, References, STALL},
+    fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     objects::Server,
     report::{NetStatus, Outcome, Report, Reports, Stage},
@@ -98,13 +98,13 @@ pub type Open =
     dyn FnOnce(&[u8], &Store) -> Result<(Run, Arc<dyn Worker>), String> + Send + 'static;
 
 /// Starts a node and returns once it listens. In the background it brings the manifest and all
-/// that `references` says it refers to (directly or not) into the store, has `open` make the
+/// that `parts` finds in it (and the readers it names find in those) into the store, has `open` make the
 /// worker, replays the log and takes part.
 ///
 /// Errors after that show as [`Outcome::Failed`].
 pub async fn start(
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
 ) -> Result<Handle, StartError> {
     let manifest = manifest_of(&config)?;
@@ -155,7 +155,7 @@ pub async fn start(
     runtime.spawn(mesh.clone().run());
     let (shared, handle) = share(&config, manifest, founder, mesh, traffic, runtime);
     let stop = handle.stop.subscribe();
-    handle.runtime().spawn(live(shared, config, references, open, manifest, events, stop));
+    handle.runtime().spawn(live(shared, config, parts, open, manifest, events, stop));
     Ok(handle)
 }
 
@@ -237,7 +237,7 @@ fn share(
 async fn live(
     shared: Shared,
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
     mut events: mpsc::Receiver<MeshEvent>,
@@ -245,7 +245,7 @@ async fn live(
 ) {
     let stopped = stop.clone();
     let prepared = tokio::select! {
-        prepared = prepare(&shared, &config, references, open, manifest) => Some(prepared),
+        prepared = prepare(&shared, &config, parts, open, manifest) => Some(prepared),
         () = ignore(&mut events) => None,
         _ = stop.wait_for(|stop| *stop) => None,
     };
@@ -275,11 +275,11 @@ async fn ignore(events: &mut mpsc::Receiver<MeshEvent>) {
 async fn prepare(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
 ) -> Result<(Node, Log, Arc<dyn Worker>), String> {
-    gather(shared, config, references, manifest).await?;
+    gather(shared, config, parts, manifest).await?;
     let (store, seed) = (config.store.clone(), config.seed);
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
@@ -317,14 +317,14 @@ fn open_log(path: &std::path::Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
 async fn gather(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     manifest: ObjectRef,
 ) -> Result<(), String> {
     let mut tick = interval(Duration::from_millis(500));
     loop {
         let progress = Arc::new(FetchProgress::default());
-        let fetch =
-            shared.fetcher.fetch(vec![manifest], Some(references.clone()), Vec::new(), &progress);
+        let wants = vec![Want::manifest(manifest, parts.clone())];
+        let fetch = shared.fetcher.fetch(wants, Vec::new(), &progress);
         tokio::pin!(fetch);
         let fetched = loop {
             tokio::select! {

@@ -45,7 +45,8 @@ pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
 pub use draw::{Draw, draw_audits};
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
-    Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
+    Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, Urgency,
+    VerdictKind,
 };
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{

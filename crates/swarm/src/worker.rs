@@ -162,11 +162,12 @@ pub trait Worker: Send + Sync + 'static {
     /// Errors: [`WorkError::BadUpdate`] with the culprit if an update does not decode.
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError>;
 
-    /// What a manifest object refers to, so that a checkpoint can be fetched whole; empty for an
-    /// object that refers to nothing.
+    /// What the manifest of a model of this run names, so that a checkpoint can be fetched whole.
+    /// Their number and lengths follow from the run's rules, not from the manifest.
     ///
-    /// Errors: [`WorkError::Other`] for a manifest that does not parse.
-    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError>;
+    /// Errors: [`WorkError::Other`] for bytes that are no manifest of this run's model: other
+    /// tensors, names, shapes or lengths.
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError>;
 }
 
 /// How training tells how far it is.

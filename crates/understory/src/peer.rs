@@ -151,12 +151,11 @@ impl<'a> Peer<'a> {
             keep_everything: false,
         };
         let time = Arc::new(WorkTime::default());
-        let references = |bytes: &[u8]| references_of_run(bytes);
         let (kernel, cheat, clock) = (self.kernel.clone(), self.args.cheat, time.clone());
         let open = move |bytes: &[u8], store: &Store| {
             open_run(bytes, store, kernel, cheat, clock).map_err(|e| format!("{e:#}"))
         };
-        let handle = net::start(config, Arc::new(references), Box::new(open)).await?;
+        let handle = net::start(config, Arc::new(run_parts), Box::new(open)).await?;
         let outcome = self.watch(&handle, &time).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
@@ -343,12 +342,14 @@ pub fn open_run(
     Ok((protocol, Arc::new(worker)))
 }
 
-/// What a run manifest, a corpus or a model refers to.
-fn references_of_run(bytes: &[u8]) -> Result<Vec<store::ObjectRef>, String> {
-    if let Ok(run) = RunManifest::parse(bytes) {
-        return Ok(vec![run.corpus]);
-    }
-    worker::references(bytes).map_err(|e| e.to_string())
+/// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
+fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
+    let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
+    let corpus = |manifest: &[u8]| {
+        let corpus = recipe::CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
+        Ok(corpus.references().into_iter().map(net::Want::from).collect())
+    };
+    Ok(vec![net::Want::manifest(run.corpus, Arc::new(corpus))])
 }
 
 fn say(json: bool, event: &PeerEvent) {

@@ -4,8 +4,8 @@ use crate::cheat::Cheat;
 use crate::events::PeerEvent;
 use kernel::Kernel;
 use recipe::{
-    Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, CorpusManifest,
-    InnerState, RunManifest, Task, checkpoint,
+    Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, InnerState, RunManifest,
+    Task, checkpoint,
     outer::{self, Weighted},
     update,
 };
@@ -16,7 +16,7 @@ use std::{
     },
     time::Instant,
 };
-use store::{Hash, ModelManifest, ObjectRef, Store, StoreError};
+use store::{Hash, ObjectRef, Store, StoreError};
 use swarm::{
     AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, PeerId, Run, Segments, State,
     TrainJob, TrainOutput, WorkError, Worker,
@@ -455,17 +455,9 @@ impl Worker for TrainingWorker {
         WorkTime::add(&self.time.aggregating, || self.add_up(job))
     }
 
-    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-        references(object)
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
+        checkpoint::parts(&self.run.model, &self.tokenizer, manifest).map_err(checkpoint_error)
     }
-}
-
-/// What a manifest of a model or a corpus refers to; nothing for other bytes.
-pub fn references(object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-    if let Ok(manifest) = ModelManifest::parse(object) {
-        return Ok(manifest.references());
-    }
-    Ok(CorpusManifest::parse(object).map(|m| m.references()).unwrap_or_default())
 }
 
 /// The protocol's view of a run manifest.

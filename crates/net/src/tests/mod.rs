@@ -114,9 +114,9 @@ impl Peer {
         bytes: &[u8],
         providers: &[PeerId],
     ) -> Result<(), crate::fetch::FetchError> {
-        let wanted = vec![store::ObjectRef::of(bytes)];
+        let wanted = vec![store::ObjectRef::of(bytes).into()];
         let progress = Arc::new(FetchProgress::default());
-        self.fetcher.fetch(wanted, None, providers.to_vec(), &progress).await
+        self.fetcher.fetch(wanted, providers.to_vec(), &progress).await
     }
 
     fn traffic_with(&self, peer: PeerId) -> Traffic {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    fetch::{FetchError, References},
+    fetch::{FetchError, Parts, Want},
     wire::{REQUEST_LEN, Request, Status},
 };
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -101,9 +101,9 @@ async fn a_damaged_or_wrongly_sized_object_is_not_served_and_not_trusted() {
     let path = has.store.root().join("objects").join(&hex[..2]).join(&hex[2..]);
     std::fs::write(&path, bytes(3, 5000)).expect("damage it");
     assert!(matches!(wants.fetch(&object, &[]).await, Err(FetchError::Missing(_))));
-    let wrong = vec![ObjectRef { len: 4999, ..ObjectRef::of(&object) }];
+    let wrong = vec![ObjectRef { len: 4999, ..ObjectRef::of(&object) }.into()];
     let progress = Arc::default();
-    let refused = wants.fetcher.fetch(wrong, None, Vec::new(), &progress).await;
+    let refused = wants.fetcher.fetch(wrong, Vec::new(), &progress).await;
     assert!(matches!(refused, Err(FetchError::Missing(_))));
     assert_eq!(wants.traffic_with(has.id()).objects_in, 0);
     // A damaged copy of one's own is replaced.
@@ -195,20 +195,25 @@ async fn who_has_nothing_or_talks_nonsense_is_passed_over() {
     assert!(matches!(missing, Err(FetchError::Missing(h)) if h == Hash::of(b"nobody has this")));
 }
 
-/// In these tests an object that begins with `M` is a manifest: JSON of its references follows.
-fn references() -> Arc<References> {
-    Arc::new(|bytes| match bytes.strip_prefix(b"M") {
-        None => Ok(Vec::new()),
-        Some(cbor) => minicbor::decode(cbor).map_err(|e| e.to_string()),
+/// In these tests a manifest is CBOR: a list of references.
+fn manifest(children: &[ObjectRef]) -> Vec<u8> {
+    minicbor::to_vec(children).expect("encode")
+}
+
+/// Reads a manifest whose parts are, for so many levels, manifests again.
+fn parts(levels: u32) -> Arc<Parts> {
+    Arc::new(move |bytes| {
+        let refs: Vec<ObjectRef> = minicbor::decode(bytes).map_err(|e| e.to_string())?;
+        let want = |object| match levels {
+            0 => Want::from(object),
+            _ => Want::manifest(object, parts(levels - 1)),
+        };
+        Ok(refs.into_iter().map(want).collect())
     })
 }
 
-fn manifest(children: &[ObjectRef]) -> Vec<u8> {
-    [b"M".as_slice(), &minicbor::to_vec(children).expect("encode")].concat()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deep_fetch_brings_everything_a_manifest_names_and_stops_at_the_bounds() {
+async fn a_manifest_is_fetched_with_what_it_names_and_stops_at_the_bounds() {
     let leaves: Vec<Vec<u8>> = (0..40).map(|i| bytes(i, 1000 + usize::from(i))).collect();
     let refs: Vec<_> = leaves.iter().map(|l| ObjectRef::of(l)).collect();
     let (low, high) = (manifest(&refs[..20]), manifest(&refs[15..]));
@@ -218,37 +223,42 @@ async fn a_deep_fetch_brings_everything_a_manifest_names_and_stops_at_the_bounds
         has.store.put(object).expect("put");
     }
     let progress = Arc::new(FetchProgress::default());
-    let deep =
-        wants.fetcher.fetch(vec![ObjectRef::of(&top)], Some(references()), Vec::new(), &progress);
-    deep.await.expect("all of it");
+    let whole = vec![Want::manifest(ObjectRef::of(&top), parts(1))];
+    wants.fetcher.fetch(whole, Vec::new(), &progress).await.expect("all of it");
     assert_eq!(wants.store.objects().expect("list"), has.store.objects().expect("list"));
     assert_eq!(progress.objects.load(Ordering::Relaxed), 43);
     let (known, got) = (&progress.bytes_known, &progress.bytes);
     assert_eq!(known.load(Ordering::Relaxed), got.load(Ordering::Relaxed));
 
-    let mut chain = manifest(&[]);
-    for _ in 0..20 {
-        has.store.put(&chain).expect("put");
-        chain = manifest(&[ObjectRef::of(&chain)]);
-    }
-    has.store.put(&chain).expect("put");
     let large = ObjectRef { hash: Hash::of(b"large"), len: (1 << 20) + 1 };
     let lists_large = manifest(&[large]);
     has.store.put(&lists_large).expect("put");
-    has.store.put(b"Mbroken").expect("put");
-    for (object, what) in
-        [(chain.as_slice(), "deep"), (&lists_large, "large"), (b"Mbroken", "broken")]
-    {
-        let want = vec![ObjectRef::of(object)];
-        let error = wants.fetcher.fetch(want, Some(references()), Vec::new(), &progress).await;
-        let error = error.expect_err(what);
-        assert!(
-            match what {
-                "deep" => matches!(error, FetchError::TooMany(_)),
-                "large" => matches!(error, FetchError::TooLarge { .. }),
-                _ => matches!(error, FetchError::Manifest { .. }),
-            },
-            "{what}: {error}"
-        );
+    has.store.put(b"broken").expect("put");
+    for (object, what) in [(lists_large.as_slice(), "large"), (b"broken", "broken")] {
+        let want = vec![Want::manifest(ObjectRef::of(object), parts(0))];
+        let error = wants.fetcher.fetch(want, Vec::new(), &progress).await.expect_err(what);
+        match what {
+            "large" => assert!(matches!(error, FetchError::TooLarge { .. }), "{error}"),
+            _ => assert!(matches!(error, FetchError::Manifest { .. }), "{error}"),
+        }
     }
+}
+
+/// A carry or leaf is somebody else's bytes: shaped as a manifest, it is still only bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_object_that_was_not_wanted_as_a_manifest_names_is_not_fetched() {
+    let named = bytes(1, 5000);
+    let shaped = manifest(&[ObjectRef::of(&named)]);
+    let top = manifest(&[ObjectRef::of(&shaped)]);
+    let (wants, has) = pair(46, 47, &shaped).await;
+    for object in [&named, &top] {
+        has.store.put(object).expect("put");
+    }
+    let progress = Arc::default();
+    let plain = vec![ObjectRef::of(&shaped).into()];
+    wants.fetcher.fetch(plain, Vec::new(), &progress).await.expect("fetched");
+    let part = vec![Want::manifest(ObjectRef::of(&top), parts(0))];
+    wants.fetcher.fetch(part, Vec::new(), &progress).await.expect("fetched");
+    assert!(wants.store.has(&Hash::of(&shaped)) && wants.store.has(&Hash::of(&top)));
+    assert!(!wants.store.has(&Hash::of(&named)));
 }

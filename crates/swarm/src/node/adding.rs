@@ -79,11 +79,11 @@ impl Node {
             Err(WorkError::Missing(_)) => {
                 aggregate.stage = Stage::Fetching;
                 let job = aggregate.job.clone();
-                let mut objects = vec![job.base.model, job.base.outer];
+                let (models, mut objects) = (vec![job.base.model], vec![job.base.outer]);
                 objects.extend(job.updates.iter().map(|u| u.update));
                 let mut providers: Vec<PeerId> = job.updates.iter().map(|u| u.worker).collect();
                 providers.extend(self.connected());
-                self.fetch(Task::AggregateInputs(key), objects, true, providers);
+                self.fetch(Task::AggregateInputs(key), objects, models, providers);
             }
             Err(WorkError::BadUpdate { worker, why }) => {
                 aggregate.stage = Stage::Bad;

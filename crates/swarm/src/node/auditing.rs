@@ -157,10 +157,11 @@ impl Node {
         book.own.insert(key, None);
         let Some(commit) = book.commit(&key.contributor) else { return false };
         let objects = inputs(&book.advance, commit, &segments_of(book, &key));
+        let models = vec![book.advance.base.model];
         let mut providers = vec![key.contributor];
         providers.extend(book.mismatches(&key.contributor).into_keys());
         providers.extend(self.connected());
-        self.fetch(Task::AuditInputs(key), objects, true, providers);
+        self.fetch(Task::AuditInputs(key), objects, models, providers);
         true
     }
 
@@ -445,10 +446,11 @@ fn claim(advance: &LastAdvance, commit: &Signed<Commit>) -> (TrainJob, TrainOutp
     (job, TrainOutput { leaves, update, carry })
 }
 
-/// What a re-run starts from: the base, the author's carry, the leaves before its segments.
+/// What a re-run starts from, besides the base model: the outer state, the author's carry, the
+/// leaves before its segments.
 fn inputs(advance: &LastAdvance, commit: &Signed<Commit>, segments: &Segments) -> Vec<ObjectRef> {
     let body = commit.body();
-    let mut objects = vec![advance.base.model, advance.base.outer];
+    let mut objects = vec![advance.base.outer];
     objects.extend(body.carry_before);
     if let Segments::Some(some) = segments {
         let before = |s: &u32| body.leaves.get(s.checked_sub(1)? as usize).copied();

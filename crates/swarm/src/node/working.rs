@@ -3,8 +3,8 @@
 use super::{Node, Task};
 use crate::{
     Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Reveal, Rules,
-    Signed, Time, TrainJob, TrainOutput, WorkError, agreement::Agreement, faults, log::Entry,
-    message::secret_hash,
+    Signed, Time, TrainJob, TrainOutput, Urgency, WorkError, agreement::Agreement, faults,
+    log::Entry, message::secret_hash,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
@@ -161,9 +161,9 @@ impl Node {
         if !due {
             return false;
         }
-        let objects = vec![chain.state.model, chain.state.outer];
+        let (models, objects) = (vec![chain.state.model], vec![chain.state.outer]);
         let providers = self.connected();
-        let id = self.fetch(Task::Sync, objects, true, providers);
+        let id = self.fetch(Task::Sync, objects, models, providers);
         if let Some(work) = &mut self.work {
             work.sync = Wanted::Fetching(id);
         }
@@ -184,15 +184,20 @@ impl Node {
         &mut self,
         task: Task,
         objects: Vec<ObjectRef>,
-        deep: bool,
+        models: Vec<ObjectRef>,
         mut providers: Vec<PeerId>,
     ) -> u64 {
         let me = self.id();
         providers.retain(|p| *p != me);
         let mut seen = BTreeSet::new();
         providers.retain(|p| seen.insert(*p));
+        let urgency = match task {
+            Task::Sync => Urgency::Checkpoint,
+            Task::AuditInputs(_) | Task::Audit(_) => Urgency::Audit,
+            Task::Update(_) | Task::Aggregate(_) | Task::AggregateInputs(_) => Urgency::Round,
+        };
         let id = self.task(task);
-        self.out.push(Action::Fetch { id, objects, deep, providers });
+        self.out.push(Action::Fetch { id, objects, models, providers, urgency });
         id
     }
 
@@ -322,7 +327,7 @@ impl Node {
         providers.extend(work.haves(&slot.commit.hash()).map(Signed::author));
         providers.retain(|p| !chain.ejected.contains(p));
         let objects = vec![slot.commit.body().update];
-        let id = self.fetch(Task::Update(author), objects, false, providers);
+        let id = self.fetch(Task::Update(author), objects, Vec::new(), providers);
         if let Some(slot) = self.work.as_mut().and_then(|w| w.commits.get_mut(&author)) {
             slot.update = Wanted::Fetching(id);
         }
