@@ -5,6 +5,7 @@ use crate::{
     fetch::{FetchProgress, Fetcher, Parts, Want},
     jobs::Jobs,
     mesh::{Mesh, MeshEvent},
+    pins::{Pins, discard},
     report::{NetStatus, Outcome, Report, Reports, Stage},
     traffic::TrafficTable,
 };
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Hash, Log, ObjectRef, Store};
-use swarm::{Action, Event, Node, PeerId, Time, Worker};
+use swarm::{Action, Event, Node, PeerId, Time, Urgency, Worker};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, spawn_blocking},
@@ -87,6 +88,7 @@ pub(crate) struct Driver {
     /// Absent only while an append is under way.
     log: Option<Log>,
     worker: Arc<dyn Worker>,
+    pins: Arc<Pins>,
     jobs: Option<Jobs>,
     results: mpsc::UnboundedReceiver<Event>,
     results_in: mpsc::UnboundedSender<Event>,
@@ -108,7 +110,7 @@ enum Turn {
 }
 
 impl Driver {
-    pub fn new(shared: Shared, node: Node, log: Log, worker: Arc<dyn Worker>) -> Self {
+    pub fn new(shared: Shared, node: Node, log: Log, worker: Arc<dyn Worker>, pins: Pins) -> Self {
         let (results_in, results) = mpsc::unbounded_channel();
         let jobs = Some(Jobs::start(&worker, &results_in, shared.reports.clone()));
         Self {
@@ -116,6 +118,7 @@ impl Driver {
             node,
             log: Some(log),
             worker,
+            pins: Arc::new(pins),
             jobs,
             results,
             results_in,
@@ -275,8 +278,8 @@ impl Driver {
             Action::CancelTrain => self.jobs().cancel_train(),
             Action::Audit(job) => self.jobs().audit(job),
             Action::Aggregate(job) => self.jobs().aggregate(job),
-            Action::Fetch { id, objects, models, providers, .. } => {
-                self.fetch(id, objects, models, providers);
+            Action::Fetch { id, objects, models, providers, urgency } => {
+                self.fetch(id, objects, models, providers, urgency);
             }
             Action::CancelFetch { id } => {
                 if let Some(fetch) = self.fetches.remove(&id) {
@@ -305,6 +308,7 @@ impl Driver {
         objects: Vec<ObjectRef>,
         models: Vec<ObjectRef>,
         providers: Vec<PeerId>,
+        urgency: Urgency,
     ) {
         let worker = self.worker.clone();
         let parts: Arc<Parts> = Arc::new(move |manifest| {
@@ -316,9 +320,9 @@ impl Driver {
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
         let task = tokio::spawn(async move {
             let progress = Arc::new(FetchProgress::default());
-            let fetched = fetcher.fetch(wants, providers, &progress).await;
+            let fetched = fetcher.fetch(wants, providers, urgency, &progress).await;
             let _ = results.send(match fetched {
-                Ok(()) => Event::Fetched { id },
+                Ok(_) => Event::Fetched { id },
                 Err(e) => {
                     tracing::info!("fetch {id}: {}", with_causes(&e));
                     Event::FetchFailed { id, missing: e.object() }
@@ -330,13 +334,17 @@ impl Driver {
         }
     }
 
+    /// Removes objects, except what something names: an object's name comes from a peer, who may
+    /// have named somebody else's.
     fn discard(&self, objects: Vec<ObjectRef>) {
-        let store = self.shared.store.clone();
+        let (store, worker, pins) =
+            (self.shared.store.clone(), self.worker.clone(), self.pins.clone());
+        let last = self.node.chain_state().and_then(|chain| chain.last.as_ref());
+        let mut states = vec![self.node.status().state];
+        states.extend(last.map(|last| last.base));
         spawn_blocking(move || {
-            for object in objects {
-                if let Err(e) = store.remove(&object.hash) {
-                    tracing::warn!("{}", with_causes(&e));
-                }
+            if let Err(e) = discard(&store, &*worker, &pins, &states, &objects) {
+                tracing::warn!("{}", with_causes(&e));
             }
         });
     }

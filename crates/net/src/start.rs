@@ -8,6 +8,7 @@ use crate::{
     fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     objects::Server,
+    pins::Pins,
     report::{NetStatus, Outcome, Report, Reports, Stage},
     ticket::{MAX_MANIFEST, Ticket},
     traffic::{Traffic, TrafficTable},
@@ -15,14 +16,14 @@ use crate::{
 };
 use iroh::SecretKey;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker};
+use swarm::{Identity, LogEntry, Node, PeerId, RestoreError, Run, Urgency, Worker};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, mpsc, watch},
@@ -250,9 +251,9 @@ async fn live(
         _ = stop.wait_for(|stop| *stop) => None,
     };
     match prepared {
-        Some(Ok((node, log, worker))) => {
+        Some(Ok((node, log, worker, pins))) => {
             shared.reports.send(Report::Started { run: shared.run });
-            Driver::new(shared.clone(), node, log, worker).run(events, stopped).await;
+            Driver::new(shared.clone(), node, log, worker, pins).run(events, stopped).await;
         }
         Some(Err(why)) => {
             shared.end(Outcome::Failed { why });
@@ -278,8 +279,8 @@ async fn prepare(
     parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
-) -> Result<(Node, Log, Arc<dyn Worker>), String> {
-    gather(shared, config, parts, manifest).await?;
+) -> Result<(Node, Log, Arc<dyn Worker>, Pins), String> {
+    let pins = Pins::new(gather(shared, config, parts, manifest).await?);
     let (store, seed) = (config.store.clone(), config.seed);
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
@@ -296,7 +297,7 @@ async fn prepare(
         let identity = Identity::from_seed(seed);
         let node = Node::new(identity, run, entries)
             .map_err(|e: RestoreError| format!("log {}: {}", path.display(), with_causes(&e)))?;
-        Ok((node, log, worker))
+        Ok((node, log, worker, pins))
     };
     spawn_blocking(make).await.map_err(|e| format!("opening the run: {e}"))?
 }
@@ -319,12 +320,12 @@ async fn gather(
     config: &Config,
     parts: Arc<Parts>,
     manifest: ObjectRef,
-) -> Result<(), String> {
+) -> Result<BTreeSet<Hash>, String> {
     let mut tick = interval(Duration::from_millis(500));
     loop {
         let progress = Arc::new(FetchProgress::default());
         let wants = vec![Want::manifest(manifest, parts.clone())];
-        let fetch = shared.fetcher.fetch(wants, Vec::new(), &progress);
+        let fetch = shared.fetcher.fetch(wants, Vec::new(), Urgency::Checkpoint, &progress);
         tokio::pin!(fetch);
         let fetched = loop {
             tokio::select! {
@@ -337,7 +338,7 @@ async fn gather(
         };
         report_fetching(shared, &progress);
         match (fetched, &config.source) {
-            (Ok(()), _) => return Ok(()),
+            (Ok(all), _) => return Ok(all),
             (Err(FetchError::Missing(hash)), Source::Join { .. }) => {
                 tracing::info!("nobody gave object {} yet; trying again", hash.short());
                 sleep(Duration::from_millis(500)).await;

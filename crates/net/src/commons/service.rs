@@ -370,7 +370,12 @@ impl Handle {
             let Some(len) = body.ok().and_then(|b| decode_length(&b)) else { continue };
             let wanted = vec![ObjectRef { hash, len }.into()];
             let progress = Arc::new(FetchProgress::default());
-            if self.fetcher.fetch(wanted, vec![peer], &progress).await.is_ok() {
+            if self
+                .fetcher
+                .fetch(wanted, vec![peer], swarm::Urgency::Round, &progress)
+                .await
+                .is_ok()
+            {
                 return true;
             }
         }
