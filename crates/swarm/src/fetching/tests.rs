@@ -115,14 +115,19 @@ impl World {
 
     /// What holds at every moment, whatever the providers do.
     fn check(&mut self) {
-        let mut by_peer: BTreeMap<PeerId, usize> = BTreeMap::new();
+        let mut by_peer: BTreeMap<PeerId, (usize, u64)> = BTreeMap::new();
         for moving in self.moving.values() {
-            *by_peer.entry(moving.peer).or_default() += 1;
+            let (count, bytes) = by_peer.entry(moving.peer).or_default();
+            (*count, *bytes) = (*count + 1, *bytes + moving.object.len);
             let most = self.limits.most_ms(moving.object.len) + STEP;
             assert!(self.now - moving.since <= most, "a transfer ends in the time of its bytes");
         }
-        for (peer, count) in by_peer {
+        let idle = self.kinds.len() - by_peer.len();
+        assert!(self.moving.len() + idle <= self.limits.transfers, "a slot for who has none");
+        for (peer, (count, bytes)) in by_peer {
             assert!(count <= self.limits.per_provider, "{peer:?} has {count} slots");
+            let share = self.limits.memory / self.limits.per_provider as u64;
+            assert!(count == 1 || bytes <= share, "{peer:?} has {bytes} bytes");
             let most = self.most_moving.entry(peer).or_default();
             *most = count.max(*most);
         }
@@ -485,4 +490,70 @@ fn with_one_honest_provider_everything_comes_whatever_the_others_do() {
         assert!(missing.is_empty(), "seed {seed}: {missing:?} with {:?}", world.kinds);
         assert!(world.most_memory <= world.limits.most_memory(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_slot_is_left_for_everybody_who_has_none() {
+    let few = Limits { transfers: 6, ..limits() };
+    let mut world = World::new(few, &[Kind::Drips, Kind::Drips, Kind::Drips, Kind::Drips, FAST]);
+    for n in 0..100u64 {
+        let from: Vec<PeerId> = (1..=4).map(|at| peer((n as u8 + at) % 4 + 1)).collect();
+        world.want(n, 1, object(n, 10_000), Urgency::Round, &from);
+    }
+    // The invariant is checked at every step.
+    world.run(60_000);
+    assert!((0..100).all(|n| world.here(n)));
+}
+
+#[test]
+fn who_was_slow_has_one_slot_and_is_asked_first_again_after_a_while() {
+    let limits = limits();
+    let mut world = World::new(limits, &[Kind::Promises]);
+    for n in 0..10 {
+        world.want(n, n, object(n, 10_000), Urgency::Round, &[peer(1)]);
+    }
+    assert_eq!(world.moving.len(), limits.per_provider);
+    while world.now <= limits.start_ms + STEP {
+        world.step();
+    }
+    for _ in 0..20 {
+        world.step();
+        assert!(world.moving.len() <= 1, "{}", world.moving.len());
+    }
+    world.run(600_000);
+    world.now += limits.remember_ms;
+    for n in 10..20 {
+        world.want(n, n, object(n, 10_000), Urgency::Round, &[peer(1)]);
+    }
+    assert_eq!(world.moving.len(), limits.per_provider, "forgotten");
+}
+
+/// Memory for one of two objects, and only slow providers: they must not push each other out
+/// until both are given up.
+#[test]
+fn slow_providers_do_not_push_out_one_another_for_ever() {
+    let limits = Limits { memory: 2 << 20, ..limits() };
+    let mut world = World::new(limits, &[Kind::Sends(64 << 10); 6]);
+    world.want(1, 1, object(1, 3 << 19), Urgency::Round, &[peer(1)]);
+    world.want(2, 2, object(2, 3 << 19), Urgency::Round, &[peer(2)]);
+    world.run(300_000);
+    assert!(world.here(1) && world.here(2), "{:?}", world.done);
+}
+
+#[test]
+fn small_objects_without_end_do_not_take_the_memory_that_a_large_one_waits_for() {
+    let limits = Limits { memory: 4 << 20, ..limits() };
+    let mut world = World::new(limits, &[Kind::Sends(2 << 20); 6]);
+    let mut id = 10;
+    let mut more = |world: &mut World| {
+        for _ in 0..2 {
+            id += 1;
+            world.want(id, id, object(id, 200_000), Urgency::Round, &[]);
+        }
+        world.step();
+    };
+    (0..20).for_each(|_| more(&mut world));
+    world.want(1, 1, object(1, 15 << 18), Urgency::Round, &[]);
+    (0..200).for_each(|_| more(&mut world));
+    assert!(world.done.contains_key(&1) && world.here(1));
 }
