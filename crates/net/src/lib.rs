@@ -19,6 +19,7 @@ mod limit;
 mod mesh;
 mod objects;
 mod outbox;
+mod pins;
 mod report;
 mod start;
 mod ticket;
@@ -30,7 +31,7 @@ mod tests;
 
 pub use address::{MAX_ADDRS, MAX_RELAY_LEN, PeerAddr};
 pub use endpoint::{EndpointError, Relay};
-pub use fetch::References;
+pub use fetch::{Parts, Want};
 pub use report::{NetStatus, Outcome, Report, Stage};
 pub use start::{Config, Handle, MAX_OBJECT, Open, Source, StartError, start};
 pub use ticket::{

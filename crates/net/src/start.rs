@@ -5,9 +5,10 @@ use crate::{
     book::Saved,
     driver::{Driver, Shared, with_causes},
     endpoint::{self, EndpointError, Relay},
-    fetch::{FetchError, FetchProgress, Fetcher, References, STALL},
+    fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     objects::Server,
+    pins::Pins,
     report::{NetStatus, Outcome, Report, Reports, Stage},
     ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
     traffic::{Traffic, TrafficTable},
@@ -15,7 +16,7 @@ use crate::{
 };
 use iroh::SecretKey;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
@@ -23,7 +24,7 @@ use std::{
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
 use swarm::{
-    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker,
+    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Urgency, Worker,
 };
 use tokio::{
     runtime::Runtime,
@@ -128,13 +129,13 @@ pub type Open =
     dyn FnOnce(&[u8], &Store) -> Result<(Run, Arc<dyn Worker>), String> + Send + 'static;
 
 /// Starts a node and returns once it listens. In the background it brings the manifest and all
-/// that `references` says it refers to (directly or not) into the store, has `open` make the
+/// that `parts` finds in it (and the readers it names find in those) into the store, has `open` make the
 /// worker, replays the log and takes part.
 ///
 /// Errors after that show as [`Outcome::Failed`].
 pub async fn start(
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
 ) -> Result<Handle, StartError> {
     let manifest = manifest_of(&config)?;
@@ -183,7 +184,7 @@ pub async fn start(
     runtime.spawn(mesh.clone().run());
     let (shared, handle) = share(&config, manifest, founder, mesh, traffic, runtime);
     let stop = handle.stop.subscribe();
-    handle.runtime().spawn(live(shared, config, references, open, manifest, events, stop));
+    handle.runtime().spawn(live(shared, config, parts, open, manifest, events, stop));
     Ok(handle)
 }
 
@@ -267,7 +268,7 @@ fn share(
 async fn live(
     shared: Shared,
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
     mut events: mpsc::Receiver<MeshEvent>,
@@ -275,14 +276,14 @@ async fn live(
 ) {
     let stopped = stop.clone();
     let prepared = tokio::select! {
-        prepared = prepare(&shared, &config, references, open, manifest) => Some(prepared),
+        prepared = prepare(&shared, &config, parts, open, manifest) => Some(prepared),
         () = ignore(&mut events) => None,
         _ = stop.wait_for(|stop| *stop) => None,
     };
     match prepared {
-        Some(Ok((node, log, worker))) => {
+        Some(Ok((node, log, worker, pins))) => {
             shared.reports.send(Report::Started { run: shared.run });
-            Driver::new(shared.clone(), node, log, worker).run(events, stopped).await;
+            Driver::new(shared.clone(), node, log, worker, pins).run(events, stopped).await;
         }
         Some(Err(why)) => {
             shared.end(Outcome::Failed { why });
@@ -305,11 +306,11 @@ async fn ignore(events: &mut mpsc::Receiver<MeshEvent>) {
 async fn prepare(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
-) -> Result<(Node, Log, Arc<dyn Worker>), String> {
-    gather(shared, config, references, manifest).await?;
+) -> Result<(Node, Log, Arc<dyn Worker>, Pins), String> {
+    let pins = Pins::new(gather(shared, config, parts, manifest).await?);
     let (store, seed) = (config.store.clone(), config.seed);
     let arrival = config.source.arrival();
     let path = config.folder.join("log");
@@ -327,7 +328,7 @@ async fn prepare(
         let identity = Identity::from_seed(seed);
         let node = Node::new(identity, run, entries, arrival)
             .map_err(|e: RestoreError| format!("log {}: {}", path.display(), with_causes(&e)))?;
-        Ok((node, log, worker))
+        Ok((node, log, worker, pins))
     };
     spawn_blocking(make).await.map_err(|e| format!("opening the run: {e}"))?
 }
@@ -348,14 +349,14 @@ fn open_log(path: &std::path::Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
 async fn gather(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     manifest: ObjectRef,
-) -> Result<(), String> {
+) -> Result<BTreeSet<Hash>, String> {
     let mut tick = interval(Duration::from_millis(500));
     loop {
         let progress = Arc::new(FetchProgress::default());
-        let fetch =
-            shared.fetcher.fetch(vec![manifest], Some(references.clone()), Vec::new(), &progress);
+        let wants = vec![Want::manifest(manifest, parts.clone())];
+        let fetch = shared.fetcher.fetch(wants, Vec::new(), Urgency::Checkpoint, &progress);
         tokio::pin!(fetch);
         let fetched = loop {
             tokio::select! {
@@ -368,7 +369,7 @@ async fn gather(
         };
         report_fetching(shared, &progress);
         match (fetched, config.source.ticket()) {
-            (Ok(()), _) => return Ok(()),
+            (Ok(all), _) => return Ok(all),
             (Err(FetchError::Missing(hash)), Some(_)) => {
                 tracing::info!("nobody gave object {} yet; trying again", hash.short());
                 sleep(Duration::from_millis(500)).await;

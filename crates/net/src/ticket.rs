@@ -179,7 +179,9 @@ impl Admission {
     /// open ticket with newer addresses does not take a vote away.
     pub fn or_secret_of(self, kept: Option<Self>) -> Self {
         match (self, kept) {
-            (Self::Ticket(ticket), Some(Self::Invitation(kept))) if kept.ticket.run == ticket.run => {
+            (Self::Ticket(ticket), Some(Self::Invitation(kept)))
+                if kept.ticket.run == ticket.run =>
+            {
                 Self::Invitation(Invitation { ticket, secret: kept.secret })
             }
             (new, _) => new,

@@ -80,6 +80,19 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry(pub Vec<u8>);
 
+/// What a fetch is for, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A round waits for it: updates, what an aggregate needs.
+    Round,
+    /// The state to work from.
+    Checkpoint,
+    /// What a re-run starts from.
+    Audit,
+    /// Nothing waits for it.
+    History,
+}
+
 /// Something the driver has to do. Actions are in order: a [`Action::Persist`] must be durable
 /// before any later `Send` or `Broadcast`, of the same call or of a later one, leaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +125,16 @@ pub enum Action {
     Fetch {
         /// Comes back with the result.
         id: u64,
-        /// What to get, each of exactly the length named.
+        /// What to get as it is, of exactly these lengths. Nothing that they may seem to refer to
+        /// is followed.
         objects: Vec<ObjectRef>,
-        /// Manifests of models of this run, to get with the tensors they name.
+        /// Manifests of models of this run, to get with the tensors that
+        /// [`crate::Worker::model_parts`] finds in them.
         models: Vec<ObjectRef>,
         /// Whom to ask first; anybody connected may be asked after them.
         providers: Vec<PeerId>,
+        /// What goes before what.
+        urgency: Urgency,
     },
     /// Nobody waits for this fetch any more.
     CancelFetch {

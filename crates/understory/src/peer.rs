@@ -244,12 +244,11 @@ impl<'a> Peer<'a> {
             keep_everything: false,
         };
         let time = Arc::new(WorkTime::default());
-        let references = |bytes: &[u8]| references_of_run(bytes);
         let (kernel, cheat, clock) = (self.kernel.clone(), self.args.cheat, time.clone());
         let open = move |bytes: &[u8], store: &Store| {
             open_run(bytes, store, kernel, cheat, clock).map_err(|e| format!("{e:#}"))
         };
-        let handle = net::start(config, Arc::new(references), Box::new(open)).await?;
+        let handle = net::start(config, Arc::new(run_parts), Box::new(open)).await?;
         let outcome = self.watch(&handle, &time).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
@@ -471,16 +470,39 @@ pub fn open_run(
         TrainingWorker::new(store.clone(), run.clone(), corpus, kernel, cheat)?.timed(time);
     let initial = worker.initial_state()?;
     let protocol = worker::protocol_run(&run, Hash::of(bytes), initial);
-    protocol.rules.validate()?;
+    protocol.validate()?;
     Ok((protocol, Arc::new(worker)))
 }
 
-/// What a run manifest, a corpus or a model refers to.
-fn references_of_run(bytes: &[u8]) -> Result<Vec<store::ObjectRef>, String> {
-    if let Ok(run) = RunManifest::parse(bytes) {
-        return Ok(vec![run.corpus]);
+/// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
+fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
+    let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
+    let corpus = |manifest: &[u8]| {
+        let corpus = recipe::CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
+        Ok(corpus.references().into_iter().map(net::Want::from).collect())
+    };
+    let mut wants = vec![net::Want::manifest(run.corpus, Arc::new(corpus))];
+    if let Some(start) = run.start {
+        wants.push(start.outer.into());
+        let most = 4 * run.parameters() as u64 + MAX_TOKENIZER;
+        let model = move |manifest: &[u8]| model_parts(manifest, most);
+        wants.push(net::Want::manifest(start.model, Arc::new(model)));
     }
-    worker::references(bytes).map_err(|e| e.to_string())
+    Ok(wants)
+}
+
+/// More bytes than a tokenizer has.
+const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// What the manifest of the model names that a run begins from, at most `most` bytes in all.
+/// Whether it is this run's model is checked once it is here.
+fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
+    let parts = store::ModelManifest::parse(manifest).map_err(|e| e.to_string())?.references();
+    let bytes = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.len));
+    match bytes {
+        Some(bytes) if bytes <= most => Ok(parts.into_iter().map(net::Want::from).collect()),
+        _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
+    }
 }
 
 fn say(json: bool, event: &PeerEvent) {

@@ -2,8 +2,8 @@
 
 use super::Node;
 use crate::{
-    Action, Certificate, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record, Signed,
-    SignedRecord, Step, Vote,
+    Action, Certificate, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record,
+    Signed, SignedRecord, Step, Vote,
     chain::{first_beacon, is_invited, members_of_genesis},
     draw::own_link,
     members::seats,

@@ -312,8 +312,8 @@ impl World {
                 let event = Event::Aggregated { id: job.id, result };
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }
-            Action::Fetch { id, objects, .. } => {
-                let objects = objects.iter().map(|o| o.hash).collect();
+            Action::Fetch { id, objects, models, .. } => {
+                let objects = models.iter().chain(&objects).map(|o| o.hash).collect();
                 let time = self.now + self.rng.range(5, 60);
                 self.schedule(time, Happening::Fetch { to: n, epoch, id, objects });
             }
