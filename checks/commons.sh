@@ -148,7 +148,7 @@ batch = 2
 rounds = 3
 steps_min = 4
 steps_max = 4
-leaf_every = 2
+keep_every = 2
 min_members = 3
 RUN
 "$understory" swarm start "$work/run.toml" --dir "$work/peer-anna" --bind 127.0.0.1:0 --once --threads 1 \

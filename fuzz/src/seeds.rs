@@ -176,12 +176,15 @@ fn manifests(folder: &Path) -> Outcome {
     };
     save(folder, "corpus_manifest", &corpus.to_bytes())?;
     let run = recipe::RunManifest {
-        format: 1,
-        profile: recipe::run::PROFILE.into(),
+        format: recipe::run::FORMAT,
+        arithmetic: recipe::run::ARITHMETIC.into(),
         name: "seed".into(),
         founder: Hash::of(b"founder"),
+        founders: vec![Hash::of(b"founder")],
+        invitations: vec![Hash::of(b"invitation")],
         seed: 1,
         corpus: object,
+        start: Some(recipe::run::Start { model: object, outer: object }),
         model: Config { context: 512, ..Config::tiny(512) },
         inner: recipe::run::Inner::default(),
         outer: recipe::run::Outer::default(),

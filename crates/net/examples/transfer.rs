@@ -60,11 +60,11 @@ async fn node(folder: &Path, seed: u8, source: Source) -> Result<Handle, Box<dyn
         max_object: net::MAX_OBJECT,
         keep_everything: true,
     };
-    let references: Arc<net::References> =
-        Arc::new(|bytes| match bytes.strip_prefix(b"manifest ") {
-            Some(cbor) => minicbor::decode(cbor).map_err(|e| e.to_string()),
-            None => Ok(Vec::new()),
-        });
+    let parts: Arc<net::Parts> = Arc::new(|bytes| {
+        let cbor = bytes.strip_prefix(b"manifest ").ok_or("no manifest")?;
+        let objects: Vec<ObjectRef> = minicbor::decode(cbor).map_err(|e| e.to_string())?;
+        Ok(objects.into_iter().map(net::Want::from).collect())
+    });
     // Only the transfer is of interest: there is no run to take part in, so opening it takes as
     // long as the program runs.
     let open = Box::new(|_: &[u8], _: &Store| {
@@ -72,7 +72,7 @@ async fn node(folder: &Path, seed: u8, source: Source) -> Result<Handle, Box<dyn
             std::thread::park();
         }
     });
-    Ok(start(config, references, open).await?)
+    Ok(start(config, parts, open).await?)
 }
 
 /// Bytes that no two objects share.

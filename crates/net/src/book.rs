@@ -107,17 +107,26 @@ impl Book {
         self.members.contains(&peer)
     }
 
-    /// Up to `most` peers to dial now; each counts as being dialled until [`Book::dialled`].
+    /// Whether a member says that it can be reached at this address.
+    pub fn is_member_at(&self, addr: SocketAddr) -> bool {
+        let at = |peer| self.entries.get(peer).is_some_and(|e: &Entry| e.at.addrs.contains(&addr));
+        self.members.iter().any(at)
+    }
+
+    /// Up to `most` peers to dial now, strangers only if `strangers`; each counts as being dialled
+    /// until [`Book::dialled`].
     pub fn due(
         &mut self,
         linked: impl Fn(PeerId) -> bool,
+        strangers: bool,
         most: usize,
         now: Instant,
     ) -> Vec<PeerAddr> {
         let ready = self
             .entries
             .iter()
-            .filter(|(peer, entry)| !entry.dialling && entry.next <= now && !linked(**peer));
+            .filter(|(peer, entry)| !entry.dialling && entry.next <= now && !linked(**peer))
+            .filter(|(peer, _)| strangers || self.members.contains(peer));
         let mut ready: Vec<_> = ready
             .map(|(peer, entry)| (!self.members.contains(peer), entry.failures, *peer))
             .collect();
@@ -264,12 +273,14 @@ mod tests {
         book.hint(at(1, 1), now);
         let mut waits = Vec::new();
         for _ in 0..12 {
-            let due = book.due(|_| false, 8, now);
+            let due = book.due(|_| false, true, 8, now);
             assert_eq!(due, [at(1, 1)]);
-            assert!(book.due(|_| false, 8, now).is_empty(), "already being dialled");
+            assert!(book.due(|_| false, true, 8, now).is_empty(), "already being dialled");
             book.dialled(due[0].peer, false, now);
             let before = now;
-            while book.due(|_| false, 0, now).is_empty() && book.entries[&due[0].peer].next > now {
+            while book.due(|_| false, true, 0, now).is_empty()
+                && book.entries[&due[0].peer].next > now
+            {
                 now += Duration::from_millis(10);
             }
             waits.push(now - before);
@@ -277,8 +288,12 @@ mod tests {
         assert!(waits[0] <= 2 * FIRST_RETRY && waits[11] <= 4 * LAST_RETRY);
         assert!(waits[11] >= 3 * LAST_RETRY, "{waits:?}");
         book.lost(at(1, 1).peer, now);
-        assert_eq!(book.due(|_| true, 8, now + FIRST_RETRY), [], "linked peers are not dialled");
-        assert_eq!(book.due(|_| false, 8, now + FIRST_RETRY).len(), 1);
+        assert_eq!(
+            book.due(|_| true, true, 8, now + FIRST_RETRY),
+            [],
+            "linked peers are not dialled"
+        );
+        assert_eq!(book.due(|_| false, true, 8, now + FIRST_RETRY).len(), 1);
     }
 
     #[test]
@@ -291,8 +306,11 @@ mod tests {
         }
         assert_eq!(book.entries.len(), MAX_BOOK);
         assert!(members.iter().all(|peer| book.entries.contains_key(peer)));
-        let first: BTreeSet<PeerId> = book.due(|_| false, 4, now).iter().map(|a| a.peer).collect();
+        let first: BTreeSet<PeerId> =
+            book.due(|_| false, true, 4, now).iter().map(|a| a.peer).collect();
         assert_eq!(first, members);
+        let rest = book.due(|_| false, false, 99, now);
+        assert_eq!(rest, [], "strangers are left out when there is no room for them");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! on is on disk.
 
 use crate::{
-    fetch::{FetchProgress, Fetcher, References},
+    fetch::{FetchProgress, Fetcher, Parts, Want},
     jobs::Jobs,
     mesh::{Mesh, MeshEvent},
+    pins::{Pins, discard},
     report::{NetStatus, Outcome, Report, Reports, Stage},
     traffic::TrafficTable,
 };
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Hash, Log, ObjectRef, Store};
-use swarm::{Action, Event, Node, PeerId, Time, Worker};
+use swarm::{Action, Event, Node, PeerId, Time, Urgency, Worker};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, spawn_blocking},
@@ -87,6 +88,7 @@ pub(crate) struct Driver {
     /// Absent only while an append is under way.
     log: Option<Log>,
     worker: Arc<dyn Worker>,
+    pins: Arc<Pins>,
     jobs: Option<Jobs>,
     results: mpsc::UnboundedReceiver<Event>,
     results_in: mpsc::UnboundedSender<Event>,
@@ -108,7 +110,7 @@ enum Turn {
 }
 
 impl Driver {
-    pub fn new(shared: Shared, node: Node, log: Log, worker: Arc<dyn Worker>) -> Self {
+    pub fn new(shared: Shared, node: Node, log: Log, worker: Arc<dyn Worker>, pins: Pins) -> Self {
         let (results_in, results) = mpsc::unbounded_channel();
         let jobs = Some(Jobs::start(&worker, &results_in, shared.reports.clone()));
         Self {
@@ -116,6 +118,7 @@ impl Driver {
             node,
             log: Some(log),
             worker,
+            pins: Arc::new(pins),
             jobs,
             results,
             results_in,
@@ -231,7 +234,7 @@ impl Driver {
     fn handle(&mut self, event: Event) -> Vec<Action> {
         match &event {
             Event::Tick => self.wake = None,
-            Event::Fetched { id } | Event::FetchFailed { id, .. } => {
+            Event::Fetched { id, .. } | Event::FetchFailed { id, .. } => {
                 self.fetches.remove(id);
             }
             _ => {}
@@ -274,16 +277,16 @@ impl Driver {
             Action::Train(job) => self.jobs().train(job),
             Action::CancelTrain => self.jobs().cancel_train(),
             Action::Audit(job) => self.jobs().audit(job),
+            Action::Open(job) => self.jobs().open(job),
             Action::Aggregate(job) => self.jobs().aggregate(job),
-            Action::Fetch { id, objects, deep, providers } => {
-                self.fetch(id, objects, deep, providers);
+            Action::Fetch { id, objects, models, providers, urgency } => {
+                self.fetch(id, objects, models, providers, urgency);
             }
             Action::CancelFetch { id } => {
                 if let Some(fetch) = self.fetches.remove(&id) {
                     fetch.abort();
                 }
             }
-            Action::Keep { .. } => {}
             Action::Drop { objects } if !shared.keep_everything => self.discard(objects),
             Action::Drop { .. } => {}
             Action::WakeAt(at) => self.wake = Some(self.begun + Duration::from_millis(at.0)),
@@ -299,20 +302,35 @@ impl Driver {
         self.jobs.as_mut().expect("only shutdown takes the threads away")
     }
 
-    fn fetch(&mut self, id: u64, objects: Vec<ObjectRef>, deep: bool, providers: Vec<PeerId>) {
+    fn fetch(
+        &mut self,
+        id: u64,
+        objects: Vec<ObjectRef>,
+        models: Vec<ObjectRef>,
+        providers: Vec<PeerId>,
+        urgency: Urgency,
+    ) {
         let worker = self.worker.clone();
-        let references: Arc<References> =
-            Arc::new(move |bytes| worker.references(bytes).map_err(|e| e.to_string()));
+        let parts: Arc<Parts> = Arc::new(move |manifest| {
+            let parts = worker.model_parts(manifest).map_err(|e| e.to_string())?;
+            Ok(parts.into_iter().map(Want::from).collect())
+        });
+        // What is here already was not stored by this fetch, and never goes because of it.
+        let here = self.shared.store.clone();
+        let lacking: Vec<Hash> =
+            objects.iter().map(|o| o.hash).filter(|hash| !here.has(hash)).collect();
+        let models = models.into_iter().map(|model| Want::manifest(model, parts.clone()));
+        let wants = models.chain(objects.into_iter().map(Want::from)).collect();
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
         let task = tokio::spawn(async move {
             let progress = Arc::new(FetchProgress::default());
-            let deep = deep.then_some(references);
-            let fetched = fetcher.fetch(objects, deep, providers, &progress).await;
+            let fetched = fetcher.fetch(wants, providers, urgency, &progress).await;
+            let stored = lacking.into_iter().filter(|hash| here.has(hash)).collect();
             let _ = results.send(match fetched {
-                Ok(()) => Event::Fetched { id },
+                Ok(_) => Event::Fetched { id, stored },
                 Err(e) => {
                     tracing::info!("fetch {id}: {}", with_causes(&e));
-                    Event::FetchFailed { id, missing: e.object() }
+                    Event::FetchFailed { id, missing: e.object(), stored }
                 }
             });
         });
@@ -321,13 +339,18 @@ impl Driver {
         }
     }
 
-    fn discard(&self, objects: Vec<ObjectRef>) {
-        let store = self.shared.store.clone();
+    /// Removes objects, except what something names: an object's name comes from a peer, who may
+    /// have named somebody else's.
+    fn discard(&self, objects: Vec<Hash>) {
+        let (store, worker, pins) =
+            (self.shared.store.clone(), self.worker.clone(), self.pins.clone());
+        let chain = self.node.chain_state();
+        let advances = chain.into_iter().flat_map(|c| c.last.iter().chain(&c.previous));
+        let mut states = vec![self.node.status().state];
+        states.extend(advances.map(|advance| advance.base));
         spawn_blocking(move || {
-            for object in objects {
-                if let Err(e) = store.remove(&object.hash) {
-                    tracing::warn!("{}", with_causes(&e));
-                }
+            if let Err(e) = discard(&store, &*worker, &pins, &states, &objects) {
+                tracing::warn!("{}", with_causes(&e));
             }
         });
     }

@@ -1,45 +1,76 @@
-//! Fetching objects from peers that may be slow, gone or lying.
+//! Fetching objects from peers that may be slow, gone or lying: [`Fetching`] says who is asked for
+//! what and when to give up, this carries it out over connections.
+
+mod partial;
 
 use crate::{
     mesh::Mesh,
     traffic::{TrafficTable, add},
     wire::{Request, Status},
 };
-use iroh::endpoint::Connection;
+use partial::{Kept, Partial, Suspect, keep};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef, Store, StoreError};
-use swarm::PeerId;
+use store::{Hash, ObjectRef, Store};
+use swarm::{
+    PeerId, Time, Urgency,
+    fetching::{self, End, Fetching, Input, Limits, Order},
+};
 use tokio::{
-    sync::Semaphore,
-    task::{JoinSet, spawn_blocking},
-    time::{sleep, timeout},
+    runtime::Handle,
+    sync::oneshot,
+    task::{AbortHandle, JoinSet, spawn_blocking},
+    time::sleep,
 };
 
-/// Objects being received at a time, and KiB of them held in memory.
-const MAX_FETCHING: usize = 8;
-const MAX_MEMORY_KIB: usize = 256 << 10;
-/// A provider that sends nothing for so long is left for the next.
+/// Objects of one fetch that are asked for at a time.
+const WINDOW: usize = 32;
+/// A provider that sends nothing for so long, or falls behind the least rate by so much, is left
+/// for the next.
 pub(crate) const STALL: Duration = Duration::from_secs(8);
-const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// How often all providers are asked, with growing pauses, before the object counts as missing.
-const ATTEMPTS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// A provider caught so often is asked no more.
-const MAX_LIES: u32 = 3;
-/// Bounds of one deep fetch.
-const MAX_DEPTH: usize = 8;
-const MAX_OBJECTS: usize = 1 << 16;
+/// Deadlines are kept to this precision, and who is connected is looked up as often.
+const TICK: Duration = Duration::from_millis(50);
+/// The most objects of one fetch.
+const MAX_OBJECTS: usize = 1 << 17;
 
-/// What a manifest refers to; an error names a manifest that does not parse.
-pub type References = dyn Fn(&[u8]) -> Result<Vec<ObjectRef>, String> + Send + Sync;
+/// Finds what a manifest names; an error says why the bytes are not the manifest they should be.
+pub type Parts = dyn Fn(&[u8]) -> Result<Vec<Want>, String> + Send + Sync;
+
+/// An object to get. What it is was known before it came: only what is wanted as a manifest is
+/// read as one, whatever the bytes of other objects look like.
+#[derive(Clone)]
+pub struct Want {
+    /// What to get, of exactly this length.
+    pub object: ObjectRef,
+    /// How to find what else belongs to it; `None` for an object that names nothing.
+    pub parts: Option<Arc<Parts>>,
+}
+
+impl Want {
+    /// A manifest, with what `parts` finds in it.
+    pub fn manifest(object: ObjectRef, parts: Arc<Parts>) -> Self {
+        Self { object, parts: Some(parts) }
+    }
+}
+
+impl From<ObjectRef> for Want {
+    fn from(object: ObjectRef) -> Self {
+        Self { object, parts: None }
+    }
+}
+
+impl std::fmt::Debug for Want {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let manifest = self.parts.is_some();
+        f.debug_struct("Want").field("object", &self.object).field("manifest", &manifest).finish()
+    }
+}
 
 /// Why an object is not here.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +79,12 @@ pub(crate) enum FetchError {
     Missing(Hash),
     #[error("object {hash} of {len} bytes is beyond the bound of {most}")]
     TooLarge { hash: Hash, len: u64, most: u64 },
-    #[error("manifest {hash} does not parse: {why}")]
+    #[error("manifest {hash}: {why}")]
     Manifest { hash: Hash, why: String },
-    #[error("more than {MAX_OBJECTS} objects, or deeper than {MAX_DEPTH}")]
+    #[error("more than {MAX_OBJECTS} objects, {0} among them")]
     TooMany(Hash),
-    #[error("storing object {hash}: {source}")]
-    Store { hash: Hash, source: StoreError },
+    #[error("storing object {hash}: {why}")]
+    Store { hash: Hash, why: String },
 }
 
 impl FetchError {
@@ -68,7 +99,7 @@ impl FetchError {
     }
 }
 
-/// How far a deep fetch is; shared with whoever shows it.
+/// How far a fetch is; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub(crate) struct FetchProgress {
     pub objects: AtomicU64,
@@ -86,119 +117,125 @@ pub(crate) struct Fetcher {
     mesh: Arc<Mesh>,
     traffic: Arc<TrafficTable>,
     max_object: u64,
-    stall: Duration,
-    slots: Semaphore,
-    memory: Semaphore,
-    lies: Mutex<BTreeMap<PeerId, u32>>,
-    /// Objects being fetched, so that two who want one fetch it once.
-    busy: Mutex<BTreeMap<Hash, Weak<tokio::sync::Mutex<()>>>>,
+    begun: Instant,
+    state: Mutex<State>,
+    next: AtomicU64,
 }
 
-/// The bytes received so far.
-#[derive(Debug, Default)]
-struct Partial {
-    bytes: Vec<u8>,
-    /// Who sent what follows from which byte on.
-    senders: Vec<(PeerId, usize)>,
-}
-
-/// A part of bytes that turned out wrong as a whole, to find its sender's guilt later.
 #[derive(Debug)]
-struct Suspect {
-    peer: PeerId,
-    range: Range<usize>,
-    hash: Hash,
+struct State {
+    fetching: Fetching,
+    /// Who waits for a request, and for what.
+    waiting: BTreeMap<u64, oneshot::Sender<Result<(), Option<String>>>>,
+    running: BTreeMap<u64, AbortHandle>,
+    partials: BTreeMap<ObjectRef, Partial>,
+    suspects: BTreeMap<ObjectRef, Vec<Suspect>>,
+    linked: BTreeSet<PeerId>,
+    ticking: bool,
 }
 
-/// What became of bytes received.
-enum Kept {
-    /// They are the object; these peers sent other bytes before.
-    Stored(Vec<PeerId>),
-    /// They are not; who sent which part.
-    Wrong(Vec<Suspect>),
+/// One fetch, as its objects see it.
+struct Errand {
+    task: u64,
+    urgency: Urgency,
+    providers: Vec<PeerId>,
 }
 
-/// How one provider's answer ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    /// All bytes are there.
-    Whole,
-    /// It does not have the object or is busy, or the answer broke off.
-    Elsewhere,
-    /// More bytes than it may be.
-    Lie,
+/// A request that is given up when nobody waits for it any more.
+struct Waiting<'a> {
+    fetcher: &'a Arc<Fetcher>,
+    runtime: Handle,
+    request: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.fetcher.state();
+        if state.waiting.remove(&self.request).is_some() {
+            let input = Input::Cancel { request: self.request };
+            self.fetcher.tell(&mut state, &self.runtime, input, None);
+        }
+    }
 }
 
 impl Fetcher {
+    /// `start`: how far behind the least rate a transfer may be.
     pub fn new(
         prefix: &'static [u8],
         store: Store,
         mesh: Arc<Mesh>,
         traffic: Arc<TrafficTable>,
         max_object: u64,
-        stall: Duration,
+        start: Duration,
     ) -> Arc<Self> {
+        let limits = Limits { start_ms: start.as_millis() as u64, ..Limits::default() };
         Arc::new(Self {
             prefix,
             store,
             mesh,
             traffic,
             max_object,
-            stall,
-            slots: Semaphore::new(MAX_FETCHING),
-            memory: Semaphore::new(MAX_MEMORY_KIB),
-            lies: Mutex::default(),
-            busy: Mutex::default(),
+            begun: Instant::now(),
+            state: Mutex::new(State {
+                fetching: Fetching::new(limits),
+                waiting: BTreeMap::new(),
+                running: BTreeMap::new(),
+                partials: BTreeMap::new(),
+                suspects: BTreeMap::new(),
+                linked: BTreeSet::new(),
+                ticking: false,
+            }),
+            next: AtomicU64::new(1),
         })
     }
 
-    /// Brings `objects` and, if `deep`, everything they refer to into the store. Asks `providers`
-    /// first, then everybody else who is linked.
+    /// Brings `wants` and what the manifests among them name into the store. Asks `providers`
+    /// first, then everybody else who is linked. How deep it goes follows from the wants: each
+    /// manifest's reader says which of its parts are manifests again. Returns all that belongs to it.
     pub async fn fetch(
         self: &Arc<Self>,
-        objects: Vec<ObjectRef>,
-        deep: Option<Arc<References>>,
+        wants: Vec<Want>,
         providers: Vec<PeerId>,
+        urgency: Urgency,
         progress: &Arc<FetchProgress>,
-    ) -> Result<(), FetchError> {
-        let providers: Arc<[PeerId]> = providers.into();
-        let mut seen: BTreeSet<Hash> = objects.iter().map(|o| o.hash).collect();
-        let mut level = objects;
-        for _ in 0..MAX_DEPTH {
-            let known: u64 = level.iter().map(|o| o.len).sum();
+    ) -> Result<BTreeSet<Hash>, FetchError> {
+        let errand = Errand { task: self.next.fetch_add(1, Relaxed), urgency, providers };
+        let errand = Arc::new(errand);
+        let mut seen = BTreeSet::new();
+        let mut level = wants;
+        loop {
+            level.retain(|want| seen.insert(want.object.hash));
+            let Some(first) = level.first() else { return Ok(seen) };
+            if seen.len() > MAX_OBJECTS {
+                return Err(FetchError::TooMany(first.object.hash));
+            }
+            let known = level.iter().fold(0u64, |sum, want| sum.saturating_add(want.object.len));
             progress.bytes_known.fetch_add(known, Relaxed);
             progress.objects_known.fetch_add(level.len() as u64, Relaxed);
-            let next = self.level(level, deep.as_ref(), &providers, progress).await?;
-            level = next.into_iter().filter(|o| seen.insert(o.hash)).collect();
-            let Some(first) = level.first() else { return Ok(()) };
-            if seen.len() > MAX_OBJECTS {
-                return Err(FetchError::TooMany(first.hash));
-            }
+            level = self.level(level, &errand, progress).await?;
         }
-        Err(FetchError::TooMany(level[0].hash))
     }
 
-    /// Fetches one level of a graph of objects and returns what it refers to.
+    /// Fetches one level of a graph of objects and returns what its manifests name.
     async fn level(
         self: &Arc<Self>,
-        objects: Vec<ObjectRef>,
-        deep: Option<&Arc<References>>,
-        providers: &Arc<[PeerId]>,
+        wants: Vec<Want>,
+        errand: &Arc<Errand>,
         progress: &Arc<FetchProgress>,
-    ) -> Result<Vec<ObjectRef>, FetchError> {
+    ) -> Result<Vec<Want>, FetchError> {
         let mut running = JoinSet::new();
         let mut found = Vec::new();
-        for (turn, object) in objects.into_iter().enumerate() {
-            if running.len() >= 2 * MAX_FETCHING {
+        for want in wants {
+            if running.len() >= WINDOW {
                 collect(&mut running, &mut found).await?;
             }
-            let (fetcher, deep) = (self.clone(), deep.cloned());
-            let (providers, progress) = (providers.clone(), progress.clone());
+            let (fetcher, errand, progress) = (self.clone(), errand.clone(), progress.clone());
             running.spawn(async move {
-                let children = fetcher.object(object, deep, &providers, turn).await?;
+                let len = want.object.len;
+                let parts = fetcher.object(want, &errand).await?;
                 progress.objects.fetch_add(1, Relaxed);
-                progress.bytes.fetch_add(object.len, Relaxed);
-                Ok(children)
+                progress.bytes.fetch_add(len, Relaxed);
+                Ok(parts)
             });
         }
         while !running.is_empty() {
@@ -207,55 +244,36 @@ impl Fetcher {
         Ok(found)
     }
 
-    /// Brings one object into the store and returns what it refers to. `turn` spreads the objects
-    /// of one fetch over the providers.
+    /// Brings one object into the store and returns what it names.
     async fn object(
-        &self,
-        object: ObjectRef,
-        deep: Option<Arc<References>>,
-        providers: &[PeerId],
-        turn: usize,
-    ) -> Result<Vec<ObjectRef>, FetchError> {
-        let ObjectRef { hash, len } = object;
+        self: &Arc<Self>,
+        want: Want,
+        errand: &Errand,
+    ) -> Result<Vec<Want>, FetchError> {
+        let ObjectRef { hash, len } = want.object;
         if len > self.max_object {
             return Err(FetchError::TooLarge { hash, len, most: self.max_object });
         }
-        let lock = self.lock_of(hash);
-        let _only = lock.lock().await;
-        if let Some(children) = self.children(object, deep.clone()).await? {
-            return Ok(children);
+        if let Some(parts) = self.parts_of(&want).await? {
+            return Ok(parts);
         }
-        let _slot = self.slots.acquire().await.expect("never closed");
-        let kib = (len / 1024 + 1).min(MAX_MEMORY_KIB as u64) as u32;
-        let _memory = self.memory.acquire_many(kib).await.expect("never closed");
-        self.receive(object, providers, turn).await?;
-        self.children(object, deep).await?.ok_or(FetchError::Missing(hash))
+        match self.bring(want.object, errand).await {
+            Ok(()) if want.parts.is_none() => Ok(Vec::new()),
+            Ok(()) => self.parts_of(&want).await?.ok_or(FetchError::Missing(hash)),
+            Err(None) => Err(FetchError::Missing(hash)),
+            Err(Some(why)) => Err(FetchError::Store { hash, why }),
+        }
     }
 
-    fn lock_of(&self, hash: Hash) -> Arc<tokio::sync::Mutex<()>> {
-        let mut busy = self.busy.lock().expect("no holder of this lock panics");
-        busy.retain(|_, lock| lock.strong_count() > 0);
-        if let Some(lock) = busy.get(&hash).and_then(Weak::upgrade) {
-            return lock;
-        }
-        let lock = Arc::default();
-        busy.insert(hash, Arc::downgrade(&lock));
-        lock
-    }
-
-    /// What the object refers to, or `None` where it is not in the store or damaged there.
-    async fn children(
-        &self,
-        object: ObjectRef,
-        deep: Option<Arc<References>>,
-    ) -> Result<Option<Vec<ObjectRef>>, FetchError> {
-        let store = self.store.clone();
+    /// What the object names, or `None` where it is not in the store or damaged there.
+    async fn parts_of(&self, want: &Want) -> Result<Option<Vec<Want>>, FetchError> {
+        let (store, Want { object, parts }) = (self.store.clone(), want.clone());
         let hash = object.hash;
         let read = move || match store.get(&hash) {
             Ok(bytes) if bytes.len() as u64 != object.len => Ok(None),
-            Ok(bytes) => match deep {
-                Some(references) => {
-                    references(&bytes).map(Some).map_err(|why| FetchError::Manifest { hash, why })
+            Ok(bytes) => match parts {
+                Some(parts) => {
+                    parts(&bytes).map(Some).map_err(|why| FetchError::Manifest { hash, why })
                 }
                 None => Ok(Some(Vec::new())),
             },
@@ -264,166 +282,204 @@ impl Fetcher {
         spawn_blocking(read).await.map_err(|_| FetchError::Missing(hash))?
     }
 
-    /// Asks one provider after the other, each going on where the last one broke off.
-    async fn receive(
-        &self,
+    /// Waits until the object was fetched. Errors: `None` where nobody gave it, else why it could
+    /// not be stored.
+    async fn bring(
+        self: &Arc<Self>,
         object: ObjectRef,
-        providers: &[PeerId],
-        turn: usize,
-    ) -> Result<(), FetchError> {
-        let mut partial = Partial::default();
-        let mut suspects = Vec::new();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                sleep(FIRST_PAUSE * (1 << (attempt - 1))).await;
-            }
-            for peer in self.candidates(providers, turn) {
-                let Some(connection) = self.mesh.connection(peer) else { continue };
-                match self.ask(&connection, peer, object, &mut partial).await {
-                    Answer::Whole => {}
-                    Answer::Lie => {
-                        self.caught(peer);
-                        partial = Partial::default();
-                        continue;
-                    }
-                    Answer::Elsewhere => {
-                        // Once parts of several peers did not fit, only one peer's word counts.
-                        if !suspects.is_empty() {
-                            partial = Partial::default();
-                        }
-                        continue;
-                    }
-                }
-                match self.keep(object, std::mem::take(&mut partial), &mut suspects).await? {
-                    Kept::Stored(liars) => {
-                        liars.into_iter().for_each(|liar| self.caught(liar));
-                        return Ok(());
-                    }
-                    Kept::Wrong(parts) if parts.len() == 1 => self.caught(peer),
-                    Kept::Wrong(parts) => suspects = parts,
-                }
+        errand: &Errand,
+    ) -> Result<(), Option<String>> {
+        let (result, done) = oneshot::channel();
+        let (request, runtime) = (self.next.fetch_add(1, Relaxed), Handle::current());
+        let waiting = Waiting { fetcher: self, runtime, request };
+        {
+            let mut state = self.state();
+            state.waiting.insert(request, result);
+            let Errand { task, urgency, ref providers } = *errand;
+            let providers = providers.clone();
+            let want = fetching::Request { id: request, task, object, urgency, providers };
+            self.tell(&mut state, &waiting.runtime, Input::Want(want), None);
+            if !std::mem::replace(&mut state.ticking, true) {
+                waiting.runtime.spawn(self.clone().tick());
             }
         }
-        Err(FetchError::Missing(object.hash))
+        done.await.unwrap_or(Err(None))
     }
 
-    fn candidates(&self, providers: &[PeerId], turn: usize) -> Vec<PeerId> {
-        let lies = self.lies.lock().expect("no holder of this lock panics");
-        let honest = |peer: &PeerId| lies.get(peer).is_none_or(|&n| n < MAX_LIES);
-        let mut named: Vec<_> = providers.iter().copied().filter(honest).collect();
-        if !named.is_empty() {
-            let by = turn % named.len();
-            named.rotate_left(by);
-        }
-        let others = self.mesh.linked().into_iter().filter(|p| !named.contains(p)).filter(honest);
-        let mut others: Vec<_> = others.collect();
-        if !others.is_empty() {
-            let by = turn % others.len();
-            others.rotate_left(by);
-        }
-        named.extend(others);
-        named
+    /// Whether nothing is being fetched and nothing held.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        let empty = state.running.is_empty() && state.partials.is_empty();
+        empty && state.fetching.is_idle() && state.waiting.is_empty()
     }
 
-    fn caught(&self, peer: PeerId) {
-        let mut lies = self.lies.lock().expect("no holder of this lock panics");
-        // Only linked peers are asked, so the table is as bounded as the mesh; keys that come and
-        // go forget the oldest verdicts at worst.
-        if lies.len() > 1024 {
-            lies.pop_first();
-        }
-        let count = lies.entry(peer).or_default();
-        *count += 1;
-        tracing::warn!("peer {} sent wrong bytes ({count} of {MAX_LIES})", peer.short());
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// Asks one peer for what is missing of `partial`.
-    async fn ask(
-        &self,
-        connection: &Connection,
-        peer: PeerId,
-        object: ObjectRef,
-        partial: &mut Partial,
-    ) -> Answer {
+    fn now(&self) -> Time {
+        Time(self.begun.elapsed().as_millis() as u64)
+    }
+
+    /// Keeps the deadlines, as long as anything is wanted.
+    async fn tick(self: Arc<Self>) {
+        loop {
+            sleep(TICK).await;
+            let mut state = self.state();
+            if state.fetching.is_idle() {
+                state.ticking = false;
+                return;
+            }
+            self.tell(&mut state, &Handle::current(), Input::Tick, None);
+        }
+    }
+
+    /// Tells the scheduler what happened and carries out what it orders. `failure`: why what is
+    /// over by this could not be stored.
+    fn tell(
+        self: &Arc<Self>,
+        state: &mut State,
+        runtime: &Handle,
+        input: Input,
+        failure: Option<String>,
+    ) {
+        let linked: BTreeSet<PeerId> = self.mesh.linked().into_iter().collect();
+        let mut orders = Vec::new();
+        if linked != state.linked {
+            state.linked.clone_from(&linked);
+            orders = state.fetching.handle(self.now(), Input::Linked(linked));
+        }
+        orders.extend(state.fetching.handle(self.now(), input));
+        for order in orders {
+            self.obey(state, runtime, order, &failure);
+        }
+        let State { suspects, fetching, .. } = state;
+        suspects.retain(|object, _| fetching.is_wanted(object));
+    }
+
+    fn obey(
+        self: &Arc<Self>,
+        state: &mut State,
+        runtime: &Handle,
+        order: Order,
+        failure: &Option<String>,
+    ) {
+        match order {
+            Order::Ask { transfer, peer, object, offset } => {
+                let fetcher = self.clone();
+                let task = runtime.spawn(async move {
+                    let request = Request { object, offset };
+                    let end = fetcher.ask(transfer, peer, request).await;
+                    fetcher.ended(transfer, object, end);
+                });
+                state.running.insert(transfer, task.abort_handle());
+            }
+            Order::Stop { transfer } => {
+                if let Some(task) = state.running.remove(&transfer) {
+                    task.abort();
+                }
+            }
+            Order::Discard { object } => drop(state.partials.remove(&object)),
+            Order::Done { request, here } => {
+                if let Some(waiting) = state.waiting.remove(&request) {
+                    let _ = waiting.send(if here { Ok(()) } else { Err(failure.clone()) });
+                }
+            }
+        }
+    }
+
+    /// Asks one peer for what is missing of an object. How long it may take, the scheduler knows.
+    async fn ask(&self, transfer: u64, peer: PeerId, request: Request) -> End {
+        let Some(connection) = self.mesh.connection(peer) else { return End::Elsewhere };
         let counters = self.traffic.of(peer);
-        let request = Request { object, offset: partial.bytes.len() as u64 };
-        let opened = timeout(ANSWER_TIME, async {
+        let opened = async {
             let (mut send, mut recv) = connection.open_bi().await.ok()?;
             send.write_all(&[self.prefix, &request.encode()].concat()).await.ok()?;
             send.finish().ok()?;
             let mut status = [0];
             recv.read_exact(&mut status).await.ok()?;
             Some((Status::decode(status[0])?, recv))
-        });
-        let Ok(Some((Status::Here, mut recv))) = opened.await else { return Answer::Elsewhere };
+        };
+        let Some((Status::Here, mut recv)) = opened.await else { return End::Elsewhere };
         add(&counters.objects_in, 1);
+        let mut missing = request.object.len - request.offset;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let Ok(Ok(read)) = timeout(self.stall, recv.read(&mut buffer)).await else {
-                return Answer::Elsewhere;
-            };
+            let Ok(read) = recv.read(&mut buffer).await else { return End::Elsewhere };
             match read {
                 Some(n) => {
                     add(&counters.objects_in, n);
-                    if partial.bytes.len() as u64 + n as u64 > object.len {
-                        return Answer::Lie;
-                    }
-                    partial.add(peer, &buffer[..n]);
+                    let Some(left) = missing.checked_sub(n as u64) else { return End::TooLong };
+                    missing = left;
+                    self.received(transfer, peer, request.object, &buffer[..n]);
                 }
-                None if partial.bytes.len() as u64 == object.len => return Answer::Whole,
-                None => return Answer::Elsewhere,
+                None if missing == 0 => return End::Whole,
+                None => return End::Elsewhere,
             }
         }
     }
 
-    /// Stores the bytes if they are the object, and says whose earlier parts differ from it.
-    async fn keep(
-        &self,
-        object: ObjectRef,
-        partial: Partial,
-        suspects: &mut Vec<Suspect>,
-    ) -> Result<Kept, FetchError> {
+    fn received(&self, transfer: u64, peer: PeerId, object: ObjectRef, bytes: &[u8]) {
+        let mut state = self.state();
+        // Stopped a moment ago: another peer goes on from where this one was.
+        if !state.fetching.is_moving(transfer) {
+            return;
+        }
+        state.partials.entry(object).or_default().add(peer, bytes, object.len);
+        let input = Input::Received { transfer, bytes: bytes.len() as u64 };
+        let orders = state.fetching.handle(self.now(), input);
+        debug_assert_eq!(orders, [], "bytes make no room");
+    }
+
+    /// A transfer ended by itself; a whole object is checked and stored.
+    fn ended(self: &Arc<Self>, transfer: u64, object: ObjectRef, end: End) {
+        let (mut state, runtime) = (self.state(), Handle::current());
+        state.running.remove(&transfer);
+        if !state.fetching.is_moving(transfer) {
+            return;
+        }
+        if end == End::Whole {
+            let partial = state.partials.remove(&object).unwrap_or_default();
+            let earlier = state.suspects.remove(&object).unwrap_or_default();
+            runtime.spawn(self.clone().check(object, partial, earlier));
+        }
+        self.tell(&mut state, &runtime, Input::Ended { transfer, end }, None);
+    }
+
+    async fn check(self: Arc<Self>, object: ObjectRef, partial: Partial, earlier: Vec<Suspect>) {
         let store = self.store.clone();
-        let hash = object.hash;
-        let earlier = std::mem::take(suspects);
-        let checked = move || {
-            if Hash::of(&partial.bytes) != hash {
-                return Ok((Kept::Wrong(partial.suspects()), earlier));
+        let kept = spawn_blocking(move || keep(&store, &object.hash, &partial, earlier)).await;
+        let (mut state, runtime) = (self.state(), Handle::current());
+        let failed = |why: String| (Input::Failed { object }, Some(why));
+        let (input, failure) = match kept {
+            Ok(Ok(Kept::Stored(liars))) => {
+                liars.into_iter().for_each(|liar| self.lied(&mut state, &runtime, liar));
+                (Input::Stored { object }, None)
             }
-            store.put(&partial.bytes)?;
-            let differs = |s: &&Suspect| Hash::of(&partial.bytes[s.range.clone()]) != s.hash;
-            let liars = earlier.iter().filter(differs).map(|s| s.peer).collect();
-            Ok((Kept::Stored(liars), earlier))
+            Ok(Ok(Kept::Wrong(parts, earlier))) => {
+                let mixed = parts.len() > 1;
+                if let (false, Some(part)) = (mixed, parts.first()) {
+                    self.lied(&mut state, &runtime, part.peer);
+                }
+                state.suspects.insert(object, if mixed { parts } else { earlier });
+                (Input::Wrong { object, mixed }, None)
+            }
+            Ok(Err(e)) => failed(crate::driver::with_causes(&e)),
+            Err(e) => failed(e.to_string()),
         };
-        let result = spawn_blocking(checked).await.map_err(|_| FetchError::Missing(hash))?;
-        let (kept, earlier) = result.map_err(|source| FetchError::Store { hash, source })?;
-        *suspects = earlier;
-        Ok(kept)
+        self.tell(&mut state, &runtime, input, failure);
+    }
+
+    fn lied(self: &Arc<Self>, state: &mut State, runtime: &Handle, peer: PeerId) {
+        tracing::warn!("peer {} sent wrong bytes", peer.short());
+        self.tell(state, runtime, Input::Lied(peer), None);
     }
 }
 
-impl Partial {
-    fn add(&mut self, peer: PeerId, bytes: &[u8]) {
-        if self.senders.last().is_none_or(|(last, _)| *last != peer) {
-            self.senders.push((peer, self.bytes.len()));
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
+type Running = JoinSet<Result<Vec<Want>, FetchError>>;
 
-    /// Each sender's part by hash. Bytes of length 0 have no sender and are never wrong.
-    fn suspects(&self) -> Vec<Suspect> {
-        let ends = self.senders.iter().skip(1).map(|(_, at)| *at).chain([self.bytes.len()]);
-        let part = |((peer, start), end): (&(PeerId, usize), usize)| {
-            let range = *start..end;
-            Suspect { peer: *peer, hash: Hash::of(&self.bytes[range.clone()]), range }
-        };
-        self.senders.iter().zip(ends).map(part).collect()
-    }
-}
-
-type Running = JoinSet<Result<Vec<ObjectRef>, FetchError>>;
-
-async fn collect(running: &mut Running, found: &mut Vec<ObjectRef>) -> Result<(), FetchError> {
+async fn collect(running: &mut Running, found: &mut Vec<Want>) -> Result<(), FetchError> {
     match running.join_next().await {
         Some(Ok(children)) => found.extend(children?),
         Some(Err(e)) => tracing::debug!("a fetch was cancelled: {e}"),
@@ -431,7 +487,7 @@ async fn collect(running: &mut Running, found: &mut Vec<ObjectRef>) -> Result<()
     }
     // A graph wider than the bound ends here, not in memory.
     if found.len() > 2 * MAX_OBJECTS {
-        return Err(FetchError::TooMany(found[0].hash));
+        return Err(FetchError::TooMany(found[0].object.hash));
     }
     Ok(())
 }

@@ -7,13 +7,14 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use swarm::{AggregateJob, AuditJob, Control, Event, TrainJob, WorkError, Worker};
+use swarm::{AggregateJob, AuditJob, Control, Event, OpenJob, TrainJob, WorkError, Worker};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// One thread each for training, audits and aggregation: the urgent never waits for the long.
+/// One thread each for training, audits, opening states and aggregation: the urgent never waits for the long.
 pub(crate) struct Jobs {
     train: mpsc::Sender<(TrainJob, Control)>,
     audit: mpsc::Sender<AuditJob>,
+    open: mpsc::Sender<OpenJob>,
     aggregate: mpsc::Sender<AggregateJob>,
     training: Option<Control>,
     auditing: Control,
@@ -40,13 +41,18 @@ impl Jobs {
                 let result = guarded(|| worker.audit(&job, &control));
                 Event::Audited { id: job.id, result }
             });
+        let control = auditing.clone();
+        let (open, open_thread) = spawn("open", worker, results, move |worker, job: OpenJob| {
+            let result = guarded(|| worker.open(&job, &control));
+            Event::Opened { id: job.id, result }
+        });
         let (aggregate, aggregate_thread) =
             spawn("aggregate", worker, results, |worker, job: AggregateJob| {
                 let result = guarded(|| worker.aggregate(&job));
                 Event::Aggregated { id: job.id, result }
             });
-        let threads = vec![train_thread, audit_thread, aggregate_thread];
-        Self { train, audit, aggregate, training: None, auditing, reports, threads }
+        let threads = vec![train_thread, audit_thread, open_thread, aggregate_thread];
+        Self { train, audit, open, aggregate, training: None, auditing, reports, threads }
     }
 
     /// Starts a training job; one that still runs is cancelled.
@@ -67,6 +73,10 @@ impl Jobs {
 
     pub fn audit(&self, job: AuditJob) {
         let _ = self.audit.send(job);
+    }
+
+    pub fn open(&self, job: OpenJob) {
+        let _ = self.open.send(job);
     }
 
     pub fn aggregate(&self, job: AggregateJob) {

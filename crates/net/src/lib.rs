@@ -19,6 +19,7 @@ mod limit;
 mod mesh;
 mod objects;
 mod outbox;
+mod pins;
 mod report;
 mod start;
 mod ticket;
@@ -30,9 +31,11 @@ mod tests;
 
 pub use address::{MAX_ADDRS, MAX_RELAY_LEN, PeerAddr};
 pub use endpoint::{EndpointError, Relay};
-pub use fetch::References;
+pub use fetch::{Parts, Want};
 pub use report::{NetStatus, Outcome, Report, Stage};
 pub use start::{Config, Handle, MAX_OBJECT, Open, Source, StartError, start};
-pub use ticket::{MAX_MANIFEST, MAX_TICKET_PEERS, Ticket, TicketError};
+pub use ticket::{
+    Admission, Invitation, MAX_MANIFEST, MAX_TICKET_PEERS, Mark, Ticket, TicketError,
+};
 pub use traffic::Traffic;
 pub use wire::{ALPN, MAX_FRAME};

@@ -3,7 +3,7 @@
 use crate::{
     address::{AddrRecord, PeerAddr, peer_id},
     book::{Book, Saved},
-    limit::Bucket,
+    limit::{Origin, Quota, SharedQuotas},
     objects::Answers,
     outbox::Outbox,
     traffic::{Counters, TrafficTable, add},
@@ -11,7 +11,7 @@ use crate::{
 };
 use iroh::{
     Endpoint, SecretKey,
-    endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt},
+    endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,15 +31,19 @@ pub(crate) const MAX_LINKS: usize = 64;
 /// The most connections that have not said hello yet; past half of it, callers must first prove
 /// that they own their address.
 const MAX_GREETING: usize = 32;
+/// Of these, so many may come from one address, and so many are kept for addresses of members.
+const MAX_GREETING_ORIGIN: usize = 16;
+const KEPT_FOR_MEMBERS: usize = 8;
+/// The most strangers, past which only those are let in whose address has fewer than
+/// [`MAX_STRANGERS_ORIGIN`] connected; members take a stranger's place at any time.
+const MANY_STRANGERS: usize = MAX_LINKS / 2;
+const MAX_STRANGERS_ORIGIN: usize = 8;
 const MAX_DIALLING: usize = 8;
 /// A peer that takes no byte for so long is cut off.
 const WRITE_TIME: Duration = Duration::from_secs(60);
 const DIAL_INTERVAL: Duration = Duration::from_millis(100);
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Messages and bytes one peer may send per second, and in one burst.
-const MESSAGE_RATE: (f64, f64) = (500.0, 2_000.0);
-const BYTE_RATE: (f64, f64) = (4e6, 32e6);
 /// A peer that sent so many messages beyond its rate is cut off for [`BAN`].
 const MAX_EXCESS: u64 = 5_000;
 const BAN: Duration = Duration::from_secs(60);
@@ -102,6 +106,9 @@ struct State {
     book: Book,
     record: AddrRecord,
     bans: BTreeMap<PeerId, Instant>,
+    /// Connections that have not said hello, by where they come from.
+    greeting: BTreeMap<Origin, usize>,
+    quotas: SharedQuotas,
 }
 
 #[derive(Debug)]
@@ -110,10 +117,31 @@ struct Link {
     connection: Connection,
     /// Whether we made the connection.
     dialled: bool,
+    /// Where it came from; `None` if we made it.
+    origin: Option<Origin>,
     instance: u64,
     outbox: Outbox,
     inbox: Arc<Semaphore>,
     counters: Arc<Counters>,
+}
+
+/// A caller's place until it has said hello.
+struct Greeting {
+    mesh: Arc<Mesh>,
+    origin: Origin,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        let mut state = self.mesh.state();
+        if let Some(count) = state.greeting.get_mut(&self.origin) {
+            *count -= 1;
+            if *count == 0 {
+                state.greeting.remove(&self.origin);
+            }
+        }
+    }
 }
 
 /// What became of a new link.
@@ -144,8 +172,14 @@ impl Mesh {
         let (events, receiver) = mpsc::channel(1024);
         let me = peer_id(key.public());
         let record = AddrRecord::sign(own_address(&endpoint, &external), wall_ms(), &key);
-        let state =
-            State { links: BTreeMap::new(), book: Book::new(me), record, bans: BTreeMap::new() };
+        let state = State {
+            links: BTreeMap::new(),
+            book: Book::new(me),
+            record,
+            bans: BTreeMap::new(),
+            greeting: BTreeMap::new(),
+            quotas: SharedQuotas::default(),
+        };
         let mesh = Self {
             alpn,
             instance: instance(me),
@@ -262,19 +296,42 @@ impl Mesh {
                 incoming.refuse();
                 continue;
             };
+            let origin = Origin::of(&incoming.remote_addr());
+            if !self.may_greet(&incoming, &origin) {
+                incoming.refuse();
+                continue;
+            }
             let crowded = self.greeting.available_permits() < MAX_GREETING / 2;
             if crowded && !incoming.remote_addr_validated() {
                 // A forged sender address never answers this, and it costs us no state.
                 let _ = incoming.retry();
                 continue;
             }
-            tokio::spawn(self.clone().accept(incoming, slot));
+            *self.state().greeting.entry(origin.clone()).or_default() += 1;
+            let greeting = Greeting { mesh: self.clone(), origin, _slot: slot };
+            tokio::spawn(self.clone().accept(incoming, greeting));
         }
     }
 
-    async fn accept(self: Arc<Self>, incoming: Incoming, slot: OwnedSemaphorePermit) {
+    /// Whether a caller may have one of the places for those who have not said hello: not more
+    /// than one address may have, and the last ones only where a member is known to be.
+    fn may_greet(&self, incoming: &Incoming, origin: &Origin) -> bool {
+        let state = self.state();
+        let here = state.greeting.get(origin).copied().unwrap_or(0);
+        let member = match incoming.remote_addr() {
+            IncomingAddr::Ip(addr) => state.book.is_member_at(addr),
+            _ => false,
+        };
+        let kept = self.greeting.available_permits() < KEPT_FOR_MEMBERS;
+        member || here < MAX_GREETING_ORIGIN && !kept
+    }
+
+    async fn accept(self: Arc<Self>, incoming: Incoming, greeting: Greeting) {
         match timeout(self.greeting_time, incoming).await {
-            Ok(Ok(connection)) => self.converse(connection, false, slot).await,
+            Ok(Ok(connection)) => {
+                let origin = Some(greeting.origin.clone());
+                self.converse(connection, origin, greeting).await;
+            }
             Ok(Err(e)) => tracing::debug!("an incoming connection failed: {e}"),
             Err(_) => tracing::debug!("an incoming connection took too long"),
         }
@@ -286,8 +343,9 @@ impl Mesh {
             let due = {
                 let mut state = self.state();
                 let State { links, book, .. } = &mut *state;
-                let room = slots.available_permits().min(MAX_LINKS.saturating_sub(links.len()));
-                book.due(|peer| links.contains_key(&peer), room, Instant::now())
+                let strangers = links.len() < MANY_STRANGERS;
+                let room = slots.available_permits();
+                book.due(|peer| links.contains_key(&peer), strangers, room, Instant::now())
             };
             for at in due {
                 let slot = slots.clone().acquire_owned().await.expect("never closed");
@@ -309,7 +367,7 @@ impl Mesh {
         });
         self.state().book.dialled(at.peer, connected.is_some(), Instant::now());
         if let Some(connection) = connected {
-            self.converse(connection, true, slot).await;
+            self.converse(connection, None, slot).await;
         }
     }
 
@@ -333,11 +391,11 @@ impl Mesh {
     async fn converse(
         self: &Arc<Self>,
         connection: Connection,
-        dialled: bool,
-        slot: OwnedSemaphorePermit,
+        origin: Option<Origin>,
+        greeting: impl Send,
     ) {
         let greeted = timeout(self.greeting_time, self.greet(&connection)).await;
-        drop(slot);
+        drop(greeting);
         let (hello, send, recv) = match greeted {
             Ok(Ok(greeted)) => greeted,
             Ok(Err(code)) => return connection.close(VarInt::from_u32(code), b"greeting"),
@@ -347,7 +405,8 @@ impl Mesh {
         let link = Arc::new(Link {
             peer,
             connection,
-            dialled,
+            dialled: origin.is_none(),
+            origin,
             instance: hello.instance,
             outbox: Outbox::default(),
             inbox: Arc::new(Semaphore::new(INBOX as usize)),
@@ -403,19 +462,28 @@ impl Mesh {
     /// Decides which of two connections to one peer stays. Both sides decide alike: a restarted
     /// peer's new connection; else of two made by the same side the later, of two made by
     /// different sides the one made by the peer with the lower key.
+    /// Members have their place; strangers share what is left, and once they are many, by
+    /// where they come from.
     fn admit(&self, link: &Arc<Link>) -> Admission {
         let mut state = self.state();
+        let is_member = |peer: &PeerId| state.book.is_member(*peer);
+        let strangers = || state.links.values().filter(|l| !is_member(&l.peer));
+        let many = strangers().count() >= MANY_STRANGERS
+            && strangers().filter(|l| l.origin == link.origin).count() >= MAX_STRANGERS_ORIGIN;
         let admission = match state.links.get(&link.peer) {
             Some(old) if old.connection.close_reason().is_some() => Admission::InPlace,
             Some(old) if old.instance != link.instance => Admission::New { restarted: true },
             Some(old) if old.dialled == link.dialled => Admission::InPlace,
             Some(_) if link.dialled == (self.me < link.peer) => Admission::InPlace,
             Some(_) => return Admission::Duplicate,
+            None if many && !is_member(&link.peer) => return Admission::Full,
             None if state.links.len() < MAX_LINKS => Admission::New { restarted: false },
-            None if !state.book.is_member(link.peer) => return Admission::Full,
+            None if !is_member(&link.peer) => return Admission::Full,
             None => {
-                let stranger = state.links.keys().find(|peer| !state.book.is_member(**peer));
-                let Some(stranger) = stranger.copied() else { return Admission::Full };
+                // Of the address that most strangers come from.
+                let together = |l: &Link| strangers().filter(|o| o.origin == l.origin).count();
+                let stranger = strangers().max_by_key(|l| together(l)).map(|l| l.peer);
+                let Some(stranger) = stranger else { return Admission::Full };
                 // Its own task notices the closed connection and removes it.
                 state.links[&stranger].close(close::FULL);
                 Admission::New { restarted: false }
@@ -449,8 +517,8 @@ impl Mesh {
 
     async fn read_loop(&self, link: &Arc<Link>, mut recv: RecvStream) -> u32 {
         let start = Instant::now();
-        let mut messages = Bucket::new(MESSAGE_RATE.0, MESSAGE_RATE.1, start);
-        let mut bytes = Bucket::new(BYTE_RATE.0, BYTE_RATE.1, start);
+        let mut quota = Quota::of_a_peer(start);
+        let shared = link.origin.as_ref().map(|o| self.state().quotas.of(o, start));
         let mut excess = 0;
         loop {
             let frame = match Frame::read(&mut recv).await {
@@ -468,7 +536,11 @@ impl Mesh {
             };
             add(&link.counters.messages_in, len);
             let now = Instant::now();
-            if !messages.take(1.0, now) || !bytes.take(len as f64, now) {
+            let within = |shared: &Arc<Mutex<Quota>>| {
+                let mut shared = shared.lock().expect("no holder of this lock panics");
+                self.state().book.is_member(link.peer) || shared.take(len, now)
+            };
+            if !quota.take(len, now) || !shared.as_ref().is_none_or(within) {
                 add(&link.counters.dropped_in, 1);
                 excess += 1;
                 if excess > MAX_EXCESS {

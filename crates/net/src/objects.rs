@@ -5,31 +5,37 @@ use crate::{
     traffic::{Counters, add},
     wire::{REQUEST_LEN, Request, Status},
 };
-use iroh::endpoint::{Connection, RecvStream, SendStream};
+use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     collections::VecDeque,
     fs::File,
     io::{Read, Seek, SeekFrom},
     pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use store::{Hash, Store};
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
-    time::timeout,
+    time::{timeout, timeout_at},
 };
 
-/// Requests answered at a time, in all and to one peer.
-const MAX_SERVING: usize = 64;
+/// Requests of one peer answered at a time. The first of them every peer always has for itself;
+/// the rest come out of [`MAX_SHARED`] for all.
 pub(crate) const MAX_SERVING_ONE: usize = 8;
-/// How long a request waits for its turn before it is told to ask elsewhere.
-const WAIT: Duration = Duration::from_secs(10);
+const OWN: usize = 2;
+const MAX_SHARED: usize = 64;
+/// How long a request waits for its turn before it is told to ask elsewhere; less than others wait
+/// for an answer.
+const WAIT: Duration = Duration::from_secs(5);
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// A reader slower than this (plus half a minute) is cut off.
+/// Bytes per second below which a reader is cut off, and how far it may be behind them.
 const SLOWEST: u64 = 32 << 10;
+pub(crate) const READ_TIME: Duration = Duration::from_secs(15);
 const PIECE: usize = 256 << 10;
+/// Objects up to this length are checked without waiting for the check of a large one.
+const SMALL: u64 = 1 << 20;
 /// Objects remembered as having the right bytes on disk.
 const MAX_CHECKED: usize = 1024;
 
@@ -50,17 +56,24 @@ pub(crate) type Served<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 #[derive(Debug)]
 pub(crate) struct Server {
     store: Store,
-    slots: Semaphore,
-    /// One at a time is read whole to be checked: bounds memory.
+    shared: Semaphore,
+    read_time: Duration,
+    /// One large one at a time is read whole to be checked: bounds memory.
     checking: tokio::sync::Mutex<()>,
     checked: Mutex<VecDeque<Hash>>,
 }
 
 impl Server {
     pub fn new(store: Store) -> Arc<Self> {
+        Self::with_read_time(store, READ_TIME)
+    }
+
+    /// `read_time`: how far a reader may be behind the least rate.
+    pub fn with_read_time(store: Store, read_time: Duration) -> Arc<Self> {
         Arc::new(Self {
             store,
-            slots: Semaphore::new(MAX_SERVING),
+            shared: Semaphore::new(MAX_SHARED),
+            read_time,
             checking: tokio::sync::Mutex::default(),
             checked: Mutex::default(),
         })
@@ -93,16 +106,24 @@ impl Server {
         let mut request = [0; REQUEST_LEN];
         timeout(REQUEST_TIME, recv.read_exact(&mut request)).await.ok()?.ok()?;
         let request = Request::decode(&request)?;
-        let turns = async { (mine.acquire().await, self.slots.acquire().await) };
-        let Ok((Ok(_mine), Ok(_slot))) = timeout(WAIT, turns).await else {
+        let turns = async {
+            let own = mine.acquire().await.ok()?;
+            if MAX_SERVING_ONE.saturating_sub(mine.available_permits()) <= OWN {
+                return Some((own, None));
+            }
+            Some((own, Some(self.shared.acquire().await.ok()?)))
+        };
+        let Ok(Some(_turns)) = timeout(WAIT, turns).await else {
             return refuse(send, Status::Busy).await;
         };
         let Some(file) = self.open(&request).await else {
             return refuse(send, Status::NotHere).await;
         };
         let len = request.object.len - request.offset;
-        let most = Duration::from_secs(30 + len / SLOWEST);
-        timeout(most, stream_file(file, len, &mut send, counters)).await.ok()??;
+        if stream_file(file, len, &mut send, counters, self.read_time).await.is_none() {
+            // What was written so far must neither pass for an answer nor wait to be read.
+            return send.reset(VarInt::from_u32(0)).ok();
+        }
         send.finish().ok()
     }
 
@@ -113,7 +134,8 @@ impl Server {
             return None;
         }
         if !self.is_checked(&hash) {
-            let _one = self.checking.lock().await;
+            let large = request.object.len > SMALL;
+            let _one = if large { Some(self.checking.lock().await) } else { None };
             if !self.is_checked(&hash) {
                 let store = self.store.clone();
                 let read = spawn_blocking(move || store.get(&hash).map(drop)).await.ok()?;
@@ -159,8 +181,10 @@ async fn stream_file(
     len: u64,
     send: &mut SendStream,
     counters: &Counters,
+    read_time: Duration,
 ) -> Option<()> {
-    send.write_all(&[Status::Here as u8]).await.ok()?;
+    let mut due = Due { at: Instant::now() + read_time, read_time };
+    due.write(send, &[Status::Here as u8]).await?;
     add(&counters.objects_out, 1);
     let mut left = len;
     let mut piece = Vec::new();
@@ -171,9 +195,59 @@ async fn stream_file(
             .await
             .ok()?
             .ok()?;
-        send.write_all(&piece).await.ok()?;
+        due.write(send, &piece).await?;
         add(&counters.objects_out, want);
         left -= want as u64;
     }
     Some(())
+}
+
+/// When a reader falls behind the least rate. It wins time by reading, never more than the
+/// allowance: one that was fast cannot then hold its slot by reading a byte at a time.
+struct Due {
+    at: Instant,
+    read_time: Duration,
+}
+
+impl Due {
+    async fn write(&mut self, send: &mut SendStream, mut bytes: &[u8]) -> Option<()> {
+        while !bytes.is_empty() {
+            let written = timeout_at(self.at.into(), send.write(bytes)).await.ok()?.ok()?;
+            bytes = &bytes[written..];
+            self.win(written, Instant::now());
+        }
+        Some(())
+    }
+
+    fn win(&mut self, written: usize, now: Instant) {
+        let won = Duration::from_secs_f64(written as f64 / SLOWEST as f64);
+        self.at = (self.at + won).min(now + self.read_time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_has_the_time_of_its_bytes_and_no_more_for_having_been_fast() {
+        let (start, read_time) = (Instant::now(), Duration::from_secs(10));
+        let mut due = Due { at: start + read_time, read_time };
+        due.win(100 << 20, start);
+        assert_eq!(due.at, start + read_time);
+        // One byte a second: it is over soon after the allowance.
+        let mut now = start;
+        while now < due.at {
+            now += Duration::from_secs(1);
+            due.win(1, now);
+        }
+        assert!(now <= start + read_time + Duration::from_secs(1));
+        // At the least rate it goes on.
+        let mut due = Due { at: start + read_time, read_time };
+        for second in 1..1000 {
+            let now = start + Duration::from_secs(second);
+            assert!(now < due.at);
+            due.win(SLOWEST as usize, now);
+        }
+    }
 }

@@ -5,24 +5,27 @@ use crate::{
     book::Saved,
     driver::{Driver, Shared, with_causes},
     endpoint::{self, EndpointError, Relay},
-    fetch::{FetchError, FetchProgress, Fetcher, References, STALL},
+    fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     objects::Server,
+    pins::Pins,
     report::{NetStatus, Outcome, Report, Reports, Stage},
-    ticket::{MAX_MANIFEST, Ticket},
+    ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
     traffic::{Traffic, TrafficTable},
     wire::ALPN,
 };
 use iroh::SecretKey;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{Identity, LogEntry, Node, PeerId, RestoreError, Run, Worker};
+use swarm::{
+    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Urgency, Worker,
+};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, mpsc, watch},
@@ -74,6 +77,34 @@ pub enum Source {
         /// What it was handed.
         ticket: Ticket,
     },
+    /// This node joins a run as a founding voter, with an invitation for one person.
+    Invited {
+        /// What it was handed.
+        invitation: Invitation,
+    },
+}
+
+impl Source {
+    /// What was handed to who did not found the run.
+    fn ticket(&self) -> Option<&Ticket> {
+        match self {
+            Self::Founder { .. } => None,
+            Self::Join { ticket } | Self::Invited { invitation: Invitation { ticket, .. } } => {
+                Some(ticket)
+            }
+        }
+    }
+
+    /// What of it the protocol needs.
+    fn arrival(&self) -> Arrival {
+        let invitation = match self {
+            Self::Invited { invitation } => Some(Identity::from_seed(invitation.secret)),
+            _ => None,
+        };
+        let mark = self.ticket().and_then(|ticket| ticket.checkpoint);
+        let checkpoint = mark.map(|Mark { height, record, .. }| Checkpoint { height, record });
+        Arrival { invitation, checkpoint }
+    }
 }
 
 /// Why a node did not start.
@@ -98,13 +129,13 @@ pub type Open =
     dyn FnOnce(&[u8], &Store) -> Result<(Run, Arc<dyn Worker>), String> + Send + 'static;
 
 /// Starts a node and returns once it listens. In the background it brings the manifest and all
-/// that `references` says it refers to (directly or not) into the store, has `open` make the
+/// that `parts` finds in it (and the readers it names find in those) into the store, has `open` make the
 /// worker, replays the log and takes part.
 ///
 /// Errors after that show as [`Outcome::Failed`].
 pub async fn start(
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
 ) -> Result<Handle, StartError> {
     let manifest = manifest_of(&config)?;
@@ -131,10 +162,8 @@ pub async fn start(
             }
         }
     };
-    let founder = match &config.source {
-        Source::Founder { .. } => crate::address::peer_id(secret.public()),
-        Source::Join { ticket } => ticket.founder,
-    };
+    let ticket = config.source.ticket();
+    let founder = ticket.map_or_else(|| crate::address::peer_id(secret.public()), |t| t.founder);
     let traffic = Arc::new(TrafficTable::default());
     let server = Server::new(config.store.clone());
     let external = config.external.clone();
@@ -149,13 +178,13 @@ pub async fn start(
         GREETING_TIME,
     );
     mesh.hint(saved.peers);
-    if let Source::Join { ticket } = &config.source {
+    if let Some(ticket) = ticket {
         mesh.hint(ticket.peers.clone());
     }
     runtime.spawn(mesh.clone().run());
     let (shared, handle) = share(&config, manifest, founder, mesh, traffic, runtime);
     let stop = handle.stop.subscribe();
-    handle.runtime().spawn(live(shared, config, references, open, manifest, events, stop));
+    handle.runtime().spawn(live(shared, config, parts, open, manifest, events, stop));
     Ok(handle)
 }
 
@@ -174,7 +203,9 @@ fn manifest_of(config: &Config) -> Result<ObjectRef, StartError> {
             config.store.put(manifest)?;
             Ok(ObjectRef::of(manifest))
         }
-        Source::Join { ticket } => Ok(ticket.manifest()),
+        Source::Join { ticket } | Source::Invited { invitation: Invitation { ticket, .. } } => {
+            Ok(ticket.manifest())
+        }
     }
 }
 
@@ -237,7 +268,7 @@ fn share(
 async fn live(
     shared: Shared,
     config: Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
     mut events: mpsc::Receiver<MeshEvent>,
@@ -245,14 +276,14 @@ async fn live(
 ) {
     let stopped = stop.clone();
     let prepared = tokio::select! {
-        prepared = prepare(&shared, &config, references, open, manifest) => Some(prepared),
+        prepared = prepare(&shared, &config, parts, open, manifest) => Some(prepared),
         () = ignore(&mut events) => None,
         _ = stop.wait_for(|stop| *stop) => None,
     };
     match prepared {
-        Some(Ok((node, log, worker))) => {
+        Some(Ok((node, log, worker, pins))) => {
             shared.reports.send(Report::Started { run: shared.run });
-            Driver::new(shared.clone(), node, log, worker).run(events, stopped).await;
+            Driver::new(shared.clone(), node, log, worker, pins).run(events, stopped).await;
         }
         Some(Err(why)) => {
             shared.end(Outcome::Failed { why });
@@ -275,12 +306,13 @@ async fn ignore(events: &mut mpsc::Receiver<MeshEvent>) {
 async fn prepare(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
-) -> Result<(Node, Log, Arc<dyn Worker>), String> {
-    gather(shared, config, references, manifest).await?;
+) -> Result<(Node, Log, Arc<dyn Worker>, Pins), String> {
+    let pins = Pins::new(gather(shared, config, parts, manifest).await?);
     let (store, seed) = (config.store.clone(), config.seed);
+    let arrival = config.source.arrival();
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
         let bytes = store.get(&manifest.hash).map_err(|e| with_causes(&e))?;
@@ -294,9 +326,9 @@ async fn prepare(
         let (log, entries) = open_log(&path).map_err(|e| with_causes(&e))?;
         let entries = entries.into_iter().map(LogEntry).collect();
         let identity = Identity::from_seed(seed);
-        let node = Node::new(identity, run, entries)
+        let node = Node::new(identity, run, entries, arrival)
             .map_err(|e: RestoreError| format!("log {}: {}", path.display(), with_causes(&e)))?;
-        Ok((node, log, worker))
+        Ok((node, log, worker, pins))
     };
     spawn_blocking(make).await.map_err(|e| format!("opening the run: {e}"))?
 }
@@ -317,14 +349,14 @@ fn open_log(path: &std::path::Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
 async fn gather(
     shared: &Shared,
     config: &Config,
-    references: Arc<References>,
+    parts: Arc<Parts>,
     manifest: ObjectRef,
-) -> Result<(), String> {
+) -> Result<BTreeSet<Hash>, String> {
     let mut tick = interval(Duration::from_millis(500));
     loop {
         let progress = Arc::new(FetchProgress::default());
-        let fetch =
-            shared.fetcher.fetch(vec![manifest], Some(references.clone()), Vec::new(), &progress);
+        let wants = vec![Want::manifest(manifest, parts.clone())];
+        let fetch = shared.fetcher.fetch(wants, Vec::new(), Urgency::Checkpoint, &progress);
         tokio::pin!(fetch);
         let fetched = loop {
             tokio::select! {
@@ -336,15 +368,19 @@ async fn gather(
             }
         };
         report_fetching(shared, &progress);
-        match (fetched, &config.source) {
-            (Ok(()), _) => return Ok(()),
-            (Err(FetchError::Missing(hash)), Source::Join { .. }) => {
+        match (fetched, config.source.ticket()) {
+            (Ok(all), _) => return Ok(all),
+            (Err(FetchError::Missing(hash)), Some(_)) => {
                 tracing::info!("nobody gave object {} yet; trying again", hash.short());
                 sleep(Duration::from_millis(500)).await;
             }
             (Err(e), _) => return Err(with_causes(&e)),
         }
     }
+}
+
+fn newest_record(status: &swarm::Status) -> Option<Mark> {
+    Some(Mark { height: status.height?, record: status.record?, standing: status.weight })
 }
 
 fn report_fetching(shared: &Shared, progress: &FetchProgress) {
@@ -382,8 +418,10 @@ impl Handle {
         self.manifest.hash
     }
 
-    /// What somebody else needs to join: this node's addresses and some of its peers'.
+    /// What somebody else needs to join: this node's addresses and some of its peers', and the
+    /// newest record.
     pub fn ticket(&self) -> Ticket {
+        let checkpoint = self.status.borrow().node.as_ref().and_then(newest_record);
         let mut peers = vec![self.mesh.own_address()];
         peers.extend(self.mesh.known(3));
         Ticket {
@@ -391,6 +429,7 @@ impl Handle {
             manifest_len: self.manifest.len,
             founder: self.founder,
             peers,
+            checkpoint,
         }
     }
 

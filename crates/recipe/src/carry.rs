@@ -4,21 +4,22 @@
 //! Without the moments AdamW would begin each round with steps of full size in directions that
 //! one batch gives; with them, training apart comes much closer to training together. Encoding of
 //! `n` values: the number of inner steps so far as little-endian `u32`, then three codes as in
-//! [`crate::update`]: the loss of the compression, the first moments, the square roots of the
-//! second moments. These are rounded up, so that no step becomes longer than it was. Together
-//! 3.05 bytes per parameter.
+//! [`crate::update`]: the loss of the compression, the first moments rounded towards zero, the
+//! square roots of the second moments rounded up. So no step becomes longer than it was, and what
+//! [`crate::bounds`] says of the moments goes on to hold. Together 3.05 bytes per parameter.
 
 use crate::update::{self, BLOCK, UpdateError, encoded_len};
 use kernel::Kernel;
 
 /// A carry, decoded.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Carry {
     /// What the compression of the last update lost.
     pub lost: Vec<f32>,
     /// First moments.
     pub m: Vec<f32>,
-    /// Second moments.
-    pub v: Vec<f32>,
+    /// Square roots of the second moments; none is negative.
+    pub root: Vec<f32>,
     /// Inner steps that went into the moments.
     pub steps: u32,
 }
@@ -29,13 +30,20 @@ pub fn carry_len(parameters: usize) -> usize {
 }
 
 impl Carry {
-    /// Encodes; all three vectors have the model's number of values.
-    pub fn encode(mut self, kernel: &Kernel) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(carry_len(self.lost.len()));
-        bytes.extend(self.steps.to_le_bytes());
-        bytes.extend(update::encode(kernel, &mut self.lost));
-        bytes.extend(update::encode(kernel, &mut self.m));
-        bytes.extend(encode_roots(&self.v));
+    /// Encodes what compression `lost`, and the moments `m` and `v` after `steps` steps; all
+    /// three have the model's number of values.
+    pub fn encode(
+        kernel: &Kernel,
+        mut lost: Vec<f32>,
+        m: &[f32],
+        v: &[f32],
+        steps: u32,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(carry_len(lost.len()));
+        bytes.extend(steps.to_le_bytes());
+        bytes.extend(update::encode(kernel, &mut lost));
+        encode_rounded(&mut bytes, m, |m| m, f32::trunc);
+        encode_rounded(&mut bytes, v, f32::sqrt, f32::ceil);
         bytes
     }
 
@@ -50,29 +58,43 @@ impl Carry {
         let (steps, codes) = bytes.split_at(4);
         let mut parts = codes.chunks_exact(encoded_len(parameters));
         let mut part = || update::decode(kernel, parts.next().unwrap_or(&[]), parameters);
-        let (lost, m, mut v) = (part()?, part()?, part()?);
-        if let Some(at) = v.iter().position(|root| *root < 0.0) {
+        let (lost, m, root) = (part()?, part()?, part()?);
+        if let Some(at) = root.iter().position(|root| *root < 0.0) {
             return Err(UpdateError::Code { at });
         }
-        v.iter_mut().for_each(|root| *root *= *root);
         let steps = u32::from_le_bytes(steps.try_into().expect("split at four"));
-        Ok(Self { lost, m, v, steps })
+        Ok(Self { lost, m, root, steps })
+    }
+
+    /// The second moments.
+    pub fn second(&self) -> Vec<f32> {
+        self.root.iter().map(|root| root * root).collect()
     }
 }
 
-/// The square roots of `v`, coded so that none decodes to less than it was (but for rounding).
-fn encode_roots(v: &[f32]) -> Vec<u8> {
-    let mut scales = Vec::with_capacity(v.len().div_ceil(BLOCK));
-    let mut codes = Vec::with_capacity(v.len());
-    for block in v.chunks(BLOCK) {
-        let largest = block.iter().fold(0.0f32, |most, v| most.max(*v));
-        let scale = largest.sqrt() / 127.0;
-        let code = |v: &f32| if scale > 0.0 { (v.sqrt() / scale).ceil().min(127.0) } else { 0.0 };
-        scales.extend(scale.to_le_bytes());
-        codes.extend(block.iter().map(|v| code(v) as u8));
+/// Appends scales and codes of `value` of everything in `values`, each code rounded by `round`.
+fn encode_rounded(
+    bytes: &mut Vec<u8>,
+    values: &[f32],
+    value: impl Fn(f32) -> f32,
+    round: impl Fn(f32) -> f32,
+) {
+    let first = bytes.len();
+    bytes.resize(first + encoded_len(values.len()), 0);
+    let (scales, codes) = bytes[first..].split_at_mut(values.len().div_ceil(BLOCK) * 4);
+    for ((values, scale), codes) in
+        values.chunks(BLOCK).zip(scales.chunks_exact_mut(4)).zip(codes.chunks_mut(BLOCK))
+    {
+        let largest = values.iter().fold(0.0f32, |most, x| most.max(value(*x).abs()));
+        let step = largest / 127.0;
+        scale.copy_from_slice(&step.to_le_bytes());
+        if step == 0.0 {
+            continue;
+        }
+        for (code, x) in codes.iter_mut().zip(values) {
+            *code = (round(value(*x) / step).clamp(-127.0, 127.0) as i8) as u8;
+        }
     }
-    scales.extend(codes);
-    scales
 }
 
 #[cfg(test)]
@@ -85,24 +107,30 @@ mod tests {
             let stream = Stream::new(1, "test", item);
             (0..n as u64).map(move |i| stream.normal_at(i) * 1e-3).collect::<Vec<f32>>()
         };
-        let v = values(2).iter().map(|x| x * x).collect();
-        Carry { lost: values(0), m: values(1), v, steps: 7 }
+        let root = values(2).iter().map(|x| x.abs()).collect();
+        Carry { lost: values(0), m: values(1), root, steps: 7 }
+    }
+
+    fn encoded(kernel: &Kernel, n: usize) -> Vec<u8> {
+        let carry = carry(n);
+        Carry::encode(kernel, carry.lost.clone(), &carry.m, &carry.second(), carry.steps)
     }
 
     #[test]
-    fn comes_back_within_a_step_of_the_code_and_second_moments_never_smaller() {
+    fn comes_back_within_a_step_of_the_code_first_moments_never_larger_second_never_smaller() {
         let kernel = Kernel::new(Isa::best(), 1);
         for n in [1, 256, 257, 1000] {
-            let bytes = carry(n).encode(&kernel);
+            let bytes = encoded(&kernel, n);
             assert_eq!(bytes.len(), carry_len(n));
             let (was, is) = (carry(n), Carry::decode(&kernel, &bytes, n).expect("round trip"));
             assert_eq!(is.steps, 7);
             for i in 0..n {
-                assert!(
-                    (was.lost[i] - is.lost[i]).abs() < 2e-5 && (was.m[i] - is.m[i]).abs() < 2e-5
-                );
-                let (was, is) = (was.v[i].sqrt(), is.v[i].sqrt());
-                assert!(is > was * 0.999_99 && is < was + 5e-5, "{was} became {is}");
+                assert!((was.lost[i] - is.lost[i]).abs() < 2e-5);
+                let (m, step) = (was.m[i], 5e-5);
+                assert!(is.m[i] * m.signum() >= 0.0 && is.m[i].abs() < m.abs() * 1.000_01);
+                assert!(is.m[i].abs() > m.abs() - step, "{m} became {}", is.m[i]);
+                let (was, is) = (was.root[i], is.root[i]);
+                assert!(is > was * 0.999_99 && is < was + step, "{was} became {is}");
             }
         }
     }
@@ -110,7 +138,7 @@ mod tests {
     #[test]
     fn refuses_what_encode_does_not_write() {
         let kernel = Kernel::new(Isa::best(), 1);
-        let good = carry(300).encode(&kernel);
+        let good = encoded(&kernel, 300);
         assert!(Carry::decode(&kernel, &good[1..], 300).is_err());
         let mut negative = good.clone();
         *negative.last_mut().expect("not empty") = 0xff;
@@ -121,5 +149,16 @@ mod tests {
         let mut scale = good;
         scale[4..8].copy_from_slice(&f32::NAN.to_le_bytes());
         assert!(matches!(Carry::decode(&kernel, &scale, 300), Err(UpdateError::Scale { .. })));
+    }
+
+    #[test]
+    fn blocks_of_zeros_and_of_the_smallest_numbers_come_back() {
+        let kernel = Kernel::new(Isa::best(), 1);
+        for tiny in [0.0, 1e-45, 1e-43, 1e-38] {
+            let values = vec![tiny; 257];
+            let bytes = Carry::encode(&kernel, vec![0.0; 257], &values, &values, 1);
+            let back = Carry::decode(&kernel, &bytes, 257).expect("as it was written");
+            assert!(back.m.iter().all(|m| *m <= tiny) && back.root[0] >= tiny);
+        }
     }
 }

@@ -47,18 +47,30 @@ impl Checkpoint {
         mut put: impl FnMut(&[u8]) -> Result<ObjectRef, StoreError>,
     ) -> Result<ModelManifest, CheckpointError> {
         let layout = Layout::new(&self.config).expect("a checkpoint's shape was checked");
+        Self::describe(&self.config, self.tokenizer, &layout, |at, _| {
+            put(&to_bytes(&self.params[layout.tensors()[at].range.clone()]))
+        })
+    }
+
+    /// The manifest of a model of this shape; `data` names the bytes of the tensor at an index,
+    /// given their length.
+    fn describe(
+        config: &Config,
+        tokenizer: ObjectRef,
+        layout: &Layout,
+        mut data: impl FnMut(usize, u64) -> Result<ObjectRef, StoreError>,
+    ) -> Result<ModelManifest, CheckpointError> {
         let mut tensors = Vec::with_capacity(layout.tensors().len());
-        for tensor in layout.tensors() {
+        for (at, tensor) in layout.tensors().iter().enumerate() {
             tensors.push(TensorEntry {
                 name: tensor.name.clone(),
                 dtype: "f32".to_owned(),
                 shape: tensor.shape.iter().map(|d| *d as u64).collect(),
-                data: put(&to_bytes(&self.params[tensor.range.clone()]))?,
+                data: data(at, tensor.range.len() as u64 * 4)?,
             });
         }
-        let architecture =
-            serde_json::to_string(&self.config).expect("a configuration has a JSON form");
-        Ok(ModelManifest { version: 1, architecture, tokenizer: self.tokenizer, tensors })
+        let architecture = serde_json::to_string(config).expect("a configuration has a JSON form");
+        Ok(ModelManifest { version: 1, architecture, tokenizer, tensors })
     }
 
     /// Reads the model `root` from `store`.
@@ -91,6 +103,31 @@ impl Checkpoint {
         }
         Ok(Self { config, params, tokenizer: manifest.tokenizer })
     }
+}
+
+/// The tokenizer and the tensors that `manifest` names, if it is the manifest of a model of this
+/// shape with this tokenizer. Number and lengths follow from `config`: whoever wrote the manifest
+/// chooses nothing but the tensors' hashes.
+///
+/// Errors: [`CheckpointError::Unsupported`] for the manifest of another model,
+/// [`CheckpointError::Manifest`] for other bytes.
+pub fn parts(
+    config: &Config,
+    tokenizer: &ObjectRef,
+    manifest: &[u8],
+) -> Result<Vec<ObjectRef>, CheckpointError> {
+    let parsed = ModelManifest::parse(manifest)?;
+    let layout = Layout::new(config).expect("a run's shape was checked");
+    let expected = Checkpoint::describe(config, *tokenizer, &layout, |at, len| {
+        // Only the hashes may differ.
+        let hash = parsed.tensors.get(at).map_or(Hash::default(), |tensor| tensor.data.hash);
+        Ok(ObjectRef { hash, len })
+    })?;
+    if parsed != expected {
+        let why = "its architecture, tokenizer or tensors are not this run's".to_owned();
+        return Err(CheckpointError::Unsupported { root: Hash::of(manifest), why });
+    }
+    Ok(parsed.references())
 }
 
 /// Little-endian bytes of `values`.
@@ -131,6 +168,34 @@ mod tests {
         checkpoint.params[0] += 1.0;
         checkpoint.save(&store).expect("save");
         assert_eq!(store.objects().expect("list").len(), before + 2, "tensor and manifest");
+    }
+
+    #[test]
+    fn the_parts_of_a_manifest_are_those_of_the_runs_model_or_none() {
+        let config = Config::tiny(64);
+        let params = model::init(&config, 3).expect("valid");
+        let tokenizer = ObjectRef::of(b"t");
+        let checkpoint = Checkpoint { config: config.clone(), params, tokenizer };
+        let manifest = checkpoint.manifest(|bytes| Ok(ObjectRef::of(bytes))).expect("made");
+        let read = |manifest: &ModelManifest| parts(&config, &tokenizer, &manifest.to_bytes());
+        assert_eq!(read(&manifest).expect("this run's"), manifest.references());
+        let changes: [fn(&mut ModelManifest); 6] = [
+            |m| m.tensors.swap(1, 2),
+            |m| drop(m.tensors.pop()),
+            |m| m.tensors.push(m.tensors[0].clone()),
+            |m| m.tokenizer.len = 1 << 30,
+            |m| m.architecture.push(' '),
+            |m| {
+                let big = &mut m.tensors[0];
+                (big.shape, big.data.len) = (vec![1 << 28], 1 << 30);
+            },
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            let mut other = manifest.clone();
+            change(&mut other);
+            assert!(read(&other).is_err(), "change {n}");
+        }
+        assert!(parts(&config, &tokenizer, b"a carry").is_err());
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! One worker's part of one round, as a pure function, and the check of any piece of it.
 //!
 //! A contribution starts from the round's root and the AdamW state in the worker's [`Carry`], takes
-//! `steps` inner steps on batches drawn by the beacon and the worker's key, leaves the hash of its
-//! whole training state every `leaf_every` steps, and ends by encoding the change of the
-//! parameters. Whoever has the same root, corpus and carry gets the same bytes.
+//! `steps` inner steps on batches drawn by the beacon and the worker's key, writes the hash of its
+//! whole training state after each into its *trail*, and ends by encoding the change of the
+//! parameters. Whoever has the same root, corpus and carry gets the same bytes, and whoever has
+//! the state before a step can check that step alone.
 
 use crate::{
+    bounds::{Bounds, OutOfBounds},
     carry::Carry,
     checkpoint::{from_bytes, to_bytes},
     corpus::Corpus,
     run::{RunManifest, ScheduleKind},
-    update::{self, UpdateError},
+    update::{self, BLOCK, UpdateError},
 };
 use kernel::{AdamW, Kernel, random::Stream};
 use model::{Decay, Optimizer, Schedule, Trainer};
@@ -30,7 +32,7 @@ pub struct Task {
     pub steps: u32,
 }
 
-/// Everything that one inner step reads and writes: what a leaf is the hash of.
+/// Everything that one inner step reads and writes: what the trail has the hashes of.
 pub struct InnerState {
     params: Vec<f32>,
     optimizer: Optimizer,
@@ -39,15 +41,21 @@ pub struct InnerState {
 /// Why there is no contribution.
 #[derive(Debug, thiserror::Error)]
 pub enum ContributionError {
-    /// The loss or the gradient is no number; the run cannot go on from here.
+    /// The loss, the gradient or the change is no number; the run cannot go on from here.
     #[error("step {step}: {why}")]
     NonFinite { step: u32, why: String },
-    /// A state or carry that is not of this model.
-    #[error("{what} has {actual} bytes, {expected} expected")]
-    Length { what: &'static str, actual: usize, expected: usize },
+    /// A training state that is not of this model.
+    #[error("a training state of {actual} bytes, {expected} expected")]
+    Length { actual: usize, expected: usize },
+    /// A training state that no step leaves.
+    #[error("a training state with {0}")]
+    State(&'static str),
     /// The carry does not decode.
     #[error("carry: {0}")]
     Carry(#[from] UpdateError),
+    /// The carry decodes to what no training leaves.
+    #[error("carry: {0}")]
+    CarryContent(#[from] OutOfBounds),
     /// The corpus has fewer tokens than one sequence.
     #[error("the corpus has {tokens} tokens, a sequence takes {needed}")]
     CorpusTooSmall { tokens: usize, needed: usize },
@@ -61,6 +69,7 @@ pub struct Contributor {
     run: Arc<RunManifest>,
     corpus: Arc<Corpus>,
     trainer: Trainer,
+    bounds: Bounds,
     grads: Vec<f32>,
     batch: Vec<u32>,
 }
@@ -74,18 +83,28 @@ impl Contributor {
         }
         let trainer = Trainer::new(&run.model).expect("a parsed run has a valid model");
         let grads = vec![0.0; run.parameters()];
-        Ok(Self { kernel, run, corpus, trainer, grads, batch: Vec::new() })
+        let bounds = Bounds::new(&run.inner);
+        Ok(Self { kernel, run, corpus, trainer, bounds, grads, batch: Vec::new() })
+    }
+
+    /// Reads a carry that took at most `most` steps.
+    ///
+    /// Errors: a carry that does not decode, or to what no training leaves.
+    pub fn read_carry(&self, bytes: &[u8], most: u64) -> Result<Carry> {
+        let carry = Carry::decode(&self.kernel, bytes, self.run.parameters())?;
+        self.bounds.check(&carry, most)?;
+        Ok(carry)
     }
 
     /// The state a contribution starts with: the root's parameters, and the moments of the
     /// worker's contribution before, if there was one.
-    pub fn start(&self, params: &[f32], carry: Option<&[u8]>) -> Result<InnerState> {
+    pub fn start(&self, params: &[f32], carry: Option<&Carry>) -> InnerState {
         let mut optimizer = self.optimizer();
-        if let Some(bytes) = carry {
-            let Carry { m, v, steps, .. } = Carry::decode(&self.kernel, bytes, params.len())?;
-            optimizer.set_moments(&m, &v, steps).expect("the lengths are the model's");
+        if let Some(carry) = carry {
+            let moments = optimizer.set_moments(&carry.m, &carry.second(), carry.steps);
+            moments.expect("the lengths are the model's");
         }
-        Ok(InnerState { params: params.to_vec(), optimizer })
+        InnerState { params: params.to_vec(), optimizer }
     }
 
     /// Takes step `step` (from 0) of `task`; returns the mean loss in nats per token.
@@ -112,31 +131,48 @@ impl Contributor {
         Ok((sum / (batch * seq) as f64) as f32)
     }
 
-    /// Encodes the change from `base` to `state`, with what the encoding before lost.
+    /// The gradient of the step that was taken last, before it was clipped: what is neither stored
+    /// nor shown by anybody.
+    pub fn gradient(&self) -> &[f32] {
+        &self.grads
+    }
+
+    /// What a contribution encodes: the change from `base` to `state` and what the encoding before
+    /// lost, of that at most half a step of the code that this change alone would have. So the
+    /// content of a carry, whatever it is, moves no value further than rounding does.
     ///
-    /// Returns the update and the carry for the worker's next contribution, both as bytes.
-    pub fn encode(
+    /// Errors: [`ContributionError::NonFinite`] if a value of the state is no number.
+    pub fn change(
         &self,
         base: &[f32],
         state: &InnerState,
-        carry: Option<&[u8]>,
-    ) -> Result<(Vec<u8>, Vec<u8>)> {
+        carry: Option<&Carry>,
+    ) -> Result<Vec<f32>> {
         let mut change = state.params.clone();
         self.kernel.add_scaled(&mut change, -1.0, base);
-        if let Some(bytes) = carry {
-            let before = Carry::decode(&self.kernel, bytes, base.len())?;
-            self.kernel.add_scaled(&mut change, 1.0, &before.lost);
+        if let Some(carry) = carry {
+            give_back(&mut change, &carry.lost);
         }
-        let update = update::encode(&self.kernel, &mut change);
         let (m, v) = state.optimizer.moments();
-        let (m, v, steps) = (m.to_vec(), v.to_vec(), state.optimizer.steps());
-        let carry = Carry { lost: change, m, v, steps };
-        Ok((update, carry.encode(&self.kernel)))
+        if [&change, m, v].iter().all(|values| self.kernel.all_finite(values)) {
+            return Ok(change);
+        }
+        let step = state.optimizer.steps();
+        Err(ContributionError::NonFinite { step, why: "the change is not finite".to_owned() })
     }
 
-    /// The bytes of a leaf: parameters, first and second moments as little-endian f32, then the
-    /// number of steps that went into the moments as little-endian u32.
-    pub fn leaf(&self, state: &InnerState) -> Vec<u8> {
+    /// Encodes what [`Contributor::change`] gave for `state`.
+    ///
+    /// Returns the update and the carry for the worker's next contribution, both as bytes.
+    pub fn encode(&self, mut change: Vec<f32>, state: &InnerState) -> (Vec<u8>, Vec<u8>) {
+        let update = update::encode(&self.kernel, &mut change);
+        let (m, v) = state.optimizer.moments();
+        (update, Carry::encode(&self.kernel, change, m, v, state.optimizer.steps()))
+    }
+
+    /// The bytes of a training state: parameters, first and second moments as little-endian f32,
+    /// then the number of steps that went into the moments as little-endian u32.
+    pub fn state_bytes(&self, state: &InnerState) -> Vec<u8> {
         let (m, v) = state.optimizer.moments();
         let mut bytes = to_bytes(&state.params);
         bytes.extend(to_bytes(m));
@@ -145,15 +181,30 @@ impl Contributor {
         bytes
     }
 
-    /// The state in a leaf.
-    pub fn from_leaf(&self, bytes: &[u8]) -> Result<InnerState> {
+    /// The hash of [`Contributor::state_bytes`], without making them.
+    pub fn state_hash(&self, state: &InnerState) -> Hash {
+        let (m, v) = state.optimizer.moments();
+        let steps = [f32::from_bits(state.optimizer.steps())];
+        hash_values(&self.kernel, &[&state.params, m, v, &steps])
+    }
+
+    /// The training state in `bytes`.
+    ///
+    /// Errors: another length; a value that is no number, a negative second moment.
+    pub fn read_state(&self, bytes: &[u8]) -> Result<InnerState> {
         let n = self.run.parameters();
-        if bytes.len() != leaf_len(n) {
-            let (actual, expected) = (bytes.len(), leaf_len(n));
-            return Err(ContributionError::Length { what: "leaf", actual, expected });
+        if bytes.len() != state_len(n) {
+            let (actual, expected) = (bytes.len(), state_len(n));
+            return Err(ContributionError::Length { actual, expected });
         }
         let (values, steps) = bytes.split_at(12 * n);
         let values: Vec<f32> = from_bytes(values).collect();
+        if !self.kernel.all_finite(&values) {
+            return Err(ContributionError::State("a value that is not finite"));
+        }
+        if values[2 * n..].iter().any(|v| *v < 0.0) {
+            return Err(ContributionError::State("a negative second moment"));
+        }
         let steps = u32::from_le_bytes(steps.try_into().expect("four bytes are left"));
         let mut optimizer = self.optimizer();
         optimizer
@@ -212,13 +263,74 @@ impl InnerState {
         &self.params
     }
 
+    /// Steps that went into the moments.
+    pub fn steps(&self) -> u32 {
+        self.optimizer.steps()
+    }
+
     /// The parameters now, to change: what an honest contribution never does between steps.
     pub fn params_mut(&mut self) -> &mut [f32] {
         &mut self.params
     }
 }
 
-/// Exact length in bytes of a leaf of a model of `parameters` values.
-pub fn leaf_len(parameters: usize) -> usize {
+/// Exact length in bytes of a training state of a model of `parameters` values.
+pub fn state_len(parameters: usize) -> usize {
     12 * parameters + 4
 }
+
+/// What an auditor shows of a re-run: `H(auditor ‖ hash of the gradient of each re-run step, in
+/// order ‖ hash of the change that was encoded)`. All of these exist only in who re-runs, and the
+/// hash is another one for each auditor.
+pub struct Digest<'a> {
+    kernel: &'a Kernel,
+    seen: Vec<u8>,
+}
+
+impl<'a> Digest<'a> {
+    /// Nothing re-run yet.
+    pub fn new(kernel: &'a Kernel) -> Self {
+        Self { kernel, seen: Vec::new() }
+    }
+
+    /// Takes in the gradient of a step, or the change.
+    pub fn add(&mut self, values: &[f32]) {
+        self.seen.extend(hash_values(self.kernel, &[values]).0);
+    }
+
+    /// The digest of the auditor with this key.
+    pub fn of(&self, auditor: &Hash) -> Hash {
+        Hash::of_parts("understory recipe 2 digest", &[&auditor.0, &self.seen])
+    }
+}
+
+/// The hash of the little-endian bytes of `parts`, one after the other.
+fn hash_values(kernel: &Kernel, parts: &[&[f32]]) -> Hash {
+    let len: usize = parts.iter().map(|part| 4 * part.len()).sum();
+    let read = |at: usize, out: &mut [u8]| {
+        let (mut skip, mut out) = (at / 4, out.chunks_exact_mut(4));
+        for part in parts {
+            let from = skip.min(part.len());
+            skip -= from;
+            // The output comes second: zip takes nothing from it once the part has ended.
+            for (value, bytes) in part[from..].iter().zip(out.by_ref()) {
+                bytes.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+    };
+    Hash::of_pieces(len, read, |tasks, task| kernel.parallel(tasks, task))
+}
+
+/// Adds `lost` to `change`, of each value at most half a step of its block's code.
+fn give_back(change: &mut [f32], lost: &[f32]) {
+    for (change, lost) in change.chunks_mut(BLOCK).zip(lost.chunks(BLOCK)) {
+        let largest = change.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let half = largest / 254.0;
+        for (change, lost) in change.iter_mut().zip(lost) {
+            *change += lost.clamp(-half, half);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -177,8 +177,8 @@ mod tests {
         for _ in 0..20 {
             updates.push(Weighted { weight: 1, standing: 0, values: vec![-1e6] });
         }
-        let done =
-            aggregate(&kernel, &Outer::default(), &mut [0.0], &mut [0.0], &updates).expect("finite");
+        let done = aggregate(&kernel, &Outer::default(), &mut [0.0], &mut [0.0], &updates)
+            .expect("finite");
         assert_eq!(done.clipped.iter().filter(|c| **c).count(), 20);
         assert!(done.clipped[3..].iter().all(|c| *c));
     }
@@ -186,8 +186,10 @@ mod tests {
     #[test]
     fn the_median_is_the_lower_one_by_standing() {
         let median = |parts: &[(f32, u64)]| {
-            let updates: Vec<Weighted> =
-                parts.iter().map(|(x, s)| Weighted { weight: 1, standing: *s, values: vec![*x] }).collect();
+            let updates: Vec<Weighted> = parts
+                .iter()
+                .map(|(x, s)| Weighted { weight: 1, standing: *s, values: vec![*x] })
+                .collect();
             let norms: Vec<f32> = parts.iter().map(|p| p.0).collect();
             weighted_median(&updates, &norms)
         };
@@ -206,7 +208,8 @@ mod tests {
         let outer = Outer { lr: 1.0, momentum: 0.0, clip: 1.5 };
         let updates = [update(16_777_217, &[1.1]), update(3, &[7.3]), update(33_333_333, &[-0.9])];
         let (mut params, mut momentum) = (vec![0.0], vec![0.0]);
-        let done = aggregate(&kernel, &outer, &mut params, &mut momentum, &updates).expect("finite");
+        let done =
+            aggregate(&kernel, &outer, &mut params, &mut momentum, &updates).expect("finite");
         assert_eq!(done.clipped, [false, true, false]);
         let total = 50_110_553.0f64;
         let part = |weight: f64| (weight / total) as f32;

@@ -4,8 +4,10 @@
 use serde::{Deserialize, Serialize};
 use store::{Hash, ObjectRef};
 
+/// The version of this manifest and of the rules that its run follows.
+pub const FORMAT: u32 = 2;
 /// The only arithmetic there is.
-pub const PROFILE: &str = "strict-1";
+pub const ARITHMETIC: &str = "strict-1";
 /// Most bytes of a manifest.
 pub const MAX_MANIFEST: usize = 1 << 20;
 /// Most tokens of one inner step, so that a manifest cannot ask for endless work between checks.
@@ -15,18 +17,26 @@ const MAX_STEP_TOKENS: usize = 1 << 22;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunManifest {
-    /// Format version, 1.
+    /// [`FORMAT`].
     pub format: u32,
-    /// Arithmetic profile, [`PROFILE`].
-    pub profile: String,
+    /// Which arithmetic gives the bits, [`ARITHMETIC`].
+    pub arithmetic: String,
     /// For people: 1 to 64 characters.
     pub name: String,
     /// Public key of who signs the genesis record, 64 hex digits.
     pub founder: Hash,
-    /// Seed of the initial parameters.
+    /// Public keys of the founding voters, the founder's among them; ascending.
+    pub founders: Vec<Hash>,
+    /// Public keys of single-use invitations, each of which makes one more key a founding voter;
+    /// ascending.
+    pub invitations: Vec<Hash>,
+    /// Seed of the initial parameters, where the run does not go on from another's.
     pub seed: u64,
     /// The corpus manifest; its hash is the corpus root.
     pub corpus: ObjectRef,
+    /// The state to begin from, for a run that goes on from another run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// Shape of the model.
     pub model: model::Config,
     /// What each worker does between two roots.
@@ -37,8 +47,17 @@ pub struct RunManifest {
     pub rounds: Rounds,
 }
 
-/// Inner optimisation: AdamW, its state made anew each round so that a contribution is a pure
-/// function of public state.
+/// A state of another run, as its last record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// The model's manifest.
+    pub model: ObjectRef,
+    /// The outer optimizer's state.
+    pub outer: ObjectRef,
+}
+
+/// Inner optimisation: AdamW, whose moments a worker carries from one round into its next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inner {
@@ -98,22 +117,28 @@ pub struct Rounds {
     pub steps_min: u32,
     /// Most inner steps of a contribution.
     pub steps_max: u32,
-    /// A state hash every so many steps.
-    pub leaf_every: u32,
+    /// A training state is kept for auditors after every so many steps; those between are computed
+    /// again when they are asked for. It costs only the disk of who contributes.
+    pub keep_every: u32,
     /// Seconds the run should take; 0: every worker does `steps_max`, however long it takes.
     pub target_seconds: f64,
     /// How long to wait for contributions before going on without the missing ones.
     pub commit_timeout_seconds: f64,
     /// First timeout of an agreement's view.
     pub view_timeout_seconds: f64,
+    /// How long to wait for the auditors' draws.
+    pub draw_timeout_seconds: f64,
     /// How long to wait for audits.
     pub audit_timeout_seconds: f64,
     /// Clean audited rounds before a member is only sampled.
     pub probation: u32,
-    /// Part of tenured contributions that is audited.
+    /// Inner steps of each contribution that are re-run after that, all auditors together, in the
+    /// mean.
+    pub audit_steps: f64,
+    /// Rate of whole re-runs after that.
     pub audit_rate: f64,
-    /// Random segments re-run in a sampled audit.
-    pub audit_segments: u32,
+    /// Rate at which an audit is made a second time, by somebody else, and compared.
+    pub recheck_rate: f64,
     /// The run begins when so many have joined.
     pub min_members: u32,
     /// No more than so many may.
@@ -153,14 +178,16 @@ impl Default for Rounds {
             rounds: 20,
             steps_min: 8,
             steps_max: 64,
-            leaf_every: 8,
+            keep_every: 8,
             target_seconds: 0.0,
             commit_timeout_seconds: 60.0,
             view_timeout_seconds: 4.0,
+            draw_timeout_seconds: 10.0,
             audit_timeout_seconds: 60.0,
             probation: 2,
-            audit_rate: 0.1,
-            audit_segments: 1,
+            audit_steps: 1.25,
+            audit_rate: 0.01,
+            recheck_rate: 0.1,
             min_members: 1,
             max_members: 16,
             absent_after: 2,
@@ -174,6 +201,12 @@ pub enum RunError {
     /// Not TOML of the fields above.
     #[error("run manifest: {0}")]
     Malformed(String),
+    /// The manifest of a run under rules that this program follows no more.
+    #[error(
+        "run manifest: its format is {0}, this program follows {FORMAT}; a new run can go on from \
+         the last root of the old one with `understory swarm continue FOLDER`"
+    )]
+    Old(u32),
     /// A value out of range.
     #[error("run manifest: {field} is {value}, must be {must}")]
     Range { field: &'static str, value: String, must: String },
@@ -201,6 +234,10 @@ impl RunManifest {
             return Err(RunError::Malformed(format!("{} bytes are too many", bytes.len())));
         }
         let text = std::str::from_utf8(bytes).map_err(|e| RunError::Malformed(e.to_string()))?;
+        // What other formats have for fields is not known here: the number comes first.
+        if let Ok(Numbered { format: old @ 1..FORMAT }) = toml::from_str(text) {
+            return Err(RunError::Old(old));
+        }
         let manifest: Self =
             toml::from_str(text).map_err(|e| RunError::Malformed(e.to_string()))?;
         manifest.validate()?;
@@ -211,8 +248,9 @@ impl RunManifest {
     pub fn validate(&self) -> Result<(), RunError> {
         self.model.validate()?;
         let inner = &self.inner;
-        check("format", self.format, self.format == 1, "1")?;
-        check("profile", &self.profile, self.profile == PROFILE, PROFILE)?;
+        check("format", self.format, self.format == FORMAT, &FORMAT.to_string())?;
+        let arithmetic = self.arithmetic == ARITHMETIC;
+        check("arithmetic", &self.arithmetic, arithmetic, ARITHMETIC)?;
         let plain = (1..=64).contains(&self.name.chars().count());
         check("name", self.name.len(), plain, "1 to 64 characters long")?;
         let seq = (1..=self.model.context).contains(&inner.seq);
@@ -230,17 +268,37 @@ impl RunManifest {
         within("outer.lr", self.outer.lr, 0.0, 10.0)?;
         within("outer.momentum", self.outer.momentum, 0.0, 0.9999)?;
         within("outer.clip", self.outer.clip, 1.0, 1e6)?;
+        self.validate_founders()?;
         within("rounds.audit_rate", self.rounds.audit_rate as f32, 0.0, 1.0)?;
+        within("rounds.recheck_rate", self.rounds.recheck_rate as f32, 0.0, 1.0)?;
+        within("rounds.audit_steps", self.rounds.audit_steps as f32, 0.0, 1000.0)?;
+        let keep = self.rounds.keep_every;
+        check("rounds.keep_every", keep, keep > 0, "at least 1")?;
         let day = 86_400.0;
         for (field, seconds) in [
             ("rounds.target_seconds", self.rounds.target_seconds),
             ("rounds.commit_timeout_seconds", self.rounds.commit_timeout_seconds),
             ("rounds.view_timeout_seconds", self.rounds.view_timeout_seconds),
+            ("rounds.draw_timeout_seconds", self.rounds.draw_timeout_seconds),
             ("rounds.audit_timeout_seconds", self.rounds.audit_timeout_seconds),
         ] {
             within(field, seconds as f32, 0.0, 365.0 * day)?;
         }
         Ok(())
+    }
+
+    /// Every key stands once, and all fit in the run.
+    fn validate_founders(&self) -> Result<(), RunError> {
+        let ascend = |keys: &[Hash]| keys.is_sorted_by(|a, b| a < b);
+        let Self { founder, founders, invitations, .. } = self;
+        let fine = ascend(founders) && founders.binary_search(founder).is_ok();
+        check("founders", founders.len(), fine, "ascending keys, the founder's among them")?;
+        let fine = ascend(invitations)
+            && !invitations.iter().any(|key| founders.binary_search(key).is_ok());
+        check("invitations", invitations.len(), fine, "ascending keys, none a founder's")?;
+        let (all, most) = (founders.len() + invitations.len(), self.rounds.max_members);
+        let fine = u32::try_from(all).is_ok_and(|all| all <= most);
+        check("founders", all, fine, "at most rounds.max_members, with the invitations")
     }
 
     /// Parameters of the model.
@@ -252,6 +310,12 @@ impl RunManifest {
     pub fn step_tokens(&self) -> u64 {
         (self.inner.batch * self.inner.seq) as u64
     }
+}
+
+/// The one field that manifests of every format have.
+#[derive(Deserialize)]
+struct Numbered {
+    format: u32,
 }
 
 fn check(
@@ -278,16 +342,19 @@ pub(crate) mod tests {
 
     pub(crate) fn manifest() -> RunManifest {
         RunManifest {
-            format: 1,
-            profile: PROFILE.into(),
+            format: FORMAT,
+            arithmetic: ARITHMETIC.into(),
             name: "test".into(),
             founder: Hash([1; 32]),
+            founders: vec![Hash([1; 32]), Hash([3; 32])],
+            invitations: vec![Hash([2; 32])],
             seed: 7,
             corpus: ObjectRef::of(b"corpus"),
+            start: None,
             model: model::Config { context: 32, ..model::Config::tiny(512) },
             inner: Inner { seq: 16, batch: 2, ..Inner::default() },
             outer: Outer::default(),
-            rounds: Rounds { steps_min: 4, steps_max: 8, leaf_every: 2, ..Rounds::default() },
+            rounds: Rounds { steps_min: 4, steps_max: 8, keep_every: 2, ..Rounds::default() },
         }
     }
 
@@ -298,6 +365,39 @@ pub(crate) mod tests {
         let read = RunManifest::parse(text.as_bytes()).expect("round trip");
         assert_eq!(read, manifest);
         assert_eq!(read.id(), Hash::of(text.as_bytes()));
+        let start = Start { model: ObjectRef::of(b"m"), outer: ObjectRef::of(b"o") };
+        let later = RunManifest { start: Some(start), ..manifest };
+        let read = RunManifest::parse(later.to_toml().as_bytes()).expect("round trip");
+        assert_eq!(read.start, Some(start));
+        assert_ne!(read.id(), Hash::of(text.as_bytes()));
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_format_is_refused_by_name_with_the_way_over() {
+        let text = "format = 1\nprofile = \"strict-1\"\nname = \"old\"\nseed = 1\n";
+        let error = RunManifest::parse(text.as_bytes()).expect_err("another format");
+        assert!(matches!(error, RunError::Old(1)));
+        assert!(error.to_string().contains("understory swarm continue"), "{error}");
+        let later = manifest().to_toml().replace("format = 2", "format = 3");
+        let error = RunManifest::parse(later.as_bytes()).expect_err("a later format");
+        assert!(error.to_string().contains("format is 3, must be 2"), "{error}");
+    }
+
+    #[test]
+    fn founding_voters_are_distinct_and_the_founder_is_one() {
+        let key = |byte| Hash([byte; 32]);
+        let holds = |founders: &[u8], invitations: &[u8]| {
+            let mut manifest = manifest();
+            manifest.founders = founders.iter().copied().map(key).collect();
+            manifest.invitations = invitations.iter().copied().map(key).collect();
+            manifest.rounds.max_members = 4;
+            manifest.validate().is_ok()
+        };
+        assert!(holds(&[1], &[]) && holds(&[0, 1, 4], &[2]));
+        assert!(!holds(&[], &[2]) && !holds(&[2, 3], &[]), "without the founder");
+        assert!(!holds(&[2, 1], &[]) && !holds(&[1, 1], &[]) && !holds(&[1], &[3, 2]));
+        assert!(!holds(&[1], &[2, 2]) && !holds(&[1, 2], &[2]), "an invitation twice");
+        assert!(!holds(&[1, 2, 3], &[4, 5]), "more than members");
     }
 
     #[test]
@@ -306,7 +406,11 @@ pub(crate) mod tests {
             ((|m: &mut RunManifest| m.inner.seq = 33) as fn(&mut RunManifest), "inner.seq"),
             (|m| m.inner.batch = usize::MAX, "inner.batch"),
             (|m| m.inner.lr = f32::NAN, "inner.lr"),
-            (|m| m.profile = "fast".into(), "profile"),
+            (|m| m.arithmetic = "fast".into(), "arithmetic"),
+            (|m| m.rounds.draw_timeout_seconds = f64::NAN, "rounds.draw_timeout_seconds"),
+            (|m| m.rounds.audit_steps = -1.0, "rounds.audit_steps"),
+            (|m| m.rounds.recheck_rate = 1.5, "rounds.recheck_rate"),
+            (|m| m.rounds.keep_every = 0, "rounds.keep_every"),
             (|m| m.rounds.target_seconds = f64::INFINITY, "rounds.target_seconds"),
             (|m| m.outer.momentum = 1.0, "outer.momentum"),
             (|m| m.name = String::new(), "name"),

@@ -60,7 +60,7 @@ function makeCard() {
     h("div", { class: "steps" },
       h("div", { class: "bar", "aria-hidden": "true" }, part("bar", "i")),
       part("steps")),
-    h("dl", { class: "card-facts" }, fact("sent", "sent"), fact("received", "received"), fact("audits passed", "audits"), fact("root", "root")));
+    h("dl", { class: "card-facts" }, fact("sent", "sent"), fact("received", "received"), fact("audits passed", "audits"), fact("standing", "standing"), fact("root", "root")));
   card.parts = Object.fromEntries([...card.querySelectorAll("[data-part]")].map((element) => [element.dataset.part, element]));
   card.tags = whenChanged(([you, cheat]) => card.parts.tags.replaceChildren(
     ...(you ? [h("span", { class: "tag", text: "this machine" })] : []),
@@ -85,6 +85,8 @@ function fillCard(card, peer, at, snapshot) {
   setText(parts.sent, bytes(peer.sent_bytes));
   setText(parts.received, bytes(peer.received_bytes));
   setText(parts.audits, whole(peer.audits_passed));
+  setText(parts.standing, peer.vote ? `${whole(peer.standing)} steps, ${Math.round(100 * peer.vote)} % of votes` : peer.standing ? `${whole(peer.standing)} steps, no vote yet` : "none yet");
+  parts.standing.title = "steps of its work that audits stand behind; votes weigh by them";
   card.root(standing(peer, snapshot));
   show(parts.reason, Boolean(peer.reason));
   setText(parts.reason, peer.reason ?? "");
@@ -129,7 +131,7 @@ export function showEvidence({ evidence, peers }) {
 }
 
 function proof(item, snapshot) {
-  const where = `Round ${item.round}${item.segment === null ? "" : `, segment ${item.segment + 1}`}`;
+  const where = `Round ${item.round}${item.part === null ? "" : `, part ${item.part + 1}`}`;
   return h("article", { class: "proof" },
     h("div", { class: "proof-text" },
       h("p", { class: "proof-where", text: where }),

@@ -132,7 +132,7 @@ const drawAudits = whenChanged((view) => {
   const rows = audits.map((audit) => h("tr", {},
     h("td", { class: "at", text: clock(audit.t_s) }),
     h("td", {}, peerChip(view, audit.contributor),
-      h("small", { text: `round ${audit.round}${audit.segment === null ? "" : `, segment ${audit.segment + 1}`}` })),
+      h("small", { text: `round ${audit.round}${audit.part === null ? "" : `, part ${audit.part + 1}`}` })),
     h("td", {}, peerChip(view, audit.auditor)),
     h("td", {}, h("span", { class: "verdict", "data-verdict": audit.verdict, text: audit.verdict }))));
   const scroll = byId("audits").querySelector(".audit-list")?.scrollTop ?? 0;

@@ -138,6 +138,10 @@ pub struct Peer {
     pub root: Option<String>,
     /// Audits of its work that confirmed it.
     pub audits_passed: u32,
+    /// Standing: inner steps that audits stand behind, or what a founding voter began with.
+    pub standing: u64,
+    /// Its part of the votes, 0 to 1; 0 for who has none yet.
+    pub vote: f64,
 }
 
 /// A round that has ended.
@@ -191,8 +195,9 @@ pub struct Audit {
     pub auditor: String,
     /// `confirmed`, `mismatch`, `unavailable` or `pending`.
     pub verdict: String,
-    /// Which segment of the round's steps, from 0; absent where the whole round was re-run.
-    pub segment: Option<u32>,
+    /// Which part of the round's work, from 0: a step, and after the last of them the packing of
+    /// the update; absent where none stands out.
+    pub part: Option<u32>,
     /// When the verdict came in, seconds.
     pub t_s: f64,
 }
@@ -206,8 +211,8 @@ pub struct Evidence {
     pub round: u32,
     /// What happened, in a sentence.
     pub what: String,
-    /// Which segment, from 0, where it was one.
-    pub segment: Option<u32>,
+    /// Which part of the round's work, from 0, where it was one.
+    pub part: Option<u32>,
     /// The hash that re-running gives.
     pub expected: Option<String>,
     /// The hash that the peer signed.

@@ -18,6 +18,7 @@ mod log;
 mod manifest;
 mod object_ref;
 mod objects;
+mod pieces;
 
 pub use hash::{Hash, ParseHashError};
 pub use log::{Log, LogError, MAX_ENTRY};

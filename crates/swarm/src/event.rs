@@ -80,6 +80,19 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry(pub Vec<u8>);
 
+/// What a fetch is for, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A round waits for it: updates, what an aggregate needs.
+    Round,
+    /// The state to work from.
+    Checkpoint,
+    /// What a re-run starts from.
+    Audit,
+    /// Nothing waits for it.
+    History,
+}
+
 /// Something the driver has to do. Actions are in order: a [`Action::Persist`] must be durable
 /// before any later `Send` or `Broadcast`, of the same call or of a later one, leaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +125,16 @@ pub enum Action {
     Fetch {
         /// Comes back with the result.
         id: u64,
-        /// What to get, each of exactly the length named.
+        /// What to get as it is, of exactly these lengths. Nothing that they may seem to refer to
+        /// is followed.
         objects: Vec<ObjectRef>,
-        /// Manifests of models of this run, to get with the tensors they name.
+        /// Manifests of models of this run, to get with the tensors that
+        /// [`crate::Worker::model_parts`] finds in them.
         models: Vec<ObjectRef>,
         /// Whom to ask first; anybody connected may be asked after them.
         providers: Vec<PeerId>,
+        /// What goes before what.
+        urgency: Urgency,
     },
     /// Nobody waits for this fetch any more.
     CancelFetch {
@@ -295,6 +312,8 @@ pub struct Status {
     pub weight: u64,
     /// See [`Status::weight`].
     pub quorum: u64,
+    /// Who is there before the run begins; `None` from then on.
+    pub lobby: Option<Lobby>,
     /// Keys that are out for good.
     pub ejected: Vec<PeerId>,
     /// Inner steps of the job in progress, or of the last one.
@@ -303,6 +322,17 @@ pub struct Status {
     pub ms_per_step: f64,
     /// Time the run has taken.
     pub elapsed_ms: u64,
+}
+
+/// Who is there before the first record, as far as this node knows: the founder knows best.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lobby {
+    /// Who asked to be a member, this node among them.
+    pub here: Vec<PeerId>,
+    /// Founding voters by key that are not there yet.
+    pub awaited: Vec<PeerId>,
+    /// Invitations that nobody has used yet.
+    pub unused: Vec<PeerId>,
 }
 
 /// A member's line in [`Status`].

@@ -22,6 +22,7 @@
 //! record     links of the chain               agreement  Tendermint, for one height
 //! worker     the work, as a trait             pace       how many steps fit the time
 //! event      what goes into a node and out    node       the state machine that wires it all
+//! fetching   who is asked for which object, and when a transfer is given up
 //! log        what a node keeps for after a crash
 //! ```
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ mod chain;
 mod draw;
 mod envelope;
 mod event;
+pub mod fetching;
 mod log;
 mod members;
 mod message;
@@ -46,7 +48,8 @@ pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
 pub use draw::Draw;
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
-    Action, Event, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, VerdictKind,
+    Action, Event, Lobby, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, Urgency,
+    VerdictKind,
 };
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{

@@ -5,6 +5,7 @@
 //! become known, and a restart is no special case.
 
 mod adding;
+mod arriving;
 mod auditing;
 mod book;
 mod catchup;
@@ -22,6 +23,7 @@ use crate::{
     MemberStatus, Message, Notice, PeerId, Phase, RulesError, Run, Sample, SignatureCache, Signed,
     SignedRecord, Status, Time, Verdict, WorkError, log::Entry, pace::Pace,
 };
+use arriving::Shown;
 use book::{AuditKey, Book};
 use catchup::Peer;
 use retention::Retention;
@@ -116,6 +118,8 @@ pub struct Node {
     identity: Identity,
     run: Run,
     arrival: Arrival,
+    /// Before the record that the ticket names is there: what each peer has shown.
+    shown: BTreeMap<PeerId, Shown>,
     records: Vec<SignedRecord>,
     chain: Option<ChainState>,
     cache: SignatureCache,
@@ -175,6 +179,7 @@ impl Node {
             identity,
             run,
             arrival,
+            shown: BTreeMap::new(),
             records: Vec::new(),
             chain: None,
             cache,
@@ -464,6 +469,7 @@ impl Node {
             members: chain.map_or(Vec::new(), |c| self.member_lines(c)),
             weight: electorate.as_ref().map_or(0, |e| e.total()),
             quorum: electorate.as_ref().map_or(0, |e| e.quorum()),
+            lobby: chain.is_none().then(|| self.lobby()),
             ejected: chain.map_or(Vec::new(), |c| c.ejected.iter().copied().collect()),
             steps: self.steps,
             ms_per_step: self.pace.ms_per_step(),

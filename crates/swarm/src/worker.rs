@@ -202,10 +202,11 @@ pub trait Worker: Send + Sync + 'static {
     /// Errors: [`WorkError::BadUpdate`] with the culprit if an update does not decode.
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError>;
 
-    /// The tensors that a manifest of this run's model names; nothing else is ever followed.
+    /// What the manifest of a model of this run names, so that a checkpoint can be fetched whole.
+    /// Their number and lengths follow from the run's rules, not from the manifest.
     ///
-    /// Errors: [`WorkError::Other`] for bytes that are no manifest, or not of this run's model:
-    /// other names, shapes or lengths.
+    /// Errors: [`WorkError::Other`] for bytes that are no manifest of this run's model: other
+    /// tensors, names, shapes or lengths.
     fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError>;
 }
 

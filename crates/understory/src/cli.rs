@@ -259,10 +259,20 @@ pub enum ExportFormat {
 
 #[derive(Subcommand, Debug)]
 pub enum SwarmCommand {
-    /// Begin a run and print a ticket that others join with
+    /// Begin a run and print what others join with, or go on with the run in the folder
+    ///
+    /// Founding voters decide together from the first round on: yourself, the friends to whom you
+    /// give invitations, and keys that you know. The run begins once all of them are there. The
+    /// open ticket is for anybody: who joins with it contributes, and votes once others have
+    /// checked enough of its work.
     Start(StartArgs),
     /// Join a run, or go on with one
     Join(JoinArgs),
+    /// Begin a new run from the last model of an old one, with founding voters named anew
+    ///
+    /// For a run that has stopped because too many of its voters are gone, or that has ended. The
+    /// text, the tokenizer and the model's shape stay; everything else can be set anew.
+    Continue(ContinueArgs),
     /// Show where a peer stands
     Status {
         /// Folder of the peer
@@ -272,6 +282,8 @@ pub enum SwarmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print this peer's key, made where there is none, for somebody's file of voters
+    Key(SwarmKeyArgs),
     /// Print a configuration with every default, to begin from
     Config,
 }
@@ -281,13 +293,57 @@ pub struct StartArgs {
     /// Configuration of the run; `understory swarm config` prints one. Not needed to go on
     pub config: Option<PathBuf>,
     #[command(flatten)]
+    pub founding: FoundingArgs,
+    #[command(flatten)]
     pub peer: PeerArgs,
+}
+
+/// Who founds a run besides whoever begins it.
+#[derive(Args, Debug, Default)]
+pub struct FoundingArgs {
+    /// Make so many invitations, each for one person and secret: whoever uses one first is a
+    /// founding voter
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=63))]
+    pub friends: Option<u32>,
+    /// Make the keys in this file founding voters: one a line, as `understory swarm key` prints
+    /// them; # begins a comment. With `members` instead of a file: those that the members of the
+    /// commons in --commons have named as theirs
+    #[arg(long, value_name = "FILE")]
+    pub voters: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// Ticket of the run. Not needed to go on
+    /// Ticket or invitation of the run; - reads it from standard input. Not needed to go on
     pub ticket: Option<String>,
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct SwarmKeyArgs {
+    /// Folder of the peer
+    #[arg(long, value_name = "DIR", default_value = "understory-swarm")]
+    pub dir: PathBuf,
+    /// Say in the commons of this folder that this peer is yours
+    #[arg(long, value_name = "DIR")]
+    pub commons: Option<PathBuf>,
+    /// Folder of your keys in the commons
+    #[arg(long, value_name = "DIR", requires = "commons")]
+    pub keys: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ContinueArgs {
+    /// Folder of a peer of the old run
+    pub from: PathBuf,
+    /// Settings that are to be others than the old run's: the lines of a configuration that change
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub founding: FoundingArgs,
     #[command(flatten)]
     pub peer: PeerArgs,
 }
@@ -300,6 +356,9 @@ pub struct PeerArgs {
     /// Address to listen on; 0.0.0.0:0 for other machines
     #[arg(long, default_value = "0.0.0.0:0")]
     pub bind: std::net::SocketAddr,
+    /// Be the peer whose secret key is in this file, such as `key` in another folder; it is copied
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
     /// A relay for peers that cannot reach each other directly (iroh relay URL, or "public")
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
@@ -314,7 +373,7 @@ pub struct PeerArgs {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Derive this peer's key from a number, for tests and demos only
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "key")]
     pub key_seed: Option<u64>,
     /// Cheat, to see it caught
     #[arg(long, value_enum, hide = true)]

@@ -1,15 +1,19 @@
 //! The configuration a founder writes; the manifest is made of it and of the corpus.
 
-use crate::hint::WithHint;
+use crate::{founding::Founding, hint::WithHint};
 use anyhow::{Context, Result};
 use recipe::{
     RunManifest,
     corpus::DataOptions,
-    run::{Inner, Outer, PROFILE, Rounds},
+    run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds},
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use store::{Hash, ObjectRef};
+use swarm::PeerId;
 
 /// What `understory swarm start CONFIG.toml` reads. Every field has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,8 +101,16 @@ impl RunConfig {
             .hint("`understory swarm config` prints every field with its default")
     }
 
-    /// The manifest of this run over a corpus of `vocab` tokens.
-    pub fn manifest(&self, founder: Hash, corpus: ObjectRef, vocab: usize) -> Result<RunManifest> {
+    /// The manifest of this run, begun by `founder`, over a corpus of `vocab` tokens.
+    ///
+    /// Errors: a setting that is out of range, by its name.
+    pub fn manifest(
+        &self,
+        founder: PeerId,
+        founding: &Founding,
+        corpus: ObjectRef,
+        vocab: usize,
+    ) -> Result<RunManifest> {
         let shape = &self.model;
         let model = model::Config {
             vocab,
@@ -114,26 +126,161 @@ impl RunConfig {
             context: shape.context,
         };
         let manifest = RunManifest {
-            format: 1,
-            profile: PROFILE.to_owned(),
+            format: FORMAT,
+            arithmetic: ARITHMETIC.to_owned(),
             name: self.name.clone(),
-            founder,
+            founder: Hash(founder.0),
+            founders: Vec::new(),
+            invitations: Vec::new(),
             seed: self.seed,
             corpus,
+            start: None,
             model,
             inner: self.inner.clone(),
             outer: self.outer.clone(),
             rounds: self.rounds.clone(),
         };
-        manifest.validate()?;
-        crate::worker::rules(&manifest).validate()?;
-        Ok(manifest)
+        founded(manifest, founding)
     }
 }
+
+/// A manifest with its founding voters, checked.
+///
+/// Errors: a setting that is out of range, by its name.
+pub fn founded(mut manifest: RunManifest, founding: &Founding) -> Result<RunManifest> {
+    let founder = PeerId(manifest.founder.0);
+    let founders: BTreeSet<PeerId> = founding.voters.iter().copied().chain([founder]).collect();
+    manifest.founders = founders.iter().map(|key| Hash(key.0)).collect();
+    manifest.invitations = founding.invitations.keys().iter().map(|key| Hash(key.0)).collect();
+    let (all, most) = (founders.len() + manifest.invitations.len(), manifest.rounds.max_members);
+    if all > most as usize {
+        return Err(anyhow::anyhow!("{all} founding voters, and rounds.max_members is {most}"))
+            .hint("set rounds.max_members higher, or name fewer");
+    }
+    manifest.validate()?;
+    crate::worker::rules(&manifest).validate()?;
+    Ok(manifest)
+}
+
+/// A configuration as TOML, with a sentence above each setting.
+pub fn commented(config: &RunConfig) -> String {
+    let text = toml::to_string_pretty(config).expect("has a TOML form");
+    let (mut out, mut section) = (HEAD.to_owned(), String::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            comment(&format!("{section}{key}"))
+                .into_iter()
+                .flat_map(str::lines)
+                .for_each(|words| out.push_str(&format!("# {words}\n")));
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// What is said above the setting of this name.
+fn comment(setting: &str) -> Option<&'static str> {
+    COMMENTS.iter().find(|(name, _)| *name == setting).map(|(_, words)| *words)
+}
+
+const HEAD: &str = "\
+# The settings of a co-training run. Lines may be left out: then these values hold.
+# Everybody who joins takes part under exactly these settings; they never change during a run.
+
+";
+
+/// Every setting in plain words.
+const COMMENTS: &[(&str, &str)] = &[
+    ("name", "What the run is called."),
+    ("seed", "The first parameters are drawn from this number."),
+    (
+        "data.paths",
+        "Files and folders of text (.txt, .md, .jsonl, also .gz) to learn from. Empty: the\n\
+         documentation in the local cargo registry.",
+    ),
+    ("data.options.vocab", "How many tokens the tokenizer knows."),
+    ("data.options.max_bytes", "Most bytes of text to take; 0 takes all."),
+    (
+        "data.options.held_out_every",
+        "One document in so many is not trained on but kept to measure the model …",
+    ),
+    ("data.options.held_out_bytes", "… until there are so many bytes of them."),
+    ("data.options.tokenizer_bytes", "Bytes of text that the tokenizer is made from."),
+    ("model.dim", "Width: numbers that stand for one token between the layers."),
+    ("model.layers", "Transformer layers, one above the other."),
+    ("model.heads", "Attention heads of a layer; dim is divided among them."),
+    ("model.kv_heads", "Heads of keys and values; fewer save memory when the model is run."),
+    ("model.ffn", "Width of the inner layer of each feed-forward part."),
+    ("model.tied", "Whether input and output share one table of tokens."),
+    ("model.context", "Most tokens that the model looks at together."),
+    ("model.rope_theta", "Base of the rotary positions."),
+    ("model.norm_eps", "Keeps a norm from dividing by zero."),
+    ("inner.seq", "Tokens of a training sequence, at most model.context."),
+    ("inner.batch", "Sequences of one step."),
+    ("inner.lr", "Highest learning rate of each peer's own training (AdamW)."),
+    ("inner.warmup", "Part of the run over which the rate rises to it."),
+    ("inner.schedule", "How the rate falls after that: cosine, wsd or constant."),
+    ("inner.beta1", "How slowly AdamW's mean of gradients moves."),
+    ("inner.beta2", "How slowly its mean of squared gradients moves."),
+    ("inner.eps", "Keeps AdamW from dividing by zero."),
+    ("inner.weight_decay", "How much weights are drawn to zero."),
+    ("inner.clip", "A longer gradient is shortened to this."),
+    ("outer.lr", "Learning rate with which the mean of all updates is applied."),
+    ("outer.momentum", "How much of the last rounds' direction is kept."),
+    ("outer.clip", "An update longer than this many times the median is shortened to it."),
+    ("rounds.rounds", "How many rounds the run has. After each, all peers hold the same model."),
+    ("rounds.steps_min", "Fewest steps a peer trains in a round; newcomers do just these."),
+    ("rounds.steps_max", "Most steps a peer trains in a round."),
+    (
+        "rounds.keep_every",
+        "A peer keeps its training state after so many steps, to show auditors what it did;\n\
+         what is between is computed again. Smaller takes disk, larger takes time.",
+    ),
+    (
+        "rounds.target_seconds",
+        "Seconds the whole run should take: slower peers then train fewer steps. 0: everybody\n\
+         trains steps_max, however long that takes.",
+    ),
+    (
+        "rounds.commit_timeout_seconds",
+        "A round waits so long for peers whose work is still missing. It does not wait for\n\
+         newcomers.",
+    ),
+    ("rounds.view_timeout_seconds", "How long a proposal may take before somebody else proposes."),
+    ("rounds.draw_timeout_seconds", "How long a round waits for auditors to show what they drew."),
+    ("rounds.audit_timeout_seconds", "How long a round waits for what the auditors found."),
+    (
+        "rounds.probation",
+        "A newcomer's work is checked in full until it was found right so many times; only\n\
+         then has it a vote. Votes weigh by checked steps, not by keys.",
+    ),
+    (
+        "rounds.audit_steps",
+        "After that: steps of each contribution that others repeat, in the mean. One or two\n\
+         find in a few rounds who leaves out half of the work.",
+    ),
+    ("rounds.audit_rate", "Part of contributions that are repeated in full all the same."),
+    ("rounds.recheck_rate", "Part of audits that somebody else makes again, to see lazy auditors."),
+    (
+        "rounds.min_members",
+        "The run begins once so many peers are there, and all founding voters (who they are is\n\
+         said with `swarm start --friends` or `--voters`).",
+    ),
+    ("rounds.max_members", "Most peers that belong to the run at a time, at most 64."),
+    (
+        "rounds.absent_after",
+        "Who misses so many rounds in a row is waited for no more and loses weight; all is as\n\
+         before soon after it is back.",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invitations::Invitations;
 
     #[test]
     fn the_printed_defaults_are_read_back() {
@@ -142,12 +289,52 @@ mod tests {
         assert_eq!(read, RunConfig::default());
         assert_eq!(toml::from_str::<RunConfig>("").expect("all defaults"), RunConfig::default());
         assert!(toml::from_str::<RunConfig>("nmae = 'x'").is_err());
+        let read: RunConfig = toml::from_str(&commented(&RunConfig::default())).expect("reads");
+        assert_eq!(read, RunConfig::default());
+    }
+
+    #[test]
+    fn every_setting_is_explained_and_nothing_else_is() {
+        fn names(table: &toml::Table, before: &str, into: &mut Vec<String>) {
+            for (key, value) in table {
+                match value {
+                    toml::Value::Table(inner) => names(inner, &format!("{before}{key}."), into),
+                    _ => into.push(format!("{before}{key}")),
+                }
+            }
+        }
+        let (mut settings, text) = (Vec::new(), toml::to_string(&RunConfig::default()));
+        names(&text.expect("has a form").parse().expect("a table"), "", &mut settings);
+        let mut explained: Vec<&str> = COMMENTS.iter().map(|(name, _)| *name).collect();
+        explained.sort_unstable();
+        settings.sort_unstable();
+        assert_eq!(settings, explained);
+        let text = commented(&RunConfig::default());
+        assert!(COMMENTS.iter().all(|(_, words)| text.contains(words.lines().next().unwrap_or(""))));
+    }
+
+    fn manifest(founding: &Founding) -> Result<RunManifest> {
+        let founder = swarm::Identity::from_seed([1; 32]).id();
+        RunConfig::default().manifest(founder, founding, ObjectRef::of(b"c"), 4096)
     }
 
     #[test]
     fn the_defaults_make_a_valid_manifest() {
-        let manifest =
-            RunConfig::default().manifest(Hash([1; 32]), ObjectRef::of(b"c"), 4096).expect("valid");
+        let manifest = manifest(&Founding::default()).expect("valid");
         assert_eq!(manifest.model.head_dim, 32);
+        assert_eq!(manifest.founders, [manifest.founder]);
+    }
+
+    #[test]
+    fn founding_voters_are_named_once_and_must_find_a_place() {
+        let key = |number| swarm::Identity::from_seed([number; 32]).id();
+        let invitations = Invitations::make(3).expect("random numbers");
+        let voters = BTreeSet::from([key(1), key(2)]);
+        let manifest = manifest(&Founding { voters, invitations }).expect("valid");
+        assert_eq!((manifest.founders.len(), manifest.invitations.len()), (2, 3));
+        let invitations = Invitations::make(16).expect("random numbers");
+        let many = self::manifest(&Founding { voters: BTreeSet::new(), invitations });
+        let error = many.expect_err("17 of 16").to_string();
+        assert!(error.contains("rounds.max_members is 16"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
+use net::Mark;
 use serde::{Deserialize, Serialize};
 use store::Hash;
 use swarm::{Notice, PeerId};
@@ -10,6 +11,13 @@ use swarm::{Notice, PeerId};
 pub enum PeerEvent {
     /// Work before the run can begin; `done` in 0..=1 where it can be told.
     Preparing { what: String, done: Option<f64> },
+    /// A ticket or an invitation was taken; the record that it names.
+    Joining { run: Hash, checkpoint: Option<Mark> },
+    /// Who is there before the run begins: keys, founding voters that are missing, and how many
+    /// invitations nobody has used.
+    Lobby { here: Vec<PeerId>, awaited: Vec<PeerId>, unused: usize },
+    /// What the founder hands out: a secret for each friend that is missing.
+    Invitations { unused: Vec<String> },
     /// The corpus is ready.
     Corpus(serve::Corpus),
     /// This peer takes part from now on.
@@ -32,6 +40,8 @@ pub enum PeerEvent {
     Traffic { sent: u64, received: u64 },
     /// Seconds since the process started that went into each kind of work.
     Work { training_s: f64, auditing_s: f64, aggregating_s: f64 },
+    /// What the members have done and weigh after the record at `height`.
+    Standing { height: u64, members: Vec<Standing> },
     /// A newer model is in this peer's store.
     Model { height: u64, round: u32, root: Hash },
     /// A connection came or went.
@@ -44,6 +54,16 @@ pub enum PeerEvent {
     Failed { error: String },
     /// This peer ended in order and can go on later.
     Stopped,
+}
+
+/// A member's standing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    pub peer: PeerId,
+    /// Audited inner steps, or what a founding voter began with.
+    pub steps: u64,
+    /// Its part of the weight that decides, 0 to 1; 0 for newcomers.
+    pub vote: f64,
 }
 
 impl PeerEvent {
@@ -61,8 +81,23 @@ impl PeerEvent {
                 c.tokens,
                 licences(&c.licences)
             ),
+            Self::Joining { run, checkpoint: Some(mark) } => format!(
+                "run {}: its record {} must be {}, behind which stand {} audited steps",
+                run.short(),
+                mark.height,
+                mark.record.short(),
+                mark.standing
+            ),
+            Self::Joining { run, checkpoint: None } => format!(
+                "run {}: the ticket is from before the run began; for a run that is well under way \
+                 ask for a new one, which names a record",
+                run.short()
+            ),
+            Self::Lobby { here, awaited, unused } => lobby_words(here, awaited, *unused),
+            Self::Invitations { unused } => invitation_words(unused),
             Self::Started { run, peer, ticket, .. } => format!(
-                "run {}, this peer {}\njoin with: understory swarm join {ticket}",
+                "run {}, this peer {}\nanybody may contribute, and earns a vote by work that \
+                 others have checked:\n  understory swarm join {ticket}",
                 run.short(),
                 peer.short()
             ),
@@ -77,11 +112,38 @@ impl PeerEvent {
             Self::Progress { .. }
             | Self::Traffic { .. }
             | Self::Work { .. }
+            | Self::Standing { .. }
             | Self::Model { .. } => {
                 return None;
             }
         })
     }
+}
+
+fn lobby_words(here: &[PeerId], awaited: &[PeerId], unused: usize) -> String {
+    let names = |ids: &[PeerId]| ids.iter().map(PeerId::short).collect::<Vec<_>>().join(", ");
+    let mut text = format!("here: {}", names(here));
+    if !awaited.is_empty() {
+        text.push_str(&format!("; founding voters that are missing: {}", names(awaited)));
+    }
+    match unused {
+        0 => {}
+        1 => text.push_str("; 1 invitation is unused"),
+        n => text.push_str(&format!("; {n} invitations are unused")),
+    }
+    text
+}
+
+/// What the founder tells each friend.
+pub fn invitation_words(unused: &[String]) -> String {
+    let several = if unused.len() == 1 { "invitation" } else { "invitations" };
+    let head = format!(
+        "{} {several} unused. Each is a SECRET for one person, who becomes a founding voter with \
+         it; the run waits for all of them. Tell each friend one line:",
+        unused.len()
+    );
+    let lines = unused.iter().map(|text| format!("\n  understory swarm join {text}"));
+    head + &lines.collect::<String>()
 }
 
 /// The most frequent licences and how many files carry them.
@@ -107,21 +169,25 @@ fn notice_words(notice: &Notice) -> Option<String> {
                 who.join(" ")
             )
         }
-        Notice::Verdict { contributor, auditor, kind, segment, .. } => {
-            let at = segment.map_or_else(String::new, |s| format!(" in segment {s}"));
+        Notice::Verdict { contributor, auditor, kind, part, .. } => {
+            let at = part.map_or_else(String::new, |part| format!(" in part {}", part + 1));
             let verdict = format!("{kind:?}").to_lowercase();
             format!("{} audited {}: {verdict}{at}", auditor.short(), contributor.short())
         }
-        Notice::Disputed { contributor, accuser, segment, .. } => format!(
-            "{} accuses {} of segment {segment}: everybody re-runs it",
+        Notice::Disputed { contributor, accuser, part, .. } => format!(
+            "{} accuses {} of part {}: everybody re-runs it",
             accuser.short(),
-            contributor.short()
+            contributor.short(),
+            part + 1
         ),
         Notice::Ejected { peer, evidence, .. } => {
             format!("{} is out: {evidence}", peer.short())
         }
         Notice::Joined { peer, .. } => format!("{} joined", peer.short()),
-        Notice::Absent { peer, .. } => format!("{} is absent", peer.short()),
+        Notice::Absent { peer, .. } => format!("{} is away: no round waits for it", peer.short()),
+        Notice::Gone { peer, .. } => {
+            format!("{} is no member any more: its standing is used up", peer.short())
+        }
         Notice::Rejoined { peer, .. } => format!("{} is back", peer.short()),
         Notice::ViewChanged { view, proposer, .. } => {
             format!("no decision; {} proposes now (view {view})", proposer.short())

@@ -8,14 +8,17 @@ mod cli;
 mod commons;
 mod compress;
 mod config;
+mod continuing;
 mod corpus_source;
 mod demo;
 mod diff;
 mod events;
 mod export;
+mod founding;
 mod generate;
 mod hint;
 mod inspect;
+mod invitations;
 mod model_source;
 mod peer;
 mod pull;
@@ -75,9 +78,11 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
     match command {
         SwarmCommand::Start(args) => peer::start(args),
         SwarmCommand::Join(args) => peer::join(args),
+        SwarmCommand::Continue(args) => peer::go_on(args),
+        SwarmCommand::Key(args) => peer::show_key(args),
         SwarmCommand::Status { dir, json } => status::print(dir, *json),
         SwarmCommand::Config => {
-            print!("{}", toml::to_string_pretty(&config::RunConfig::default())?);
+            print!("{}", config::commented(&config::RunConfig::default()));
             Ok(())
         }
     }

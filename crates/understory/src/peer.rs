@@ -1,12 +1,14 @@
 //! One peer of a run as a process: `understory swarm start` and `join`.
 
 use crate::{
-    cli::{JoinArgs, PeerArgs, StartArgs},
-    commons::{Ended, Scribe},
-    config::RunConfig,
-    corpus_source,
-    events::PeerEvent,
+    cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs, SwarmKeyArgs},
+    commons::{Ended, Scribe, cli::Place, name_peer_key},
+    config::{RunConfig, founded},
+    continuing, corpus_source,
+    events::{PeerEvent, Standing},
+    founding::Founding,
     hint::WithHint,
+    invitations::Invitations,
     kernel_for,
     model_source::{MODEL_REF, RUN_REF},
     random, status, worker,
@@ -14,37 +16,70 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use kernel::Kernel;
-use net::{Handle, Outcome, Relay, Report, Source, Ticket};
+use net::{Admission, Handle, Outcome, Relay, Report, Source};
 use recipe::{Checkpoint, Corpus, RunManifest, corpus};
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use store::{Hash, Store};
-use swarm::{Notice, PeerId, RecordSummary, Worker};
+use swarm::{Lobby, Notice, PeerId, RecordSummary, Worker};
 use tokio::io::AsyncReadExt;
 
 /// Begins a run, or goes on with the one in the folder.
 pub fn start(args: &StartArgs) -> Result<()> {
-    let peer = Peer::open(&args.peer)?;
+    let mut peer = Peer::open(&args.peer)?;
+    let commons = args.peer.commons.as_deref();
     let manifest = match peer.store.get_ref(RUN_REF)? {
         Some(id) if peer.ticket_file().exists() => {
             return Err(anyhow::anyhow!("{} joined run {}", peer.dir.display(), id.short()))
                 .hint("go on with `understory swarm join`, or choose another --dir");
         }
-        Some(id) => peer.store.get(&id)?,
+        Some(id) => {
+            let bytes = peer.store.get(&id)?;
+            Founding::same(&args.founding, commons, &RunManifest::parse(&bytes)?)?;
+            bytes
+        }
         None => {
             let path = args
                 .config
                 .as_ref()
                 .context("no run in this folder and no configuration named")
                 .hint("`understory swarm config > CONFIG.toml` writes one to begin from")?;
-            peer.found(&RunConfig::read(path)?)?
+            let config = RunConfig::read(path)?;
+            peer.found(&Founding::new(&args.founding, commons)?, |peer, founding| {
+                peer.manifest(&config, founding)
+            })?
         }
     };
+    peer.take_part(Source::Founder { manifest })
+}
+
+/// Begins a new run from the last model of an old one.
+pub fn go_on(args: &ContinueArgs) -> Result<()> {
+    let old = continuing::OldRun::open(&args.from)?;
+    // Who goes on is the same peer, unless another is named.
+    let old_key = args.from.join("key");
+    let key = args.peer.key.as_deref().or_else(|| old_key.exists().then_some(&*old_key));
+    let mut peer = Peer::open_as(&args.peer, key)?;
+    if let Some(id) = peer.store.get_ref(RUN_REF)? {
+        return Err(anyhow::anyhow!("{} holds run {}", peer.dir.display(), id.short())).hint(
+            "name a new folder with --dir; a run that was begun goes on with `understory swarm \
+             start --dir DIR`",
+        );
+    }
+    let founding = Founding::new(&args.founding, args.peer.commons.as_deref())?;
+    let manifest = peer.found(&founding, |peer, founding| {
+        let what = format!("taking over {}", old.words());
+        peer.say(&PeerEvent::Preparing { what, done: None });
+        let manifest = old.manifest(args.config.as_deref(), peer.id())?;
+        let manifest = founded(manifest, founding)?;
+        old.copy(&peer.store)?;
+        Ok(manifest)
+    })?;
     peer.take_part(Source::Founder { manifest })
 }
 
@@ -52,23 +87,59 @@ pub fn start(args: &StartArgs) -> Result<()> {
 pub fn join(args: &JoinArgs) -> Result<()> {
     let peer = Peer::open(&args.peer)?;
     let path = peer.ticket_file();
-    let text = match &args.ticket {
-        Some(ticket) => ticket.clone(),
-        None => fs::read_to_string(&path)
+    let kept = fs::read_to_string(&path).ok();
+    let text = match args.ticket.as_deref() {
+        Some("-") => std::io::read_to_string(std::io::stdin().take(MAX_TICKET))?,
+        Some(ticket) => ticket.to_owned(),
+        None => kept
+            .clone()
             .with_context(|| format!("no run in {}", peer.dir.display()))
-            .hint("name the ticket that `understory swarm start` printed")?,
+            .hint("name the ticket or invitation that `understory swarm start` printed")?,
     };
-    let ticket: Ticket =
-        text.trim().parse().hint("a ticket is one word that begins with understory1")?;
+    let admission: Admission = text.parse().hint(
+        "a ticket is one word that begins with understory2, an invitation one that begins with \
+         understory2-secret-",
+    )?;
+    let run = admission.ticket().run;
     if let Some(id) = peer.store.get_ref(RUN_REF)?
-        && id != ticket.run
+        && id != run
     {
         return Err(anyhow::anyhow!("{} holds run {}", peer.dir.display(), id.short()))
             .hint("choose another --dir for another run");
     }
-    status::write_atomically(&path, format!("{ticket}\n").as_bytes())?;
-    peer.take_part(Source::Join { ticket })
+    let kept = kept.and_then(|text| text.parse::<Admission>().ok());
+    let admission = admission.or_secret_of(kept);
+    // An invitation is worth a vote: the file is for nobody else.
+    status::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
+    peer.say(&PeerEvent::Joining { run, checkpoint: admission.ticket().checkpoint });
+    peer.take_part(match admission {
+        Admission::Ticket(ticket) => Source::Join { ticket },
+        Admission::Invitation(invitation) => Source::Invited { invitation },
+    })
 }
+
+/// Prints this peer's key; says in a commons, where one is named, that it is one's own.
+pub fn show_key(args: &SwarmKeyArgs) -> Result<()> {
+    fs::create_dir_all(&args.dir)
+        .with_context(|| format!("cannot make {}", args.dir.display()))?;
+    let id = swarm::Identity::from_seed(key(&args.dir.join("key"))?).id();
+    let mut named = None;
+    if let Some(dir) = &args.commons {
+        let place = Place { dir: dir.clone(), keys: args.keys.clone(), json: args.json };
+        named = Some(name_peer_key(&place, id)?);
+    }
+    match args.json {
+        true => println!("{}", serde_json::json!({ "key": id, "said": named })),
+        false => println!("{id}"),
+    }
+    if named == Some(false) {
+        eprintln!("the commons has this peer as yours already");
+    }
+    Ok(())
+}
+
+/// The most bytes of a ticket that is read from standard input.
+const MAX_TICKET: u64 = 32 << 10;
 
 /// The folder of a peer and how it is to run.
 struct Peer<'a> {
@@ -78,21 +149,33 @@ struct Peer<'a> {
     seed: [u8; 32],
     kernel: Kernel,
     scribe: Option<Scribe>,
+    invitations: Invitations,
 }
 
 impl<'a> Peer<'a> {
     fn open(args: &'a PeerArgs) -> Result<Self> {
+        Self::open_as(args, args.key.as_deref())
+    }
+
+    /// The peer whose secret key is in the file `named`, if one is.
+    fn open_as(args: &'a PeerArgs, named: Option<&Path>) -> Result<Self> {
         let dir = args.dir.clone();
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let store = Store::open(dir.join("store"))?;
-        let seed = match args.key_seed {
-            Some(number) => Hash::of_parts("understory 1 demo key", &[&number.to_le_bytes()]).0,
-            None => key(&dir.join("key"))?,
+        let seed = match (args.key_seed, named) {
+            (Some(number), _) => demo_seed(number),
+            (None, Some(file)) => take_key(file, &dir.join("key"))?,
+            (None, None) => key(&dir.join("key"))?,
         };
         let kernel = kernel_for(args.threads)?;
         let scribe = args.commons.as_deref();
         let scribe = scribe.map(|dir| Scribe::open(dir, args.keys.as_deref())).transpose()?;
-        Ok(Self { args, dir, store, seed, kernel, scribe })
+        let invitations = Invitations::read(&dir)?;
+        Ok(Self { args, dir, store, seed, kernel, scribe, invitations })
+    }
+
+    fn id(&self) -> PeerId {
+        swarm::Identity::from_seed(self.seed).id()
     }
 
     fn ticket_file(&self) -> PathBuf {
@@ -103,8 +186,23 @@ impl<'a> Peer<'a> {
         say(self.args.json, event);
     }
 
-    /// Builds the corpus and the manifest of a new run.
-    fn found(&self, config: &RunConfig) -> Result<Vec<u8>> {
+    /// Keeps the manifest of a new run, and before it the secrets of its invitations.
+    fn found(
+        &mut self,
+        founding: &Founding,
+        manifest: impl FnOnce(&Self, &Founding) -> Result<RunManifest>,
+    ) -> Result<Vec<u8>> {
+        let manifest = manifest(self, founding)?;
+        founding.invitations.write(&self.dir)?;
+        self.invitations = founding.invitations.clone();
+        let bytes = manifest.to_toml().into_bytes();
+        let id = self.store.put(&bytes)?;
+        self.store.set_ref(RUN_REF, &id)?;
+        Ok(bytes)
+    }
+
+    /// Builds the corpus and the manifest of a run.
+    fn manifest(&self, config: &RunConfig, founding: &Founding) -> Result<RunManifest> {
         self.say(&PeerEvent::Preparing { what: "reading the text".to_owned(), done: None });
         let documents = corpus_source::documents(&config.data.paths)?;
         let mut last = -1.0;
@@ -118,12 +216,7 @@ impl<'a> Peer<'a> {
             })
             .hint("more text helps: --data takes files and folders")?;
         let corpus = recipe::CorpusManifest::parse(&self.store.get(&root.hash)?)?;
-        let founder = Hash(swarm::Identity::from_seed(self.seed).id().0);
-        let manifest = config.manifest(founder, root, corpus.vocab as usize)?;
-        let bytes = manifest.to_toml().into_bytes();
-        let id = self.store.put(&bytes)?;
-        self.store.set_ref(RUN_REF, &id)?;
-        Ok(bytes)
+        config.manifest(self.id(), founding, root, corpus.vocab as usize)
     }
 
     fn take_part(&self, source: Source) -> Result<()> {
@@ -151,12 +244,11 @@ impl<'a> Peer<'a> {
             keep_everything: false,
         };
         let time = Arc::new(WorkTime::default());
-        let references = |bytes: &[u8]| references_of_run(bytes);
         let (kernel, cheat, clock) = (self.kernel.clone(), self.args.cheat, time.clone());
         let open = move |bytes: &[u8], store: &Store| {
             open_run(bytes, store, kernel, cheat, clock).map_err(|e| format!("{e:#}"))
         };
-        let handle = net::start(config, Arc::new(references), Box::new(open)).await?;
+        let handle = net::start(config, Arc::new(run_parts), Box::new(open)).await?;
         let outcome = self.watch(&handle, &time).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
@@ -179,6 +271,7 @@ impl<'a> Peer<'a> {
         let mut net_status = handle.status();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut newest = Newest::default();
+        let (mut lobby, mut standing) = (None, None);
         let mut hurry = std::pin::pin!(stop_signal(self.args.leash));
         loop {
             tokio::select! {
@@ -208,6 +301,8 @@ impl<'a> Peer<'a> {
                     self.say(&time.event());
                     let net = net_status.borrow_and_update().clone();
                     status::Status::of(&net, &handle.ticket().to_string()).write(&self.dir)?;
+                    self.tell_lobby(handle, &net, &mut lobby);
+                    self.tell_standing(&net, &mut standing);
                     let t = net.total;
                     self.say(&PeerEvent::Traffic {
                         sent: t.messages_out + t.objects_out,
@@ -216,6 +311,42 @@ impl<'a> Peer<'a> {
                 }
             }
         }
+    }
+
+    /// Says who is there before the run begins, whenever that has changed, and what is left to hand
+    /// out.
+    fn tell_lobby(&self, handle: &Handle, net: &net::NetStatus, told: &mut Option<Lobby>) {
+        let Some(lobby) = net.node.as_ref().and_then(|node| node.lobby.clone()) else { return };
+        if told.as_ref() == Some(&lobby) {
+            return;
+        }
+        if told.as_ref().is_none_or(|told| told.unused != lobby.unused) {
+            let texts = self.invitations.texts(&handle.ticket(), &lobby.unused);
+            if !texts.is_empty() {
+                self.say(&PeerEvent::Invitations { unused: texts });
+            }
+        }
+        if told.as_ref().is_none_or(|told| told.here != lobby.here) {
+            self.say(&PeerEvent::Lobby {
+                here: lobby.here.clone(),
+                awaited: lobby.awaited.clone(),
+                unused: lobby.unused.len(),
+            });
+        }
+        *told = Some(lobby);
+    }
+
+    /// Says what the members weigh, after each record.
+    fn tell_standing(&self, net: &net::NetStatus, told: &mut Option<u64>) {
+        let Some(node) = &net.node else { return };
+        let Some(height) = node.height.filter(|height| *told != Some(*height)) else { return };
+        *told = Some(height);
+        let members = node.members.iter().map(|m| Standing {
+            peer: m.member.id,
+            steps: m.standing,
+            vote: m.weight as f64 / node.weight.max(1) as f64,
+        });
+        self.say(&PeerEvent::Standing { height, members: members.collect() });
     }
 
     /// Says in the commons, where one was chosen, what this peer did and what came of the run.
@@ -339,16 +470,39 @@ pub fn open_run(
         TrainingWorker::new(store.clone(), run.clone(), corpus, kernel, cheat)?.timed(time);
     let initial = worker.initial_state()?;
     let protocol = worker::protocol_run(&run, Hash::of(bytes), initial);
-    protocol.rules.validate()?;
+    protocol.validate()?;
     Ok((protocol, Arc::new(worker)))
 }
 
-/// What a run manifest, a corpus or a model refers to.
-fn references_of_run(bytes: &[u8]) -> Result<Vec<store::ObjectRef>, String> {
-    if let Ok(run) = RunManifest::parse(bytes) {
-        return Ok(vec![run.corpus]);
+/// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
+fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
+    let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
+    let corpus = |manifest: &[u8]| {
+        let corpus = recipe::CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
+        Ok(corpus.references().into_iter().map(net::Want::from).collect())
+    };
+    let mut wants = vec![net::Want::manifest(run.corpus, Arc::new(corpus))];
+    if let Some(start) = run.start {
+        wants.push(start.outer.into());
+        let most = 4 * run.parameters() as u64 + MAX_TOKENIZER;
+        let model = move |manifest: &[u8]| model_parts(manifest, most);
+        wants.push(net::Want::manifest(start.model, Arc::new(model)));
     }
-    worker::references(bytes).map_err(|e| e.to_string())
+    Ok(wants)
+}
+
+/// More bytes than a tokenizer has.
+const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// What the manifest of the model names that a run begins from, at most `most` bytes in all.
+/// Whether it is this run's model is checked once it is here.
+fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
+    let parts = store::ModelManifest::parse(manifest).map_err(|e| e.to_string())?.references();
+    let bytes = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.len));
+    match bytes {
+        Some(bytes) if bytes <= most => Ok(parts.into_iter().map(net::Want::from).collect()),
+        _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
+    }
 }
 
 fn say(json: bool, event: &PeerEvent) {
@@ -372,15 +526,43 @@ pub fn relay(text: Option<&str>) -> Relay {
     }
 }
 
+/// The key that a demo's peer has by its number.
+pub fn demo_seed(number: u64) -> [u8; 32] {
+    Hash::of_parts("understory 2 demo key", &[&number.to_le_bytes()]).0
+}
+
+/// The secret key in `file`, copied to `path`, so that the next start needs no `--key`.
+fn take_key(file: &Path, path: &Path) -> Result<[u8; 32]> {
+    let seed = read_key(file)
+        .hint("`understory swarm key` makes a key; the file is `key` in the folder of a peer")?;
+    if path.exists() {
+        if read_key(path)? != seed {
+            return Err(anyhow::anyhow!("{} holds another key", path.display()))
+                .hint("leave out --key, or choose another --dir");
+        }
+        return Ok(seed);
+    }
+    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    Ok(seed)
+}
+
+fn read_key(path: &Path) -> Result<[u8; 32]> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let secret: Hash = text
+        .trim()
+        .parse()
+        .ok()
+        .with_context(|| format!("{} holds no key", path.display()))
+        .hint("restore it from a copy, or remove it to become a new peer")?;
+    Ok(secret.0)
+}
+
 /// The secret key in `path`, made where there is none, readable by the user alone.
 pub fn key(path: &Path) -> Result<[u8; 32]> {
-    if let Ok(text) = fs::read_to_string(path) {
-        let secret: Hash = text
-            .trim()
-            .parse()
-            .with_context(|| format!("{} holds no key", path.display()))
-            .hint("restore it from a copy, or remove it to become a new peer")?;
-        return Ok(secret.0);
+    // Whatever is in its place is not written over: it may be somebody's only copy.
+    if path.exists() {
+        return read_key(path);
     }
     let seed = random::seed()?;
     status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;

@@ -1,13 +1,15 @@
 //! `understory swarm status`: what a peer wrote about itself, at most a second ago.
 
-use crate::hint::WithHint;
+use crate::{events::invitation_words, hint::WithHint, invitations::Invitations};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write,
     path::Path,
 };
+use swarm::{Lobby, PeerId};
 
 /// The file in a peer's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,7 +19,7 @@ pub struct Status {
     /// For others to join with.
     ticket: String,
     /// What the network and the protocol say.
-    peer: serde_json::Value,
+    peer: Value,
 }
 
 const FILE: &str = "status.json";
@@ -56,41 +58,126 @@ pub fn print(dir: &Path, json: bool) -> Result<()> {
     let status =
         read(dir).hint("name the folder given to `understory swarm start` or `join` with --dir")?;
     let running = status.pid != 0 && Path::new(&format!("/proc/{}", status.pid)).exists();
+    let invitations = unused(dir, &status)?;
     if json {
         let object = serde_json::json!({
             "running": running, "ticket": status.ticket, "peer": status.peer,
+            "invitations": invitations,
         });
         println!("{object}");
         return Ok(());
     }
-    let text = |v: &serde_json::Value| v.as_str().unwrap_or("?").to_owned();
-    let short = |v: &serde_json::Value| text(v).chars().take(8).collect::<String>();
-    let (peer, node) = (&status.peer, &status.peer["node"]);
-    println!("peer     {} ({})", short(&peer["me"]), if running { "running" } else { "stopped" });
-    println!("run      {}", text(&peer["run"]));
-    if node.is_null() {
-        println!("stage    {}", text(&peer["stage"]));
-        return Ok(());
-    }
-    println!("round    {} of {}, {}", node["round"], node["rounds"], text(&node["phase"]));
-    println!("root     {}", text(&node["state"]["model"]["hash"]));
-    for member in node["members"].as_array().into_iter().flatten() {
-        let active = if member["active"] == true { "active" } else { "absent" };
-        let connected = if member["connected"] == true { ", connected" } else { "" };
-        println!(
-            "member   {} {active}{connected}, {} contributions, {} confirmed by audit",
-            short(&member["id"]),
-            member["contributions"],
-            member["clean"]
-        );
-    }
-    for ejected in node["ejected"].as_array().into_iter().flatten() {
-        println!("ejected  {}", short(ejected));
+    lines(&status.peer, running).iter().for_each(|line| println!("{line}"));
+    if !invitations.is_empty() {
+        println!("{}", invitation_words(&invitations));
     }
     if running {
-        println!("join     understory swarm join {}", status.ticket);
+        println!("anybody may contribute, and earns a vote by work that others have checked:");
+        println!("  understory swarm join {}", status.ticket);
     }
     Ok(())
+}
+
+/// The texts of the invitations that this peer handed out and nobody has used yet.
+fn unused(dir: &Path, status: &Status) -> Result<Vec<String>> {
+    let lobby = &status.peer["node"]["lobby"];
+    let Ok(lobby) = serde_json::from_value::<Lobby>(lobby.clone()) else { return Ok(Vec::new()) };
+    let Ok(ticket) = status.ticket.parse() else { return Ok(Vec::new()) };
+    Ok(Invitations::read(dir)?.texts(&ticket, &lobby.unused))
+}
+
+/// What is printed of a peer, line by line.
+fn lines(peer: &Value, running: bool) -> Vec<String> {
+    let node = &peer["node"];
+    let mut lines = vec![
+        format!("peer     {} ({})", short(&peer["me"]), if running { "running" } else { "stopped" }),
+        format!("key      {}", text(&peer["me"])),
+        format!("run      {}", text(&peer["run"])),
+    ];
+    if node.is_null() {
+        lines.push(format!("stage    {}", text(&peer["stage"])));
+        return lines;
+    }
+    let (round, rounds, phase) = (&node["round"], &node["rounds"], text(&node["phase"]));
+    lines.push(format!("round    {round} of {rounds}, {phase}"));
+    lines.push(format!("root     {}", text(&node["state"]["model"]["hash"])));
+    if let Ok(lobby) = serde_json::from_value::<Lobby>(node["lobby"].clone()) {
+        lines.extend(lobby_lines(&lobby));
+        return lines;
+    }
+    lines.push(format!("record   {} at height {}", text(&node["record"]), node["height"]));
+    let members = node["members"].as_array().into_iter().flatten();
+    lines.extend(members.map(|member| member_line(member, &peer["me"], number(&node["weight"]))));
+    let ejected = node["ejected"].as_array().into_iter().flatten();
+    lines.extend(ejected.map(|key| format!("ejected  {}", short(key))));
+    lines.extend(missing(node, &peer["me"]));
+    lines
+}
+
+fn lobby_lines(lobby: &Lobby) -> Vec<String> {
+    let line = |what: &str, id: &PeerId| format!("{what:<8} {id}");
+    let mut lines: Vec<String> = lobby.here.iter().map(|id| line("here", id)).collect();
+    lines.extend(lobby.awaited.iter().map(|id| line("missing", id)));
+    match lobby.unused.len() {
+        0 if lobby.awaited.is_empty() => {}
+        0 => lines.push("waits    for the founding voters that are missing".to_owned()),
+        n => lines.push(format!("waits    for whoever uses {n} invitations")),
+    }
+    lines
+}
+
+fn member_line(member: &Value, me: &Value, total: u64) -> String {
+    let here = match (&member["id"] == me, &member["connected"], &member["away"]) {
+        (true, _, _) => "this peer",
+        (_, Value::Bool(true), _) => "connected",
+        (_, _, Value::Bool(true)) => "away, waited for no more",
+        _ => "not connected",
+    };
+    let vote = match number(&member["weight"]) {
+        0 => "no vote yet".to_owned(),
+        weight => format!("weighs {weight} of {total}"),
+    };
+    format!(
+        "member   {} {here}, {vote}, standing {}, {} contributions, {} audits clean",
+        short(&member["id"]),
+        member["standing"],
+        member["contributions"],
+        member["clean"]
+    )
+}
+
+/// Who is missing while too little weight is here to decide.
+fn missing(node: &Value, me: &Value) -> Option<String> {
+    if node["phase"] == "finished" {
+        return None;
+    }
+    let members = || node["members"].as_array().into_iter().flatten();
+    let is_here = |m: &&Value| m["id"] == *me || m["connected"] == true;
+    let here: u64 = members().filter(is_here).map(|m| number(&m["weight"])).sum();
+    let needed = number(&node["quorum"]);
+    let away: Vec<String> = members()
+        .filter(|m| !is_here(m) && number(&m["weight"]) > 0)
+        .map(|m| format!("{} ({})", short(&m["id"]), m["weight"]))
+        .collect();
+    (here < needed).then(|| {
+        format!(
+            "waits    for weight: {here} of the {needed} that decide is here; away: {}\n         \
+             if they do not come back: understory swarm continue FOLDER --dir NEW",
+            away.join(", ")
+        )
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("?").to_owned()
+}
+
+fn short(value: &Value) -> String {
+    text(value).chars().take(8).collect()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
 }
 
 /// Writes a file so that it is old or new, whatever happens in between.
@@ -117,4 +204,61 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn node() -> Value {
+        let member = |id: &str, connected: bool, weight: u64| {
+            json!({
+                "id": id.repeat(8), "connected": connected, "away": false, "weight": weight,
+                "standing": weight, "contributions": 3, "clean": 2,
+            })
+        };
+        json!({
+            "phase": "deciding", "round": 3, "rounds": 12, "weight": 400, "quorum": 267,
+            "height": 4, "record": "ab", "lobby": null, "ejected": [],
+            "state": { "model": { "hash": "cd" } },
+            "members": [
+                member("aa", true, 100), member("bb", true, 100), member("cc", false, 150),
+                member("dd", false, 50), member("ee", false, 0),
+            ],
+        })
+    }
+
+    #[test]
+    fn who_is_missing_is_named_with_the_weight_that_is_needed() {
+        let me = json!("aa".repeat(8));
+        let said = missing(&node(), &me).expect("200 of 267 is too little");
+        for part in ["200 of the 267", "cccccccc (150)", "dddddddd (50)", "swarm continue"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!said.contains("eeeeeeee"), "a newcomer without a vote is not waited for: {said}");
+        let mut enough = node();
+        enough["members"][3]["connected"] = true.into();
+        enough["members"][2]["connected"] = true.into();
+        assert_eq!(missing(&enough, &me), None);
+        let mut over = node();
+        over["phase"] = "finished".into();
+        assert_eq!(missing(&over, &me), None);
+    }
+
+    #[test]
+    fn before_the_run_begins_it_says_who_is_there_and_who_is_not() {
+        let id = |n: u8| PeerId([n; 32]);
+        let lobby = Lobby { here: vec![id(1)], awaited: vec![id(2)], unused: vec![id(3), id(4)] };
+        let mut node = node();
+        node["lobby"] = serde_json::to_value(lobby).expect("has a form");
+        let peer = json!({ "me": id(1), "run": "r", "stage": "running", "node": node });
+        let text = lines(&peer, true).join("\n");
+        for part in
+            [format!("key      {}", id(1)), format!("missing  {}", id(2)), "2 invitations".into()]
+        {
+            assert!(text.contains(&part), "{text}");
+        }
+        assert!(!text.contains("record"), "{text}");
+    }
 }

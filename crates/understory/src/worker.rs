@@ -1,14 +1,20 @@
 //! The work of a participant: real training behind the protocol's [`swarm::Worker`].
 
+mod audit;
+mod rules;
+#[cfg(test)]
+mod tests;
+
 use crate::cheat::Cheat;
 use crate::events::PeerEvent;
 use kernel::Kernel;
 use recipe::{
-    Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, CorpusManifest,
-    InnerState, RunManifest, Task, checkpoint,
+    Carry, Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, InnerState,
+    RunManifest, Task, checkpoint,
     outer::{self, Weighted},
     update,
 };
+pub use rules::{protocol_run, rules};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
@@ -16,23 +22,25 @@ use std::{
     },
     time::Instant,
 };
-use store::{Hash, ModelManifest, ObjectRef, Store, StoreError};
+use store::{Hash, ObjectRef, Store, StoreError};
 use swarm::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, PeerId, Run, Segments, State,
-    TrainJob, TrainOutput, WorkError, Worker,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, PeerId, State,
+    TrainJob, TrainOutput, Trained, WorkError, Worker,
 };
 
 /// Trains, audits and aggregates for one run.
 pub struct TrainingWorker {
-    store: Store,
-    run: Arc<RunManifest>,
+    pub(crate) store: Store,
+    pub(crate) run: Arc<RunManifest>,
     tokenizer: ObjectRef,
     kernel: Kernel,
-    /// One for the contribution and one for checks: they run side by side.
-    training: Mutex<Contributor>,
+    /// One for the contribution, one for checks and one to show states: they run side by side, and
+    /// whoever asks for states must not wait for a check.
+    pub(crate) training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
+    showing: Mutex<Contributor>,
     cheat: Option<Cheat>,
-    keep_carry: bool,
+    alone: bool,
     time: Arc<WorkTime>,
 }
 
@@ -63,6 +71,13 @@ impl WorkTime {
     }
 }
 
+/// What a contribution starts from.
+pub(crate) struct Beginning {
+    pub(crate) base: Vec<f32>,
+    pub(crate) carry: Option<Carry>,
+}
+
+/// Constructors, and the state a run starts from.
 impl TrainingWorker {
     /// A worker for `run` whose corpus is in `store`.
     pub fn new(
@@ -74,17 +89,18 @@ impl TrainingWorker {
     ) -> Result<Self, ContributionError> {
         let contributor =
             || Contributor::new(kernel.clone(), run.clone(), corpus.clone()).map(Mutex::new);
-        let (training, checking) = (contributor()?, contributor()?);
+        let (training, checking, showing) = (contributor()?, contributor()?, contributor()?);
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
-        let keep_carry = false;
-        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, keep_carry, time })
+        let alone = false;
+        Ok(Self { store, run, tokenizer, kernel, training, checking, showing, cheat, alone, time })
     }
 
-    /// Keeps the carry of every contribution that an audit confirms, so that the author's
-    /// next one can be re-run where the author's own store is not at hand.
-    pub fn keeping_carry(self) -> Self {
-        Self { keep_carry: true, ..self }
+    /// Checks whole contributions where nobody can be asked for anything: keeps the carry of each
+    /// that is confirmed, from which the author's next one starts, and does without a trail that
+    /// is in no store, by its hash alone.
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// Adds up in `time` how long each kind of work takes.
@@ -92,25 +108,34 @@ impl TrainingWorker {
         Self { time, ..self }
     }
 
-    /// The state every participant starts from, computed from the manifest and kept in the store.
+    /// The state every participant starts from: the one that the manifest names, which must be in
+    /// the store, or else one computed from the manifest and kept there.
     pub fn initial_state(&self) -> Result<State, WorkError> {
+        if let Some(start) = self.run.start {
+            let state = State { model: start.model, outer: start.outer };
+            self.params(&state.model)?;
+            self.momentum(&state.outer)?;
+            return Ok(state);
+        }
         let params = model::init(&self.run.model, self.run.seed).map_err(other)?;
         let momentum = vec![0.0; params.len()];
         self.save(params, &momentum)
     }
+}
 
+/// Objects.
+impl TrainingWorker {
     fn save(&self, params: Vec<f32>, momentum: &[f32]) -> Result<State, WorkError> {
         let config = self.run.model.clone();
         let checkpoint = Checkpoint { config, params, tokenizer: self.tokenizer };
         let model = checkpoint.save(&self.store).map_err(checkpoint_error)?;
-        let bytes = checkpoint::to_bytes(momentum);
-        let hash = self.store.put(&bytes).map_err(store_error)?;
-        Ok(State { model, outer: ObjectRef { hash, len: bytes.len() as u64 } })
+        let outer = self.keep(&checkpoint::to_bytes(momentum))?;
+        Ok(State { model, outer })
     }
 
     fn params(&self, model: &ObjectRef) -> Result<Vec<f32>, WorkError> {
         let loaded = Checkpoint::load(&self.store, &model.hash).map_err(checkpoint_error)?;
-        if loaded.config != self.run.model {
+        if loaded.config != self.run.model || loaded.tokenizer != self.tokenizer {
             return Err(WorkError::Other(format!("model {} is not of this run", model.hash)));
         }
         Ok(loaded.params)
@@ -130,293 +155,126 @@ impl TrainingWorker {
         self.store.get(&object.hash).map_err(store_error)
     }
 
-    fn carry(&self, job: &TrainJob) -> Result<Option<Vec<u8>>, WorkError> {
-        job.carry.as_ref().map(|f| self.object(f)).transpose()
-    }
-
     fn keep(&self, bytes: &[u8]) -> Result<ObjectRef, WorkError> {
         let hash = self.store.put(bytes).map_err(store_error)?;
         Ok(ObjectRef { hash, len: bytes.len() as u64 })
     }
 
-    fn keep_leaf(&self, bytes: &[u8]) -> Result<ObjectRef, WorkError> {
+    /// Keeps what can be computed again.
+    pub(crate) fn keep_relaxed(&self, bytes: &[u8]) -> Result<ObjectRef, WorkError> {
         let hash = self.store.put_relaxed(bytes).map_err(store_error)?;
         Ok(ObjectRef { hash, len: bytes.len() as u64 })
     }
+}
 
-    fn finish(
-        &self,
-        contributor: &Contributor,
-        job: &TrainJob,
-        base: &[f32],
-        state: &InnerState,
-        leaves: Vec<ObjectRef>,
-    ) -> Result<TrainOutput, WorkError> {
-        let carry = self.carry(job)?;
-        let (update, carry) =
-            contributor.encode(base, state, carry.as_deref()).map_err(work_error)?;
-        Ok(TrainOutput { leaves, update: self.keep(&update)?, carry: self.keep(&carry)? })
+/// Own contributions.
+impl TrainingWorker {
+    pub(crate) fn beginning(&self, job: &TrainJob) -> Result<Beginning, WorkError> {
+        let base = self.params(&job.base.model)?;
+        let read = |carry| {
+            let bytes = self.object(carry)?;
+            Carry::decode(&self.kernel, &bytes, base.len()).map_err(other)
+        };
+        let carry = job.carry.as_ref().map(read).transpose()?;
+        Ok(Beginning { base, carry })
     }
 
-    fn train_honestly(
+    /// Whether the state after `done` steps is kept.
+    fn keeps(&self, job: &TrainJob, done: u32) -> bool {
+        done.is_multiple_of(self.run.rounds.keep_every) || done == job.steps
+    }
+
+    pub(crate) fn train_honestly(
         &self,
         job: &TrainJob,
         control: &Control,
         change: impl FnOnce(&[f32], &mut InnerState),
-    ) -> Result<TrainOutput, WorkError> {
+    ) -> Result<Trained, WorkError> {
         let mut contributor = lock(&self.training);
-        let base = self.params(&job.base.model)?;
+        let beginning = self.beginning(job)?;
         let task = task(job);
-        let carry = self.carry(job)?;
-        let mut state = contributor.start(&base, carry.as_deref()).map_err(work_error)?;
-        let mut leaves = Vec::new();
+        let mut state = contributor.start(&beginning.base, beginning.carry.as_ref());
+        let (mut trail, mut kept) = (Vec::new(), Vec::new());
         let tokens = self.run.step_tokens();
         for step in 0..job.steps {
             stop_if_cancelled(control)?;
             let loss = contributor.step(&task, step, &mut state).map_err(work_error)?;
+            trail.extend(contributor.state_hash(&state).0);
             let done = step + 1;
-            if done % job.leaf_every == 0 || done == job.steps {
-                leaves.push(self.keep_leaf(&contributor.leaf(&state))?);
+            if self.keeps(job, done) {
+                kept.push(self.keep_relaxed(&contributor.state_bytes(&state))?);
             }
             control.progress(done, job.steps, loss, u64::from(done) * tokens);
         }
-        change(&base, &mut state);
-        self.finish(&contributor, job, &base, &state, leaves)
+        change(&beginning.base, &mut state);
+        let output = self.finish(&contributor, &trail, &beginning, &state)?;
+        Ok(Trained { output, kept })
     }
 
-    /// A contribution whose states are made up: `change` instead of `steps` of training.
-    fn make_up(
-        &self,
-        job: &TrainJob,
-        control: &Control,
-        change: impl Fn(&[f32], &mut Contributor, &mut InnerState) -> Result<(), WorkError>,
-    ) -> Result<TrainOutput, WorkError> {
-        let mut contributor = lock(&self.training);
-        let base = self.params(&job.base.model)?;
-        let carry = self.carry(job)?;
-        let mut state = contributor.start(&base, carry.as_deref()).map_err(work_error)?;
-        stop_if_cancelled(control)?;
-        change(&base, &mut contributor, &mut state)?;
-        let leaf = self.keep_leaf(&contributor.leaf(&state))?;
-        let leaves = vec![leaf; job.steps.div_ceil(job.leaf_every) as usize];
-        let tokens = u64::from(job.steps) * self.run.step_tokens();
-        control.progress(job.steps, job.steps, 0.0, tokens);
-        self.finish(&contributor, job, &base, &state, leaves)
-    }
-
-    fn cheat(
-        &self,
-        cheat: Cheat,
-        job: &TrainJob,
-        control: &Control,
-    ) -> Result<TrainOutput, WorkError> {
-        match cheat {
-            Cheat::SignFlip => self.train_honestly(job, control, |base, state| {
-                for (p, b) in state.params_mut().iter_mut().zip(base) {
-                    *p = b - (*p - b);
-                }
-            }),
-            Cheat::Lazy => self.make_up(job, control, |_, contributor, state| {
-                contributor.step(&task(job), 0, state).map_err(work_error)?;
-                Ok(())
-            }),
-            Cheat::Noise => self.make_up(job, control, |_, _, state| {
-                let noise = kernel::random::Stream::new(job.height, "noise", 0);
-                for (i, p) in state.params_mut().iter_mut().enumerate() {
-                    *p += 1e-2 * noise.normal_at(i as u64);
-                }
-                Ok(())
-            }),
-            Cheat::Copy => {
-                let mut output = self.make_up(job, control, |_, _, _| Ok(()))?;
-                if let Some(update) = self.somebody_elses_update(&output, control)? {
-                    output.update = update;
-                }
-                Ok(output)
-            }
-        }
-    }
-
-    /// Waits for an update that another peer published and this store has fetched since.
-    fn somebody_elses_update(
-        &self,
-        own: &TrainOutput,
-        control: &Control,
-    ) -> Result<Option<ObjectRef>, WorkError> {
-        let len = update::encoded_len(self.run.parameters()) as u64;
-        let before = self.store.objects().map_err(store_error)?;
-        for _ in 0..600 {
-            stop_if_cancelled(control)?;
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            let fresh = self.store.objects().map_err(store_error)?.into_iter().find(|hash| {
-                before.binary_search(hash).is_err()
-                    && *hash != own.update.hash
-                    && self.store.len_of(hash) == Some(len)
-            });
-            if let Some(hash) = fresh {
-                return Ok(Some(ObjectRef { hash, len }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Re-runs from the base, comparing every leaf up to segment `last` (the encoding included if
-    /// it is past the leaves).
-    fn audit_from_base(
-        &self,
-        audit: &AuditJob,
-        last: u32,
-        control: &Control,
-    ) -> Result<AuditOutcome, WorkError> {
-        let mut contributor = lock(&self.checking);
-        let base = self.params(&audit.job.base.model)?;
-        let Some(mut state) = self.start(&contributor, &audit.job, &base)? else {
-            return Ok(AuditOutcome::Mismatch { segment: 0 });
-        };
-        let mut before: Option<Vec<u8>> = None;
-        for (segment, claimed) in (0..=last).zip(&audit.claimed.leaves) {
-            let ran =
-                self.run_segment(&mut contributor, &audit.job, segment, &mut state, control)?;
-            let leaf = contributor.leaf(&state);
-            if !ran || Hash::of(&leaf) != claimed.hash {
-                // Whoever re-runs this segment in the dispute needs what it starts from.
-                if let Some(start) = before {
-                    self.keep_leaf(&start)?;
-                }
-                return Ok(AuditOutcome::Mismatch { segment });
-            }
-            before = Some(leaf);
-        }
-        if last as usize >= audit.claimed.leaves.len() {
-            let outcome = self.audit_encoding(&contributor, audit, &base, &state)?;
-            if outcome != AuditOutcome::Confirmed
-                && let Some(start) = before
-            {
-                self.keep_leaf(&start)?;
-            }
-            return Ok(outcome);
-        }
-        Ok(AuditOutcome::Confirmed)
-    }
-
-    /// Re-runs one segment from its claimed start; from the base if that start cannot be had.
-    fn audit_segment(
-        &self,
-        audit: &AuditJob,
-        segment: u32,
-        control: &Control,
-    ) -> Result<AuditOutcome, WorkError> {
-        let mut contributor = lock(&self.checking);
-        let base = self.params(&audit.job.base.model)?;
-        let start = match segment.checked_sub(1) {
-            None => self.start(&contributor, &audit.job, &base)?,
-            Some(previous) => match self.object(&audit.claimed.leaves[previous as usize]) {
-                Ok(bytes) => Some(contributor.from_leaf(&bytes).map_err(work_error)?),
-                Err(WorkError::Missing(_)) => {
-                    drop(contributor);
-                    return self.audit_from_base(audit, segment, control);
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let Some(mut state) = start else {
-            return Ok(AuditOutcome::Mismatch { segment });
-        };
-        let Some(claimed) = audit.claimed.leaves.get(segment as usize) else {
-            return self.audit_encoding(&contributor, audit, &base, &state);
-        };
-        let ran = self.run_segment(&mut contributor, &audit.job, segment, &mut state, control)?;
-        if ran && Hash::of(&contributor.leaf(&state)) == claimed.hash {
-            Ok(AuditOutcome::Confirmed)
-        } else {
-            Ok(AuditOutcome::Mismatch { segment })
-        }
-    }
-
-    /// The state that an audited contribution started with; none if its carry does not decode:
-    /// nobody can have worked from that.
-    fn start(
+    pub(crate) fn finish(
         &self,
         contributor: &Contributor,
-        job: &TrainJob,
-        base: &[f32],
-    ) -> Result<Option<InnerState>, WorkError> {
-        match contributor.start(base, self.carry(job)?.as_deref()) {
-            Ok(state) => Ok(Some(state)),
-            Err(ContributionError::Carry(_)) => Ok(None),
-            Err(error) => Err(work_error(error)),
-        }
-    }
-
-    fn audit_encoding(
-        &self,
-        contributor: &Contributor,
-        audit: &AuditJob,
-        base: &[f32],
+        trail: &[u8],
+        beginning: &Beginning,
         state: &InnerState,
-    ) -> Result<AuditOutcome, WorkError> {
-        let before = self.carry(&audit.job)?;
-        let same = match contributor.encode(base, state, before.as_deref()) {
-            Ok((update, carry)) => {
-                let same = Hash::of(&update) == audit.claimed.update.hash
-                    && Hash::of(&carry) == audit.claimed.carry.hash;
-                if same && self.keep_carry {
-                    self.keep_leaf(&carry)?;
-                }
-                same
-            }
-            Err(ContributionError::Carry(_)) => false,
-            Err(error) => return Err(work_error(error)),
-        };
-        let segment = audit.claimed.leaves.len() as u32;
-        Ok(if same { AuditOutcome::Confirmed } else { AuditOutcome::Mismatch { segment } })
+    ) -> Result<TrainOutput, WorkError> {
+        let Beginning { base, carry } = beginning;
+        let change = contributor.change(base, state, carry.as_ref()).map_err(work_error)?;
+        let (update, carry) = contributor.encode(change, state);
+        if self.cheat.is_none() {
+            // Others would take it for a cheat's: better that the fault shows here.
+            contributor.read_carry(&carry, u64::MAX).map_err(work_error)?;
+        }
+        let (trail, update) = (self.keep(trail)?, self.keep(&update)?);
+        Ok(TrainOutput { trail, update, carry: self.keep(&carry)? })
     }
 
-    /// Whether the segment could be run at all: a claimed state that leads to a value that is no
-    /// number was not reached by honest work, which stops there.
-    fn run_segment(
-        &self,
-        contributor: &mut Contributor,
-        job: &TrainJob,
-        segment: u32,
-        state: &mut InnerState,
-        control: &Control,
-    ) -> Result<bool, WorkError> {
-        let task = task(job);
-        let end = ((segment + 1) * job.leaf_every).min(job.steps);
-        for step in segment * job.leaf_every..end {
-            stop_if_cancelled(control)?;
-            match contributor.step(&task, step, state) {
-                Ok(_) => {}
-                Err(ContributionError::NonFinite { .. }) => return Ok(false),
-                Err(error) => return Err(work_error(error)),
+    /// The training states before the steps that are asked for, from the nearest that was kept.
+    fn show(&self, open: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError> {
+        let mut contributor = lock(&self.showing);
+        let job = &open.job;
+        let kept_at = (1..=job.steps).filter(|done| self.keeps(job, *done));
+        let kept: Vec<(u32, &ObjectRef)> = kept_at.zip(&open.kept).collect();
+        let (mut at, mut state) = (0, None);
+        let mut shown = Vec::new();
+        for wanted in &open.steps {
+            let near = kept
+                .iter()
+                .rev()
+                .find(|(done, state)| done <= wanted && self.store.has(&state.hash));
+            if let Some((done, state)) = near
+                && done == wanted
+            {
+                shown.push(**state);
+                continue;
             }
+            let from = near.map_or(0, |(done, _)| *done);
+            let mut current = match (state.take(), near) {
+                (Some(state), _) if at >= from && at <= *wanted => state,
+                (_, Some((_, kept))) => {
+                    at = from;
+                    contributor.read_state(&self.object(kept)?).map_err(work_error)?
+                }
+                (_, None) => {
+                    at = 0;
+                    let Beginning { base, carry } = self.beginning(job)?;
+                    contributor.start(&base, carry.as_ref())
+                }
+            };
+            for step in at..*wanted {
+                stop_if_cancelled(control)?;
+                contributor.step(&task(job), step, &mut current).map_err(work_error)?;
+            }
+            at = *wanted;
+            shown.push(self.keep_relaxed(&contributor.state_bytes(&current))?);
+            state = Some(current);
         }
-        Ok(true)
+        Ok(shown)
     }
 }
 
+/// The sum.
 impl TrainingWorker {
-    fn audit_segments(
-        &self,
-        audit: &AuditJob,
-        control: &Control,
-    ) -> Result<AuditOutcome, WorkError> {
-        let leaves = audit.claimed.leaves.len() as u32;
-        match &audit.segments {
-            Segments::All => self.audit_from_base(audit, leaves, control),
-            Segments::Some(segments) => {
-                for segment in segments.iter().filter(|s| **s <= leaves) {
-                    let outcome = self.audit_segment(audit, *segment, control)?;
-                    if outcome != AuditOutcome::Confirmed {
-                        return Ok(outcome);
-                    }
-                }
-                Ok(AuditOutcome::Confirmed)
-            }
-        }
-    }
-
     fn add_up(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
         let mut params = self.params(&job.base.model)?;
         let mut momentum = self.momentum(&job.base.outer)?;
@@ -426,7 +284,11 @@ impl TrainingWorker {
             let bytes = self.object(&included.update)?;
             let values = update::decode(&self.kernel, &bytes, params.len())
                 .map_err(|e| bad(included.worker, e.to_string()))?;
-            updates.push(Weighted { steps: included.steps, values });
+            let (weight, standing) = (included.weight, included.standing);
+            updates.push(Weighted { weight, standing, values });
+        }
+        if updates.iter().all(|u| u.weight == 0) {
+            return Err(WorkError::Other("no contribution has any weight".to_owned()));
         }
         let done =
             outer::aggregate(&self.kernel, &self.run.outer, &mut params, &mut momentum, &updates)
@@ -440,80 +302,48 @@ impl TrainingWorker {
 }
 
 impl Worker for TrainingWorker {
-    fn train(&self, job: &TrainJob, control: &Control) -> Result<TrainOutput, WorkError> {
+    fn train(&self, job: &TrainJob, control: &Control) -> Result<Trained, WorkError> {
         WorkTime::add(&self.time.training, || match self.cheat {
-            Some(cheat) => self.cheat(cheat, job, control),
+            Some(cheat) => cheat.train(self, job, control),
             None => self.train_honestly(job, control, |_, _| ()),
         })
     }
 
+    fn open(&self, open: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError> {
+        WorkTime::add(&self.time.auditing, || match self.cheat {
+            Some(cheat) if cheat.makes_up() => Ok(cheat.show(open)),
+            _ => self.show(open, control),
+        })
+    }
+
     fn audit(&self, audit: &AuditJob, control: &Control) -> Result<AuditOutcome, WorkError> {
-        WorkTime::add(&self.time.auditing, || self.audit_segments(audit, control))
+        WorkTime::add(&self.time.auditing, || audit::audit(self, audit, control))
     }
 
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
         WorkTime::add(&self.time.aggregating, || self.add_up(job))
     }
 
-    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-        references(object)
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
+        checkpoint::parts(&self.run.model, &self.tokenizer, manifest).map_err(checkpoint_error)
     }
 }
 
-/// What a manifest of a model or a corpus refers to; nothing for other bytes.
-pub fn references(object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-    if let Ok(manifest) = ModelManifest::parse(object) {
-        return Ok(manifest.references());
-    }
-    Ok(CorpusManifest::parse(object).map(|m| m.references()).unwrap_or_default())
-}
-
-/// The protocol's view of a run manifest.
-pub fn protocol_run(run: &RunManifest, id: Hash, initial: State) -> Run {
-    Run { id, founder: PeerId(run.founder.0), rules: rules(run), initial }
-}
-
-/// The protocol's rules out of a manifest's numbers.
-pub fn rules(run: &RunManifest) -> swarm::Rules {
-    let rounds = &run.rounds;
-    let ms = |seconds: f64| (seconds * 1000.0) as u64;
-    let n = run.parameters();
-    swarm::Rules {
-        rounds: rounds.rounds,
-        steps_min: rounds.steps_min,
-        steps_max: rounds.steps_max,
-        leaf_every: rounds.leaf_every,
-        target_ms: ms(rounds.target_seconds),
-        commit_timeout_ms: ms(rounds.commit_timeout_seconds),
-        view_timeout_ms: ms(rounds.view_timeout_seconds),
-        audit_timeout_ms: ms(rounds.audit_timeout_seconds),
-        probation: rounds.probation,
-        audit_rate_ppm: (rounds.audit_rate * 1e6) as u32,
-        audit_segments: rounds.audit_segments,
-        min_members: rounds.min_members,
-        max_members: rounds.max_members,
-        update_len: update::encoded_len(n) as u64,
-        leaf_len: recipe::leaf_len(n) as u64,
-        carry_len: recipe::carry::carry_len(n) as u64,
-        absent_after: rounds.absent_after,
-    }
-}
-
-fn task(job: &TrainJob) -> Task {
+pub(crate) fn task(job: &TrainJob) -> Task {
     let worker = Hash(job.worker.0);
     Task { beacon: job.beacon, worker, round: job.round, steps: job.steps }
 }
 
-fn stop_if_cancelled(control: &Control) -> Result<(), WorkError> {
+pub(crate) fn stop_if_cancelled(control: &Control) -> Result<(), WorkError> {
     if control.is_cancelled() { Err(WorkError::Cancelled) } else { Ok(()) }
 }
 
 /// A panic in one job must not take the others with it: the buffers are written before use.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn store_error(error: StoreError) -> WorkError {
+pub(crate) fn store_error(error: StoreError) -> WorkError {
     match error {
         StoreError::Missing { hash, .. } | StoreError::Damaged { hash, .. } => {
             WorkError::Missing(hash)
@@ -530,7 +360,7 @@ fn checkpoint_error(error: CheckpointError) -> WorkError {
     }
 }
 
-fn work_error(error: ContributionError) -> WorkError {
+pub(crate) fn work_error(error: ContributionError) -> WorkError {
     match error {
         ContributionError::NonFinite { step, why } => WorkError::NonFinite { step, what: why },
         error => other(error),

@@ -368,9 +368,14 @@ impl Handle {
             let Some(connection) = self.shared.mesh.connection(peer) else { continue };
             let body = super::client::ask(&connection, &Request::Length(hash)).await;
             let Some(len) = body.ok().and_then(|b| decode_length(&b)) else { continue };
-            let wanted = vec![ObjectRef { hash, len }];
+            let wanted = vec![ObjectRef { hash, len }.into()];
             let progress = Arc::new(FetchProgress::default());
-            if self.fetcher.fetch(wanted, None, vec![peer], &progress).await.is_ok() {
+            if self
+                .fetcher
+                .fetch(wanted, vec![peer], swarm::Urgency::Round, &progress)
+                .await
+                .is_ok()
+            {
                 return true;
             }
         }

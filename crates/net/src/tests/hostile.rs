@@ -163,3 +163,29 @@ async fn many_callers_at_once_do_not_keep_an_honest_one_out() {
     village.still_lives().await;
     callers.iter().for_each(JoinHandle::abort);
 }
+
+/// Forty from one address, well behaved and idle: half the places are the most that they take as
+/// long as others want some, and a member always has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_idle_connections_from_one_address_keep_no_member_out() {
+    let mut village = Village::new(76).await;
+    let mut callers = Vec::new();
+    for seed in 160..191 {
+        callers.push(Rogue::join(seed, &village.a).await);
+        village.a.up(id(seed)).await;
+    }
+    for seed in 191..200 {
+        let endpoint = loopback(seed).await;
+        let connection = connect(&endpoint, &village.a).await;
+        let mut send = connection.open_uni().await.expect("a stream");
+        send.write_all(&hello(&endpoint, seed, RUN).encode()).await.expect("taken");
+        assert_eq!(close_code(&connection).await, 4, "full");
+    }
+    assert_eq!(village.a.mesh.linked().len(), 32);
+    let mut member = Peer::new(48).await;
+    village.a.mesh.set_members([member.id(), village.b.id()].into());
+    member.mesh.hint([village.a.at()]);
+    member.up(village.a.id()).await;
+    village.a.up(member.id()).await;
+    village.still_lives().await;
+}

@@ -19,13 +19,15 @@ use iroh::{
 };
 use std::{sync::Arc, time::Duration};
 use store::{Hash, Store};
-use swarm::PeerId;
+use swarm::{PeerId, Urgency};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For what must time out: short, because a test waits for it to pass.
 const SHORT: Duration = Duration::from_millis(500);
+/// How far a reader may be behind: short, but an honest one on a loaded machine keeps up.
+const READ_TIME: Duration = Duration::from_secs(3);
 const RUN: &[u8] = b"the run of these tests";
 
 fn secret(seed: u8) -> SecretKey {
@@ -65,7 +67,7 @@ impl Peer {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path().join("store")).expect("an empty store opens");
         let traffic = Arc::new(TrafficTable::default());
-        let server = Server::new(store.clone());
+        let server = Server::with_read_time(store.clone(), READ_TIME);
         let run = Hash::of(RUN);
         let (mesh, events) = Mesh::new(
             ALPN,
@@ -114,9 +116,9 @@ impl Peer {
         bytes: &[u8],
         providers: &[PeerId],
     ) -> Result<(), crate::fetch::FetchError> {
-        let wanted = vec![store::ObjectRef::of(bytes)];
+        let wanted = vec![store::ObjectRef::of(bytes).into()];
         let progress = Arc::new(FetchProgress::default());
-        self.fetcher.fetch(wanted, None, providers.to_vec(), &progress).await
+        self.fetcher.fetch(wanted, providers.to_vec(), Urgency::Round, &progress).await.map(drop)
     }
 
     fn traffic_with(&self, peer: PeerId) -> Traffic {

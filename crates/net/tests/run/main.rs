@@ -67,7 +67,7 @@ impl Peer {
             let worker = work::HashWorker::shared(store, step, cheats);
             work::read_manifest(manifest).map(|run| (run, worker))
         };
-        start(config, Arc::new(work::references), Box::new(open)).await.expect("it listens")
+        start(config, Arc::new(work::run_parts), Box::new(open)).await.expect("it listens")
     }
 }
 
@@ -137,7 +137,7 @@ fn decided(least: u64) -> impl Fn(&Notice) -> bool {
 fn holds(store: &Store, state: &State) {
     let model = store.get(&state.model.hash).expect("the model's manifest");
     store.get(&state.outer.hash).expect("the outer state");
-    for tensor in work::references(&model).expect("a manifest") {
+    for tensor in work::tensors(&model).expect("a manifest") {
         store.get(&tensor.hash).expect("a tensor");
     }
 }

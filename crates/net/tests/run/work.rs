@@ -1,6 +1,7 @@
 //! Training over hashes: contributions are bytes drawn from chains of hashes, so that a run takes
 //! seconds and is re-run and compared exactly like the real thing.
 
+use net::Want;
 use std::{sync::Arc, time::Duration};
 use store::{Hash, ObjectRef, Store, StoreError};
 use swarm::{
@@ -26,13 +27,19 @@ pub fn read_manifest(bytes: &[u8]) -> Result<Run, String> {
     Ok(Run { id: Hash::of(bytes), founder, rules, initial })
 }
 
-/// What a manifest refers to: a run's to its first checkpoint, a model's (`M`) to its tensors.
-pub fn references(object: &[u8]) -> Result<Vec<ObjectRef>, String> {
-    match object.first() {
-        Some(b'R') => read_manifest(object).map(|run| vec![run.initial.model, run.initial.outer]),
-        Some(b'M') => minicbor::decode(&object[1..]).map_err(|e| e.to_string()),
-        _ => Ok(Vec::new()),
-    }
+/// What a run's manifest names: its first checkpoint.
+pub fn run_parts(manifest: &[u8]) -> Result<Vec<Want>, String> {
+    let State { model, outer } = read_manifest(manifest)?.initial;
+    let tensors = |manifest: &[u8]| Ok(tensors(manifest)?.into_iter().map(Want::from).collect());
+    Ok(vec![Want::manifest(model, Arc::new(tensors)), outer.into()])
+}
+
+/// What a model's manifest (`M`) names: two tensors.
+pub fn tensors(manifest: &[u8]) -> Result<Vec<ObjectRef>, String> {
+    let body = manifest.strip_prefix(b"M").ok_or("no manifest of a model")?;
+    let tensors: Vec<ObjectRef> = minicbor::decode(body).map_err(|e| e.to_string())?;
+    let fits = tensors.len() == 2 && tensors.iter().all(|t| t.len == TENSOR_LEN as u64);
+    if fits { Ok(tensors) } else { Err("a manifest of another model".to_owned()) }
 }
 
 fn tagged(tag: u8, value: &impl minicbor::Encode<()>) -> Vec<u8> {
@@ -139,7 +146,7 @@ impl Worker for HashWorker {
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
         // The whole base has to be here, as for real aggregation.
         let model = self.get(job.base.model.hash)?;
-        for tensor in references(&model).map_err(WorkError::Other)? {
+        for tensor in tensors(&model).map_err(WorkError::Other)? {
             self.get(tensor.hash)?;
         }
         let mut seed = Hash::of(&self.get(job.base.outer.hash)?);
@@ -152,7 +159,7 @@ impl Worker for HashWorker {
         Ok(AggregateOutput { state, norms: vec![1.0; count], clipped: vec![false; count] })
     }
 
-    fn references(&self, object: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-        references(object).map_err(WorkError::Other)
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
+        tensors(manifest).map_err(WorkError::Other)
     }
 }

@@ -93,6 +93,8 @@ fn peers(t: f64, done: u32, caught: bool, finished: bool) -> Vec<Peer> {
         received_bytes: (alive * 405_000.0 * (0.92 + 0.04 * at as f64)) as u64,
         root: (done > 0).then(|| if out { hash("forged", 0, 0) } else { root(done, caught) }),
         audits_passed: if at == CHEAT { done.min(2) } else { done.min(4) + done / 3 },
+        standing: if out { 0 } else { u64::from(done) * u64::from(STEPS[at]) },
+        vote: if out { 0.0 } else { 0.25 },
       }
     })
     .collect()
@@ -199,7 +201,7 @@ fn audits(t: f64) -> Vec<Audit> {
                 contributor: hash("peer", at as u64, 0),
                 auditor: hash("peer", auditor, 0),
                 verdict: verdict.into(),
-                segment: Some((round + at as u32) % 4),
+                part: Some((round + at as u32) % 4),
                 t_s,
             }));
         }
@@ -212,7 +214,7 @@ fn evidence() -> Evidence {
     peer: hash("peer", CHEAT as u64, 0),
     round: CAUGHT_ROUND,
     what: "It signed 28 training steps, but the state it committed to after step 8 is not what those steps give.".into(),
-    segment: Some(1),
+    part: Some(1),
     expected: Some(hash("honest", 0, 0)),
     claimed: Some(hash("claimed", 0, 0)),
     confirmed_by: vec![hash("peer", 0, 0), hash("peer", 3, 0)],

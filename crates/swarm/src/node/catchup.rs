@@ -1,14 +1,14 @@
 //! Other peers: how far they are, what they lack, what this one lacks.
 
 use super::{Life, Node};
-use crate::{Action, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time};
+use crate::{Action, Lobby, MAX_RECORDS, Message, Notice, PeerId, SignedRecord, Time};
 use minicbor::bytes::ByteVec;
 use store::Hash;
 
 /// Broken rules after which a peer is not listened to any more.
 const MAX_STRIKES: u32 = 8;
 /// Bytes of records in one answer.
-const PAGE: usize = 192 * 1024;
+pub(super) const PAGE: usize = 192 * 1024;
 /// Answers with records that one peer gets between two of this node's own rounds of repeats.
 const ANSWERS: u32 = 32;
 /// Repeats slow down to this many times the first pause while nothing changes.
@@ -73,6 +73,13 @@ impl Node {
         struck || self.chain.as_ref().is_some_and(|c| c.ejected.contains(peer))
     }
 
+    /// The next strike is the last.
+    pub(super) fn shun(&mut self, peer: &PeerId) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.strikes = MAX_STRIKES - 1;
+        }
+    }
+
     /// A peer broke the protocol.
     pub(super) fn strike(&mut self, peer: PeerId, why: &str) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -115,7 +122,7 @@ impl Node {
             return;
         }
         known.ask_at = now.after(pause);
-        let from = self.records.len() as u64;
+        let from = self.lacks_of(&peer);
         self.send(peer, &Message::RecordsRequest { run: self.run.id, from });
     }
 
@@ -145,18 +152,18 @@ impl Node {
                 Ok(record) => record,
                 Err(error) => return self.strike(from, &error.to_string()),
             };
-            if record.record().height != self.records.len() as u64 {
+            if record.record().height != self.lacks_of(&from) {
                 continue;
             }
-            if let Err(error) = self.follow(record, Some(from)) {
-                return self.strike(from, &error);
+            match self.take(record, from) {
+                Ok(taken) => grew |= taken,
+                Err(error) => return self.strike(from, &error),
             }
-            grew = true;
         }
-        let more = self
-            .peers
-            .get(&from)
-            .is_some_and(|p| p.head.is_some_and(|height| height >= self.records.len() as u64));
+        self.note_shown(from, records.len(), records.iter().map(|bytes| bytes.len()).sum());
+        let lacks = self.lacks_of(&from);
+        let more =
+            self.peers.get(&from).is_some_and(|p| p.head.is_some_and(|height| height >= lacks));
         if grew && more {
             if let Some(peer) = self.peers.get_mut(&from) {
                 peer.ask_at = self.now;
@@ -258,6 +265,14 @@ impl Node {
         if self.life != Life::Running {
             return None;
         }
+        if let Some(known) = self.unproven() {
+            return Some(format!(
+                "no peer has shown a past yet with the record that the ticket names ({} at height \
+                 {})",
+                known.record.short(),
+                known.height
+            ));
+        }
         let Some(chain) = &self.chain else { return self.what_the_lobby_lacks() };
         if let Some(peer) = self.stalemate() {
             return Some(format!(
@@ -284,17 +299,23 @@ impl Node {
     }
 
     fn what_the_lobby_lacks(&self) -> Option<String> {
-        let (away, unused) = self.unfounded();
-        let (here, needed) = (self.connected().len() + 1, self.run.rules.min_members as usize);
-        if self.run.founder == self.id() && (!away.is_empty() || unused > 0) {
-            let names: Vec<String> = away.iter().map(PeerId::short).collect();
-            let names =
-                if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        let Lobby { here, awaited, unused } = self.lobby();
+        let needed = self.run.rules.min_members as usize;
+        if !awaited.is_empty() || !unused.is_empty() {
+            let mut lacks: Vec<String> = awaited.iter().map(PeerId::short).collect();
+            match unused.len() {
+                0 => {}
+                1 => lacks.push("whoever uses the last invitation".to_owned()),
+                n => lacks.push(format!("whoever uses the {n} invitations left")),
+            }
+            let here: Vec<String> = here.iter().map(PeerId::short).collect();
             return Some(format!(
-                "founding voters are waited for: {} by key{names}, {unused} by invitation",
-                away.len()
+                "the run begins once all founding voters are here; here: {}; missing: {}",
+                here.join(", "),
+                lacks.join(", ")
             ));
         }
+        let here = here.len();
         (here < needed).then(|| format!("{here} of {needed} members are here to begin"))
     }
 }

@@ -2,12 +2,13 @@
 
 use super::Node;
 use crate::{
-    Action, Certificate, Invitation, Join, Kind, MAX_MEMBERS, Message, PeerId, Record, Signed,
-    SignedRecord, Step, Vote,
+    Action, Certificate, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record,
+    Signed, SignedRecord, Step, Vote,
     chain::{first_beacon, is_invited, members_of_genesis},
     draw::own_link,
     members::seats,
 };
+use std::collections::BTreeSet;
 use store::Hash;
 
 /// The most joins that are remembered: anybody can make up keys.
@@ -42,12 +43,19 @@ impl Node {
         self.run.founders.contains(&join.author()) || is_invited(&self.run, join)
     }
 
-    /// Founding voters that are not there yet: keys, and how many invitations are unused.
-    pub(super) fn unfounded(&self) -> (Vec<PeerId>, usize) {
-        let here = |id: &&PeerId| **id == self.id() || self.joins.contains_key(*id);
-        let away = self.run.founders.iter().filter(|id| !here(id)).copied().collect();
-        let used = self.joins.values().filter(|j| is_invited(&self.run, j)).count();
-        (away, self.run.invitations.len().saturating_sub(used))
+    /// Who is there and who is not, before the run begins.
+    pub(super) fn lobby(&self) -> Lobby {
+        let mut here: BTreeSet<PeerId> = self.joins.keys().copied().collect();
+        here.insert(self.id());
+        let invited = self.joins.values().filter(|j| is_invited(&self.run, j));
+        let others = invited.filter_map(|j| j.body().invitation).map(|i| i.key);
+        let own = self.arrival.invitation.as_ref().map(|secret| secret.id());
+        let used: BTreeSet<PeerId> = others.chain(own).collect();
+        Lobby {
+            awaited: self.run.founders.difference(&here).copied().collect(),
+            unused: self.run.invitations.difference(&used).copied().collect(),
+            here: here.into_iter().collect(),
+        }
     }
 
     /// All founding voters, and as many others as there are seats for.

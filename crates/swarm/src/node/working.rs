@@ -3,7 +3,7 @@
 use super::{Node, Task};
 use crate::{
     Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Rules, Run,
-    Signed, Time, TrainJob, Trained, WorkError, agreement::Agreement, log::Entry,
+    Signed, Time, TrainJob, Trained, Urgency, WorkError, agreement::Agreement, log::Entry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
@@ -195,8 +195,13 @@ impl Node {
         providers.retain(|p| *p != me);
         let mut seen = BTreeSet::new();
         providers.retain(|p| seen.insert(*p));
+        let urgency = match task {
+            Task::Sync => Urgency::Checkpoint,
+            Task::AuditInputs(..) | Task::Audit(..) | Task::Open(..) => Urgency::Audit,
+            Task::Update(_) | Task::Aggregate(_) | Task::AggregateInputs(_) => Urgency::Round,
+        };
         let id = self.task(task);
-        self.out.push(Action::Fetch { id, objects, models, providers });
+        self.out.push(Action::Fetch { id, objects, models, providers, urgency });
         id
     }
 

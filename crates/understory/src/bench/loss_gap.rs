@@ -1,11 +1,11 @@
 //! What training apart costs: W workers with H inner steps between roots against plain
 //! data-parallel training, at equal tokens.
 
-use crate::{config::RunConfig, corpus_source, scratch::Scratch};
+use crate::{config::RunConfig, corpus_source, founding::Founding, scratch::Scratch};
 use anyhow::Result;
 use kernel::Kernel;
 use recipe::{
-    Contributor, Corpus, Task,
+    Carry, Contributor, Corpus, Task,
     corpus::{self, DataOptions},
     held_out::HeldOut,
     outer::{self, Weighted},
@@ -15,6 +15,7 @@ use recipe::{
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use store::{Hash, Store};
+use swarm::PeerId;
 
 /// What to compare.
 pub struct Options {
@@ -75,11 +76,10 @@ fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {
     let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
     let mut config = options.config.clone();
     config.rounds.rounds = options.rounds;
-    config.rounds.leaf_every = options.h;
     config.rounds.steps_min = options.h;
     config.rounds.steps_max = options.h;
     let vocab = corpus.manifest.vocab as usize;
-    let manifest = config.manifest(Hash([1; 32]), root, vocab)?;
+    let manifest = config.manifest(PeerId([1; 32]), &Founding::default(), root, vocab)?;
     let mut held_out = HeldOut::new(&corpus, &manifest.model, manifest.inner.seq, 1 << 16);
     eprintln!("{} parameters, {} tokens of text", manifest.parameters(), corpus.tokens.len());
 
@@ -116,20 +116,21 @@ fn train_apart(
         Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
     let mut params = model::init(&manifest.model, manifest.seed)?;
     let mut momentum = vec![0.0; params.len()];
-    let mut carries: Vec<Option<Vec<u8>>> = vec![None; options.workers as usize];
+    let mut carries: Vec<Option<Carry>> = vec![None; options.workers as usize];
     for round in 0..options.rounds {
         let mut updates = Vec::new();
         for (worker, carry) in carries.iter_mut().enumerate() {
             let beacon = Hash::of(&round.to_le_bytes());
             let task = Task { beacon, worker: Hash([worker as u8; 32]), round, steps: options.h };
-            let mut state = contributor.start(&params, carry.as_deref())?;
+            let mut state = contributor.start(&params, carry.as_ref());
             for step in 0..options.h {
                 contributor.step(&task, step, &mut state)?;
             }
-            let (bytes, left) = contributor.encode(&params, &state, carry.as_deref())?;
-            *carry = Some(left);
+            let change = contributor.change(&params, &state, carry.as_ref())?;
+            let (bytes, left) = contributor.encode(change, &state);
+            *carry = Some(contributor.read_carry(&left, u64::MAX)?);
             let values = update::decode(kernel, &bytes, params.len())?;
-            updates.push(Weighted { steps: options.h, values });
+            updates.push(Weighted { weight: 1, standing: 1, values });
         }
         outer::aggregate(kernel, &manifest.outer, &mut params, &mut momentum, &updates)
             .map_err(|i| anyhow::anyhow!("update {i} has no finite norm"))?;
@@ -153,7 +154,7 @@ fn train_together(
     let mut contributor =
         Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
     let params = model::init(&manifest.model, manifest.seed)?;
-    let mut state = contributor.start(&params, None)?;
+    let mut state = contributor.start(&params, None);
     let task = Task { beacon: Hash::of(b"together"), worker: Hash([0; 32]), round: 0, steps };
     for step in 0..steps {
         contributor.step(&task, step, &mut state)?;

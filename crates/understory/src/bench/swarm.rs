@@ -2,7 +2,9 @@
 //! its cores, on the same model and text.
 
 use crate::scratch::Scratch;
-use crate::{config::RunConfig, corpus_source, events::PeerEvent, kernel_for, scratch};
+use crate::{
+    config::RunConfig, corpus_source, events::PeerEvent, founding::Founding, kernel_for, scratch,
+};
 use anyhow::{Context, Result, bail};
 use recipe::{Contributor, Corpus, RunManifest, Task, corpus, run::ScheduleKind, update};
 use serde::Serialize;
@@ -17,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Hash, Store};
-use swarm::{Kind, Notice};
+use swarm::{Kind, Notice, PeerId};
 
 const PEERS: usize = 4;
 /// Newcomers are checked fully for the first rounds; most of the rounds come after.
@@ -141,8 +143,8 @@ fn empty(manifest: &RunManifest, steps: u32) -> SwarmFigures {
 /// Steps of a contribution so that all rounds together see about `tokens`.
 fn steps_for(tokens: f64, step_tokens: u64) -> u32 {
     let each = tokens / (step_tokens as f64 * PEERS as f64 * f64::from(ROUNDS));
-    let leaf_every = RunConfig::default().rounds.leaf_every;
-    ((each as u32) / leaf_every).max(1) * leaf_every
+    let keep_every = RunConfig::default().rounds.keep_every;
+    ((each as u32) / keep_every).max(1) * keep_every
 }
 
 fn threads_per_peer() -> usize {
@@ -171,14 +173,15 @@ impl Alone {
     fn new(folder: &Path) -> Result<Self> {
         eprintln!("preparing the text");
         let store = Store::open(folder)?;
-        let config = config(RunConfig::default().rounds.leaf_every);
+        let config = config(RunConfig::default().rounds.keep_every);
         let documents = corpus_source::documents(&config.data.paths)?;
         let root = corpus::build(&store, &documents, &config.data.options, &mut |_, _| ())?;
         let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
         let vocab = corpus.manifest.vocab as usize;
-        let manifest = Arc::new(config.manifest(Hash([1; 32]), root, vocab)?);
+        let manifest =
+            Arc::new(config.manifest(PeerId([1; 32]), &Founding::default(), root, vocab)?);
         let contributor = Contributor::new(kernel_for(None)?, manifest.clone(), corpus)?;
-        let state = contributor.start(&model::init(&manifest.model, manifest.seed)?, None)?;
+        let state = contributor.start(&model::init(&manifest.model, manifest.seed)?, None);
         Ok(Self { manifest, contributor, state })
     }
 
@@ -230,14 +233,15 @@ impl Run {
     fn watch(folder: &Path, config: &Path, children: &Children) -> Result<Self> {
         let (sender, lines) = channel();
         let config = config.to_string_lossy();
-        spawn(children, &sender, folder, 0, &["start", &config])?;
-        let ticket = loop {
-            if let (_, PeerEvent::Started { ticket, .. }) = next(&lines)? {
-                break ticket;
+        let friends = (PEERS - 1).to_string();
+        spawn(children, &sender, folder, 0, &["start", &config, "--friends", &friends])?;
+        let invitations = loop {
+            if let (_, PeerEvent::Invitations { unused }) = next(&lines)? {
+                break unused;
             }
         };
-        for peer in 1..PEERS {
-            spawn(children, &sender, folder, peer, &["join", &ticket])?;
+        for (peer, invitation) in (1..PEERS).zip(&invitations) {
+            spawn(children, &sender, folder, peer, &["join", invitation])?;
         }
         drop(sender);
         Self::measure(&lines)
@@ -344,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_fill_the_time_in_whole_leaves() {
+    fn steps_fill_the_time_between_kept_states() {
         assert_eq!(steps_for(0.0, 2048), 8);
         assert_eq!(steps_for(2048.0 * 4.0 * f64::from(ROUNDS) * 35.0, 2048), 32);
     }
@@ -352,7 +356,8 @@ mod tests {
     #[test]
     fn the_configuration_of_the_peers_is_valid() {
         let config = config(16);
-        let manifest = config.manifest(Hash([1; 32]), store::ObjectRef::of(b"c"), 4096);
+        let corpus = store::ObjectRef::of(b"c");
+        let manifest = config.manifest(PeerId([1; 32]), &Founding::default(), corpus, 4096);
         assert_eq!(manifest.expect("valid").rounds.steps_max, 16);
     }
 }

@@ -6,6 +6,7 @@ mod desk;
 mod key;
 mod keys;
 mod log;
+mod peer_keys;
 mod prove;
 mod questions;
 mod record;
@@ -15,6 +16,7 @@ mod show;
 mod vote;
 
 pub use key::key;
+pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
 pub use record::{Ended, Scribe};
 pub use vote::{propose, vote};

@@ -1,6 +1,9 @@
 //! What all peers of a demo said, put together into what a screen shows.
 
-use crate::{cheat::Cheat, events::PeerEvent};
+use crate::{
+    cheat::Cheat,
+    events::{PeerEvent, Standing},
+};
 use serve::{
     Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary,
 };
@@ -19,6 +22,8 @@ pub struct Board {
     /// Index of each peer by its key.
     index: BTreeMap<PeerId, usize>,
     decided: BTreeMap<u64, RecordSummary>,
+    /// Height of the record that the standing shown is of.
+    standing_height: u64,
     norms: BTreeMap<u64, (Vec<f32>, Vec<bool>)>,
     last_decision_s: f64,
     sent_before: u64,
@@ -50,6 +55,7 @@ impl Board {
             parameters: 1,
             index: BTreeMap::new(),
             decided: BTreeMap::new(),
+            standing_height: 0,
             norms: BTreeMap::new(),
             last_decision_s: 0.0,
             sent_before: 0,
@@ -116,12 +122,33 @@ impl Board {
             PeerEvent::Model { root, .. } => {
                 self.snapshot.peers[from].root = Some(root.to_string());
             }
+            PeerEvent::Standing { height, members } => self.standing(height, &members),
             PeerEvent::Failed { error } => self.down(from, &error),
             PeerEvent::Stopped => self.down(from, "stopped"),
             PeerEvent::Protocol { notice } => self.notice(from, notice),
             PeerEvent::Connection { .. }
+            | PeerEvent::Joining { .. }
+            | PeerEvent::Lobby { .. }
+            | PeerEvent::Invitations { .. }
             | PeerEvent::Recorded { .. }
             | PeerEvent::NotRecorded { .. } => {}
+        }
+    }
+
+    /// What the newest record makes of the members; who is no member has no standing.
+    fn standing(&mut self, height: u64, members: &[Standing]) {
+        if height < self.standing_height {
+            return;
+        }
+        self.standing_height = height;
+        for peer in &mut self.snapshot.peers {
+            (peer.standing, peer.vote) = (0, 0.0);
+        }
+        for member in members {
+            if let Some(i) = self.index.get(&member.peer) {
+                let peer = &mut self.snapshot.peers[*i];
+                (peer.standing, peer.vote) = (member.steps, member.vote);
+            }
         }
     }
 
@@ -234,12 +261,12 @@ impl Board {
                 self.fill_norms(height);
             }
             Notice::Decided(record) => self.record(record),
-            Notice::Verdict { height, contributor, auditor, kind, segment, .. } => {
-                self.verdict(height, contributor, auditor, kind, segment);
+            Notice::Verdict { height, contributor, auditor, kind, part, .. } => {
+                self.verdict(height, contributor, auditor, kind, part);
             }
-            Notice::Disputed { contributor, accuser, segment, .. } => {
+            Notice::Disputed { contributor, accuser, part, .. } => {
                 let (a, b) = (self.name(&accuser), self.name(&contributor));
-                let message = format!("{a} accuses {b}: everybody re-runs segment {segment}");
+                let message = format!("{a} accuses {b}: everybody re-runs part {}", part + 1);
                 self.say("repairing", Some(message));
             }
             Notice::Ejected { peer, height, evidence } => self.ejected(peer, height, evidence),
@@ -362,7 +389,7 @@ impl Board {
         contributor: PeerId,
         auditor: PeerId,
         kind: VerdictKind,
-        segment: Option<u32>,
+        part: Option<u32>,
     ) {
         let verdict = format!("{kind:?}").to_lowercase();
         let round = self.decided.get(&height).map_or(0, |r| r.round);
@@ -389,7 +416,7 @@ impl Board {
             }
         }
         let t_s = self.start.elapsed().as_secs_f64();
-        self.snapshot.audits.push(Audit { round, contributor, auditor, verdict, segment, t_s });
+        self.snapshot.audits.push(Audit { round, contributor, auditor, verdict, part, t_s });
     }
 
     fn ejected(&mut self, id: PeerId, height: u64, what: String) {
@@ -412,7 +439,7 @@ impl Board {
             peer: peer.clone(),
             round,
             what: what.clone(),
-            segment: mismatches.last().and_then(|a| a.segment),
+            part: mismatches.last().and_then(|a| a.part),
             confirmed_by: mismatches.iter().map(|a| a.auditor.clone()).collect(),
             ..Evidence::default()
         };

@@ -1,6 +1,9 @@
 //! The peers' processes.
 
-use super::{board::Board, plan::Plan};
+use super::{
+    board::Board,
+    plan::{Plan, VOTERS},
+};
 use crate::{cheat::Cheat, events::PeerEvent};
 use anyhow::{Context, Result};
 use std::{
@@ -96,7 +99,11 @@ impl Peers {
         let mut command = Command::new(program);
         command.arg("swarm");
         match (i, &self.ticket) {
-            (0, _) => command.arg("start").arg(self.dir.join("config.toml")),
+            (0, _) => command
+                .arg("start")
+                .arg(self.dir.join("config.toml"))
+                .arg("--voters")
+                .arg(self.dir.join(VOTERS)),
             (_, Some(ticket)) => command.arg("join").arg(ticket),
             (_, None) => return Ok(()),
         };
@@ -105,7 +112,7 @@ impl Peers {
             .arg("--dir")
             .arg(folder)
             .args(["--threads", &self.threads.to_string()])
-            .args(["--key-seed", &(self.seed * 1000 + i as u64).to_string()]);
+            .args(["--key-seed", &Plan::key_number(self.seed, i).to_string()]);
         if let Some(cheat) = self.cheats[i] {
             command.args(["--cheat", &cheat.to_string()]);
         }

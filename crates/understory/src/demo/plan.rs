@@ -5,6 +5,7 @@ use crate::{
     cli::DemoArgs,
     config::{Data, RunConfig},
     hint::WithHint,
+    peer::demo_seed,
     status::write_atomically,
 };
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use swarm::Identity;
 
 /// Kept in the demo's folder, so that `--resume` needs nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub struct Plan {
 }
 
 const FILE: &str = "demo.toml";
+/// The peers' keys, all of them founding voters.
+pub const VOTERS: &str = "voters.txt";
 
 impl Plan {
     /// The folder and plan that the flags ask for: a new one, or the one to go on with.
@@ -64,8 +68,20 @@ impl Plan {
         };
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         write_atomically(&dir.join("config.toml"), toml::to_string(&plan.config)?.as_bytes())?;
+        write_atomically(&dir.join(VOTERS), plan.voters().as_bytes())?;
         write_atomically(&dir.join(FILE), toml::to_string(&plan)?.as_bytes())?;
         Ok((dir, plan))
+    }
+
+    /// What `--key-seed` gives peer `i`, from 0.
+    pub fn key_number(seed: u64, i: usize) -> u64 {
+        seed.wrapping_mul(1000).wrapping_add(i as u64)
+    }
+
+    /// A file of voters with every peer in it.
+    fn voters(&self) -> String {
+        let key = |i| Identity::from_seed(demo_seed(Self::key_number(self.seed, i))).id();
+        (0..self.peers as usize).map(|i| format!("{} # peer {}\n", key(i), i + 1)).collect()
     }
 
     /// What each peer was told to do wrong: the last ones cheat.
@@ -127,13 +143,11 @@ impl Plan {
 }
 
 fn rounds_of(args: &DemoArgs, rounds: u32, target_seconds: f64) -> Rounds {
-    let leaf_every = args.steps.map_or(8, |s| s.min(8));
-    let steps = args.steps.map(|s| s.div_ceil(leaf_every) * leaf_every);
+    let steps = args.steps;
     Rounds {
         rounds,
         steps_min: steps.unwrap_or(8),
         steps_max: steps.unwrap_or(128),
-        leaf_every,
         target_seconds,
         // With a time to keep, a round does not wait long for a peer that is gone.
         commit_timeout_seconds: if target_seconds > 0.0 { 25.0 } else { 120.0 },

@@ -181,11 +181,11 @@ impl Screen {
                 };
                 (format!("decided {}", r.height), text)
             }
-            Notice::Verdict { height, contributor, auditor, kind, segment, .. }
+            Notice::Verdict { height, contributor, auditor, kind, part, .. }
                 if *kind != VerdictKind::Confirmed =>
             {
-                let what = match (kind, segment) {
-                    (VerdictKind::Mismatch, Some(s)) => format!("another result in segment {s}"),
+                let what = match (kind, part) {
+                    (VerdictKind::Mismatch, Some(p)) => format!("another result in part {}", p + 1),
                     (VerdictKind::Mismatch, None) => "another result".to_owned(),
                     _ => "what it needs is unavailable".to_owned(),
                 };
@@ -198,7 +198,7 @@ impl Screen {
                 (format!("ejected {peer}"), format!("{} is out: {evidence}", name(peer)))
             }
             Notice::Absent { peer, height } => {
-                (format!("absent {peer} {height}"), format!("{} is absent", name(peer)))
+                (format!("absent {peer} {height}"), format!("{} is away: no round waits for it", name(peer)))
             }
             Notice::Rejoined { peer, height } => {
                 (format!("back {peer} {height}"), format!("{} is back", name(peer)))
@@ -283,13 +283,15 @@ impl Screen {
         let root: String = p.root.as_deref().unwrap_or("").chars().take(8).collect();
         let key: String = p.id.chars().take(8).collect();
         let line = format!(
-            "{:<7} {key:<8} {:<9} {bar} {:>3}/{:<3} {:>7.0} tok/s {:>7.1} MB  audits {:<3} {root}",
+            "{:<7} {key:<8} {:<9} {bar} {:>3}/{:<3} {:>7.0} tok/s {:>7.1} MB  {:>3.0} % of votes  \
+             audits {:<3} {root}",
             p.name,
             p.status,
             p.step,
             p.steps,
             p.tokens_per_s,
             p.sent_bytes as f64 / 1e6,
+            p.vote * 100.0,
             p.audits_passed
         );
         match (p.status.as_str(), &p.reason) {

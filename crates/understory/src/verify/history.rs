@@ -6,11 +6,10 @@ use super::{
     stores::Peer,
 };
 use anyhow::Result;
-use std::collections::BTreeSet;
 use store::Hash;
 use swarm::{
-    AggregateJob, Commit, Included, Kind, PeerId, Signed, SignedRecord, State, WorkError, Worker,
-    verify_chain,
+    AggregateJob, ChainError, ChainState, Commit, Evidence, Included, Kind, Record, SignatureCache,
+    Signed, SignedRecord, State, WorkError, Worker,
 };
 
 /// What the logs agree on.
@@ -19,7 +18,20 @@ pub struct History {
     pub run: Hash,
     /// Every contribution that was ever decided on, in the order of records and authors.
     pub contributions: Vec<Decided>,
-    records: Vec<SignedRecord>,
+    links: Vec<Link>,
+}
+
+/// A record that may follow the one before.
+struct Link {
+    record: SignedRecord,
+    /// What adds up to its state; `None` where it is the state before.
+    sum: Option<Sum>,
+}
+
+/// An advance as it counts now: what it started from, and what of it was not taken out.
+struct Sum {
+    base: State,
+    updates: Vec<Included>,
 }
 
 /// A contribution that a record included.
@@ -32,32 +44,30 @@ pub struct Decided {
     pub base: State,
     /// What draws its data.
     pub beacon: Hash,
-    /// Whether a later record took it out again because its author had cheated in it.
+    /// Whether a later record proves that it is not what it claims to be.
     pub excluded: bool,
 }
 
-/// An advance as it counts now: what it started from, and what of it was not taken out.
-struct Advance {
-    base: State,
-    rest: Vec<Included>,
+impl Link {
+    fn body(&self) -> &Record {
+        self.record.record()
+    }
 }
 
 impl History {
     /// Checks every peer's chain from its genesis on and keeps the longest. What is wrong goes
     /// into the report.
     pub fn read(peers: &[Peer], run: &OpenRun, report: &mut Report) -> Self {
-        let mut longest: Vec<SignedRecord> = Vec::new();
+        let mut longest: Vec<Link> = Vec::new();
         let mut owner = "";
         for peer in peers {
             let path = peer.log_path();
-            let chain = match valid_part(run, &peer.log.records) {
-                (chain, None) => chain,
-                (chain, Some(why)) => {
-                    report.mismatch(format!("{}: {why}", path.display()));
-                    chain
-                }
-            };
-            let fork = chain.iter().zip(&longest).position(|(a, b)| a.hash() != b.hash());
+            let (chain, wrong) = valid_part(run, &peer.log.records);
+            if let Some(why) = wrong {
+                report.mismatch(format!("{}: {why}", path.display()));
+            }
+            let differ = |(a, b): (&Link, &Link)| a.record.hash() != b.record.hash();
+            let fork = chain.iter().zip(&longest).position(differ);
             if let Some(height) = fork {
                 report.mismatch(format!(
                     "{}: record {height} is another one than {owner}'s",
@@ -71,37 +81,22 @@ impl History {
             report.unavailable("no peer has a record of the run".to_owned());
         }
         let contributions = contributions(&longest);
-        report.chain(longest.last().map(SignedRecord::record), longest.len());
-        Self { run: run.protocol.id, contributions, records: longest }
+        report.chain(longest.last().map(Link::body), longest.len());
+        Self { run: run.protocol.id, contributions, links: longest }
     }
 
     /// Whether `model` is the root of a state that was decided on.
     pub fn is_root(&self, model: &Hash) -> bool {
-        self.records.iter().any(|r| r.record().state.model.hash == *model)
+        self.links.iter().any(|link| link.body().state.model.hash == *model)
     }
 
     /// Adds up the stored updates of every round again and compares the roots.
     pub fn replay(&self, run: &OpenRun, report: &mut Report) -> Result<()> {
         let worker = run.worker(run.kernel.threads())?;
-        let mut advance: Option<Advance> = None;
-        for (height, record) in self.records.iter().enumerate().skip(1) {
-            let body = record.record();
-            match body.kind {
-                Kind::Genesis | Kind::Close => continue,
-                Kind::Advance => {
-                    let commits = body.contributions.iter().map(|c| &c.commit);
-                    let base = self.records[height - 1].record().state;
-                    advance = Some(Advance { base, rest: commits.map(included).collect() });
-                }
-                Kind::Repair => {
-                    let out: BTreeSet<PeerId> = body.culprits().collect();
-                    if let Some(advance) = &mut advance {
-                        advance.rest.retain(|i| !out.contains(&i.worker));
-                    }
-                }
-            }
-            let advance = advance.as_ref().expect("a checked chain repairs only advances");
-            report.root(again(&worker, height as u64, advance, body.state));
+        for (height, link) in (0..).zip(&self.links) {
+            let Some(sum) = &link.sum else { continue };
+            let body = link.body();
+            report.root(again(&worker, height, sum, body.state));
             report.progress("adding up round", body.round as usize, None);
         }
         report.end_progress();
@@ -110,68 +105,65 @@ impl History {
 }
 
 /// The records up to the first that cannot follow, and what is wrong with that one.
-fn valid_part(run: &OpenRun, records: &[Vec<u8>]) -> (Vec<SignedRecord>, Option<String>) {
-    let all = records.iter().map(Vec::as_slice);
-    let error = match verify_chain(&run.protocol, all) {
-        Ok(chain) => return (chain, None),
-        Err(error) => error,
-    };
-    // What the error says of its height is the record's own claim: count those that hold.
-    let holds =
-        |n: &usize| verify_chain(&run.protocol, records[..*n].iter().map(Vec::as_slice)).is_ok();
-    let part = records[..partition_point(records.len(), holds)].iter().map(Vec::as_slice);
-    (verify_chain(&run.protocol, part).unwrap_or_default(), Some(error.to_string()))
-}
-
-/// The largest `n <= len` for which `holds`, which is true up to some `n` and false after.
-fn partition_point(len: usize, holds: impl Fn(&usize) -> bool) -> usize {
-    let (mut good, mut bad) = (0, len + 1);
-    while bad - good > 1 {
-        let middle = good.midpoint(bad);
-        if holds(&middle) { good = middle } else { bad = middle }
-    }
-    good
-}
-
-fn contributions(records: &[SignedRecord]) -> Vec<Decided> {
-    let mut all: Vec<Decided> = Vec::new();
-    let mut last = 0;
-    for (before, record) in records.iter().zip(records.iter().skip(1)) {
-        let body = record.record();
-        if body.kind == Kind::Repair {
-            for decided in all.iter_mut().filter(|d| d.height == last) {
-                decided.excluded |= body.culprits().any(|p| p == decided.commit.author());
+fn valid_part(run: &OpenRun, records: &[Vec<u8>]) -> (Vec<Link>, Option<String>) {
+    let cache = SignatureCache::default();
+    let mut state: Option<ChainState> = None;
+    let mut links = Vec::new();
+    for (height, bytes) in (0..).zip(records) {
+        let record =
+            SignedRecord::from_bytes(bytes).map_err(|source| ChainError::Decode { height, source });
+        let next = record.and_then(|record| {
+            let after = ChainState::follow(state.as_ref(), &run.protocol, &record, &cache)?;
+            Ok((record, after))
+        });
+        match next {
+            Ok((record, after)) => {
+                links.push(Link { sum: sum(run, &record, &after), record });
+                state = Some(after);
             }
+            Err(error) => return (links, Some(error.to_string())),
         }
-        if body.kind == Kind::Advance {
-            last = body.height;
-            all.extend(body.contributions.iter().map(|c| Decided {
-                height: body.height,
-                commit: c.commit.clone(),
-                base: before.record().state,
-                beacon: before.record().beacon,
-                excluded: false,
-            }));
+    }
+    (links, None)
+}
+
+fn sum(run: &OpenRun, record: &SignedRecord, after: &ChainState) -> Option<Sum> {
+    let adds = matches!(record.record().kind, Kind::Advance | Kind::Repair);
+    let last = after.last.as_ref().filter(|_| adds)?;
+    Some(Sum { base: last.base, updates: last.included(&run.protocol) })
+}
+
+fn contributions(links: &[Link]) -> Vec<Decided> {
+    let mut all: Vec<Decided> = Vec::new();
+    for (before, link) in links.iter().zip(links.iter().skip(1)) {
+        let (before, body) = (before.body(), link.body());
+        for ejection in &body.ejected {
+            let Evidence::Mismatch { height, .. } = ejection.evidence else { continue };
+            let proven =
+                |d: &&mut Decided| d.height == height && d.commit.author() == ejection.peer;
+            all.iter_mut().filter(proven).for_each(|decided| decided.excluded = true);
         }
+        all.extend(body.contributions.iter().map(|c| Decided {
+            height: body.height,
+            commit: c.commit.clone(),
+            base: before.state,
+            beacon: before.beacon,
+            excluded: false,
+        }));
     }
     all
 }
 
-fn included(commit: &Signed<Commit>) -> Included {
-    let body = commit.body();
-    Included { worker: commit.author(), steps: body.steps, update: body.update }
-}
-
-fn again(worker: &impl Worker, height: u64, advance: &Advance, claimed: State) -> Root {
+fn again(worker: &impl Worker, height: u64, sum: &Sum, claimed: State) -> Root {
     // With nobody left, the state is the base: that much the chain's own rules say.
-    if advance.rest.is_empty() {
-        return if claimed == advance.base {
+    if sum.updates.is_empty() {
+        return if claimed == sum.base {
             Root::Same
         } else {
             Root::Other { height, why: "nothing is left of it, yet its state changed".to_owned() }
         };
     }
-    let job = AggregateJob { id: height, base: advance.base, updates: advance.rest.clone() };
+    let job = AggregateJob { id: height, base: sum.base, updates: sum.updates.clone() };
     match worker.aggregate(&job) {
         Ok(output) if output.state == claimed => Root::Same,
         Ok(output) => Root::Other {
@@ -180,19 +172,5 @@ fn again(worker: &impl Worker, height: u64, advance: &Advance, claimed: State) -
         },
         Err(WorkError::Missing(hash)) => Root::Unavailable { height, missing: hash },
         Err(error) => Root::Other { height, why: error.to_string() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_the_last_that_holds() {
-        for len in 0..9 {
-            for good in 0..=len {
-                assert_eq!(partition_point(len, |n| *n <= good), good);
-            }
-        }
     }
 }

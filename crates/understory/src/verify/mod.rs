@@ -16,11 +16,12 @@ use crate::{
 use anyhow::{Context, Result};
 use history::History;
 use kernel::Kernel;
-use recipe::{Corpus, CorpusError, CorpusManifest, RunManifest};
+use recipe::{Corpus, CorpusError, CorpusManifest, RunError, RunManifest};
 use report::{Report, Verdict};
 use std::{process::ExitCode, sync::Arc, time::Instant};
 use store::{Hash, ObjectRef, Store, StoreError};
 use stores::Peer;
+use swarm::{State, WorkError};
 
 /// Checks the run in `args.run` and says what came out: exit status 0 confirmed, 1 mismatch,
 /// 2 unavailable.
@@ -64,6 +65,12 @@ fn judge(scribe: &Scribe, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// Stands for the initial state until that is known.
+const NO_STATE: State = {
+    let none = ObjectRef { hash: Hash([0; 32]), len: 0 };
+    State { model: none, outer: none }
+};
+
 /// A run whose manifest and corpus are at hand.
 struct OpenRun {
     /// Every peer's undamaged objects, and what was computed since.
@@ -93,6 +100,7 @@ impl OpenRun {
         };
         let manifest = match RunManifest::parse(&bytes) {
             Ok(manifest) => Arc::new(manifest),
+            Err(old @ RunError::Old(_)) => return Err(old.into()),
             Err(e) => {
                 report.mismatch(format!("object {id} is no run manifest: {e}"));
                 return Ok(None);
@@ -100,9 +108,9 @@ impl OpenRun {
         };
         report.run = Some((id, manifest.name.clone(), manifest.rounds.rounds));
         let Some(corpus) = open_corpus(&store, &manifest.corpus, report)? else { return Ok(None) };
-        let rules = worker::rules(&manifest);
         let fits = corpus.manifest.vocab as usize == manifest.model.vocab;
-        if !fits || rules.validate().is_err() {
+        let run = worker::protocol_run(&manifest, id, NO_STATE);
+        if !fits || run.validate().is_err() {
             report.mismatch(format!("run {id} has rules or a vocabulary that no run can have"));
             return Ok(None);
         }
@@ -113,8 +121,15 @@ impl OpenRun {
             kernel.clone(),
             None,
         )?;
-        let initial = worker.initial_state().context("computing the initial state")?;
-        let protocol = worker::protocol_run(&manifest, id, initial);
+        let initial = match worker.initial_state() {
+            Ok(initial) => initial,
+            Err(WorkError::Missing(hash)) => {
+                report.missing(&hash, "a part of the state that the run begins from");
+                return Ok(None);
+            }
+            Err(error) => return Err(error).context("the initial state"),
+        };
+        let protocol = swarm::Run { initial, ..run };
         Ok(Some(Self { store, manifest, corpus, kernel, protocol }))
     }
 
@@ -123,7 +138,7 @@ impl OpenRun {
         let kernel = Kernel::new(self.kernel.isa(), threads);
         let (store, manifest) = (self.store.clone(), self.manifest.clone());
         let worker = TrainingWorker::new(store, manifest, self.corpus.clone(), kernel, None)?;
-        Ok(worker.keeping_carry())
+        Ok(worker.alone())
     }
 }
 

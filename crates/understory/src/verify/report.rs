@@ -47,8 +47,8 @@ pub enum Root {
 pub enum Outcome {
     /// Every hash that was claimed.
     Confirmed,
-    /// Another hash in this segment; segment `segments` is the encoding of the update.
-    Mismatch { segment: u32, segments: u32 },
+    /// Another hash after this step, counted from 0; after the last one, of what it comes to.
+    Mismatch { part: u32 },
     /// An object for it is in no store.
     Unavailable { missing: Hash },
     /// The work could not be done.
@@ -64,7 +64,7 @@ pub struct Rerun {
     pub round: u32,
     pub worker: PeerId,
     pub steps: u32,
-    /// A later record took it out for its author's cheating.
+    /// A later record proves that it is not what it claims to be.
     pub excluded: bool,
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -91,10 +91,10 @@ impl Rerun {
     fn words(&self) -> String {
         let found = match &self.outcome {
             Outcome::Confirmed => "confirmed".to_owned(),
-            Outcome::Mismatch { segment, segments } if segment < segments => {
-                format!("mismatch in segment {} of {segments}", segment + 1)
+            Outcome::Mismatch { part } if *part < self.steps => {
+                format!("mismatch in step {} of {}", part + 1, self.steps)
             }
-            Outcome::Mismatch { .. } => "mismatch in the encoding of the update".to_owned(),
+            Outcome::Mismatch { .. } => "mismatch in the update, the carry or the trail".to_owned(),
             Outcome::Unavailable { missing } => {
                 format!("unavailable: object {missing} is in no store")
             }
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn an_expelled_cheat_is_no_mismatch_and_an_expelled_honest_peer_is_one() {
-        let other = || Outcome::Mismatch { segment: 1, segments: 4 };
+        let other = || Outcome::Mismatch { part: 1 };
         assert_eq!(rerun(Outcome::Confirmed, false).verdict(), Some(Verdict::Confirmed));
         assert_eq!(rerun(other(), false).verdict(), Some(Verdict::Mismatch));
         assert_eq!(rerun(other(), true).verdict(), Some(Verdict::Confirmed));

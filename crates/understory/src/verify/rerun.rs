@@ -15,7 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Hash;
-use swarm::{AuditJob, AuditOutcome, Control, Segments, TrainJob, TrainOutput, WorkError, Worker};
+use swarm::{
+    AuditJob, AuditOutcome, Control, PeerId, Sample, TrainJob, TrainOutput, WorkError, Worker,
+};
 
 /// The most contributions re-run side by side: each takes the memory of a training step.
 const MAX_LANES: usize = 8;
@@ -51,7 +53,7 @@ pub fn rerun(
             let (sender, queue, jobs) = (sender.clone(), &queue, &jobs);
             scope.spawn(move || {
                 while let Some(taken) = queue.take() {
-                    let outcome = again(&worker, run, jobs[taken.job]);
+                    let outcome = again(&worker, jobs[taken.job]);
                     if sender.send((taken.job, outcome)).is_err() {
                         break;
                     }
@@ -110,7 +112,7 @@ fn sample(n: usize, share: f64, seed: u64) -> Vec<usize> {
     order
 }
 
-fn again(worker: &impl Worker, run: &OpenRun, decided: &Decided) -> Outcome {
+fn again(worker: &impl Worker, decided: &Decided) -> Outcome {
     let body = decided.commit.body();
     let job = TrainJob {
         height: body.height,
@@ -119,16 +121,17 @@ fn again(worker: &impl Worker, run: &OpenRun, decided: &Decided) -> Outcome {
         beacon: decided.beacon,
         worker: decided.commit.author(),
         steps: body.steps,
-        leaf_every: run.manifest.rounds.leaf_every,
         carry: body.carry_before,
     };
-    let (leaves, update, carry) = (body.leaves.clone(), body.update, body.carry);
-    let claimed = TrainOutput { leaves, update, carry };
-    let audit = AuditJob { id: decided.height, job, claimed, segments: Segments::All };
+    let claimed = TrainOutput { trail: body.trail, update: body.update, carry: body.carry };
+    // Nobody else sees the digest.
+    let (sample, auditor) = (Sample::All, PeerId([0; 32]));
+    let audit = AuditJob { id: decided.height, job, claimed, sample, auditor };
     match worker.audit(&audit, &Control::quiet()) {
-        Ok(AuditOutcome::Confirmed) => Outcome::Confirmed,
-        Ok(AuditOutcome::Mismatch { segment }) => {
-            Outcome::Mismatch { segment, segments: body.leaves.len() as u32 }
+        Ok(AuditOutcome::Confirmed { .. }) => Outcome::Confirmed,
+        Ok(AuditOutcome::Mismatch { part }) => Outcome::Mismatch { part },
+        Ok(AuditOutcome::Needs { .. }) => {
+            Outcome::Failed { why: "a whole re-run asked for training states".to_owned() }
         }
         Ok(AuditOutcome::Unavailable { missing }) | Err(WorkError::Missing(missing)) => {
             Outcome::Unavailable { missing }
@@ -141,8 +144,7 @@ fn again(worker: &impl Worker, run: &OpenRun, decided: &Decided) -> Outcome {
 fn time_of_a_step(run: &OpenRun, threads: usize) -> Result<Option<Duration>> {
     let kernel = Kernel::new(run.kernel.isa(), threads);
     let mut contributor = Contributor::new(kernel, run.manifest.clone(), run.corpus.clone())?;
-    let mut state =
-        contributor.start(&model::init(&run.manifest.model, run.manifest.seed)?, None)?;
+    let mut state = contributor.start(&model::init(&run.manifest.model, run.manifest.seed)?, None);
     let task = Task { beacon: Hash::default(), worker: Hash::default(), round: 0, steps: 2 };
     let mut begun = Instant::now();
     for step in 0..2 {

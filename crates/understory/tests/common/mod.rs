@@ -145,6 +145,6 @@ batch = 2
 rounds = 4
 steps_min = 4
 steps_max = 4
-leaf_every = 2
+keep_every = 2
 min_members = 4
 "#;

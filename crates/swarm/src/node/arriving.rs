@@ -1,0 +1,106 @@
+//! The past that a joiner is shown. While the record that its ticket names is not in it, nothing
+//! of it counts: whoever has old keys can write another history that ends before that record, and
+//! a joiner that took it up could not come back from it.
+
+use super::{Checkpoint, Node, catchup::PAGE};
+use crate::{ChainState, MAX_RECORDS, PeerId, SignedRecord, Time};
+
+/// Peers from which a past is taken at a time.
+const MAX_SHOWN: usize = 4;
+/// Pauses after which a peer that showed nothing more gives its place to another.
+const PATIENCE: u64 = 10;
+
+/// What one peer has shown.
+pub(super) struct Shown {
+    /// The node's own records when it began.
+    base: u64,
+    chain: ChainState,
+    records: Vec<SignedRecord>,
+    /// When it last showed as much as fits one message.
+    at: Time,
+}
+
+impl Node {
+    /// The record that a past must have, while this node's own does not reach it.
+    pub(super) fn unproven(&self) -> Option<Checkpoint> {
+        self.arrival.checkpoint.filter(|known| self.records.len() as u64 <= known.height)
+    }
+
+    /// The height of the first record that this node lacks of what `peer` has shown.
+    pub(super) fn lacks_of(&self, peer: &PeerId) -> u64 {
+        let base = self.records.len() as u64;
+        let shown = self.shown.get(peer).filter(|shown| shown.base == base);
+        base + shown.map_or(0, |shown| shown.records.len() as u64)
+    }
+
+    /// Takes the next record from a peer; whether it was taken.
+    ///
+    /// Errors: it does not follow what the peer showed before, or is not the one that the run is
+    /// known to have there.
+    pub(super) fn take(&mut self, record: SignedRecord, from: PeerId) -> Result<bool, String> {
+        let Some(known) = self.unproven() else {
+            return self.follow(record, Some(from)).map(|()| true);
+        };
+        let base = self.records.len() as u64;
+        self.shown.retain(|_, shown| shown.base == base);
+        if !self.shown.contains_key(&from) && !self.has_place() {
+            return Ok(false);
+        }
+        let before = self.shown.get(&from).map(|s| &s.chain).or(self.chain.as_ref());
+        let next = match ChainState::follow(before, &self.run, &record, &self.cache) {
+            Ok(next) => next,
+            Err(error) => {
+                self.shown.remove(&from);
+                return Err(error.to_string());
+            }
+        };
+        if next.height == known.height {
+            let records = self.shown.remove(&from).map_or(Vec::new(), |shown| shown.records);
+            if next.hash != known.record {
+                self.shun(&from);
+                return Err(format!(
+                    "its record {} is {}, the ticket names {}: this is another history of the run",
+                    next.height,
+                    next.hash.short(),
+                    known.record.short()
+                ));
+            }
+            self.shown.clear();
+            let proven = records.into_iter().chain([record]);
+            return proven
+                .map(|r| self.follow(r, Some(from)))
+                .collect::<Result<_, _>>()
+                .map(|()| true);
+        }
+        let at = self.now;
+        let records = Vec::new();
+        let shown =
+            self.shown.entry(from).or_insert(Shown { base, chain: next.clone(), records, at });
+        shown.chain = next;
+        shown.records.push(record);
+        Ok(true)
+    }
+
+    /// After a message of so many records and bytes: who shows little at a time keeps no place
+    /// from others.
+    pub(super) fn note_shown(&mut self, from: PeerId, records: usize, bytes: usize) {
+        let now = self.now;
+        if let Some(shown) = self.shown.get_mut(&from)
+            && (records >= MAX_RECORDS || bytes >= PAGE / 4)
+        {
+            shown.at = now;
+        }
+    }
+
+    /// Whether one more peer's past can be taken, if need be in the place of one that is slow.
+    fn has_place(&mut self) -> bool {
+        let pause = PATIENCE * self.run.rules.retry_ms();
+        if self.shown.len() >= MAX_SHOWN
+            && let Some(slowest) = self.shown.iter().min_by_key(|(_, s)| s.at).map(|(id, _)| *id)
+            && self.now.since(self.shown[&slowest].at) > pause
+        {
+            self.shown.remove(&slowest);
+        }
+        self.shown.len() < MAX_SHOWN
+    }
+}
