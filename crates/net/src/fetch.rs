@@ -79,7 +79,7 @@ pub(crate) enum FetchError {
     Missing(Hash),
     #[error("object {hash} of {len} bytes is beyond the bound of {most}")]
     TooLarge { hash: Hash, len: u64, most: u64 },
-    #[error("manifest {hash}: {why}")]
+    #[error("manifest {hash} is refused: {why}")]
     Manifest { hash: Hash, why: String },
     #[error("more than {MAX_OBJECTS} objects, {0} among them")]
     TooMany(Hash),

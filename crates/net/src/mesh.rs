@@ -344,7 +344,9 @@ impl Mesh {
                 let mut state = self.state();
                 let State { links, book, .. } = &mut *state;
                 let strangers = links.len() < MANY_STRANGERS;
-                let room = slots.available_permits();
+                // A member takes a stranger's place, but no other member's.
+                let members = links.keys().filter(|peer| book.is_member(**peer)).count();
+                let room = slots.available_permits().min(MAX_LINKS.saturating_sub(members));
                 book.due(|peer| links.contains_key(&peer), strangers, room, Instant::now())
             };
             for at in due {

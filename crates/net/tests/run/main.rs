@@ -222,7 +222,7 @@ async fn a_run_that_does_not_open_fails_with_its_reason_and_a_stop_is_quick() {
     let village = Village::new(130, 2, Duration::from_millis(1));
     let handle = village.peers[0].start(Source::Founder { manifest: b"Rubbish".to_vec() }).await;
     match timeout(PATIENCE, handle.finished()).await.expect("it ends") {
-        Outcome::Failed { why } => assert!(why.contains("does not parse"), "{why}"),
+        Outcome::Failed { why } => assert!(why.contains("is refused"), "{why}"),
         other => panic!("ended as {other:?}"),
     }
     let mut nowhere = handle.ticket();
