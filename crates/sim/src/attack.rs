@@ -6,7 +6,9 @@
 use crate::{rng::Rng, work, work::Objects};
 use std::{cell::RefCell, rc::Rc};
 use store::Hash;
-use swarm::{AuditJob, AuditOutcome, Event, Identity, Message, Node, PeerId, Run, TrainJob, Trained};
+use swarm::{
+    AuditJob, AuditOutcome, Event, Identity, Message, Node, PeerId, Run, TrainJob, Trained,
+};
 
 /// What an attacker can see and use when it acts.
 pub struct Scene<'a> {

@@ -32,7 +32,12 @@ impl Words<'_> {
         let view = [0, 1, 3, 40, u32::MAX][rng.range(0, 4) as usize];
         let hash = Hash::of(&rng.next().to_le_bytes());
         match rng.range(0, 9) {
-            0 => Message::Join(self.sealed(Join { nonce: hash, height, chain: hash, invitation: None })),
+            0 => Message::Join(self.sealed(Join {
+                nonce: hash,
+                height,
+                chain: hash,
+                invitation: None,
+            })),
             1 => Message::Commit(self.sealed(self.commit(rng, height, hash))),
             2 => Message::Show(self.sealed(Show { height, link: hash })),
             3 => Message::Have(self.sealed(Have { height, commit: hash })),

@@ -154,9 +154,8 @@ pub fn partly_made_up(
     identity: &Identity,
     made_up: impl Fn(u32) -> bool,
 ) -> Vec<Vec<u8>> {
-    let junk = |n: u32| {
-        padded(identity.derive("junk", &[&job.height.to_le_bytes(), &n.to_le_bytes()]))
-    };
+    let junk =
+        |n: u32| padded(identity.derive("junk", &[&job.height.to_le_bytes(), &n.to_le_bytes()]));
     let mut states = vec![start(job)];
     for index in 0..job.steps {
         let next = match made_up(index) {
@@ -226,8 +225,7 @@ fn re_run(audit: &AuditJob, objects: &Objects, count: &mut u32) -> Result<AuditO
         Sample::Parts(parts) => {
             let parts: Vec<u32> = parts.iter().copied().filter(|p| *p < job.steps).collect();
             let needed = parts.iter().filter(|p| **p > 0).map(|p| *p - 1);
-            let hashes: Vec<Hash> =
-                needed.chain([job.steps - 1]).map(hash_after).collect();
+            let hashes: Vec<Hash> = needed.chain([job.steps - 1]).map(hash_after).collect();
             let usable = |hash: &Hash| match objects.get(hash) {
                 Some(bytes) if bytes.len() as u64 == STATE_LEN => Ok(true),
                 // There is such an object, and it is no training state.
@@ -281,12 +279,11 @@ pub fn aggregate(job: &AggregateJob, objects: &mut Objects) -> Result<AggregateO
         updates.push(weighted(included, values));
     }
     let kernel = Kernel::new(Isa::Scalar, 1);
-    let done =
-        outer::aggregate(&kernel, &Outer::default(), &mut params, &mut momentum, &updates)
-            .map_err(|at| WorkError::BadUpdate {
-                worker: job.updates[at].worker,
-                why: "its norm".to_owned(),
-            })?;
+    let done = outer::aggregate(&kernel, &Outer::default(), &mut params, &mut momentum, &updates)
+        .map_err(|at| WorkError::BadUpdate {
+        worker: job.updates[at].worker,
+        why: "its norm".to_owned(),
+    })?;
     let mut part =
         |name: &str, values: &[f32]| put(objects, [name.as_bytes(), &to_bytes(values)].concat());
     let state = State { model: part("model", &params), outer: part("outer", &momentum) };

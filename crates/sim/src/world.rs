@@ -269,7 +269,11 @@ impl World {
     }
 
     /// Lets an attacker act; `None` for whoever is honest.
-    fn act<T>(&mut self, n: usize, act: impl FnOnce(&mut dyn crate::attack::Attack, &mut Scene, &mut Objects) -> T) -> Option<T> {
+    fn act<T>(
+        &mut self,
+        n: usize,
+        act: impl FnOnce(&mut dyn crate::attack::Attack, &mut Scene, &mut Objects) -> T,
+    ) -> Option<T> {
         let attack = self.nodes[n].role.attack.clone()?;
         let everybody: Vec<PeerId> = self.nodes.iter().map(|p| p.identity.id()).collect();
         let mut rng = self.rng.clone();

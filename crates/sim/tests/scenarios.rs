@@ -321,14 +321,8 @@ fn unequal_peers_fill_the_time_there_is() {
     each_seed(5, |seed| {
         let (steps_max, target_ms, rounds) = (2000, 120_000, 12);
         let commit_timeout_ms = 60_000;
-        let rules = Rules {
-            rounds,
-            steps_min: 50,
-            steps_max,
-            target_ms,
-            commit_timeout_ms,
-            ..rules()
-        };
+        let rules =
+            Rules { rounds, steps_min: 50, steps_max, target_ms, commit_timeout_ms, ..rules() };
         let mut world = peopled(seed, &[Honest; 4], rules, Net::GOOD);
         finish(&mut world);
         // Clocks run up to a tenth wrong, and the first round only measures.

@@ -151,7 +151,7 @@ fn a_join_or_an_ejection_nobody_signed_is_refused() {
     let at = chain.iter().position(|r| r.record().kind == Kind::Advance).expect("an advance");
     let stranger = swarm::Identity::from_seed([99; 32]);
     // Signed for another run.
-    let join = Join { nonce: Hash::default(), height: 0 };
+    let join = Join { nonce: Hash::default(), height: 0, chain: Hash::default(), invitation: None };
     let mut record = chain[at].record().clone();
     record.joins.push(Signed::seal(&stranger, &Hash::default(), join));
     let changed = [&chain[..at], &[certified(&world, &chain[..at], &record)]].concat();
