@@ -196,8 +196,20 @@ impl ChainState {
         Electorate::of(&run.rules, &self.members)
     }
 
+    /// What decides on a record, once it was checked whole; `None` if it may not follow.
+    pub(crate) fn ruling_on(
+        &self,
+        run: &Run,
+        record: &Record,
+        hash: Hash,
+        cache: &SignatureCache,
+    ) -> Option<Ruling> {
+        Self::after(Some(self), run, record, hash, cache).ok()?;
+        Some(self.ruling(run, record))
+    }
+
     /// What it takes to decide on a record that was checked whole.
-    pub(crate) fn ruling(&self, run: &Run, record: &Record) -> Ruling {
+    fn ruling(&self, run: &Run, record: &Record) -> Ruling {
         let electorate = self.electorate(run);
         match record.kind {
             Kind::Repair => {

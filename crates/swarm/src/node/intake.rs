@@ -208,9 +208,7 @@ impl Node {
 
     /// What decides on a record, once it was checked whole; `None` if it may not follow the head.
     pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Option<Ruling> {
-        let chain = self.chain.as_ref()?;
-        ChainState::after(Some(chain), &self.run, record, *hash, &self.cache).ok()?;
-        Some(chain.ruling(&self.run, record))
+        self.chain.as_ref()?.ruling_on(&self.run, record, *hash, &self.cache)
     }
 
     /// A proposal may carry what was lost on the way here.

@@ -1,0 +1,209 @@
+//! Who takes part in the model, and real records for them to decide on.
+
+use super::*;
+use crate::{
+    Advance, ChainState, Commit, Contribution, Ejection, Evidence, Finding, Have, Identity, Kind,
+    ObjectRef, Record, Rules, Run, Scope, State, Verdict,
+    envelope::SignatureCache,
+    members::{fresh_member, member},
+    rules::tests::rules,
+};
+use std::fmt;
+
+pub const RUN: Hash = Hash([7; 32]);
+/// The height that is decided.
+pub const HEIGHT: u64 = 6;
+/// Members that keep to the protocol: numbers 0, 1 and 2. Number 2 is a newcomer and weighs a
+/// third of what the others do.
+pub const HONEST: usize = 3;
+/// The number of the arbitrary one.
+pub const FAULTY: usize = 3;
+
+/// A record that may be proposed.
+pub struct Candidate {
+    pub hash: Hash,
+    pub body: Vec<u8>,
+    /// What the chain says decides on it.
+    pub ruling: Option<Ruling>,
+    /// Whether it was made to follow the rules.
+    pub allowed: bool,
+}
+
+/// One setting.
+pub struct Cast {
+    pub ids: [PeerId; 4],
+    pub electorate: Electorate,
+    pub values: Vec<Candidate>,
+    pub proposers: [usize; 2],
+    pub seed: Hash,
+    /// Whether members may know that the arbitrary one cheated.
+    pub disputed: bool,
+    names: String,
+}
+
+impl fmt::Display for Cast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, proposed by {:?}", self.names, self.proposers)
+    }
+}
+
+impl Cast {
+    pub fn new(proposers: [usize; 2], names: &[&str], disputed: bool) -> Self {
+        let world = World::new();
+        let ids = std::array::from_fn(|n| world.keys[n].id());
+        let electorate = world.chain.electorate(&world.run);
+        let draws = |seed: &Hash| {
+            let a = Agreement::new(HEIGHT, electorate.clone(), ids[0], *seed, 1000);
+            (0..2).all(|view| a.proposer(view) == Some(ids[proposers[view as usize]]))
+        };
+        let seeds = (0u64..).map(|n| Hash::of(&n.to_le_bytes()));
+        let seed = seeds.into_iter().find(draws).expect("every order is drawn some time");
+        let values = names.iter().map(|name| world.candidate(name)).collect();
+        Self { ids, electorate, values, proposers, seed, disputed, names: names.join(" or ") }
+    }
+}
+
+/// Four members after an advance to which number 0 and the arbitrary one contributed.
+struct World {
+    keys: Vec<Identity>,
+    run: Run,
+    chain: ChainState,
+}
+
+fn object(rules: &Rules, len: u64) -> ObjectRef {
+    ObjectRef { hash: Hash::of(&rules.rounds.to_le_bytes()), len }
+}
+
+impl World {
+    fn new() -> Self {
+        let keys: Vec<Identity> = (1..=4).map(|n| Identity::from_seed([n; 32])).collect();
+        let rules = rules();
+        let state = State { model: object(&rules, 10), outer: object(&rules, 10) };
+        let run = Run {
+            id: RUN,
+            founder: keys[0].id(),
+            founders: [0, 1, FAULTY].map(|n| keys[n].id()).into(),
+            invitations: BTreeSet::new(),
+            initial: state,
+            rules,
+        };
+        let grant = run.rules.grant();
+        let founder = |n: usize| crate::Member { grant, ..fresh_member(keys[n].id(), 0) };
+        let (earned, clean) = (grant / 3, run.rules.probation);
+        let newcomer = crate::Member { earned, clean, ..fresh_member(keys[2].id(), 1) };
+        let mut members = vec![founder(0), founder(1), newcomer, founder(FAULTY)];
+        members.sort_unstable_by_key(|m| m.id);
+        let chain = ChainState {
+            height: HEIGHT - 1,
+            hash: Hash::of(b"record 5"),
+            kind: Kind::Advance,
+            round: 1,
+            state,
+            beacon: Hash::of(b"beacon"),
+            members: members.clone(),
+            ejected: BTreeSet::new(),
+            last: None,
+            previous: None,
+        };
+        let mut world = Self { keys, run, chain };
+        let mut contributions = vec![world.commit(0, HEIGHT - 1), world.commit(FAULTY, HEIGHT - 1)];
+        contributions.sort_unstable_by_key(Signed::author);
+        world.chain.last = Some(Advance {
+            height: HEIGHT - 1,
+            record: world.chain.hash,
+            base: state,
+            base_beacon: world.chain.beacon,
+            base_members: members.clone(),
+            contributions,
+            members,
+            verdicts: Vec::new(),
+        });
+        world
+    }
+
+    fn commit(&self, by: usize, height: u64) -> Signed<Commit> {
+        let rules = &self.run.rules;
+        let steps = rules.steps_min;
+        let commit = Commit {
+            height,
+            round: self.chain.round,
+            base: self.chain.state.root(),
+            steps,
+            trail: object(rules, rules.trail_len(steps)),
+            update: object(rules, rules.update_len),
+            carry_before: member(&self.chain.members, &self.keys[by].id()).and_then(|m| m.carry),
+            carry: object(rules, rules.carry_len),
+        };
+        Signed::seal(&self.keys[by], &RUN, commit)
+    }
+
+    fn blank(&self, kind: Kind) -> Record {
+        Record {
+            run: RUN,
+            height: HEIGHT,
+            kind,
+            round: 0,
+            prev: self.chain.hash,
+            members: Vec::new(),
+            joins: Vec::new(),
+            contributions: Vec::new(),
+            shows: Vec::new(),
+            verdicts: Vec::new(),
+            ejected: Vec::new(),
+            state: self.chain.state,
+            beacon: Hash::default(),
+        }
+    }
+
+    /// An advance with one contribution, which two others hold.
+    fn advance(&self, by: usize) -> Record {
+        let commit = self.commit(by, HEIGHT);
+        let have = Have { height: HEIGHT, commit: commit.hash() };
+        let holders = (0..HONEST).filter(|n| *n != by);
+        let mut haves: Vec<_> = holders.map(|n| Signed::seal(&self.keys[n], &RUN, have)).collect();
+        haves.sort_unstable_by_key(Signed::author);
+        let contributions = vec![Contribution { commit, haves }];
+        Record { contributions, ..self.blank(Kind::Advance) }
+    }
+
+    /// A repair that ejects these, with verdicts of those.
+    fn repair(&self, culprits: &[usize], witnesses: &[usize]) -> Record {
+        let eject = |culprit: &usize| {
+            let verdict = Verdict {
+                height: HEIGHT - 1,
+                contributor: self.keys[*culprit].id(),
+                scope: Scope::Drawn,
+                finding: Finding::Mismatch { part: 0 },
+            };
+            let seal = |n: &usize| Signed::seal(&self.keys[*n], &RUN, verdict);
+            let mut verdicts: Vec<_> = witnesses.iter().map(seal).collect();
+            verdicts.sort_unstable_by_key(Signed::author);
+            let evidence = Evidence::Mismatch { height: HEIGHT - 1, verdicts };
+            Ejection { peer: verdict.contributor, evidence }
+        };
+        let mut ejected: Vec<_> = culprits.iter().map(eject).collect();
+        ejected.sort_unstable_by_key(|e| e.peer);
+        Record { ejected, ..self.blank(Kind::Repair) }
+    }
+
+    fn candidate(&self, name: &str) -> Candidate {
+        let (mut record, allowed) = match name {
+            "advance" => (self.advance(0), true),
+            "another advance" => (self.advance(1), true),
+            "repair" => (self.repair(&[FAULTY], &[0, 1]), true),
+            // Number 0 votes as it should, but its machine counts wrong.
+            "large repair" => (self.repair(&[0, FAULTY], &[1, 2]), true),
+            "baseless repair" => (self.repair(&[0], &[FAULTY]), false),
+            _ => unreachable!("no record of that name"),
+        };
+        let expected = self.chain.expected(&self.run, &record);
+        record.members = expected.members;
+        record.beacon = expected.beacon;
+        record.round = expected.round;
+        let body = record.to_bytes();
+        let hash = Record::hash_of(&body);
+        let cache = SignatureCache::default();
+        let ruling = self.chain.ruling_on(&self.run, &record, hash, &cache);
+        Candidate { hash, body, ruling, allowed }
+    }
+}
