@@ -308,8 +308,9 @@ impl Node {
         let out: BTreeSet<PeerId> = record.culprits().collect();
         let commits = self.admissible_here();
         let stays = |c: &&crate::Contribution| !out.contains(&c.commit.author());
-        let has =
-            |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
+        let has = |c: &crate::Contribution| {
+            record.contributions.iter().any(|r| r.commit == c.commit)
+        };
         let advance = record.kind == Kind::Advance;
         advance && commits.iter().filter(stays).any(|c| !has(c))
             || self.shows_for_record().iter().any(|s| !record.shows.contains(s))
