@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn a_link_counts_for_its_height_and_author_and_once() {
         let identity = Identity::from_seed([1; 32]);
-        let link = |who: &Identity, after| own_link(who, &RUN, &rules(), 0, after).expect("in reach");
+        let link =
+            |who: &Identity, after| own_link(who, &RUN, &rules(), 0, after).expect("in reach");
         let mut member = Member { link: link(&identity, 0), ..fresh_member(identity.id(), 3) };
         let is = |member: &Member, height, link| is_link(&rules(), member, height, &link);
         assert!(is(&member, 5, link(&identity, 2)));

@@ -57,6 +57,8 @@ struct Delivery {
     disputed: bool,
     /// Whether its timers run out.
     late: bool,
+    /// Whether it still has to find out about its own proposals, as after a restart.
+    unjudged: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +97,7 @@ fn step_of(slot: usize) -> (u32, Step) {
 
 /// Everything that a set of bits stands for: nil, and values.
 fn spoken(bits: u8) -> impl Iterator<Item = Option<usize>> {
-    (0..8usize).filter(move |bit| bits & (1 << bit) != 0).map(|bit| bit.checked_sub(1))
+    (0..8usize).filter(move |bit| bits >> *bit & 1 != 0).map(|bit| bit.checked_sub(1))
 }
 
 fn bit(value: Option<usize>) -> u8 {
@@ -246,6 +248,9 @@ impl Setting {
         if delivery.disputed {
             a.discount(BTreeSet::from([self.cast.ids[FAULTY]]));
         }
+        for (value, _) in member.proposed.iter().flatten().filter(|_| delivery.unjudged) {
+            a.judge(&self.cast.values[*value].hash, Validity::Pending);
+        }
         if let Some((view, value, valid_view)) = delivery.proposal {
             self.hand_in(&mut a, view, value, valid_view);
         }
@@ -336,6 +341,7 @@ impl Setting {
         let (prevotes, precommits) = (slot(view, Step::Prevote), slot(view, Step::Precommit));
         let disputes: &[bool] = if self.cast.disputed { &[false, true] } else { &[false] };
         if member.stage == Stage::Propose as u8 {
+            all.push(Delivery { late: true, unjudged: true, ..Delivery::default() });
             let offers = (0..self.cast.values.len()).map(Some);
             all.extend(offers.map(|offer| Delivery { offer, ..Delivery::default() }));
             for proposal in self.proposals(me, others, view) {
@@ -354,7 +360,7 @@ impl Setting {
             {
                 for (late, disputed) in pairs(vec![false, true], disputes.to_vec()) {
                     let votes = votes.clone();
-                    all.push(Delivery { proposal, votes, late, disputed, offer: None });
+                    all.push(Delivery { proposal, votes, late, disputed, ..Delivery::default() });
                 }
             }
         }
@@ -460,7 +466,7 @@ fn explore(cast: Cast) -> usize {
     let checker = Setting::new(cast).checker().threads(2).spawn_bfs().join();
     let states = checker.unique_state_count();
     println!("{what}: {states} states");
-    let reached = |name: &str| {
+    let reached = |name: &'static str| {
         let path = checker.discovery(name)?;
         let actions: Vec<String> = path
             .into_actions()

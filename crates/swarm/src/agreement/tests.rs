@@ -122,6 +122,39 @@ fn a_locked_voter_prevotes_nothing_else_without_a_newer_quorum() {
     assert_eq!(drive(&mut a, me, 10_001), [nil]);
 }
 
+/// More views than the model looks at.
+#[test]
+fn a_quorum_older_than_the_lock_frees_nobody() {
+    let probe = agreement(0);
+    let busy: Vec<_> = (0..3).map(|view| probe.proposer(view)).collect();
+    let me = peers().iter().position(|p| !busy.contains(&Some(p.id()))).expect("a fourth");
+    let mut a = agreement(me);
+    let go_on = |a: &mut Agreement, view: u32, now: u64| {
+        for n in others(me) {
+            a.vote(vote(n, view, Step::Precommit, None));
+        }
+        drive(a, me, now);
+        drive(a, me, now + 10_000);
+        assert_eq!(a.view(), view + 1);
+    };
+    let b = propose(&mut a, 0, None, "B");
+    drive(&mut a, me, 0);
+    go_on(&mut a, 0, 1);
+    let hash = propose(&mut a, 1, None, "A");
+    for n in others(me).take(2) {
+        a.vote(vote(n, 1, Step::Prevote, Some(hash)));
+    }
+    drive(&mut a, me, 10_001);
+    assert_eq!(a.locked, Some((1, hash)));
+    go_on(&mut a, 1, 10_002);
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Prevote, Some(b)));
+    }
+    propose(&mut a, 2, Some(0), "B");
+    let nil = Output::Vote { view: 2, step: Step::Prevote, value: None };
+    assert_eq!(drive(&mut a, me, 20_003), [nil]);
+}
+
 #[test]
 fn a_locked_voter_prevotes_what_it_is_locked_on() {
     let me = bystander();

@@ -56,8 +56,8 @@ impl Cast {
             let a = Agreement::new(HEIGHT, electorate.clone(), ids[0], *seed, 1000);
             (0..2).all(|view| a.proposer(view) == Some(ids[proposers[view as usize]]))
         };
-        let seeds = (0u64..).map(|n| Hash::of(&n.to_le_bytes()));
-        let seed = seeds.into_iter().find(draws).expect("every order is drawn some time");
+        let mut seeds = (0u64..).map(|n| Hash::of(&n.to_le_bytes()));
+        let seed = seeds.find(draws).expect("every order is drawn some time");
         let values = names.iter().map(|name| world.candidate(name)).collect();
         Self { ids, electorate, values, proposers, seed, disputed, names: names.join(" or ") }
     }
@@ -204,6 +204,7 @@ impl World {
         let hash = Record::hash_of(&body);
         let cache = SignatureCache::default();
         let ruling = self.chain.ruling_on(&self.run, &record, hash, &cache);
+        assert!(!allowed || ruling.is_some(), "{name} breaks a rule");
         Candidate { hash, body, ruling, allowed }
     }
 }
