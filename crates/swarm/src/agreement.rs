@@ -617,6 +617,6 @@ fn is_for_a_value(vote: &Signed<Vote>) -> bool {
 }
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;

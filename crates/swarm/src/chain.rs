@@ -477,3 +477,6 @@ impl Advance {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

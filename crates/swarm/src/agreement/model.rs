@@ -10,7 +10,7 @@
 //! thing to everybody and every time. Clocks run as they like: after each move the member's timers
 //! may have run out or not.
 
-mod cast;
+pub(crate) mod cast;
 
 use super::*;
 use cast::{Cast, FAULTY, HONEST};

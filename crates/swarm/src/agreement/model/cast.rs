@@ -64,10 +64,10 @@ impl Cast {
 }
 
 /// Four members after an advance to which number 0 and the arbitrary one contributed.
-struct World {
-    keys: Vec<Identity>,
-    run: Run,
-    chain: ChainState,
+pub struct World {
+    pub keys: Vec<Identity>,
+    pub run: Run,
+    pub chain: ChainState,
 }
 
 fn object(rules: &Rules, len: u64) -> ObjectRef {
@@ -75,7 +75,7 @@ fn object(rules: &Rules, len: u64) -> ObjectRef {
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let keys: Vec<Identity> = (1..=4).map(|n| Identity::from_seed([n; 32])).collect();
         let rules = rules();
         let state = State { model: object(&rules, 10), outer: object(&rules, 10) };
@@ -121,7 +121,7 @@ impl World {
         world
     }
 
-    fn commit(&self, by: usize, height: u64) -> Signed<Commit> {
+    pub fn commit(&self, by: usize, height: u64) -> Signed<Commit> {
         let rules = &self.run.rules;
         let steps = rules.steps_min;
         let commit = Commit {
