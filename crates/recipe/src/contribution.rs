@@ -331,3 +331,6 @@ fn give_back(change: &mut [f32], lost: &[f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

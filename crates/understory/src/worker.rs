@@ -34,9 +34,11 @@ pub struct TrainingWorker {
     pub(crate) run: Arc<RunManifest>,
     tokenizer: ObjectRef,
     kernel: Kernel,
-    /// One for the contribution and one for checks: they run side by side.
+    /// One for the contribution, one for checks and one to show states: they run side by side, and
+    /// whoever asks for states must not wait for a check.
     pub(crate) training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
+    showing: Mutex<Contributor>,
     cheat: Option<Cheat>,
     alone: bool,
     time: Arc<WorkTime>,
@@ -87,11 +89,11 @@ impl TrainingWorker {
     ) -> Result<Self, ContributionError> {
         let contributor =
             || Contributor::new(kernel.clone(), run.clone(), corpus.clone()).map(Mutex::new);
-        let (training, checking) = (contributor()?, contributor()?);
+        let (training, checking, showing) = (contributor()?, contributor()?, contributor()?);
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
         let alone = false;
-        Ok(Self { store, run, tokenizer, kernel, training, checking, cheat, alone, time })
+        Ok(Self { store, run, tokenizer, kernel, training, checking, showing, cheat, alone, time })
     }
 
     /// Checks whole contributions where nobody can be asked for anything: keeps the carry of each
@@ -229,7 +231,7 @@ impl TrainingWorker {
 
     /// The training states before the steps that are asked for, from the nearest that was kept.
     fn show(&self, open: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError> {
-        let mut contributor = lock(&self.checking);
+        let mut contributor = lock(&self.showing);
         let job = &open.job;
         let kept_at = (1..=job.steps).filter(|done| self.keeps(job, *done));
         let kept: Vec<(u32, &ObjectRef)> = kept_at.zip(&open.kept).collect();

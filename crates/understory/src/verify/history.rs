@@ -66,9 +66,8 @@ impl History {
             if let Some(why) = wrong {
                 report.mismatch(format!("{}: {why}", path.display()));
             }
-            let hashes =
-                chain.iter().zip(&longest).map(|(a, b)| (a.record.hash(), b.record.hash()));
-            let fork = hashes.into_iter().position(|(a, b)| a != b);
+            let differ = |(a, b): (&Link, &Link)| a.record.hash() != b.record.hash();
+            let fork = chain.iter().zip(&longest).position(differ);
             if let Some(height) = fork {
                 report.mismatch(format!(
                     "{}: record {height} is another one than {owner}'s",
