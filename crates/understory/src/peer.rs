@@ -192,7 +192,7 @@ impl<'a> Peer<'a> {
         founding: &Founding,
         manifest: impl FnOnce(&Self, &Founding) -> Result<RunManifest>,
     ) -> Result<Vec<u8>> {
-        let manifest = manifest(self, founding)?;
+        let manifest = manifest(&*self, founding)?;
         founding.invitations.write(&self.dir)?;
         self.invitations = founding.invitations.clone();
         let bytes = manifest.to_toml().into_bytes();
