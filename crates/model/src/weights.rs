@@ -198,8 +198,12 @@ impl Weights {
             if let Some(header) = header.map_err(|error| error.in_file(path))? {
                 break header;
             }
+            if size == MAX_HEADER {
+                let text = format!("gguf: the header has more than {MAX_HEADER} bytes");
+                return Err(FormatError::new(text).in_file(path));
+            }
             // Fewer than the file has: with all of them the reader ends.
-            size = size.saturating_mul(4).min(file.len());
+            size = size.saturating_mul(4).min(file.len()).min(MAX_HEADER);
         };
         let index = self.files.len();
         self.files.push(file);
@@ -341,6 +345,8 @@ pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, FormatError
 
 /// Bytes of a GGUF read at first: most headers fit.
 const FIRST_READ: u64 = 1 << 24;
+/// Most bytes of a header; those of the largest vocabularies have a tenth of it.
+const MAX_HEADER: u64 = 1 << 28;
 /// Bytes of a tensor read at a time.
 const PIECE: usize = 1 << 20;
 const MAX_PARTS: usize = 1024;
