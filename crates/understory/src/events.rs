@@ -1,7 +1,7 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
 use serde::{Deserialize, Serialize};
-use store::Hash;
+use store::{Hash, Plain};
 use swarm::{Notice, PeerId};
 
 /// One line of a peer's output.
@@ -71,8 +71,8 @@ impl PeerEvent {
                 format!("{} {}", peer.short(), if *up { "connected" } else { "disconnected" })
             }
             Self::Recorded { statements } => format!("{statements} statements in the commons"),
-            Self::NotRecorded { why } => format!("nothing was said in the commons: {why}"),
-            Self::Failed { error } => format!("failed: {error}"),
+            Self::NotRecorded { why } => format!("nothing was said in the commons: {}", Plain(why)),
+            Self::Failed { error } => format!("failed: {}", Plain(error)),
             Self::Stopped => "stopped; the same command goes on from here".to_owned(),
             Self::Progress { .. }
             | Self::Traffic { .. }
@@ -88,7 +88,8 @@ impl PeerEvent {
 pub fn licences(licences: &[(String, u64)]) -> String {
     let mut sorted = licences.to_vec();
     sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let named: Vec<String> = sorted.iter().take(3).map(|(l, n)| format!("{l} ({n})")).collect();
+    let named: Vec<String> =
+        sorted.iter().take(3).map(|(l, n)| format!("{} ({n})", Plain(l))).collect();
     let rest = sorted.len().saturating_sub(3);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     format!("licences {}{more}", named.join(", "))
@@ -126,9 +127,9 @@ fn notice_words(notice: &Notice) -> Option<String> {
         Notice::ViewChanged { view, proposer, .. } => {
             format!("no decision; {} proposes now (view {view})", proposer.short())
         }
-        Notice::Waiting { why } => format!("waiting: {why}"),
-        Notice::Misbehaved { peer, why } => format!("{}: {why}", peer.short()),
-        Notice::WorkFailed { why, .. } => format!("work failed: {why}"),
+        Notice::Waiting { why } => format!("waiting: {}", Plain(why)),
+        Notice::Misbehaved { peer, why } => format!("{}: {}", peer.short(), Plain(why)),
+        Notice::WorkFailed { why, .. } => format!("work failed: {}", Plain(why)),
         Notice::Finished { .. } => "finished".to_owned(),
         Notice::PhaseChanged { .. } | Notice::Committed { .. } | Notice::Aggregated { .. } => {
             return None;

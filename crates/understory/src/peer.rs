@@ -352,7 +352,7 @@ fn references_of_run(bytes: &[u8]) -> Result<Vec<store::ObjectRef>, String> {
 }
 
 fn say(json: bool, event: &PeerEvent) {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     // Whoever reads this may be gone; the run does not depend on it.
     if json {
         let line = serde_json::to_string(event).expect("an event has a JSON form");

@@ -48,8 +48,7 @@ pub fn verify(place: &Place) -> Result<ExitCode> {
     let watched = std::io::stderr().is_terminal();
     let outcome = home.verify(|done, size| {
         if watched && (shown.elapsed().as_millis() > 200 || done == size) {
-            eprint!("\r{done} of {size} statements");
-            let _ = std::io::stderr().flush();
+            crate::terminal::eprint_over(&format!("{done} of {size} statements"));
             shown = Instant::now();
         }
     });
