@@ -55,7 +55,7 @@ fn shown(text: &str) -> String {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text.to_owned(),
     };
-    text.replace('\n', "\n    ")
+    text.trim_end().replace('\n', "\n    ")
 }
 
 /// Most characters shown of an error.

@@ -243,7 +243,8 @@ async fn cosign(
             }
             Response::Conflict { size } => size,
             other => {
-                let said = Plain(other.body().trim_end());
+                let body = other.body();
+                let said = Plain(body.trim_end());
                 tracing::debug!("witness {}: {said}", Plain(witness.name()));
                 return None;
             }

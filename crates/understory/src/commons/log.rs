@@ -13,7 +13,7 @@ use commons::{
 };
 use std::{
     fs,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::Path,
     process::ExitCode,
     time::Instant,
