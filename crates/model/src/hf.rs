@@ -197,6 +197,7 @@ pub(crate) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatErro
         let text = format!("{} has {size} bytes, at most {largest} expected", path.display());
         return Err(FormatError::new(text));
     }
+    crate::weights::refuse_pointer(path, &bytes)?;
     Ok(bytes)
 }
 

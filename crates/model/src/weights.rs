@@ -19,6 +19,7 @@ use crate::element::ElementType;
 use crate::gguf;
 use crate::safetensors;
 use disk::DiskFile;
+pub(crate) use disk::refuse_pointer;
 
 /// An opened model: what its headers say, and the way to its tensors' bytes.
 #[derive(Debug)]
@@ -229,6 +230,13 @@ impl Weights {
                 );
                 return Err(FormatError::new(text));
             }
+            if !single.exists() && has_parts(folder) {
+                let text = format!(
+                    "{}: model.safetensors.index.json is missing, which says what is in which part",
+                    folder.display()
+                );
+                return Err(FormatError::new(text));
+            }
             weights.add_safetensors(&single)?;
             return Ok(weights);
         }
@@ -283,6 +291,15 @@ impl Weights {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a folder has weights in parts.
+fn has_parts(folder: &Path) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    names.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("model-00001-of-") && name.ends_with(".safetensors")
+    })
 }
 
 /// The names of all parts of a split GGUF in order, by the name of any of them

@@ -42,6 +42,13 @@ impl Tokenizer {
             true => read(name).map(Some),
             false => Ok(None),
         };
+        if !dir.join("tokenizer.json").exists() && dir.join("tokenizer.model").exists() {
+            let text = format!(
+                "{}: only tokenizer.model; save it as tokenizer.json first, as `transformers` does",
+                dir.display()
+            );
+            return Err(FormatError::new(text));
+        }
         let tokenizer = read("tokenizer.json")?;
         let config = optional("tokenizer_config.json")?;
         let special = optional("special_tokens_map.json")?;

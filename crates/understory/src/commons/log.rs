@@ -11,13 +11,7 @@ use commons::{
     tlog::{Bundle, Tile},
     view,
 };
-use std::{
-    fs,
-    io::IsTerminal,
-    path::Path,
-    process::ExitCode,
-    time::Instant,
-};
+use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 pub fn hash(place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;
