@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use store::Plain;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -121,7 +122,7 @@ impl Operating {
                 .await;
         let Some(batch) = batch.map_err(|e| e.to_string())? else { return Ok(false) };
         for (hash, why) in &batch.refused {
-            tracing::info!("statement {} gets no place: {why}", hash.short());
+            tracing::info!("statement {} gets no place: {}", hash.short(), Plain(why));
         }
         if batch.taken > 0 || !batch.refused.is_empty() {
             self.shared.changed.notify_one();
@@ -242,14 +243,16 @@ async fn cosign(
             }
             Response::Conflict { size } => size,
             other => {
-                tracing::debug!("witness {}: {}", witness.name(), other.body().trim_end());
+                let body = other.body();
+                let said = Plain(body.trim_end());
+                tracing::debug!("witness {}: {said}", Plain(witness.name()));
                 return None;
             }
         };
         if size > head.checkpoint().size {
             tracing::warn!(
                 "witness {} has seen {size} statements, more than are here",
-                witness.name()
+                Plain(witness.name())
             );
             return None;
         }
@@ -285,7 +288,7 @@ async fn request(
     };
     let connection = shared.mesh.connection(peer)?;
     let answer = ask(&connection, &Request::Cosign(body)).await;
-    let answer = answer.inspect_err(|e| tracing::debug!("asking a witness: {e}")).ok()?;
+    let answer = answer.inspect_err(|e| tracing::debug!("asking a witness: {}", Plain(e))).ok()?;
     let (status, body) = answer.split_first_chunk::<2>()?;
     Response::parse(u16::from_le_bytes(*status), body).ok()
 }

@@ -244,7 +244,7 @@ fn head(replica: &Replica, above: u64, witness: Option<WitnessName>) -> Result<V
 fn submit(replica: &Replica, peer: PeerId, bytes: &[ByteVec]) -> Result<Vec<u8>, Refusal> {
     let parsed: Result<Vec<Statement>, _> = bytes.iter().map(|b| Statement::parse(b)).collect();
     let statements = parsed.map_err(|e| {
-        tracing::debug!("peer {} brought no statement: {e}", peer.short());
+        tracing::debug!("peer {} brought no statement: {}", peer.short(), store::Plain(e));
         Refusal::Broken
     })?;
     let reasons = here(replica.submit(Some(peer), &statements))?;

@@ -308,7 +308,7 @@ impl Shared {
             return;
         }
         if let Some(why) = &trouble {
-            tracing::warn!("commons {}: {why}", self.replica.id().short());
+            tracing::warn!("commons {}: {}", self.replica.id().short(), store::Plain(why));
         }
         *now = trouble;
         self.changed.notify_one();
@@ -541,7 +541,7 @@ impl Service {
                 self.shared.asked.send_replace(true);
             }
             Err(AskError::Gone(why)) => {
-                tracing::debug!("asking {}: {why}", peer.short());
+                tracing::debug!("asking {}: {}", peer.short(), store::Plain(why));
                 self.known(peer, |known| (known.news, known.calm) = (true, now + LATER));
             }
             Err(AskError::Slow) => strike = true,

@@ -11,13 +11,7 @@ use commons::{
     tlog::{Bundle, Tile},
     view,
 };
-use std::{
-    fs,
-    io::{IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-    time::Instant,
-};
+use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 pub fn hash(place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;
@@ -48,8 +42,7 @@ pub fn verify(place: &Place) -> Result<ExitCode> {
     let watched = std::io::stderr().is_terminal();
     let outcome = home.verify(|done, size| {
         if watched && (shown.elapsed().as_millis() > 200 || done == size) {
-            eprint!("\r{done} of {size} statements");
-            let _ = std::io::stderr().flush();
+            crate::terminal::eprint_over(&format!("{done} of {size} statements"));
             shown = Instant::now();
         }
     });

@@ -90,7 +90,7 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
         }
         println!("end with Ctrl-C");
     }
-    std::io::stdout().flush()?;
+    crate::terminal::stdout().flush()?;
     let mut status = service.status();
     let mut stop = std::pin::pin!(stop_signal(args.leash));
     let mut last = None;
@@ -110,7 +110,7 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
             } else {
                 println!("{line}");
             }
-            std::io::stdout().flush()?;
+            crate::terminal::stdout().flush()?;
             last = Some(line);
         }
         tokio::select! {
@@ -148,7 +148,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     let watched = std::io::stderr().is_terminal();
     let progress = |size: u64| {
         if watched {
-            eprint!("\r{size} statements");
+            crate::terminal::eprint_over(&format!("{size} statements"));
         }
     };
     let place = &args.place;
@@ -215,7 +215,7 @@ pub fn page(place: &Place, port: u16) -> Result<()> {
             true => println!("{}", serde_json::json!({ "page": url(addr) })),
             false => println!("page: {}; end with Ctrl-C", url(addr)),
         }
-        std::io::stdout().flush()?;
+        crate::terminal::stdout().flush()?;
         stop_signal(false).await;
         Ok(())
     })
