@@ -7,6 +7,8 @@ mod keys;
 mod members;
 mod portable;
 mod random;
+mod receipts;
 mod threats;
+mod time;
 mod town;
 mod voting;
