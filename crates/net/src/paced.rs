@@ -34,10 +34,9 @@ pub(crate) async fn read_to_end(
     let began = Instant::now();
     let mut bytes = Vec::new();
     loop {
-        let excused = Duration::from_millis(1000 * bytes.len() as u64 / LEAST_RATE);
         let mut piece = [0; 8 << 10];
-        let read = timeout_at(began + grace + excused, from.read(&mut piece)).await;
-        match read {
+        let end = began + grace + excused(bytes.len());
+        match timeout_at(end, from.read(&mut piece)).await {
             Err(_) => return Err(Unread::Slow),
             Ok(Err(_)) => return Err(Unread::Lost),
             Ok(Ok(0)) => return Ok(bytes),
@@ -47,57 +46,66 @@ pub(crate) async fn read_to_end(
     }
 }
 
+/// How long so many bytes may have taken.
+fn excused(bytes: usize) -> Duration {
+    Duration::from_millis(1000 * bytes as u64 / LEAST_RATE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::{io::AsyncWriteExt, time::sleep};
+    use tokio::io::AsyncWriteExt;
 
-    const GRACE: Duration = Duration::from_secs(10);
-
-    /// What becomes of pieces that come so far apart, and when by a clock that only sleep moves.
-    async fn sent(
-        pieces: usize,
-        size: usize,
-        apart: Duration,
-        most: usize,
-    ) -> (Result<usize, Unread>, u64) {
-        let (mut writer, mut reader) = tokio::io::duplex(1 << 20);
-        let writing = tokio::spawn(async move {
-            for _ in 0..pieces {
-                if writer.write_all(&vec![7; size]).await.is_err() {
-                    return;
-                }
-                sleep(apart).await;
+    /// When somebody who sends pieces of `size` bytes so many milliseconds apart is cut off, if it
+    /// sends without end and at most `most` bytes are read; in milliseconds.
+    fn cut_off(size: usize, apart: u64, most: usize) -> u64 {
+        let (mut at, mut received) = (0, 0);
+        loop {
+            let end = 10_000 + excused(received).as_millis() as u64;
+            at += apart;
+            if at > end {
+                return end;
             }
-        });
-        let began = Instant::now();
-        let read = read_to_end(&mut reader, most, GRACE).await.map(|bytes| bytes.len());
-        let took = began.elapsed().as_secs();
-        writing.abort();
-        (read, took)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_byte_a_second_is_cut_off_and_a_steady_sender_is_not() {
-        let second = Duration::from_secs(1);
-        let (dripped, took) = sent(1000, 1, second, 1 << 20).await;
-        assert_eq!((dripped, took), (Err(Unread::Slow), 10));
-        let (steady, took) = sent(64, 16 << 10, second, 1 << 20).await;
-        assert_eq!((steady, took), (Ok(1 << 20), 64));
-        // Much at once and then nothing is excused for as long as that would have taken.
-        let (stalled, took) = sent(2, 160 << 10, Duration::from_secs(3600), 1 << 20).await;
-        assert_eq!((stalled, took), (Err(Unread::Slow), 20));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_stream_lasts_longer_than_its_length_allows() {
-        for (size, apart) in [(1, 9), (100, 1), (4096, 1), (16_383, 1), (17_000, 1)] {
-            let most = 512 << 10;
-            let (_, took) = sent(100_000, size, Duration::from_secs(apart), most).await;
-            assert!(took <= 10 + most as u64 / LEAST_RATE, "{size} bytes: {took} s");
+            received += size;
+            if received > most {
+                return at;
+            }
         }
-        let (long, _) = sent(3, 400, Duration::ZERO, 1000).await;
-        assert_eq!(long, Err(Unread::TooLong));
-        assert_eq!(sent(3, 400, Duration::ZERO, 1200).await.0, Ok(1200));
+    }
+
+    #[test]
+    fn no_stream_lasts_longer_than_its_length_allows() {
+        let most = 512 << 10;
+        let longest = 10_000 + 1000 * most as u64 / LEAST_RATE;
+        for (size, apart) in [(1, 9000), (100, 1000), (4096, 1000), (16_000, 1000), (17_000, 1000)]
+        {
+            assert!(cut_off(size, apart, most) <= longest, "{size} bytes");
+        }
+        assert!(cut_off(1, 1000, most) < 11_000, "a byte a second buys a second at most");
+        assert_eq!(cut_off(16 << 10, 1000, most), 33_000, "a steady sender comes to its bound");
+        assert_eq!(excused(0), Duration::ZERO);
+    }
+
+    /// Sends pieces and then nothing, without an end.
+    async fn sent(pieces: usize, size: usize, most: usize) -> Result<usize, Unread> {
+        let (mut writer, mut reader) = tokio::io::duplex(1 << 20);
+        for _ in 0..pieces {
+            writer.write_all(&vec![7; size]).await.expect("room");
+        }
+        let read = read_to_end(&mut reader, most, Duration::from_millis(20)).await;
+        drop(writer);
+        read.map(|bytes| bytes.len())
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_does_not_end_is_cut_off() {
+        assert_eq!(sent(0, 0, 100).await, Err(Unread::Slow));
+        assert_eq!(sent(3, 1, 100).await, Err(Unread::Slow));
+        assert_eq!(sent(3, 400, 1000).await, Err(Unread::TooLong));
+        let (mut writer, mut reader) = tokio::io::duplex(1 << 20);
+        writer.write_all(&[7; 1000]).await.expect("room");
+        drop(writer);
+        let whole = read_to_end(&mut reader, 1000, Duration::from_secs(60)).await;
+        assert_eq!(whole.map(|bytes| bytes.len()), Ok(1000));
     }
 }
