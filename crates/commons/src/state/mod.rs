@@ -34,7 +34,8 @@ pub use time::Coming;
 use crate::{
     ArchiveError, Body, PeerId, Snapshot, Statement,
     statement::{
-        Asset, Check, Genesis, ParentLog, ProposalType, Rights, Rules, Subject, Verdict, Witnesses,
+        Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
+        Verdict, Witnesses,
     },
     tlog::Hash as TreeHash,
 };
@@ -74,6 +75,8 @@ pub struct State {
     pub id: Hash,
     /// Its name.
     pub name: String,
+    /// The version of the rules that its genesis names.
+    pub version: u32,
     /// Statements read.
     pub size: u64,
     /// The charter's digest.
@@ -162,6 +165,22 @@ pub enum ReplayError {
         /// The commons that it was forked from.
         expected: Option<Hash>,
     },
+    /// It is wanted for writing, and follows an older version of the rules.
+    #[error(transparent)]
+    OldRules(#[from] OldRules),
+}
+
+/// A commons of an older version of the rules: it is read as it always was, and goes on as a fork.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "commons {id} follows version {version} of the rules, and version {RULES_VERSION} is in use: it \
+     can be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
+)]
+pub struct OldRules {
+    /// The commons.
+    pub id: Hash,
+    /// The version its genesis names.
+    pub version: u32,
 }
 
 /// Roots of the log that is replayed, by size.
@@ -252,6 +271,7 @@ impl State {
         Self {
             id,
             name: genesis.name.clone(),
+            version: genesis.rules_version(),
             size: 0,
             charter: genesis.charter,
             rules: genesis.rules.clone(),
@@ -325,6 +345,14 @@ impl State {
         if let (Some(member), Some(seen), false) = (member, statement.seen, of_log) {
             self.saw(member, seen.size);
         }
+    }
+
+    /// Whether anything new may be written into this log.
+    ///
+    /// Errors: its genesis names an older version of the rules.
+    pub fn check_version(&self) -> Result<(), OldRules> {
+        let (id, version) = (self.id, self.version);
+        if version == RULES_VERSION { Ok(()) } else { Err(OldRules { id, version }) }
     }
 
     /// Where a statement stands in the log, and its kind.
@@ -410,7 +438,7 @@ impl State {
         match check.verdict {
             Verdict::Confirmed => self.take_mark(index, check, log),
             Verdict::Equivocation => Ok(self.take_log_proof(index, statement, check)),
-            Verdict::Unavailable => Ok(self.take_receipt(index, check)),
+            Verdict::Unavailable if self.version >= 2 => Ok(self.take_receipt(index, check)),
             _ => Ok(Err("a check of the log is a checkpoint, a proof or a receipt".into())),
         }
     }

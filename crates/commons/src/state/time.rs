@@ -5,7 +5,8 @@
 //! move the time only a little beyond what members have seen; one that goes further is *held*. It
 //! counts once members have written statements that saw it and another mark follows those. A
 //! commons that was idle for a year so goes on with the second mark after members speak again,
-//! and members whose own clocks disagree speak without having seen it ([`State::doubtful`]).
+//! and members whose own clocks disagree speak without having seen it ([`State::doubtful`]). In
+//! version 1 of the rules every mark counted, and witnesses were replaced at once.
 
 use super::{Mark, State};
 use crate::{
@@ -84,6 +85,7 @@ impl State {
         let from = self.marks.partition_point(|mark| mark.index < confirmed);
         let ahead = |mark: &&Mark| {
             mark.index >= confirmed
+                && self.version >= 2
                 && mark.witnesses < 2
                 && mark.time > now.saturating_add(TOLERANCE)
         };
@@ -97,6 +99,9 @@ impl State {
             Some(coming) => coming.witnesses,
             None => self.witnesses.clone(),
         };
+        if self.version < 2 {
+            return std::mem::replace(&mut self.witnesses, new);
+        }
         if new != self.witnesses {
             self.coming = Some(Coming { witnesses: new, since: self.size });
         }
@@ -142,7 +147,7 @@ impl State {
         while self.steps.held.last().is_some_and(|held| held.time > mark.time) {
             self.steps.held.pop();
         }
-        if mark.witnesses >= 2 {
+        if mark.witnesses >= 2 || self.version < 2 {
             self.steps.sure = mark.time;
         } else if mark.time > self.sure_time().saturating_add(self.step()) && !self.nothing_waits()
         {
