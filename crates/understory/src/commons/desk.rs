@@ -185,7 +185,7 @@ impl Desk {
         }
         self.archive.keep_checkpoint(&head)?;
         if operator::mark(&self.archive, &self.state, operator, &head)?.is_some() {
-            operator::integrate(&self.archive, &mut self.state, operator)?;
+            operator::integrate_some(&self.archive, &mut self.state, operator, &mut |_| false)?;
         }
         Ok(())
     }
