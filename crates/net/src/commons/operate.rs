@@ -10,7 +10,7 @@ use super::{
 };
 use commons::{
     Identity, PeerId,
-    tlog::{NoteSignature, Response, SignedCheckpoint, VerifierKey},
+    tlog::{NoteSignature, Policy, Response, SignedCheckpoint, VerifierKey},
 };
 use std::{
     collections::BTreeMap,
@@ -178,8 +178,17 @@ async fn gather(
     sizes: Arc<Mutex<BTreeMap<Option<PeerId>, u64>>>,
     mut head: SignedCheckpoint,
 ) -> Result<SignedCheckpoint, String> {
-    let policy = Shared::blocking(&shared.replica, |replica| replica.witnesses()).await;
-    let (witnesses, threshold) = policy.map_err(|e| e.to_string())?;
+    let policies = Shared::blocking(&shared.replica, |replica| replica.policies()).await;
+    let policies = policies.map_err(|e| e.to_string())?;
+    let mut witnesses: Vec<VerifierKey> = Vec::new();
+    for witness in policies.iter().flat_map(Policy::witnesses) {
+        if !witnesses.contains(witness) {
+            witnesses.push(witness.clone());
+        }
+    }
+    let has_enough = |head: &SignedCheckpoint| {
+        policies.iter().any(|policy| policy.witnessed(head).is_ok_and(|found| found.holds()))
+    };
     let mut asking = JoinSet::new();
     for (witness, peer) in claimants(&shared, &witnesses) {
         let (shared, sizes, head) = (shared.clone(), sizes.clone(), head.clone());
@@ -199,27 +208,31 @@ async fn gather(
         if !head.note().signatures().iter().any(known) {
             head.add(line).map_err(|e| e.to_string())?;
         }
-        let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
-        if count >= threshold {
+        if has_enough(&head) {
             enough.get_or_insert_with(Instant::now);
         }
     }
-    let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
-    if count < threshold {
-        return Err(format!("{count} of {threshold} witnesses cosigned the head"));
+    if has_enough(&head) {
+        return Ok(head);
     }
-    Ok(head)
+    let count =
+        |policy: &Policy| policy.witnesses().iter().filter(|w| is_cosigned(&head, w)).count();
+    let lacking: Vec<String> = policies
+        .iter()
+        .map(|policy| format!("{} of {} witnesses", count(policy), policy.threshold()))
+        .collect();
+    Err(format!("{} cosigned the head", lacking.join(", and of those to come ")))
 }
 
 /// Who says that it has a witness's key: this member itself (none) or linked ones. Anybody can say
 /// so, so all are asked at once, and what holds is the witness's.
 fn claimants(shared: &Shared, witnesses: &[VerifierKey]) -> Vec<(VerifierKey, Option<PeerId>)> {
-    let own = shared.server.witness_name();
+    let own = shared.server.witness().map(Identity::id);
     let linked = shared.witnesses.lock().expect("no holder of this lock panics");
-    let named = linked.iter().map(|(peer, name)| (Some(*peer), name));
-    let all: Vec<_> = own.iter().map(|name| (None, name)).chain(named).collect();
+    let named = linked.iter().map(|(peer, name)| (Some(*peer), name.key));
+    let all: Vec<_> = own.iter().map(|key| (None, *key)).chain(named).collect();
     let of = |witness: &VerifierKey| {
-        let claims = all.iter().filter(|(_, name)| name.key == witness.key());
+        let claims = all.iter().filter(|(_, key)| *key == witness.key());
         claims.map(|(peer, _)| (witness.clone(), *peer)).collect::<Vec<_>>()
     };
     witnesses.iter().flat_map(of).collect()
