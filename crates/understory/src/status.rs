@@ -125,7 +125,8 @@ fn lobby_lines(lobby: &Lobby) -> Vec<String> {
     match lobby.unused.len() {
         0 if lobby.awaited.is_empty() => {}
         0 => lines.push("waits    for the founding voters that are missing".to_owned()),
-        n => lines.push(format!("waits    for whoever uses {n} invitations")),
+        1 => lines.push("waits    for whoever uses the last invitation".to_owned()),
+        n => lines.push(format!("waits    for whoever uses the {n} invitations left")),
     }
     lines
 }
@@ -259,7 +260,7 @@ mod tests {
         let peer = json!({ "me": id(1), "run": "r", "stage": "running", "node": node });
         let text = lines(&peer, true).join("\n");
         for part in
-            [format!("key      {}", id(1)), format!("missing  {}", id(2)), "2 invitations".into()]
+            [format!("key      {}", id(1)), format!("missing  {}", id(2)), "2 invitations left".into()]
         {
             assert!(text.contains(&part), "{text}");
         }
