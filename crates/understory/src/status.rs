@@ -259,9 +259,11 @@ mod tests {
         node["lobby"] = serde_json::to_value(lobby).expect("has a form");
         let peer = json!({ "me": id(1), "run": "r", "stage": "running", "node": node });
         let text = lines(&peer, true).join("\n");
-        for part in
-            [format!("key      {}", id(1)), format!("missing  {}", id(2)), "2 invitations left".into()]
-        {
+        for part in [
+            format!("key      {}", id(1)),
+            format!("missing  {}", id(2)),
+            "2 invitations left".into(),
+        ] {
             assert!(text.contains(&part), "{text}");
         }
         assert!(!text.contains("record"), "{text}");
