@@ -10,7 +10,7 @@ use commons::{
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
         Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power,
-        ProposalType, Propose, Publish, Purpose, Relation, Reproducible, Rights, Rules,
+        ProposalType, Propose, Publish, Purpose, Relation, Reproducible, RULES_VERSION, Rights, Rules,
         SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
         WitnessKey, Witnesses, Work, WorkType,
     },
@@ -114,6 +114,7 @@ static GENESIS: LazyLock<Statement> = LazyLock::new(|| {
         },
         parent: None,
         created: 1,
+        version: Some(RULES_VERSION),
     };
     author::found(&identity(0), &identity(0), genesis).expect("it is within its bounds").0
 });

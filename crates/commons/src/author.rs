@@ -4,7 +4,7 @@ use crate::state::log_key;
 use crate::{
     Archive, ArchiveError, Body, Identity, PeerId, Place, Seen, Snapshot, Statement,
     StatementError,
-    state::State,
+    state::{OldRules, State},
     statement::Genesis,
     tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
@@ -28,6 +28,9 @@ pub enum AuthorError {
     /// A checkpoint cannot be signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The commons follows an older version of the rules.
+    #[error(transparent)]
+    OldRules(#[from] OldRules),
 }
 
 /// Begins a commons: its genesis, and the first checkpoint, signed by the operator's key if that
@@ -61,8 +64,9 @@ pub fn head(log: &Snapshot, state: &State) -> Result<Seen, AuthorError> {
 
 /// The next place in an author's chain, counting what still waits.
 ///
-/// Errors: the log cannot be read.
+/// Errors: the log cannot be read, or follows older rules.
 pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Place, AuthorError> {
+    state.check_version()?;
     let (mut seq, mut prev) = state.chain_head(author);
     for waiting in log.pending()? {
         let statement = waiting.statement;

@@ -30,7 +30,8 @@ pub use people::{Affiliation, Member, Steward};
 use crate::{
     ArchiveError, Body, PeerId, Snapshot, Statement,
     statement::{
-        Asset, Check, Genesis, ParentLog, ProposalType, Rights, Rules, Subject, Verdict, Witnesses,
+        Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
+        Verdict, Witnesses,
     },
     tlog::Hash as TreeHash,
 };
@@ -70,6 +71,8 @@ pub struct State {
     pub id: Hash,
     /// Its name.
     pub name: String,
+    /// The version of the rules that its genesis names.
+    pub version: u32,
     /// Statements read.
     pub size: u64,
     /// The charter's digest.
@@ -151,6 +154,22 @@ pub enum ReplayError {
         /// The commons that it was forked from.
         expected: Option<Hash>,
     },
+    /// It is wanted for writing, and follows an older version of the rules.
+    #[error(transparent)]
+    OldRules(#[from] OldRules),
+}
+
+/// A commons of an older version of the rules: it is read as it always was, and goes on as a fork.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "commons {id} follows version {version} of the rules, and version {RULES_VERSION} is in use: it \
+     can be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
+)]
+pub struct OldRules {
+    /// The commons.
+    pub id: Hash,
+    /// The version its genesis names.
+    pub version: u32,
 }
 
 /// Roots of the log that is replayed, by size.
@@ -241,6 +260,7 @@ impl State {
         Self {
             id,
             name: genesis.name.clone(),
+            version: genesis.rules_version(),
             size: 0,
             charter: genesis.charter,
             rules: genesis.rules.clone(),
@@ -298,6 +318,14 @@ impl State {
         }
         self.settle_operator();
         Ok(())
+    }
+
+    /// Whether anything new may be written into this log.
+    ///
+    /// Errors: its genesis names an older version of the rules.
+    pub fn check_version(&self) -> Result<(), OldRules> {
+        let (id, version) = (self.id, self.version);
+        if version == RULES_VERSION { Ok(()) } else { Err(OldRules { id, version }) }
     }
 
     /// Where a statement stands in the log, and its kind.

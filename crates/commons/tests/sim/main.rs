@@ -5,6 +5,7 @@ mod crashes;
 mod forks;
 mod keys;
 mod members;
+mod old;
 mod portable;
 mod random;
 mod threats;

@@ -570,7 +570,9 @@ impl Replica {
     }
 
     fn replay(&self, log: &Snapshot) -> Result<State> {
-        Ok(State::replay(log, log.size(), self.parent.as_ref())?)
+        let state = State::replay(log, log.size(), self.parent.as_ref())?;
+        state.check_version().map_err(ReplayError::from)?;
+        Ok(state)
     }
 
     fn remember(

@@ -2,7 +2,7 @@
 
 use commons::state::{State, log_key};
 use commons::statement::{
-    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose, Rules,
+    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose, RULES_VERSION, Rules,
     Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
 };
 use commons::tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
@@ -75,6 +75,7 @@ impl Town {
             witnesses: Witnesses { threshold: 2, keys: (0..WITNESSES).map(witness).collect() },
             parent: None,
             created: START,
+            version: Some(RULES_VERSION),
         };
         let (genesis, head) =
             author::found(&person(0).key, &operator, body).expect("a genesis in bounds");
