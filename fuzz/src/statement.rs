@@ -248,6 +248,7 @@ fn question() -> Body {
         close: u64::MAX,
         reveal: None,
         appeals: None,
+        held: None,
     }
     .into()
 }

@@ -1,13 +1,18 @@
 //! Whole commons on a virtual clock, in memory, with people who cheat.
 
 mod attacks;
+mod bare;
+mod committees;
+mod cost;
 mod crashes;
+mod draws;
 mod forks;
 mod keys;
 mod members;
 mod old;
 mod portable;
 mod random;
+mod sleepers;
 mod threats;
 mod town;
 mod voting;
