@@ -151,7 +151,7 @@ fn write(count: usize) -> Result<(Statement, FirstRoot, Vec<Statement>), Box<dyn
     let mut writer = Writer {
         log: state.id,
         seen: Seen { size: 1, root: root.0, signature },
-        chains: BTreeMap::from([(identity(0).id(), (1, Some(genesis.hash())))]),
+        chains: BTreeMap::new(),
         statements: Vec::new(),
     };
     let tree = tree(&mut writer, 4_000)?;

@@ -227,7 +227,8 @@ fn the_operator_does_not_choose_the_root_after_the_secrets() {
 
 #[test]
 fn a_panel_whose_asker_chose_who_sits_on_it_hears_no_appeal() {
-    let mut town = Town::new(8);
+    let slow = commons::statement::Rules { appeal_period: 9 * DAY, ..rules() };
+    let mut town = Town::with_rules(8, slow);
     let people = town.people.clone();
     for person in &people[..2] {
         town.work_at(person, "Acme");
@@ -349,7 +350,7 @@ fn what_is_overturned_gives_back_what_it_took_and_undoes_nothing_later() {
 
 #[test]
 fn an_overturned_removal_brings_back_those_the_member_vouched_for() {
-    let slow = commons::statement::Rules { appeal_period: 3 * DAY, ..rules() };
+    let slow = commons::statement::Rules { appeal_period: 4 * DAY, ..rules() };
     let mut town = Town::with_rules(6, slow);
     let people = town.people.clone();
     let friend = town.join(9, &[4, 5]);
@@ -357,7 +358,7 @@ fn an_overturned_removal_brings_back_those_the_member_vouched_for() {
     let key = people[0].key.clone();
     let ask = lottery(&town, 3, &[]);
     drawn(&mut town, ask);
-    // Two appeals: the first is refused, and the removal takes place between them.
+    // Two appeals: the first is refused, and the removal is due while the second is heard.
     let close = town.now + 4 * DAY;
     let heard = town.must(&key, appeal(&town, asked));
     town.tick(60);
@@ -521,6 +522,7 @@ fn nobody_floods_the_others_with_questions() {
         town.must(&key, plain(&town));
     }
     assert!(town.void(&key, plain(&town)).contains("16 questions"));
+    town.tick(60);
     town.tick(3 * DAY);
     town.must(&key, plain(&town));
 }

@@ -39,7 +39,7 @@ impl Bare {
         let key = commons::state::log_key(&head.checkpoint().origin, operator.id());
         let root = head.checkpoint().root;
         let seen = Seen { size: 1, root: root.0, signature: head.signature(&key).unwrap() };
-        let chains = BTreeMap::from([(people[0].id, (1, Some(genesis.hash())))]);
+        let chains = BTreeMap::new();
         Self { state, people, root: Genesis(root), seen, chains, number: 10_000 }
     }
 
