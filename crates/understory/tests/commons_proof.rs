@@ -6,7 +6,9 @@ use common::{Said, run, text, understory};
 use commons::{
     Home, Identity, Statement, author,
     operator::{integrate, mark, sign_head},
-    statement::{Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses},
+    statement::{
+        Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
+    },
 };
 use std::{
     fs,

@@ -2,15 +2,15 @@
 //!
 //! Who is a member and who may vote depends on everybody: to work either out anew costs as much as
 //! there are members and vouches. Each statement pays for [`PER_STATEMENT`] steps of that, so it is
-//! done again only once the statements since the last time have paid for it: in a commons of some
-//! hundreds at once, in a large one a little later. What a statement costs everybody is then bounded
+//! done again only once the statements since the last time have paid for it: at once where that is
+//! long ago, and a little later where somebody has it done over and over. What a statement costs everybody is then bounded
 //! by its own size, on any log.
 
 use super::{Electorate, State};
 use std::sync::Arc;
 
 /// Steps of shared work that each statement pays for.
-pub(super) const PER_STATEMENT: u64 = 256;
+pub(super) const PER_STATEMENT: u64 = 64;
 
 /// What was done and what is to be done.
 #[derive(Clone, Debug, Default)]

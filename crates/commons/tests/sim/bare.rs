@@ -106,7 +106,7 @@ impl Bare {
     /// What so many statements may cost together, in steps.
     pub fn paid(statements: u64) -> u64 {
         // Counting members and admitting them again are each paid for, and so is a roll.
-        3 * 256 * statements + 20_000
+        3 * 64 * statements + 20_000
     }
 }
 

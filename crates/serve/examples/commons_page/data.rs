@@ -3,10 +3,10 @@
 use commons::{
     canonical, decide,
     statement::{
-    Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
-    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
-    VoteBody,
-},
+        Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
+        Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict,
+        Vote, VoteBody,
+    },
 };
 use store::Hash;
 

@@ -2,8 +2,8 @@
 
 use commons::state::{State, log_key};
 use commons::statement::{
-    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose, RULES_VERSION, Rules,
-    Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
+    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
+    RULES_VERSION, Rules, Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
 };
 use commons::tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
 use commons::{Archive, Body, Identity, PeerId, Place, Statement, author, operator, view};

@@ -12,8 +12,8 @@ use commons::{
     canonical, decide,
     state::{Proposal, State},
     statement::{
-        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak, UnrankedRule, Vote,
-        VoteBody,
+        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
+        UnrankedRule, Vote, VoteBody,
     },
 };
 use std::path::{Path, PathBuf};
@@ -219,10 +219,7 @@ impl SeatList {
             org: entry.org.clone(),
             until: entry.until,
         };
-        HeldSeats {
-            committee: self.committee.clone(),
-            seats: self.seat.iter().map(seat).collect(),
-        }
+        HeldSeats { committee: self.committee.clone(), seats: self.seat.iter().map(seat).collect() }
     }
 }
 
