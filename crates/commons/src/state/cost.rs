@@ -3,8 +3,8 @@
 //! Who is a member and who may vote depends on everybody: to work either out anew costs as much as
 //! there are members and vouches. Each statement pays for [`PER_STATEMENT`] steps of that, so it is
 //! done again only once the statements since the last time have paid for it: at once where that is
-//! long ago, and a little later where somebody has it done over and over. What a statement costs everybody is then bounded
-//! by its own size, on any log.
+//! long ago, and a little later where somebody has it done over and over. What a statement costs
+//! everybody is then bounded by its own size, on any log.
 
 use super::{Electorate, State};
 use std::sync::Arc;
