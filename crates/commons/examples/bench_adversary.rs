@@ -103,10 +103,8 @@ impl Crowd {
                 (new, body.into())
             }
             7 => {
-                let vouch = Attest {
-                    subject: member.id(),
-                    claim: Claim::Vouch { withdrawn: false },
-                };
+                let vouch =
+                    Attest { subject: member.id(), claim: Claim::Vouch { withdrawn: false } };
                 (stranger, vouch.into())
             }
             9 => {

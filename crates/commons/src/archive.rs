@@ -364,7 +364,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Keeps receipts for statements that wait here. Of two by one operator the earlier one stays;
+    /// Keeps receipts for statements that wait here; their signatures are the caller's to have
+    /// checked. Of two by one operator the earlier one stays;
     /// of two operators that of the later. How many were new.
     ///
     /// Errors: the file cannot be written.
@@ -376,7 +377,8 @@ impl Archive {
             let mut kept = write.open_table(RECEIPTS)?;
             for receipt in receipts.iter().filter(|receipt| receipt.log == self.id) {
                 let hash = receipt.statement.0;
-                let known = kept.get(hash)?.and_then(|bytes| Receipt::parse(bytes.value()).ok());
+                let known =
+                    kept.get(hash)?.and_then(|bytes| Receipt::parse_unsigned(bytes.value()).ok());
                 let better = known.is_none_or(|known| {
                     let same = known.operator == receipt.operator;
                     same == (receipt.size < known.size) && receipt.size != known.size
@@ -556,6 +558,15 @@ impl Snapshot {
         Ok(redb::ReadableTableMetadata::len(&self.checkpoints)?)
     }
 
+    /// The operator's receipt for a statement that waits.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn receipt(&self, statement: &Hash) -> Result<Option<Receipt>, ArchiveError> {
+        let Some(receipts) = &self.receipts else { return Ok(None) };
+        let kept = receipts.get(statement.0)?;
+        Ok(kept.and_then(|bytes| Receipt::parse_unsigned(bytes.value()).ok()))
+    }
+
     /// What waits for a place in the log: by author, then by its place in the author's chain.
     ///
     /// Errors: the file cannot be read.
@@ -566,11 +577,7 @@ impl Snapshot {
             let (since, bytes) = value.value();
             let statement = Statement::parse_unsigned(bytes)
                 .map_err(|why| ArchiveError::Statement { index: self.size, why })?;
-            let receipt = match &self.receipts {
-                Some(receipts) => receipts.get(hash.value())?,
-                None => None,
-            };
-            let receipt = receipt.and_then(|bytes| Receipt::parse(bytes.value()).ok());
+            let receipt = self.receipt(&Hash(hash.value()))?;
             all.push(Pending { statement, since, receipt });
         }
         all.sort_by_key(|p| (p.statement.author, p.statement.seq, p.statement.hash()));

@@ -81,6 +81,7 @@ fn seen(signed: &SignedCheckpoint, state: &State) -> Result<Seen, AuthorError> {
 ///
 /// Errors: the log cannot be read, or follows older rules.
 pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Place, AuthorError> {
+    state.check_version()?;
     place_after(log, state, author, head(log, state)?)
 }
 
@@ -90,7 +91,6 @@ fn place_after(
     author: &PeerId,
     seen: Seen,
 ) -> Result<Place, AuthorError> {
-    state.check_version()?;
     let (mut seq, mut prev) = state.chain_head(author);
     for waiting in log.pending()? {
         let statement = waiting.statement;
@@ -123,6 +123,7 @@ pub fn draft_at(
     now: u64,
     body: impl Into<Body>,
 ) -> Result<Statement, AuthorError> {
+    state.check_version()?;
     let place = place_after(log, state, &author.id(), head_at(log, state, now)?)?;
     Ok(Statement::sign(author, place, body)?)
 }

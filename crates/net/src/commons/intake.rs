@@ -9,7 +9,7 @@ use iroh::{TransportAddr, endpoint::Connection};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// How many statements in how long.
@@ -86,13 +86,18 @@ pub(crate) struct Gate {
     all: Bucket,
     keys: BTreeMap<PeerId, Bucket>,
     networks: BTreeMap<Network, Bucket>,
+    /// When new receipts were given last.
+    promised: Option<Instant>,
 }
+
+/// New receipts are given no more often: all that waits is looked through for them.
+const PROMISE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Gate {
     /// A gate that lets in what the policy allows at once.
     pub fn new(intake: Intake, now: Instant) -> Self {
         let all = bucket(intake.in_all, now);
-        Self { intake, all, keys: BTreeMap::new(), networks: BTreeMap::new() }
+        Self { intake, all, keys: BTreeMap::new(), networks: BTreeMap::new(), promised: None }
     }
 
     /// Whether a stranger's statement may have a place now. Memory is one bucket for each key and
@@ -118,6 +123,15 @@ impl Gate {
         true
     }
 
+    /// Whether new receipts may be given now.
+    pub fn may_promise(&mut self, now: Instant) -> bool {
+        let may = self.promised.is_none_or(|at| now.saturating_duration_since(at) >= PROMISE_PAUSE);
+        if may {
+            self.promised = Some(now);
+        }
+        may
+    }
+
     /// [`Self::admits`] for a statement.
     pub fn lets_in(&mut self, statement: &Statement, from: Option<Origin>) -> bool {
         let network = from.and_then(|from| from.network);
@@ -132,7 +146,6 @@ fn bucket(rate: Rate, now: Instant) -> Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn key(number: u32) -> PeerId {
         let mut bytes = [0; 32];
@@ -178,6 +191,15 @@ mod tests {
             gate.admits(key(number), at, now);
         }
         assert!(gate.keys.len() < 1024 && gate.networks.len() < 1024, "{}", gate.keys.len());
+    }
+
+    #[test]
+    fn whoever_asks_often_does_not_have_all_that_waits_looked_through() {
+        let start = Instant::now();
+        let mut gate = Gate::new(Intake::default(), start);
+        let every = Duration::from_millis(10);
+        let given = (0..100).filter(|n| gate.may_promise(start + every * *n)).count();
+        assert_eq!(given, 5);
     }
 
     #[test]

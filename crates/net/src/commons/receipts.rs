@@ -1,8 +1,8 @@
 //! Receipts between members: the operator's for what waits, and what others pass on of them.
 
 use super::replica::{Replica, ReplicaError};
-use commons::{Identity, receipt, receipt::Receipt};
-use std::collections::BTreeSet;
+use commons::{ArchiveError, Identity, Snapshot, Statement, receipt, receipt::Receipt};
+use std::{collections::BTreeSet, time::Instant};
 use store::Hash;
 
 impl Replica {
@@ -13,30 +13,42 @@ impl Replica {
         hashes: &[Hash],
         operator: Option<&Identity>,
     ) -> Result<Vec<Receipt>, ReplicaError> {
-        let wanted: BTreeSet<Hash> = hashes.iter().copied().collect();
         self.with_gate(|archive, state, waiting, gate| {
-            let origins = waiting.fresh(&archive.snapshot()?)?.origins();
-            if let Some(operator) = operator {
-                let mut admit = |statement: &commons::Statement| {
-                    gate.lets_in(statement, origins.get(&statement.hash()).copied())
-                };
-                receipt::promise(archive, state, operator, &wanted, &mut admit)?;
+            let log = archive.snapshot()?;
+            let waiting = waiting.fresh(&log)?;
+            let wanted: BTreeSet<Hash> =
+                hashes.iter().copied().filter(|hash| waiting.bytes(hash).is_some()).collect();
+            let known = kept(&log, &wanted)?;
+            let operator = operator.filter(|operator| operator.id() == state.operator());
+            let Some(operator) = operator else { return Ok(known) };
+            let own = known.iter().filter(|receipt| receipt.operator == operator.id()).count();
+            if own == wanted.len() || !gate.may_promise(Instant::now()) {
+                return Ok(known);
             }
-            let pending = archive.snapshot()?.pending()?;
-            let receipts = pending.into_iter().filter_map(|p| p.receipt);
-            Ok(receipts.filter(|receipt| wanted.contains(&receipt.statement)).collect())
+            drop(log);
+            let origins = waiting.origins();
+            let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+            receipt::promise(archive, state, operator, &wanted, &mut admit)?;
+            Ok(kept(&archive.snapshot()?, &wanted)?)
         })
     }
 
     /// Statements that wait here without a receipt of whoever operates the log, `most` of them.
     pub fn unreceipted(&self, most: usize) -> Result<Vec<Hash>, ReplicaError> {
-        self.with(|archive, state, _| {
-            let pending = archive.snapshot()?.pending()?;
-            let lacks = pending.into_iter().filter(|p| {
-                p.receipt.is_none_or(|r| r.operator != state.operator())
-                    && (p.statement.seq, p.statement.prev) == state.chain_head(&p.statement.author)
-            });
-            Ok(lacks.map(|p| p.statement.hash()).take(most).collect())
+        self.with(|archive, state, waiting| {
+            let log = archive.snapshot()?;
+            let mut lacking = Vec::new();
+            for (hash, statement) in waiting.fresh(&log)?.statements() {
+                let ready = (statement.seq, statement.prev) == state.chain_head(&statement.author);
+                let by_operator = |receipt: Receipt| receipt.operator == state.operator();
+                if ready && !log.receipt(hash)?.is_some_and(by_operator) {
+                    lacking.push(*hash);
+                }
+                if lacking.len() == most {
+                    break;
+                }
+            }
+            Ok(lacking)
         })
     }
 
@@ -48,4 +60,12 @@ impl Replica {
             Ok(archive.keep_receipts(&of_log.copied().collect::<Vec<_>>())?)
         })
     }
+}
+
+fn kept(log: &Snapshot, wanted: &BTreeSet<Hash>) -> Result<Vec<Receipt>, ArchiveError> {
+    let mut found = Vec::new();
+    for hash in wanted {
+        found.extend(log.receipt(hash)?);
+    }
+    Ok(found)
 }

@@ -83,6 +83,11 @@ impl Waiting {
         self.all.keys().copied().collect()
     }
 
+    /// All of them.
+    pub fn statements(&self) -> impl Iterator<Item = (&Hash, &Statement)> {
+        self.all.iter()
+    }
+
     /// The bytes of one that waits.
     pub fn bytes(&self, hash: &Hash) -> Option<&[u8]> {
         self.all.get(hash).map(Statement::bytes)

@@ -579,6 +579,8 @@ async fn strangers_get_places_at_a_rate_and_members_at_once() {
     let promised = replica.receipts(&hashes, Some(&operator_key())).expect("works");
     assert_eq!(promised.len(), 4, "a stranger elsewhere, and members whoever brings them");
     let flooded: Vec<Hash> = flood.iter().map(Statement::hash).collect();
+    // New ones are given a few times a second, however often somebody asks.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let promised = replica.receipts(&flooded[..32], Some(&operator_key())).expect("works");
     assert_eq!(promised, [], "no promise beyond the rate");
     let second = replica.integrate(&operator_key()).expect("works").expect("its log");
