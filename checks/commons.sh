@@ -249,8 +249,13 @@ orchard commons verify | grep -q 'everything holds' || fail "the fork verifies w
 orchard commons show members | grep -q 'Dora.*founder' || fail "Dora comes along"
 ok "two of them fork, with the history"
 orchard commons export "$work/tiles" >/dev/null
-[ -s "$work/tiles/checkpoint" ] || fail "the log is exported as tiles"
-ok "the log is exported as tiles"
+# The operator's signature and a witness's, and the policy by which another program judges them.
+[ "$(grep -c '^— ' "$work/tiles/checkpoint")" -ge 2 ] || fail "the exported checkpoint is cosigned"
+grep -q '^quorum all$' "$work/tiles/policy" || fail "the witness policy is exported"
+ok "the log is exported as tiles with a cosigned checkpoint and the policy"
+orchard commons show health | grep -q 'ONE WITNESS' || fail "health says where one witness decides the time"
+! as bert commons show health | grep -q 'ONE WITNESS' || fail "and where none does"
+ok "health says who decides the time"
 
 kill -9 "$pid_cleo"
 as cleo commons verify >/dev/null || fail "a killed member's log holds"

@@ -1,6 +1,9 @@
 //! The `understory` program: commands, printing, exit codes, wiring.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod terminal;
+
 mod bench;
 mod chat;
 mod cheat;

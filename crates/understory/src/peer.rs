@@ -506,7 +506,7 @@ fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
 }
 
 fn say(json: bool, event: &PeerEvent) {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     // Whoever reads this may be gone; the run does not depend on it.
     if json {
         let line = serde_json::to_string(event).expect("an event has a JSON form");

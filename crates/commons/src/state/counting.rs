@@ -156,6 +156,24 @@ impl State {
         self.count_at(proposal, cutoff).map(Some)
     }
 
+    /// How many committed to a ballot of a question, or to a secret of a draw, and have not opened it:
+    /// so far, or before its end.
+    pub fn unopened(&self, proposal: &Proposal) -> usize {
+        if proposal.body.reveal.is_none() || proposal.inherited {
+            return 0;
+        }
+        let is_open = proposal.status == Status::Open;
+        let until = |time| if is_open { self.size } else { self.size_by(time) };
+        let (ballots, reveals) = (until(proposal.body.close), until(proposal.end()));
+        let cutoff = Cutoff { ballots, reveals, seed: TreeHash::EMPTY_TREE };
+        let is_commitment = |ballot: &VoteBody| matches!(ballot, VoteBody::Commit(_));
+        let sealed = |casts: &[Cast]| self.last_before(casts, ballots, is_commitment).is_some();
+        let unopened = |voter, casts: &[Cast]| {
+            sealed(casts) && self.revealed(proposal, voter, cutoff).is_none()
+        };
+        proposal.casts.iter().filter(|(voter, casts)| unopened(voter, casts.as_slice())).count()
+    }
+
     /// Counts the ballots up to a place in the log.
     pub(super) fn count_at(
         &self,

@@ -173,7 +173,7 @@ impl State {
                 self.settle_members();
                 Undo::Rules(Box::new(old))
             }
-            Undo::Witnesses(new) => Undo::Witnesses(replace(&mut self.witnesses, new)),
+            Undo::Witnesses(new) => Undo::Witnesses(self.appoint(new)),
             Undo::Stewards(new) => {
                 // What former stewards said of the operator was said in their term.
                 self.named_operators.clear();

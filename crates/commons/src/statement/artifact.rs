@@ -306,6 +306,12 @@ pub enum Evidence {
     /// A checkpoint of this log with its cosignatures: the log's clock (see `replay`).
     #[n(5)]
     Checkpoint(#[n(0)] String),
+    /// A [`crate::receipt::Receipt`] of the log's operator, and the statement that it is for.
+    #[n(6)]
+    Receipt(
+        #[cbor(n(0), with = "minicbor::bytes")] Vec<u8>,
+        #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>,
+    ),
 }
 
 /// A judgement on a statement: an audit, a rebuild, a dispute, a proof of double-dealing.

@@ -198,6 +198,10 @@ pub struct ParentLog {
     pub root: [u8; 32],
 }
 
+/// The version of the rules by which this program reads new commons. A log keeps the meaning that
+/// it had under the version that its genesis names; what changes a meaning is a new version.
+pub const RULES_VERSION: u32 = 2;
+
 /// The first statement of a commons.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Genesis {
@@ -225,10 +229,26 @@ pub struct Genesis {
     /// When, by the founders' word, in Unix seconds: the time until the first witnessed one.
     #[n(7)]
     pub created: u64,
+    /// The version of the rules it follows ([`RULES_VERSION`]); none in the first version, which
+    /// had no name for it.
+    #[n(8)]
+    pub version: Option<u32>,
+}
+
+impl Genesis {
+    /// The version of the rules it follows.
+    pub fn rules_version(&self) -> u32 {
+        self.version.unwrap_or(1)
+    }
 }
 
 impl Bounded for Genesis {
     fn check(&self) -> Result<(), Invalid> {
+        if self.version.is_some_and(|version| version != RULES_VERSION) {
+            let version = self.rules_version();
+            let why = format!("is {version}; this program knows 1 and {RULES_VERSION}");
+            return Err(invalid("version of the rules", why));
+        }
         name("name", &self.name)?;
         self.rules.check()?;
         self.witnesses.check()?;

@@ -30,6 +30,8 @@ pub struct Tally {
     pub houses: Vec<HouseView>,
     /// What two houses decide together, in words; nothing where all members vote together.
     pub together: Vec<String>,
+    /// Sealed ballots that were not opened, and so are not counted.
+    pub unopened: usize,
     /// Why it cannot be counted, if so.
     pub problem: Option<String>,
 }
@@ -83,6 +85,7 @@ pub fn tally(state: &State, proposal: &Proposal) -> Tally {
         options: options.collect(),
         together: count.as_ref().map(together).unwrap_or_default(),
         houses: count.iter().flat_map(|count| &count.houses).map(house).collect(),
+        unopened: state.unopened(proposal),
         problem,
     }
 }

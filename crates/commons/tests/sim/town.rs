@@ -5,7 +5,7 @@ use commons::{
     state::State,
     statement::{
         Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
-        Rules, Subject, Use, Verdict, WitnessKey, Witnesses,
+        RULES_VERSION, Rules, Subject, Use, Verdict, WitnessKey, Witnesses,
     },
     tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness},
 };
@@ -88,6 +88,7 @@ pub fn genesis(people: &[Person], operator: PeerId, rules: Rules) -> Genesis {
         witnesses: Witnesses { threshold: 2, keys: (0..3).map(witness).collect() },
         parent: None,
         created: START,
+        version: Some(RULES_VERSION),
     }
 }
 

@@ -385,7 +385,8 @@ fn troubles(town: &mut Town) {
     town.tell(&person(21), vouch(&person(20)));
     town.tick(600);
     let kaja = person(10);
-    town.say(&kaja, name(&kaja, "Kaja Lepp-Saar"));
+    let said = town.say(&kaja, name(&kaja, "Kaja Lepp-Saar"));
+    town.promise(said);
     for _ in 0..4 {
         grow(town);
     }

@@ -92,6 +92,9 @@ pub fn questions(state: &State, tallies: &[Tally]) -> String {
 
 fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
     let mut out = format!("{:?}: {}\n", tally.title, status(tally));
+    if tally.unopened > 0 {
+        let _ = writeln!(out, "sealed and not opened, so not counted: {}", tally.unopened);
+    }
     if let Some(problem) = &tally.problem {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }
