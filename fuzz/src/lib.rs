@@ -166,8 +166,15 @@ pub fn carry(bytes: &[u8]) {
     for parameters in [1, 7, 300] {
         if let Ok(carry) = recipe::carry::Carry::decode(&KERNEL, bytes, parameters) {
             assert_eq!(bytes.len(), recipe::carry::carry_len(parameters));
-            assert!(carry.v.iter().all(|v| *v >= 0.0));
-            assert_eq!([carry.lost.len(), carry.m.len(), carry.v.len()], [parameters; 3]);
+            assert!(carry.root.iter().all(|root| *root >= 0.0));
+            assert_eq!([carry.lost.len(), carry.m.len(), carry.root.len()], [parameters; 3]);
+            let bounds = recipe::Bounds::new(&recipe::run::Inner::default());
+            if bounds.check(&carry, 1000).is_ok() {
+                assert!((1..=1000).contains(&carry.steps));
+                assert!(carry.m.iter().chain(&carry.lost).all(|x| x.is_finite()));
+                let second = carry.second();
+                assert!(second.iter().all(|v| (0.0..1.4).contains(v)), "within the clip");
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use commons::{
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
         Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power,
-        ProposalType, Propose, Publish, Purpose, Relation, Reproducible, RULES_VERSION, Rights, Rules,
-        SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
+        ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights,
+        Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
         WitnessKey, Witnesses, Work, WorkType,
     },
     tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof},
@@ -260,6 +260,7 @@ fn question() -> Body {
         close: u64::MAX,
         reveal: None,
         appeals: None,
+        held: None,
     }
     .into()
 }

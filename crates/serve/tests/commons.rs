@@ -334,6 +334,7 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
         close: town.now + 30 * DAY,
         reveal: None,
         appeals: None,
+        held: None,
     };
     let asked = town.tell(&person(0), ask);
     for number in 0..60 {

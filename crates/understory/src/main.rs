@@ -24,6 +24,7 @@ mod inspect;
 mod invitations;
 mod model_source;
 mod peer;
+mod peer_key;
 mod pull;
 mod random;
 mod run;
@@ -82,7 +83,7 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
         SwarmCommand::Start(args) => peer::start(args),
         SwarmCommand::Join(args) => peer::join(args),
         SwarmCommand::Continue(args) => peer::go_on(args),
-        SwarmCommand::Key(args) => peer::show_key(args),
+        SwarmCommand::Key(args) => peer_key::show(args),
         SwarmCommand::Status { dir, json } => status::print(dir, *json),
         SwarmCommand::Config => {
             print!("{}", config::commented(&config::RunConfig::default()));

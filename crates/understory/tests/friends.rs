@@ -9,15 +9,22 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
-/// The members of a peer's newest record with what they weigh, from `swarm status`.
+/// The members of a peer's newest record with what they weigh, from `swarm status`, once it is
+/// written.
 fn weights(folder: &Path) -> Vec<(String, u64)> {
-    let said = say(&["swarm", "status", text(folder), "--json"]);
-    let status: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
-    let members = status["peer"]["node"]["members"].as_array().expect("a list").clone();
     let line = |m: &serde_json::Value| {
         (m["id"].as_str().expect("a key").to_owned(), m["weight"].as_u64().expect("a number"))
     };
-    members.iter().map(line).collect()
+    for _ in 0..300 {
+        let said = say(&["swarm", "status", text(folder), "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
+        let members = status["peer"]["node"]["members"].as_array().expect("a list").clone();
+        if !members.is_empty() {
+            return members.iter().map(line).collect();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the status has no members");
 }
 
 fn key(folder: &Path) -> String {

@@ -144,6 +144,7 @@ impl State {
             };
             if self.active_stewards().contains(&author) {
                 self.named_operators.insert(author, key);
+                self.cost.operator_wanted = true;
             }
         }
         let power = super::Power { index, by: author, rights: rights.clone() };
@@ -153,7 +154,7 @@ impl State {
 
     /// Hands the log over once a majority of the stewards names one key.
     pub(super) fn settle_operator(&mut self) {
-        if self.named_operators.is_empty() {
+        if !std::mem::take(&mut self.cost.operator_wanted) || self.named_operators.is_empty() {
             return;
         }
         let stewards = self.active_stewards();

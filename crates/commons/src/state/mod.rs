@@ -7,8 +7,11 @@
 //! The clock is the witnesses'. A `Check` on the log with a cosigned checkpoint as evidence is a
 //! *mark*: everything before its size was there at its time. Nobody's own word for the time counts.
 
+mod appeals;
 mod artifacts;
+mod asking;
 mod clock;
+mod cost;
 mod counting;
 mod deciding;
 mod electorate;
@@ -23,10 +26,11 @@ mod time;
 pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
 pub use clock::{Interval, Mark, Operator, log_key, policy};
 pub use counting::{Count, Cutoff, HouseCount};
-pub use deciding::{Cast, Proposal, Status};
+pub use deciding::{Cast, Held, Proposal, Status};
 pub use electorate::{Elector, Electorate};
 pub use faults::{Equivocation, Split};
 pub use keys::{KeyRing, Recovery};
+pub use panel::Round;
 pub use people::{Affiliation, Member, Steward};
 pub use receipts::Promised;
 pub use time::Coming;
@@ -134,8 +138,6 @@ pub struct State {
     recoveries: BTreeMap<Hash, PeerId>,
     /// Those that enough guardians endorsed: when they come into force, index, statement.
     due_recoveries: BTreeSet<(u64, u64, Hash)>,
-    /// How often anybody was admitted.
-    admissions: u64,
     /// What is to be done about questions, and when: time, index, question.
     agenda: BTreeSet<(u64, u64, Hash)>,
     /// How many open questions each member has asked.
@@ -148,6 +150,16 @@ pub struct State {
     named_operators: BTreeMap<PeerId, PeerId>,
     /// What holds the time of one witness.
     steps: time::Steps,
+    /// What the fold costs.
+    cost: cost::Cost,
+    /// Questions that no mark covers yet: index, question.
+    unopened: BTreeSet<(u64, Hash)>,
+    /// Questions for a panel that may hear appeals and is not drawn yet: when asked, index, question.
+    open_panels: BTreeSet<(u64, u64, Hash)>,
+    /// Members who withheld a secret from a draw, and until when they take part in none.
+    barred: BTreeMap<PeerId, u64>,
+    /// The last list of seats that are held already, of each committee.
+    held_seats: BTreeMap<String, Hash>,
 }
 
 /// Why a log has no state: only a damaged one does not.
@@ -262,7 +274,7 @@ impl State {
             member.founder = false;
             member.removed = false;
             member.vouches.clear();
-            member.vouchers.clear();
+            member.support = 0;
             member.recoveries.clear();
         }
     }
@@ -302,13 +314,17 @@ impl State {
             confirmed: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             due_recoveries: BTreeSet::new(),
-            admissions: 0,
             agenda: BTreeSet::new(),
             open: BTreeMap::new(),
             panels: BTreeSet::new(),
             in_force: BTreeMap::new(),
             named_operators: BTreeMap::new(),
             steps: time::Steps::default(),
+            cost: cost::Cost::default(),
+            unopened: BTreeSet::new(),
+            open_panels: BTreeSet::new(),
+            barred: BTreeMap::new(),
+            held_seats: BTreeMap::new(),
         }
     }
 
@@ -333,6 +349,7 @@ impl State {
                 self.voids.push(Void { index, statement: statement.hash(), reason });
             }
         }
+        self.settle_members();
         self.settle_operator();
         Ok(())
     }

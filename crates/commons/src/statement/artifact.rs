@@ -312,6 +312,10 @@ pub enum Evidence {
         #[cbor(n(0), with = "minicbor::bytes")] Vec<u8>,
         #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>,
     ),
+    /// A statement that is not in the log: whoever finds it missing shows it. A secret so shown counts
+    /// as revealed.
+    #[n(7)]
+    Statement(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
 /// A judgement on a statement: an audit, a rebuild, a dispute, a proof of double-dealing.
@@ -334,6 +338,9 @@ impl Bounded for Check {
             matches!(self.evidence, Evidence::TwoStatements(..) | Evidence::TwoHistories(_));
         if proof != (self.verdict == Verdict::Equivocation) {
             return Err(invalid("verdict", "equivocation goes with its proof, and only with it"));
+        }
+        if matches!(self.evidence, Evidence::Statement(_)) && self.verdict != Verdict::Unavailable {
+            return Err(invalid("verdict", "a statement is shown if it is missing in the log"));
         }
         match &self.evidence {
             Evidence::Note(note) => text_of("note", note, NOTE),

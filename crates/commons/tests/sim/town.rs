@@ -119,6 +119,13 @@ impl Town {
         self.archive.write(&self.state, key, body).unwrap().hash()
     }
 
+    /// Has each of them say something of its own.
+    pub fn each_says<B: Into<Body>>(&self, people: &[Person], body: impl Fn(&Person) -> B) {
+        for person in people {
+            self.say(&person.key, body(person));
+        }
+    }
+
     /// Says it and gives it its place at once; whether it counts.
     pub fn try_say(&mut self, key: &Identity, body: impl Into<Body>) -> Result<Hash, String> {
         let hash = self.say(key, body);

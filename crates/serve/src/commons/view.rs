@@ -82,7 +82,7 @@ fn members(state: &State) -> Members {
         let known = &state.members[&member.id];
         Person {
             employer: known.employer(now).map(str::to_owned),
-            vouchers: known.vouchers.iter().filter(|v| state.is_member(v)).count(),
+            vouchers: known.support as usize,
             member,
         }
     };
@@ -205,8 +205,8 @@ fn question(proposal: &Proposal) -> Question {
         method: body.method,
         member: proposal.member,
         houses: body.houses.clone(),
-        close: body.close,
-        reveal: body.reveal,
+        close: proposal.close,
+        reveal: proposal.reveal,
         seats: body.seats,
         appeals: body.appeals,
         electors: proposal.electorate.electors.len(),

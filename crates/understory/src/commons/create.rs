@@ -65,7 +65,7 @@ pub fn fork(args: &ForkArgs) -> Result<()> {
         let genesis = Genesis {
             name: args.name.clone(),
             charter,
-            rules: old.rules.clone(),
+            rules: old.rules.clone().completed(),
             founders,
             operator: operator.id(),
             witnesses,

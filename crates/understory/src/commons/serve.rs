@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     hint::WithHint,
-    peer::{key, relay, stop_signal},
-    random,
+    peer::{relay, stop_signal},
+    peer_key, random,
     status::write_secret,
 };
 use anyhow::{Context, Result, anyhow};
@@ -37,7 +37,7 @@ pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
 fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     // The log is not open while a passphrase is asked for.
     let Desk { home, keys, state, .. } = Desk::open(&args.place)?;
-    let mut config = Config::new(home.dir(), key(&home.dir().join("endpoint"))?);
+    let mut config = Config::new(home.dir(), peer_key::own(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
     config.relay = relay(args.relay.as_deref());
