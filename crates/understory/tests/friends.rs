@@ -45,7 +45,8 @@ fn an_invitation_makes_one_key_a_founding_voter_and_a_second_use_none() {
     assert!(!status.contains("secret"), "status is for everybody");
 
     let first = Peer::spawn(&["join", &invitations[0]], &dir("first"), 2, &[]);
-    assert_eq!(founder.invitations(), [invitations[1].clone()], "one is used");
+    // Printed again with the addresses known by now, so the text is another one.
+    assert_eq!(founder.invitations().len(), 1, "one is used");
     assert_eq!(mode(&dir("first/ticket")), 0o600);
     // Somebody else with the same invitation: the run does not begin for it, and not without the
     // second friend.

@@ -205,6 +205,9 @@ impl State {
     /// Whether no time has been vouched for and none is waited for: the first mark sets the clock,
     /// because the founders' word for the time may be of any age.
     fn nothing_waits(&self) -> bool {
-        self.marks.is_empty() && self.agenda.is_empty() && self.due_recoveries.is_empty()
+        self.marks.is_empty()
+            && self.unopened.is_empty()
+            && self.agenda.is_empty()
+            && self.due_recoveries.is_empty()
     }
 }
