@@ -45,10 +45,10 @@ fn protocol(folder: &Path) -> Outcome {
     };
     let vote = |value| swarm::Vote { height: 3, view: 1, step: swarm::Step::Precommit, value };
     let proposal = swarm::Proposal { height: 3, view: 1, valid_view: Some(0), value: hash };
-    let verdict =
-        |scope, finding| sealed(&run, swarm::Verdict { height: 3, contributor: me, scope, finding });
-    let disputed =
-        verdict(swarm::Scope::Dispute { part: 1 }, swarm::Finding::Mismatch { part: 1 });
+    let verdict = |scope, finding| {
+        sealed(&run, swarm::Verdict { height: 3, contributor: me, scope, finding })
+    };
+    let disputed = verdict(swarm::Scope::Dispute { part: 1 }, swarm::Finding::Mismatch { part: 1 });
     let confirmed = verdict(swarm::Scope::Drawn, swarm::Finding::Confirmed { digest: hash });
     let missed = verdict(
         swarm::Scope::Recheck { auditor: me },
