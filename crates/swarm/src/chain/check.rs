@@ -243,6 +243,10 @@ impl ChainState {
     fn check_verdicts(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         let order = record.verdicts.iter().map(order_of_verdicts);
         demand(ascends(order), || "verdicts are not in order".to_owned())?;
+        let disputes = record.verdicts.iter().filter(|v| v.body().scope != Scope::Drawn);
+        demand(ascends(disputes.map(|v| (v.body().contributor, v.author()))), || {
+            "somebody says twice that something is not to be had".to_owned()
+        })?;
         let draws = self.last.as_ref().map(|last| last.draws(run, &shown(&record.shows), true));
         let draws = draws.unwrap_or_default();
         for verdict in &record.verdicts {

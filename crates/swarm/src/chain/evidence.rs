@@ -30,15 +30,21 @@ impl ChainState {
                 let Finding::Mismatch { part } = body.finding else {
                     return Err("it accused nobody".to_owned());
                 };
-                let accuses = accusation.author() == *peer
-                    && !matches!(body.scope, Scope::Recheck { .. })
-                    && cache.is_right(accusation, &run.id);
+                let accuses = accusation.author() == *peer && cache.is_right(accusation, &run.id);
                 demand(accuses, || "it accused nobody".to_owned())?;
                 witnesses.knows(height, &contributor)?;
+                let mut interested = vec![*peer, contributor];
+                // Who says that a confirmation is false accuses the auditor.
+                let asks = match body.scope {
+                    Scope::Recheck { auditor } => {
+                        interested.push(auditor);
+                        body.scope
+                    }
+                    _ => Scope::Dispute { part },
+                };
                 let about = (height, contributor);
-                witnesses.prove(about, &[*peer, contributor], contradictions, |v| {
-                    v.scope == Scope::Dispute { part }
-                        && matches!(v.finding, Finding::Confirmed { .. })
+                witnesses.prove(about, &interested, contradictions, |v| {
+                    v.scope == asks && matches!(v.finding, Finding::Confirmed { .. })
                 })
             }
             Evidence::BlindConfirmation { confirmation, verdicts } => {

@@ -151,7 +151,7 @@ impl Node {
         let me = self.id();
         let task = |v: &Signed<Verdict>| {
             let (confirmer, contributor) = (v.author(), v.body().contributor);
-            let sample = book.sample_of(&confirmer, &contributor)?;
+            let sample = book.own_sample_of(&confirmer, &contributor)?;
             let scope = Scope::Recheck { auditor: confirmer };
             self.draws_recheck(&me, v).then_some((contributor, scope, sample))
         };
@@ -181,7 +181,7 @@ impl Node {
                 continue;
             }
             let sample = match accusation.scope {
-                Scope::Recheck { auditor } => book.sample_of(&auditor, &accusation.contributor),
+                Scope::Recheck { auditor } => book.own_sample_of(&auditor, &accusation.contributor),
                 _ => Some(Sample::Parts(vec![accusation.part])),
             };
             tasks.extend(sample.map(|s| (accusation.contributor, accusation.asks(), s)));
@@ -348,7 +348,12 @@ impl Node {
         let voter = chain.electorate(&self.run).weight(&author) > 0 && author != body.contributor;
         let asked = match (body.scope, body.finding) {
             (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
-            (Scope::Dispute { part }, Finding::Mismatch { part: found }) => part == found,
+            // To begin a dispute takes one part; more would only be more work for everybody.
+            (scope @ Scope::Dispute { part }, Finding::Mismatch { part: found }) => {
+                part == found
+                    && (book.is_asked(&body.contributor, scope)
+                        || !book.has_accused(&body.contributor, &author))
+            }
             (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
             (scope @ Scope::Recheck { auditor }, _) => {
                 let confirmation =
@@ -356,6 +361,7 @@ impl Node {
                         (v.author(), v.body().contributor) == (auditor, body.contributor)
                     });
                 auditor != author
+                    && book.own_sample_of(&auditor, &body.contributor).is_some()
                     && (book.is_asked(&body.contributor, scope)
                         || confirmation.is_some_and(|c| self.draws_recheck(&author, c)))
             }
@@ -535,7 +541,13 @@ impl Node {
         let shown = crate::chain::shown(&self.shows_for_record());
         let draws = book.advance.draws(&self.run, &shown, true);
         let counts = |v: &&Signed<Verdict>| chain.counts(&self.run, &draws, v);
-        book.verdicts.values().filter(counts).cloned().collect()
+        let mut all: Vec<_> = book.verdicts.values().filter(counts).cloned().collect();
+        // One word that something is not to be had is enough.
+        let mut said = BTreeSet::new();
+        all.retain(|v| {
+            v.body().scope == Scope::Drawn || said.insert((v.body().contributor, v.author()))
+        });
+        all
     }
 
     /// Verdicts from before a restart.

@@ -137,19 +137,32 @@ impl Book {
         self.advance.commit(contributor)
     }
 
-    /// What `auditor` has drawn of one contribution, all its draws together.
+    /// What `auditor` has to re-run of one contribution: its own draw; only without one what it
+    /// stands in for, which may still change while links come in.
     pub fn sample_of(&self, auditor: &PeerId, contributor: &PeerId) -> Option<Sample> {
-        let mine = |d: &&Draw| (d.auditor, d.contributor) == (*auditor, *contributor);
+        if let Some(own) = self.own_sample_of(auditor, contributor) {
+            return Some(own);
+        }
         let mut parts = BTreeSet::new();
-        let mut any = false;
-        for draw in self.draws.iter().filter(mine) {
-            any = true;
+        for draw in self.draws_by(auditor, contributor) {
             match &draw.sample {
                 Sample::All => return Some(Sample::All),
                 Sample::Parts(some) => parts.extend(some.iter().copied()),
             }
         }
-        any.then(|| Sample::Parts(parts.into_iter().collect()))
+        (!parts.is_empty()).then(|| Sample::Parts(parts.into_iter().collect()))
+    }
+
+    /// What `auditor` itself has drawn of one contribution: it follows from its link alone, so a
+    /// confirmation of it can be made again whatever else has come in since.
+    pub fn own_sample_of(&self, auditor: &PeerId, contributor: &PeerId) -> Option<Sample> {
+        let own = self.draws_by(auditor, contributor).find(|d| d.drawer == *auditor);
+        own.map(|d| d.sample.clone())
+    }
+
+    fn draws_by(&self, auditor: &PeerId, contributor: &PeerId) -> impl Iterator<Item = &Draw> {
+        let (auditor, contributor) = (*auditor, *contributor);
+        self.draws.iter().filter(move |d| (d.auditor, d.contributor) == (auditor, contributor))
     }
 
     /// Everything that somebody found to be wrong.
@@ -161,7 +174,18 @@ impl Book {
             }
             _ => None,
         };
-        self.verdicts.values().filter_map(accusation).collect()
+        let member = |a: &Accusation| crate::members::member(&self.advance.members, &a.accuser);
+        let all = self.verdicts.values().filter_map(accusation);
+        all.filter(|a| member(a).is_some()).collect()
+    }
+
+    /// Whether `author` has found a mismatch in this contribution already.
+    pub fn has_accused(&self, contributor: &PeerId, author: &PeerId) -> bool {
+        let mut accusations = self.accusations().into_iter();
+        accusations.any(|a| {
+            (a.contributor, a.accuser) == (*contributor, *author)
+                && !matches!(a.scope, Scope::Recheck { .. })
+        })
     }
 
     /// Parts that drawn auditors could not get what it takes for: the others try.
