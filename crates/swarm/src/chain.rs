@@ -321,6 +321,14 @@ impl ChainState {
         }
     }
 
+    /// Fills in what follows from the rest of a record: members, beacon and round.
+    pub fn complete(&self, run: &Run, record: &mut Record) {
+        let expected = self.expected(run, record);
+        record.members = expected.members;
+        record.beacon = expected.beacon;
+        record.round = expected.round;
+    }
+
     fn advanced(&self, record: &Record, members: &[Member]) -> Advance {
         Advance {
             height: record.height,

@@ -120,8 +120,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 
 /// Prints this peer's key; says in a commons, where one is named, that it is one's own.
 pub fn show_key(args: &SwarmKeyArgs) -> Result<()> {
-    fs::create_dir_all(&args.dir)
-        .with_context(|| format!("cannot make {}", args.dir.display()))?;
+    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
     let id = swarm::Identity::from_seed(key(&args.dir.join("key"))?).id();
     let mut named = None;
     if let Some(dir) = &args.commons {

@@ -90,7 +90,11 @@ fn unused(dir: &Path, status: &Status) -> Result<Vec<String>> {
 fn lines(peer: &Value, running: bool) -> Vec<String> {
     let node = &peer["node"];
     let mut lines = vec![
-        format!("peer     {} ({})", short(&peer["me"]), if running { "running" } else { "stopped" }),
+        format!(
+            "peer     {} ({})",
+            short(&peer["me"]),
+            if running { "running" } else { "stopped" }
+        ),
         format!("key      {}", text(&peer["me"])),
         format!("run      {}", text(&peer["run"])),
     ];

@@ -109,10 +109,7 @@ impl Node {
         let Some(state) = self.state_after(&record) else { return };
         record.state = state;
         let Some(chain) = &self.chain else { return };
-        let expected = chain.expected(&self.run, &record);
-        record.members = expected.members;
-        record.beacon = expected.beacon;
-        record.round = expected.round;
+        chain.complete(&self.run, &mut record);
         let body = record.to_bytes();
         let hash = Record::hash_of(&body);
         let Some(ruling) = self.ruling(&hash, &record) else {
@@ -308,9 +305,8 @@ impl Node {
         let out: BTreeSet<PeerId> = record.culprits().collect();
         let commits = self.admissible_here();
         let stays = |c: &&crate::Contribution| !out.contains(&c.commit.author());
-        let has = |c: &crate::Contribution| {
-            record.contributions.iter().any(|r| r.commit == c.commit)
-        };
+        let has =
+            |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
         let advance = record.kind == Kind::Advance;
         advance && commits.iter().filter(stays).any(|c| !has(c))
             || self.shows_for_record().iter().any(|s| !record.shows.contains(s))

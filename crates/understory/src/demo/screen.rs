@@ -197,9 +197,10 @@ impl Screen {
             Notice::Ejected { peer, evidence, .. } => {
                 (format!("ejected {peer}"), format!("{} is out: {evidence}", name(peer)))
             }
-            Notice::Absent { peer, height } => {
-                (format!("absent {peer} {height}"), format!("{} is away: no round waits for it", name(peer)))
-            }
+            Notice::Absent { peer, height } => (
+                format!("absent {peer} {height}"),
+                format!("{} is away: no round waits for it", name(peer)),
+            ),
             Notice::Rejoined { peer, height } => {
                 (format!("back {peer} {height}"), format!("{} is back", name(peer)))
             }
