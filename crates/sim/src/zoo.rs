@@ -13,14 +13,14 @@ mod trial;
 mod withholding;
 
 pub use row::{Row, rows};
-pub use trial::{Trial, Verdict, verdict};
+pub use trial::{Trial, Verdict, steady, verdict};
 
 use crate::{attack::Shared, world};
 use std::collections::BTreeSet;
 use swarm::PeerId;
 
 /// Where the attackers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// Among ten founding voters: one, two or three of them.
     Founders,

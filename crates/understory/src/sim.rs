@@ -29,6 +29,13 @@ pub fn attacks(args: &SimArgs) -> Result<ExitCode> {
             false => writeln!(out, "{}", line(row))?,
         }
     }
+    if args.only.is_none() && !args.json {
+        writeln!(
+            out,
+            "re-run in a settled run of 50 steps a round: {:.1} %",
+            100.0 * zoo::steady(0)
+        )?;
+    }
     let broken: Vec<&Row> = done.iter().filter(|row| !row.broken().is_empty()).collect();
     for row in &broken {
         eprintln!("{} at {} %: {}", row.case.name, 10 * row.share, row.broken().join(", "));
