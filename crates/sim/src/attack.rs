@@ -59,6 +59,11 @@ pub trait Attack {
         None
     }
 
+    /// Whether its node gets to hear a message; a proposer that is deaf to somebody leaves it out.
+    fn hears(&mut self, _: &mut Scene, _: &Message) -> bool {
+        true
+    }
+
     /// What it says besides, after something has happened to its node.
     fn besides(&mut self, _: &mut Scene, _: &Event) -> Vec<Saying> {
         Vec::new()

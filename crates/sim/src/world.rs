@@ -140,14 +140,17 @@ enum Happening {
 /// length.
 const DRIP_MS: u64 = 1500;
 
+/// The key of peer `n` in the world of a seed.
+pub fn identity(seed: u64, n: usize) -> Identity {
+    let mut bytes = [n as u8 + 1; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    Identity::from_seed(bytes)
+}
+
 impl World {
     pub fn new(seed: u64, roles: Vec<Role>, rules: Rules, net: Net) -> Self {
         let mut rng = Rng::new(seed);
-        let identity = |n: usize| {
-            let mut bytes = [n as u8 + 1; 32];
-            bytes[..8].copy_from_slice(&seed.to_le_bytes());
-            Identity::from_seed(bytes)
-        };
+        let identity = |n: usize| identity(seed, n);
         let (initial, objects) = work::initial();
         let founders = (0..roles.len()).filter(|n| roles[*n].founds);
         let run = Run {
@@ -358,6 +361,10 @@ impl World {
             trace.update(format!("{n} {event:?}").as_bytes());
         }
         let besides = event.clone();
+        if peer.role.attack.is_some() && !self.hears(n, &besides) {
+            return;
+        }
+        let Some(node) = &mut self.nodes[n].node else { return };
         let actions = node.handle(time, event);
         for action in actions {
             if self.nodes[n].dies_after == Some(0) {
@@ -372,6 +379,12 @@ impl World {
         for (to, after, bytes) in said.unwrap_or_default() {
             self.post_after(n, to, after, bytes);
         }
+    }
+
+    fn hears(&mut self, n: usize, event: &Event) -> bool {
+        let Event::Message { bytes, .. } = event else { return true };
+        let Ok(message) = swarm::parse_message(bytes) else { return true };
+        self.act(n, |attack, scene, _| attack.hears(scene, &message)).unwrap_or(true)
     }
 
     fn carry_out(&mut self, n: usize, action: Action) {

@@ -13,7 +13,7 @@ use crate::{
     draw::{Draw, Drawable, draws_of, stand_in},
     envelope::SignatureCache,
     members::{Audited, Changes, member, members_after},
-    standing::sum_weights,
+    standing::{Voters, sum_weights},
 };
 pub(crate) use check::{is_invited, members_of_genesis, order_of_verdicts};
 use commons::DecodeError;
@@ -65,6 +65,8 @@ pub struct ChainState {
     /// The advance before it: its confirmations may be made again, and a mismatch in it may still
     /// come to light.
     pub previous: Option<Advance>,
+    /// Who decides on the next record.
+    voters: Voters,
 }
 
 /// What later records need to know of an advance.
@@ -86,6 +88,8 @@ pub struct Advance {
     pub members: Vec<Member>,
     /// Verdicts that the next ordinary record has: empty until then.
     pub verdicts: Vec<Signed<Verdict>>,
+    /// Who audits it: made from the members when it is first asked for.
+    pub voters: Voters,
 }
 
 /// Checks a whole chain from genesis on: every signature, quorum, link, membership change,
@@ -193,7 +197,7 @@ impl ChainState {
 
     /// Who decides on the record after this state, and what each one weighs.
     pub fn electorate(&self, run: &Run) -> Electorate {
-        Electorate::of(&run.rules, &self.members)
+        self.voters.of(&run.rules, &self.members)
     }
 
     /// What it takes to decide on a record that was checked whole.
@@ -318,7 +322,16 @@ impl ChainState {
             ejected: self.ejected.union(&culprits).copied().collect(),
             last: last.map(|last| last.without(&culprits)),
             previous: previous.map(|previous| previous.without(&culprits)),
+            voters: Voters::default(),
         }
+    }
+
+    /// Fills in what follows from the rest of a record: members, beacon and round.
+    pub fn complete(&self, run: &Run, record: &mut Record) {
+        let expected = self.expected(run, record);
+        record.members = expected.members;
+        record.beacon = expected.beacon;
+        record.round = expected.round;
     }
 
     fn advanced(&self, record: &Record, members: &[Member]) -> Advance {
@@ -332,6 +345,7 @@ impl ChainState {
             contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
             members: members.to_vec(),
             verdicts: Vec::new(),
+            voters: Voters::default(),
         }
     }
 
@@ -415,7 +429,7 @@ fn included(run: &Run, members: &[Member], commits: &[Signed<Commit>]) -> Vec<In
 impl Advance {
     /// Who audits it, and what each one weighs.
     pub fn electorate(&self, run: &Run) -> Electorate {
-        Electorate::of(&run.rules, &self.members)
+        self.voters.of(&run.rules, &self.members)
     }
 
     /// A contribution that still counts.
@@ -459,6 +473,7 @@ impl Advance {
     pub(crate) fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
         self.contributions.retain(|c| !culprits.contains(&c.author()));
         self.members.retain(|m| !culprits.contains(&m.id));
+        self.voters = Voters::default();
         self.verdicts.retain(|v| {
             !culprits.contains(&v.author()) && !culprits.contains(&v.body().contributor)
         });

@@ -66,7 +66,7 @@ pub use rules::{
     MAX_MEMBERS, MAX_MESSAGE, MAX_RECORD, MAX_STEPS, ObjectRef, Rules, RulesError, Run, State,
     Time, VERSION, faults, quorum,
 };
-pub use standing::Electorate;
+pub use standing::{Electorate, Voters};
 pub use worker::{
     AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Included, OpenJob, Progress,
     Sample, TrainJob, TrainOutput, Trained, WorkError, Worker,

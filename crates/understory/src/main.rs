@@ -30,6 +30,7 @@ mod random;
 mod run;
 mod runnable;
 mod scratch;
+mod sim;
 mod status;
 mod template;
 mod units;
@@ -38,7 +39,7 @@ mod worker;
 
 use anyhow::Result;
 use clap::Parser;
-use cli::{BenchCommand, Cli, Command, SwarmCommand};
+use cli::{BenchCommand, Cli, Command, SimCommand, SwarmCommand};
 use hint::WithHint;
 use kernel::{Isa, Kernel};
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Verify(args) => return verify::verify(args),
         Command::Export(args) => export::export(args)?,
         Command::Bench { command } => run_bench(command)?,
+        Command::Sim { command: SimCommand::Attacks(args) } => return sim::attacks(args),
         Command::Swarm { command } => swarm_command(command)?,
         Command::Commons { command } => return commons::commons(command),
         Command::Key { command } => commons::key(command)?,

@@ -55,6 +55,7 @@ impl ChainState {
             ejected: BTreeSet::new(),
             last: None,
             previous: None,
+            voters: Voters::default(),
         })
     }
 

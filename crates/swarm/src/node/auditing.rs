@@ -48,6 +48,13 @@ impl Node {
             return false;
         };
         let Some(tag) = self.own_chain else { return false };
+        // A link takes thousands of hashes: not for somebody whose link would not count.
+        let audits = chain.last.as_ref().is_some_and(|last| {
+            last.height == height && last.electorate(&self.run).weight(&me) > 0
+        });
+        if !audits {
+            return false;
+        }
         let after = height.saturating_sub(member.joined);
         let link = own_link(&self.identity, &self.run.id, rules, tag, after);
         let Some(link) = link else { return false };

@@ -110,10 +110,7 @@ impl Node {
         record.state = state;
         let Some(chain) = &self.chain else { return };
         let body = loop {
-            let expected = chain.expected(&self.run, &record);
-            record.members = expected.members;
-            record.beacon = expected.beacon;
-            record.round = expected.round;
+            chain.complete(&self.run, &mut record);
             let body = record.to_bytes();
             // The rules leave room for what is usual; of an unusual lot of verdicts some wait.
             if body.len() <= MAX_RECORD || record.verdicts.pop().is_none() {
