@@ -355,7 +355,9 @@ impl World {
     fn tell(&mut self, n: usize, event: Event) {
         let time = self.clock(n);
         let peer = &mut self.nodes[n];
-        let Some(node) = &mut peer.node else { return };
+        if peer.node.is_none() {
+            return;
+        }
         if let Some(trace) = &mut self.trace {
             trace.update(&self.now.to_le_bytes());
             trace.update(format!("{n} {event:?}").as_bytes());
