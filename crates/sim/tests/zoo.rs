@@ -13,7 +13,11 @@ fn try_all(wanted: impl Fn(&Row) -> bool + Sync) {
             let mut broken = Vec::new();
             while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let row = row.clone().filled();
-                let why = row.broken();
+                let mut why = row.broken();
+                let idles = row.case.name.starts_with("idle");
+                if idles && row.is_slow() {
+                    why.push(format!("{:.0} % of the pace left", 100.0 * row.kept()));
+                }
                 if !why.is_empty() {
                     broken.push(format!("{} with {}: {why:?}", row.case.name, row.share_text()));
                 }
@@ -26,9 +30,11 @@ fn try_all(wanted: impl Fn(&Row) -> bool + Sync) {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// The attacks that worked once, by their letters; `understory sim attacks` has all of them, with
+/// more seeds.
 #[test]
 fn three_of_ten_founding_voters_get_nothing() {
-    try_all(|row| row.share == 3);
+    try_all(|row| row.share == 3 && row.case.name.contains("(F"));
 }
 
 #[test]

@@ -219,6 +219,14 @@ impl ChainState {
         self.electorate(run).voters().filter(|v| !away(v)).collect()
     }
 
+    /// Voters whose links and verdicts a round waits for: those of the above that have shown a link
+    /// for the advance before. Whoever does not audit holds up one round, and the next no more.
+    pub fn auditing(&self, run: &Run) -> Vec<PeerId> {
+        let since = self.previous.as_ref().map_or(0, |previous| previous.height);
+        let audits = |id: &PeerId| self.member(id).is_some_and(|m| m.link_at >= since);
+        self.awaited(run).into_iter().filter(audits).collect()
+    }
+
     /// A member's line.
     pub fn member(&self, id: &PeerId) -> Option<&Member> {
         member(&self.members, id)

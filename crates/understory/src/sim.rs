@@ -5,7 +5,6 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use sim::zoo::{self, Row};
 use std::{
-    io::Write,
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -19,28 +18,32 @@ pub fn attacks(args: &SimArgs) -> Result<ExitCode> {
         ensure!(!rows.is_empty(), "no attack has {only:?} in its name");
     }
     let done = run(&rows);
-    let mut out = std::io::stdout().lock();
     if !args.json {
-        writeln!(out, "{}", header())?;
+        println!("{}", header());
     }
     for row in &done {
         match args.json {
-            true => writeln!(out, "{}", as_json(row))?,
-            false => writeln!(out, "{}", line(row))?,
+            true => println!("{}", as_json(row)),
+            false => println!("{}", line(row)),
         }
     }
     if args.only.is_none() && !args.json {
-        writeln!(
-            out,
-            "re-run in a settled run of 50 steps a round: {:.1} %",
-            100.0 * zoo::steady(0)
-        )?;
+        println!("re-run in a settled run of 50 steps a round: {:.1} %", 100.0 * zoo::steady(0));
     }
-    let broken: Vec<&Row> = done.iter().filter(|row| !row.broken().is_empty()).collect();
+    let broken: Vec<&Row> = done.iter().filter(|row| !why(row).is_empty()).collect();
     for row in &broken {
-        eprintln!("{} at {} %: {}", row.case.name, 10 * row.share, row.broken().join(", "));
+        eprintln!("{} at {}: {}", row.case.name, row.share_text(), why(row).join(", "));
     }
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// What had to hold for a row and did not.
+fn why(row: &Row) -> Vec<String> {
+    let mut why = row.broken();
+    if row.is_slow() {
+        why.push(format!("{:.0} % of the pace left", 100.0 * row.kept()));
+    }
+    why
 }
 
 /// All rows filled in, on as many threads as the machine has cores.
@@ -122,6 +125,6 @@ fn as_json(row: &Row) -> serde_json::Value {
         "pace_kept": row.kept(),
         "audit_share": row.audit_share(),
         "loss_ratio": row.harm(),
-        "broken": row.broken(),
+        "broken": why(row),
     })
 }

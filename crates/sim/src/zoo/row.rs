@@ -124,14 +124,15 @@ impl Row {
         let broken = zero.iter().filter(|(_, count)| *count > 0);
         let mut all: Vec<String> = broken.map(|(what, count)| format!("{what}: {count}")).collect();
         all.extend(self.failed.iter().cloned());
-        let newcomers = matches!(self.case.place, Place::Newcomers { .. });
-        if newcomers && self.kept() < PACE {
-            all.push(format!("{:.0} % of the pace left", 100.0 * self.kept()));
-        }
         let late = self.caught_after().zip(self.expected());
         if late.is_some_and(|(after, expected)| after > LATE * expected) {
             all.push("caught late".to_owned());
         }
         all
+    }
+
+    /// Whether newcomers slow the others down more than they may.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.case.place, Place::Newcomers { .. }) && self.kept() < PACE
     }
 }

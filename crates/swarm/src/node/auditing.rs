@@ -74,7 +74,7 @@ impl Node {
         let late = work.age(self.now) >= self.run.rules.draw_timeout_ms;
         let shown = |voter: &PeerId| book.shows.contains_key(voter);
         let audits = book.advance.electorate(&self.run);
-        let all = chain.awaited(&self.run).iter().all(|v| audits.weight(v) == 0 || shown(v));
+        let all = chain.auditing(&self.run).iter().all(|v| audits.weight(v) == 0 || shown(v));
         if !late && !all {
             return false;
         }
@@ -528,7 +528,7 @@ impl Node {
     /// nobody waits for.
     pub(super) fn audits_are_done(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return true };
-        let awaited = chain.awaited(&self.run);
+        let awaited = chain.auditing(&self.run);
         let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
         book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
     }
