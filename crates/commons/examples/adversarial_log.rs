@@ -164,7 +164,7 @@ fn write(count: usize) -> Result<(Statement, FirstRoot, Vec<Statement>), Box<dyn
         writer.say(&anna, vouch(top, false))?;
         let name = Claim::Person { name: format!("name {number}") };
         writer.say(someone, Attest { subject: someone.id(), claim: name })?;
-        let asked = writer.say(someone, ask(number % 3 == 0))?;
+        let asked = writer.say(someone, ask(number.is_multiple_of(3)))?;
         let used = Use {
             artifact: Hash::of(&number.to_le_bytes()),
             by: None,

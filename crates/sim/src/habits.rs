@@ -105,7 +105,7 @@ impl Attack for Peer {
     fn says(&mut self, scene: &mut Scene, to: usize, message: &Message) -> Option<Vec<Saying>> {
         match self.habit {
             Habit::Silent if !matches!(message, Message::Join(_)) => Some(Vec::new()),
-            Habit::TwoFaced if to % 2 == 0 => {
+            Habit::TwoFaced if to.is_multiple_of(2) => {
                 let other = second_face(scene, message)?;
                 Some(vec![(to, 0, other.to_bytes())])
             }

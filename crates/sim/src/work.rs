@@ -129,7 +129,7 @@ pub fn commit_to(job: &TrainJob, states: &[Vec<u8>], objects: &mut Objects) -> T
     let trail: Vec<u8> = states.iter().skip(1).flat_map(|s| Hash::of(s).0).collect();
     let mut kept = Vec::new();
     for (index, state) in states.iter().enumerate().skip(1) {
-        if index as u32 % KEEP_EVERY == 0 {
+        if (index as u32).is_multiple_of(KEEP_EVERY) {
             kept.push(put(objects, state.clone()));
         }
     }

@@ -235,7 +235,8 @@ fn a_panel_whose_asker_chose_who_sits_on_it_hears_no_appeal() {
     }
     let asked = decide(&mut town, |town| removal(town, &people[7].id), &[0, 1]);
     let key = people[0].key.clone();
-    let tailored: [(u16, &[(&str, u16, u16)]); 5] = [
+    type Quotas<'a> = &'a [(&'a str, u16, u16)];
+    let tailored: [(u16, Quotas); 5] = [
         (1, &[]),
         (3, &[("Acme", 1, 1)]),
         (3, &[("contributors", 3, 3)]),

@@ -123,7 +123,7 @@ impl Attack for Cheater {
         match self.cheat {
             Cheat::Every(every) => {
                 let from = job.height as u32;
-                partly(scene, job, objects, |step| (step + from) % every == 0)
+                partly(scene, job, objects, |step| (step + from).is_multiple_of(every))
             }
             Cheat::Most | Cheat::Backed => partly(scene, job, objects, |step| step > 0),
             Cheat::Once if job.round == 2 => partly(scene, job, objects, |_| true),

@@ -95,7 +95,7 @@ impl Attack for Framer {
     fn says(&mut self, scene: &mut Scene, to: usize, message: &Message) -> Option<Vec<Saying>> {
         match (self.frame, message) {
             (Frame::Commits, Message::Commit(commit))
-                if commit.author() == scene.identity.id() && to % 2 == 0 =>
+                if commit.author() == scene.identity.id() && to.is_multiple_of(2) =>
             {
                 let mut other: Commit = *commit.body();
                 other.update.hash = Hash::of(b"another update");

@@ -99,7 +99,9 @@ impl Attack for Holder {
             (Hold::LateLink, Message::Show(show)) if show.author() == me => {
                 Some(vec![(to, rules.draw_timeout_ms * 9 / 10, message.to_bytes())])
             }
-            (Hold::Commit, Message::Commit(commit)) if commit.author() == me && to % 2 == 0 => {
+            (Hold::Commit, Message::Commit(commit))
+                if commit.author() == me && to.is_multiple_of(2) =>
+            {
                 silence()
             }
             (Hold::Verdicts, Message::Verdict(verdict)) if verdict.author() == me => silence(),
@@ -117,8 +119,8 @@ impl Attack for Holder {
             Hold::Drip if state => Serve::Dripping,
             Hold::States if state => Serve::Never,
             Hold::All => Serve::Never,
-            Hold::Half if to % 2 == 0 => Serve::Never,
-            Hold::Now if self.height % 3 == 0 && state => Serve::Never,
+            Hold::Half if to.is_multiple_of(2) => Serve::Never,
+            Hold::Now if self.height.is_multiple_of(3) && state => Serve::Never,
             Hold::Few => {
                 let served = self.served.entry(*object).or_default();
                 served.insert(to);

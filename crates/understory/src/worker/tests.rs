@@ -294,7 +294,8 @@ fn a_carry_that_no_training_leaves_is_a_mismatch_whatever_is_sampled() {
     let codes = update::encoded_len(n);
     // A code of the first moments beside a second moment of nothing; scales that are no numbers;
     // second moments past the clip; more steps than there were; none.
-    let changes: [&dyn Fn(&mut Vec<u8>); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change; 5] = [
         &|c| {
             let code = codes - n;
             (c[4 + codes + code], c[4 + 2 * codes + code]) = (127, 0);
