@@ -155,10 +155,11 @@ RUN
   --commons "$work/anna" --keys "$work/keys-anna" >"$work/run-anna.log" 2>&1 &
 pids+=("$!")
 trainers=("$!")
-run_ticket() { grep -q '^join with: ' "$work/run-anna.log"; }
+open_ticket() { sed -n 's/^ *understory swarm join \(understory2[a-z2-7]*\)$/\1/p' "$work/run-anna.log" | head -n 1; }
+run_ticket() { [ -n "$(open_ticket)" ]; }
 until_true "a run begins" run_ticket
 for who in bert cleo; do
-  "$understory" swarm join "$(sed -n 's/^join with: understory swarm join //p' "$work/run-anna.log")" \
+  "$understory" swarm join "$(open_ticket)" \
     --dir "$work/peer-$who" --bind 127.0.0.1:0 --once --threads 1 \
     --commons "$work/$who" --keys "$work/keys-$who" >"$work/run-$who.log" 2>&1 &
   pids+=("$!")

@@ -74,6 +74,14 @@ pub fn seats(rules: &Rules, members: &[Member]) -> usize {
     electorate.voters().filter(|v| !away(v)).count().max(2)
 }
 
+/// How many newcomers a genesis record may have: as many as there are seats for, and those that the
+/// run's rules want for a beginning.
+pub fn first_seats(rules: &Rules, members: &[Member]) -> usize {
+    let wanted =
+        (rules.min_members as usize).saturating_sub(members.len() - seated(rules, members));
+    seats(rules, members).max(wanted)
+}
+
 /// Members that take such a seat.
 pub fn seated(rules: &Rules, members: &[Member]) -> usize {
     members.iter().filter(|m| !m.votes(rules)).count()

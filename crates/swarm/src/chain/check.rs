@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     draw::is_link,
-    members::{joined, seated, seats},
+    members::{first_seats, joined, seated, seats},
     message::Have,
 };
 
@@ -39,7 +39,8 @@ impl ChainState {
         }
         check_founding(run, joins)?;
         let members = members_of_genesis(run, joins);
-        let (newcomers, places) = (seated(&run.rules, &members), seats(&run.rules, &members));
+        let newcomers = seated(&run.rules, &members);
+        let places = first_seats(&run.rules, &members);
         demand(newcomers <= places, || format!("{newcomers} newcomers, at most {places}"))?;
         demand(record.members == members, || "members do not follow from joins".to_owned())?;
         let beacon = first_beacon(run, joins);
