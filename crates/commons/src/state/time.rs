@@ -149,8 +149,10 @@ impl State {
         }
         if mark.witnesses >= 2 || self.version < 2 {
             self.steps.sure = mark.time;
-        } else if mark.time > self.sure_time().saturating_add(self.step()) && !self.nothing_waits()
-        {
+        } else if self.nothing_waits() {
+            // It sets the clock, and what follows it goes on from there.
+            self.steps.sure = self.steps.sure.max(mark.time);
+        } else if mark.time > self.sure_time().saturating_add(self.step()) {
             // What members have seen counts now that another mark follows it.
             let confirmed = self.confirmed_size();
             let seen = self.steps.held.partition_point(|held| held.index < confirmed);

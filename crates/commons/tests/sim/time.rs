@@ -254,6 +254,9 @@ fn the_first_mark_sets_the_clock_before_there_is_a_question() {
     let mut town = town_of(3, policy(1, &[0]));
     town.mark_by(&[0], START + 400 * DAY).unwrap();
     assert_eq!(town.state.now(), START + 400 * DAY);
+    // The clock goes on from there, also where nobody has said anything since.
+    town.mark_by(&[0], START + 400 * DAY + 60).unwrap();
+    assert_eq!(town.state.now(), START + 400 * DAY + 60);
     let mut town = town_of(3, policy(1, &[0]));
     let asked = ask(&mut town);
     town.mark_by(&[0], START + 400 * DAY).unwrap();
