@@ -23,7 +23,7 @@ start_peer() { # NUMBER ARGUMENTS…
 
 mkdir -p "$run"
 start_peer 1 start "$work/config.toml" --friends 3
-wait_until 120 has_ticket "$work/peer-1.log" || { cat "$work/peer-1.err"; false; }
+wait_until 120 has_invitations "$work/peer-1.log" || { cat "$work/peer-1.err"; false; }
 number=2
 for invitation in $(invitations_in "$work/peer-1.log"); do
   start_peer "$number" join "$invitation"
