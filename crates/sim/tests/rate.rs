@@ -103,6 +103,7 @@ fn measured(audit_milli: u32, every: u32) -> (f64, f64) {
             contributions: peers.iter().zip(&made).map(|(p, m)| commit(p, m)).collect(),
             members: members.clone(),
             verdicts: Vec::new(),
+            gone: Default::default(),
             voters: Default::default(),
         };
         let link = |p: &Identity| p.derive("link", &[&round.to_le_bytes()]);

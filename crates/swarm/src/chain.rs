@@ -88,6 +88,8 @@ pub struct Advance {
     pub members: Vec<Member>,
     /// Verdicts that the next ordinary record has: empty until then.
     pub verdicts: Vec<Signed<Verdict>>,
+    /// Who is out since. What was drawn stays drawn: shares are those of the day of the record.
+    pub gone: BTreeSet<PeerId>,
     /// Who audits it: made from the members when it is first asked for.
     pub voters: Voters,
 }
@@ -353,6 +355,7 @@ impl ChainState {
             contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
             members: members.to_vec(),
             verdicts: Vec::new(),
+            gone: BTreeSet::new(),
             voters: Voters::default(),
         }
     }
@@ -371,7 +374,7 @@ impl ChainState {
         let own_draws = last.draws(run, &shown, false);
         let silent = own_draws.iter().filter(|d| still(&d.contributor) && !said(d));
         let mut slack: BTreeSet<PeerId> = silent.map(|d| d.auditor).collect();
-        slack.extend(auditors.voters().filter(|v| !shown.contains_key(v)));
+        slack.extend(auditors.voters().filter(|v| !shown.contains_key(v) && still(v)));
         let missed = |contributor: &PeerId| {
             let about = record.verdicts.iter().filter(|v| v.body().contributor == *contributor);
             let without = about.filter(|v| matches!(v.body().finding, Finding::Unavailable { .. }));
@@ -458,7 +461,7 @@ impl Advance {
             |c: &Signed<Commit>| Drawable { contributor: c.author(), steps: c.body().steps };
         let work: Vec<Drawable> = self.contributions.iter().map(drawable).collect();
         let mut draws = Vec::new();
-        for voter in electorate.voters() {
+        for voter in electorate.voters().filter(|v| !self.gone.contains(v)) {
             let link = shown.get(&voter);
             if link.is_none() && !all {
                 continue;
@@ -469,7 +472,7 @@ impl Advance {
             let drawn = of(link);
             let stand_in = || stand_in(&electorate, &self.record, &voter);
             let by = if link.is_some() { Some(voter) } else { stand_in() };
-            let Some(by) = by else { continue };
+            let Some(by) = by.filter(|by| !self.gone.contains(by)) else { continue };
             let mine = drawn.into_iter().filter(|d| d.contributor != by);
             draws.extend(mine.map(|d| Draw { auditor: by, ..d }));
         }
@@ -480,8 +483,7 @@ impl Advance {
     /// repair, or after a mismatch that came to light too late for one.
     pub(crate) fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
         self.contributions.retain(|c| !culprits.contains(&c.author()));
-        self.members.retain(|m| !culprits.contains(&m.id));
-        self.voters = Voters::default();
+        self.gone.extend(culprits);
         self.verdicts.retain(|v| {
             !culprits.contains(&v.author()) && !culprits.contains(&v.body().contributor)
         });

@@ -188,7 +188,11 @@ impl Node {
                 continue;
             }
             let sample = match accusation.scope {
-                Scope::Recheck { auditor } => book.own_sample_of(&auditor, &accusation.contributor),
+                Scope::Recheck { auditor } => {
+                    let contributor = accusation.contributor;
+                    let known = book.confirmation(&contributor, &auditor).is_some();
+                    book.own_sample_of(&auditor, &contributor).filter(|_| known)
+                }
                 _ => Some(Sample::Parts(vec![accusation.part])),
             };
             tasks.extend(sample.map(|s| (accusation.contributor, accusation.asks(), s)));
@@ -303,11 +307,13 @@ impl Node {
         let Scope::Recheck { auditor } = key.scope else {
             return self.conclude(key, Finding::Confirmed { digest });
         };
-        let claimed = self
-            .books
-            .get(&key.height)
-            .and_then(|book| book.answer(&key.contributor, &auditor, Scope::Drawn));
-        let same = claimed == Some(Finding::Confirmed { digest });
+        // What the record has: a verdict that was lost here is no false one.
+        let book = self.books.get(&key.height);
+        let confirmation = book.and_then(|b| b.confirmation(&key.contributor, &auditor));
+        let Some(claimed) = confirmation.map(|v| v.body().finding) else {
+            return self.audit_again(key, self.run.rules.audit_timeout_ms);
+        };
+        let same = claimed == Finding::Confirmed { digest };
         self.conclude(
             key,
             match same {
@@ -479,7 +485,7 @@ impl Node {
             let own = book.answer(&contributor, &me, accusation.scope);
             let found = matches!(own, Some(Finding::Mismatch { .. }));
             let proven = book.dispute(chain, &all, &accusation) == Dispute::Proven;
-            let verdict = book.verdicts.get(&(contributor, auditor, Scope::Drawn));
+            let verdict = book.confirmation(&contributor, &auditor);
             if let (true, true, Some(verdict)) = (found, proven, verdict) {
                 let verdicts = enough(&all, book.agreeing(&accusation).into_values().cloned());
                 let confirmation = verdict.clone();

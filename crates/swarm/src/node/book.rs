@@ -165,6 +165,15 @@ impl Book {
         self.draws.iter().filter(move |d| (d.auditor, d.contributor) == (auditor, contributor))
     }
 
+    /// What `auditor` confirmed of its own draw, as the next record has it.
+    pub fn confirmation(&self, contributor: &PeerId, auditor: &PeerId) -> Option<&Signed<Verdict>> {
+        self.advance.verdicts.iter().find(|v| {
+            (v.author(), v.body().contributor) == (*auditor, *contributor)
+                && v.body().scope == Scope::Drawn
+                && matches!(v.body().finding, Finding::Confirmed { .. })
+        })
+    }
+
     /// Everything that somebody found to be wrong.
     pub fn accusations(&self) -> Vec<Accusation> {
         let accusation = |v: &Signed<Verdict>| match v.body().finding {
@@ -174,9 +183,8 @@ impl Book {
             }
             _ => None,
         };
-        let member = |a: &Accusation| crate::members::member(&self.advance.members, &a.accuser);
         let all = self.verdicts.values().filter_map(accusation);
-        all.filter(|a| member(a).is_some()).collect()
+        all.filter(|a| !self.advance.gone.contains(&a.accuser)).collect()
     }
 
     /// Whether `author` has found a mismatch in this contribution already.
