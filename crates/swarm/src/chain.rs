@@ -205,14 +205,17 @@ impl ChainState {
     /// What it takes to decide on a record that was checked whole.
     pub(crate) fn ruling(&self, run: &Run, record: &Record) -> Ruling {
         let electorate = self.electorate(run);
-        match record.kind {
-            Kind::Repair => {
-                let excluded: BTreeSet<PeerId> = record.culprits().collect();
-                let culprits = electorate.weight_of(excluded.iter().copied());
-                Ruling { excluded, needed: electorate.repair_quorum(culprits) }
-            }
-            _ => Ruling { excluded: BTreeSet::new(), needed: electorate.quorum() },
-        }
+        let excluded: BTreeSet<PeerId> = match record.kind {
+            Kind::Repair => record.culprits().collect(),
+            _ => BTreeSet::new(),
+        };
+        let culprits = electorate.weight_of(excluded.iter().copied());
+        Ruling { excluded, needed: electorate.repair_quorum(culprits) }
+    }
+
+    /// Whether `id` has a vote on the record after this state.
+    pub(crate) fn votes(&self, run: &Run, id: &PeerId) -> bool {
+        self.electorate(run).weight(id) > 0
     }
 
     /// Voters that a round waits for, in the order of their keys.
@@ -253,6 +256,12 @@ impl ChainState {
         let weight = electorate.weight_of(holders);
         let beside = electorate.quorum().saturating_sub(electorate.weight(author));
         weight > electorate.faults() || weight >= beside || count >= 3
+    }
+
+    /// Whether any of these contributions to the record after this state weighs something.
+    pub(crate) fn weighs(&self, run: &Run, contributions: &[Contribution]) -> bool {
+        let commits: Vec<_> = contributions.iter().map(|c| c.commit.clone()).collect();
+        self.included(run, &commits).iter().any(|i| i.weight > 0)
     }
 
     /// The updates of these contributions to the record after this state, with their weights.
@@ -311,15 +320,13 @@ impl ChainState {
             Kind::Repair => repaired_beacon(&self.beacon, &culprits),
             Kind::Genesis | Kind::Close => self.beacon,
         };
-        let closed = self.last.clone().map(|mut last| {
+        let mut last = self.last.clone();
+        if let (true, Some(last)) = (ordinary, &mut last) {
             last.verdicts = record.verdicts.clone();
-            last
-        });
-        let (last, previous) = if advance {
-            (Some(self.advanced(record, &members)), closed)
-        } else {
-            let last = if ordinary { closed } else { self.last.clone() };
-            (last, self.previous.clone())
+        }
+        let (last, previous) = match advance {
+            true => (Some(self.advanced(record, &members)), last),
+            false => (last, self.previous.clone()),
         };
         Self {
             height: record.height,

@@ -164,9 +164,8 @@ fn credit(members: &mut [Member], audited: &Audited<'_>) {
 }
 
 fn confirms(verdict: &Verdict, contributor: &PeerId) -> bool {
-    let recheck = matches!(verdict.scope, crate::Scope::Recheck { .. });
     verdict.contributor == *contributor
-        && !recheck
+        && verdict.scope.is_of_work()
         && matches!(verdict.finding, Finding::Confirmed { .. })
 }
 

@@ -106,8 +106,7 @@ impl ChainState {
             self.check_contribution(run, contribution, cache)
                 .map_err(|why| format!("contribution of {author}: {why}"))?;
         }
-        let commits: Vec<_> = record.contributions.iter().map(|c| c.commit.clone()).collect();
-        demand(self.included(run, &commits).iter().any(|i| i.weight > 0), || {
+        demand(self.weighs(run, &record.contributions), || {
             "has no contribution of any weight".to_owned()
         })
     }

@@ -20,8 +20,7 @@ impl ChainState {
                 witnesses.knows(*height, peer)?;
                 let about = (*height, *peer);
                 witnesses.prove(about, &[*peer], verdicts, |v| {
-                    !matches!(v.scope, Scope::Recheck { .. })
-                        && matches!(v.finding, Finding::Mismatch { .. })
+                    v.scope.is_of_work() && matches!(v.finding, Finding::Mismatch { .. })
                 })
             }
             Evidence::FalseAccusation { accusation, contradictions } => {
@@ -35,13 +34,10 @@ impl ChainState {
                 witnesses.knows(height, &contributor)?;
                 let mut interested = vec![*peer, contributor];
                 // Who says that a confirmation is false accuses the auditor.
-                let asks = match body.scope {
-                    Scope::Recheck { auditor } => {
-                        interested.push(auditor);
-                        body.scope
-                    }
-                    _ => Scope::Dispute { part },
-                };
+                if let Scope::Recheck { auditor } = body.scope {
+                    interested.push(auditor);
+                }
+                let asks = body.scope.asks(part);
                 let about = (height, contributor);
                 witnesses.prove(about, &interested, contradictions, |v| {
                     v.scope == asks && matches!(v.finding, Finding::Confirmed { .. })

@@ -125,8 +125,7 @@ impl Node {
 
     fn next_audit(&self) -> Option<(AuditKey, Sample)> {
         let chain = self.chain.as_ref()?;
-        let (me, voters) = (self.id(), chain.electorate(&self.run));
-        if voters.weight(&me) == 0 {
+        if !chain.votes(&self.run, &self.id()) {
             return None;
         }
         let newest = self.newest_book()?.advance.height;
@@ -324,7 +323,7 @@ impl Node {
     }
 
     fn mismatched(&mut self, key: AuditKey, part: u32) {
-        if matches!(key.scope, Scope::Recheck { .. }) {
+        if !key.scope.is_of_work() {
             // What was confirmed is wrong: so is the contribution itself.
             let work = AuditKey { scope: Scope::Dispute { part }, ..key };
             self.conclude(work, Finding::Mismatch { part });
@@ -358,7 +357,7 @@ impl Node {
         };
         let Some(commit) = book.commit(&body.contributor) else { return false };
         let known = book.verdicts.contains_key(&(body.contributor, author, body.scope));
-        let voter = chain.electorate(&self.run).weight(&author) > 0 && author != body.contributor;
+        let voter = chain.votes(&self.run, &author) && author != body.contributor;
         let asked = match (body.scope, body.finding) {
             (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
             // To begin a dispute takes one part; more would only be more work for everybody.
@@ -369,10 +368,7 @@ impl Node {
             }
             (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
             (scope @ Scope::Recheck { auditor }, _) => {
-                let confirmation =
-                    book.advance.verdicts.iter().find(|v| {
-                        (v.author(), v.body().contributor) == (auditor, body.contributor)
-                    });
+                let confirmation = book.confirmation(&body.contributor, &auditor);
                 auditor != author
                     && book.own_sample_of(&auditor, &body.contributor).is_some()
                     && (book.is_asked(&body.contributor, scope)
@@ -412,9 +408,8 @@ impl Node {
     fn proven(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
         let Some(chain) = &self.chain else { return BTreeMap::new() };
         let (all, me) = (chain.electorate(&self.run), self.id());
-        let is_of_work = |a: &Accusation| !matches!(a.scope, Scope::Recheck { .. });
         let found = |c: &PeerId| matches!(book.finding(c, &me), Some(Finding::Mismatch { .. }));
-        let accusations = book.accusations().into_iter().filter(is_of_work);
+        let accusations = book.accusations().into_iter().filter(|a| a.scope.is_of_work());
         accusations
             .filter(|a| chain.member(&a.contributor).is_some() && found(&a.contributor))
             .filter(|a| book.dispute(chain, &all, a) == Dispute::Proven)
@@ -462,14 +457,13 @@ impl Node {
             let Accusation { contributor, accuser, scope, .. } = accusation;
             let own = book.answer(&contributor, &me, accusation.asks());
             let agrees = me == contributor || matches!(own, Some(Finding::Confirmed { .. }));
-            let refuted = book.dispute(chain, &all, &accusation) == Dispute::Refuted;
-            let verdict = book.verdicts.get(&(contributor, accuser, scope));
-            if let (true, true, Some(verdict)) = (agrees, refuted, verdict) {
-                let accusation_by = verdict.clone();
+            if agrees
+                && book.dispute(chain, &all, &accusation) == Dispute::Refuted
+                && let Some(verdict) = book.verdicts.get(&(contributor, accuser, scope))
+            {
                 let contradictions = enough(&all, book.contradicting(&accusation).into_iter());
-                let evidence =
-                    Evidence::FalseAccusation { accusation: accusation_by, contradictions };
-                out.insert(accuser, evidence);
+                let accusation = verdict.clone();
+                out.insert(accuser, Evidence::FalseAccusation { accusation, contradictions });
             }
         }
         out
@@ -483,10 +477,10 @@ impl Node {
             let Scope::Recheck { auditor } = accusation.scope else { continue };
             let contributor = accusation.contributor;
             let own = book.answer(&contributor, &me, accusation.scope);
-            let found = matches!(own, Some(Finding::Mismatch { .. }));
-            let proven = book.dispute(chain, &all, &accusation) == Dispute::Proven;
-            let verdict = book.confirmation(&contributor, &auditor);
-            if let (true, true, Some(verdict)) = (found, proven, verdict) {
+            if matches!(own, Some(Finding::Mismatch { .. }))
+                && book.dispute(chain, &all, &accusation) == Dispute::Proven
+                && let Some(verdict) = book.confirmation(&contributor, &auditor)
+            {
                 let verdicts = enough(&all, book.agreeing(&accusation).into_values().cloned());
                 let confirmation = verdict.clone();
                 out.insert(auditor, Evidence::BlindConfirmation { confirmation, verdicts });
@@ -607,7 +601,7 @@ fn consistent(
                 let about = book
                     .accusations()
                     .into_iter()
-                    .find(|a| a.contributor == peer && !matches!(a.scope, Scope::Recheck { .. }))?;
+                    .find(|a| a.contributor == peer && a.scope.is_of_work())?;
                 let agreeing = book.agreeing(&about).into_values().filter(|v| stays(v)).cloned();
                 let verdicts = enough(all, agreeing);
                 all.prove(verdicts.iter().map(Signed::author))

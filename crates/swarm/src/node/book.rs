@@ -78,10 +78,7 @@ pub enum Dispute {
 impl Accusation {
     /// What an answer to it has as its scope.
     pub fn asks(&self) -> Scope {
-        match self.scope {
-            recheck @ Scope::Recheck { .. } => recheck,
-            _ => Scope::Dispute { part: self.part },
-        }
+        self.scope.asks(self.part)
     }
 
     /// Whose word on it does not count.
@@ -190,10 +187,8 @@ impl Book {
     /// Whether `author` has found a mismatch in this contribution already.
     pub fn has_accused(&self, contributor: &PeerId, author: &PeerId) -> bool {
         let mut accusations = self.accusations().into_iter();
-        accusations.any(|a| {
-            (a.contributor, a.accuser) == (*contributor, *author)
-                && !matches!(a.scope, Scope::Recheck { .. })
-        })
+        accusations
+            .any(|a| (a.contributor, a.accuser) == (*contributor, *author) && a.scope.is_of_work())
     }
 
     /// Parts that drawn auditors could not get what it takes for: the others try.
@@ -218,10 +213,9 @@ impl Book {
 
     /// Verdicts that agree with an accusation, one per author.
     pub fn agreeing(&self, accusation: &Accusation) -> BTreeMap<PeerId, &Signed<Verdict>> {
-        let recheck = |s: Scope| matches!(s, Scope::Recheck { .. });
-        let same = |v: &&Signed<Verdict>| match accusation.scope {
-            scope if recheck(scope) => v.body().scope == scope,
-            _ => !recheck(v.body().scope),
+        let same = |v: &&Signed<Verdict>| match accusation.scope.is_of_work() {
+            true => v.body().scope.is_of_work(),
+            false => v.body().scope == accusation.scope,
         };
         self.about(&accusation.contributor)
             .filter(same)
@@ -247,7 +241,7 @@ impl Book {
         let findings = || {
             self.about(contributor)
                 .filter(|v| v.author() == *member)
-                .filter(|v| !matches!(v.body().scope, Scope::Recheck { .. }))
+                .filter(|v| v.body().scope.is_of_work())
         };
         let worst =
             findings().map(|v| v.body().finding).find(|f| matches!(f, Finding::Mismatch { .. }));

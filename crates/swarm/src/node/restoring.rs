@@ -52,7 +52,7 @@ impl Node {
     fn ruling_of(&self, said: &Said) -> Option<Ruling> {
         match said {
             Said::Proposal(_, record, body) | Said::Lock(_, record, body, _) => {
-                self.ruling(&Record::hash_of(body), record)
+                self.ruling(&Record::hash_of(body), record).ok()
             }
             _ => None,
         }
