@@ -27,6 +27,7 @@
 //! `(1.15·clip)²`.
 
 use crate::{carry::Carry, run::Inner, update::BLOCK};
+use kernel::power;
 
 /// What is wrong with a carry that decodes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -123,19 +124,6 @@ impl Bounds {
         }
         Ok(())
     }
-}
-
-/// `base^exponent` by squaring.
-fn power(mut base: f64, mut exponent: u32) -> f64 {
-    let mut result = 1.0;
-    while exponent > 0 {
-        if exponent & 1 == 1 {
-            result *= base;
-        }
-        base *= base;
-        exponent >>= 1;
-    }
-    result
 }
 
 #[cfg(test)]

@@ -24,8 +24,6 @@ pub struct Scene<'a> {
     pub everybody: &'a [PeerId],
     /// Numbers of its own.
     pub rng: &'a mut Rng,
-    /// The time of the world, in milliseconds.
-    pub now: u64,
 }
 
 /// How an object is served.

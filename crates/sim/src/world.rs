@@ -72,19 +72,9 @@ impl Role {
         Self { founds: true, attack: None }
     }
 
-    /// An honest newcomer.
-    pub fn newcomer() -> Self {
-        Self { founds: false, attack: None }
-    }
-
     /// A founding voter with a strategy.
     pub fn rogue(attack: &Shared) -> Self {
         Self { founds: true, attack: Some(attack.clone()) }
-    }
-
-    /// A newcomer with a strategy.
-    pub fn sybil(attack: &Shared) -> Self {
-        Self { founds: false, attack: Some(attack.clone()) }
     }
 }
 
@@ -290,7 +280,6 @@ impl World {
             run: &self.run,
             everybody: &everybody,
             rng: &mut rng,
-            now: self.now,
         };
         let mut attack = attack.borrow_mut();
         Some(act(&mut *attack, &mut scene, &mut peer.objects))
@@ -344,12 +333,6 @@ impl World {
                 self.tell(other, Event::PeerUp(a));
             }
         }
-    }
-
-    /// Hands a message to a node, now.
-    pub fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
-        let from = self.nodes[from].identity.id();
-        self.tell(to, Event::Message { from, bytes });
     }
 
     fn tell(&mut self, n: usize, event: Event) {
@@ -560,13 +543,15 @@ impl World {
     fn post_after(&mut self, from: usize, to: usize, after: u64, bytes: Vec<u8>) {
         match after {
             0 => self.post(from, to, bytes),
-            after => {
-                let from = self.nodes[from].identity.id();
-                let event = Event::Message { from, bytes };
-                let epoch = self.nodes[to].epoch;
-                self.schedule(self.now + after, Happening::Tell { to, epoch, event });
-            }
+            after => self.deliver(self.now + after, from, to, bytes),
         }
+    }
+
+    /// A message reaches `to` at `time`, if that one has not been started again by then.
+    fn deliver(&mut self, time: u64, from: usize, to: usize, bytes: Vec<u8>) {
+        let event = Event::Message { from: self.id(from), bytes };
+        let epoch = self.nodes[to].epoch;
+        self.schedule(time, Happening::Tell { to, epoch, event });
     }
 
     fn post(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
@@ -579,19 +564,13 @@ impl World {
             if self.rng.chance(self.net.replay_percent) {
                 let at = self.rng.range(0, self.heard.len() as u64 - 1) as usize;
                 let (to, bytes) = self.heard[at].clone();
-                let from = self.nodes[from].identity.id();
-                let event = Event::Message { from, bytes };
-                let epoch = self.nodes[to].epoch;
-                self.schedule(self.now + 1, Happening::Tell { to, epoch, event });
+                self.deliver(self.now + 1, from, to, bytes);
             }
         }
         let copies = if self.rng.chance(self.net.double_percent) { 2 } else { 1 };
         for _ in 0..copies {
             let time = self.now + self.rng.range(self.net.delay.0, self.net.delay.1);
-            let event =
-                Event::Message { from: self.nodes[from].identity.id(), bytes: bytes.clone() };
-            let epoch = self.nodes[to].epoch;
-            self.schedule(time, Happening::Tell { to, epoch, event });
+            self.deliver(time, from, to, bytes.clone());
         }
     }
 

@@ -15,9 +15,12 @@ mod withholding;
 pub use row::{Row, rows};
 pub use trial::{Trial, Verdict, steady, verdict};
 
-use crate::{attack::Shared, world};
+use crate::{attack::Shared, habits::Habit, world};
 use std::collections::BTreeSet;
-use swarm::PeerId;
+use store::Hash;
+use swarm::{
+    AuditOutcome, Certificate, Identity, PeerId, Record, Signed, SignedRecord, Step, Vote,
+};
 
 /// Where the attackers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,22 +45,36 @@ pub struct Plan {
     pub friends: BTreeSet<usize>,
     /// Their keys.
     pub keys: BTreeSet<PeerId>,
-    /// All peers.
-    pub peers: usize,
     /// The seed.
     pub seed: u64,
 }
 
 impl Plan {
     /// The plan of these attackers.
-    pub fn new(seed: u64, peers: usize, friends: BTreeSet<usize>) -> Self {
+    pub fn new(seed: u64, friends: BTreeSet<usize>) -> Self {
         let keys = friends.iter().map(|n| world::identity(seed, *n).id()).collect();
-        Self { friends, keys, peers, seed }
+        Self { friends, keys, seed }
     }
 
     /// Whether a key is an attacker's.
     pub fn is_friend(&self, peer: &PeerId) -> bool {
         self.keys.contains(peer)
+    }
+
+    /// The attackers' keys, with their secrets.
+    fn identities(&self) -> Vec<Identity> {
+        self.friends.iter().map(|n| world::identity(self.seed, *n)).collect()
+    }
+
+    /// A record as if it was decided: signed by all attackers.
+    fn decided(&self, run: &Hash, record: &Record) -> Option<SignedRecord> {
+        let body = record.to_bytes();
+        let value = Some(Record::hash_of(&body));
+        let vote = Vote { height: record.height, view: 0, step: Step::Precommit, value };
+        let sign = |i: &Identity| (i.id(), Signed::seal(i, run, vote).signature());
+        let mut signatures: Vec<_> = self.identities().iter().map(sign).collect();
+        signatures.sort_unstable();
+        SignedRecord::new(body, Certificate { view: 0, signatures }).ok()
     }
 }
 
@@ -99,6 +116,16 @@ pub fn shards() -> Vec<Vec<u8>> {
     let trails = [rules.steps_min, rules.steps_max].map(|steps| rules.trail_len(steps));
     let lengths = [rules.update_len, rules.carry_len, rules.state_len, trails[0], trails[1]];
     lengths.iter().map(|len| vec![*len as u8; *len as usize]).collect()
+}
+
+/// That a friend's work is right, without having looked.
+fn vouch() -> AuditOutcome {
+    AuditOutcome::Confirmed { digest: Hash::of(b"a friend") }
+}
+
+/// The strategy of a plain cheat.
+fn habit(habit: Habit) -> Shared {
+    habit.role().attack.expect("a habit that is not honest is a strategy")
 }
 
 /// What is never said.

@@ -1,6 +1,6 @@
 //! Work that was not done, or not as it should have been.
 
-use super::{Case, Plan, founders, shards, silence};
+use super::{Case, Plan, founders, shards, silence, vouch};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     work::{self, Objects},
@@ -71,20 +71,6 @@ pub(super) fn partly(
     trained
 }
 
-/// Honest work but for the update.
-pub(super) fn changed(
-    job: &TrainJob,
-    objects: &mut Objects,
-    change: impl Fn(f32) -> f32,
-) -> Trained {
-    let honest = work::train(job, objects);
-    let values = objects[&honest.output.update.hash].chunks_exact(4);
-    let values = values.map(|b| change(f32::from_le_bytes(b.try_into().expect("four bytes"))));
-    let update: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-    let update = work::put(objects, update);
-    Trained { output: TrainOutput { update, ..honest.output }, ..honest }
-}
-
 impl Cheater {
     fn share(&mut self, job: &TrainJob, trained: Trained) -> Trained {
         if self.height == job.height
@@ -127,10 +113,10 @@ impl Attack for Cheater {
             }
             Cheat::Most | Cheat::Backed => partly(scene, job, objects, |step| step > 0),
             Cheat::Once if job.round == 2 => partly(scene, job, objects, |_| true),
-            Cheat::Poison if job.round == 2 => changed(job, objects, |v| -1e6 * v),
+            Cheat::Poison if job.round == 2 => work::changed(job, objects, |v| -1e6 * v),
             Cheat::Settled if past => partly(scene, job, objects, |step| step % 2 == 0),
-            Cheat::Flip => changed(job, objects, |v| -v),
-            Cheat::NotANumber => changed(job, objects, |_| f32::NAN),
+            Cheat::Flip => work::changed(job, objects, |v| -v),
+            Cheat::NotANumber => work::changed(job, objects, |_| f32::NAN),
             Cheat::Again => {
                 let trained = work::train(job, objects);
                 self.again(job, trained)
@@ -168,11 +154,9 @@ impl Attack for Cheater {
 
     fn audit(&mut self, _: &mut Scene, job: &AuditJob, honest: AuditOutcome) -> AuditOutcome {
         match (self.plan.is_friend(&job.job.worker), self.cheat) {
-            (true, Cheat::Backed) => AuditOutcome::Confirmed { digest: Hash::of(b"a friend") },
+            (true, Cheat::Backed) => vouch(),
             (true, _) => match honest {
-                AuditOutcome::Mismatch { .. } => {
-                    AuditOutcome::Confirmed { digest: Hash::of(b"a friend") }
-                }
+                AuditOutcome::Mismatch { .. } => vouch(),
                 other => other,
             },
             (false, Cheat::Backed) => AuditOutcome::Mismatch { part: 0 },

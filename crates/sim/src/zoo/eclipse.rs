@@ -3,9 +3,9 @@
 use super::{Case, Place, Plan};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
-    world::{self, to_all},
+    world::to_all,
 };
-use swarm::{Certificate, Event, Identity, Message, Record, Signed, SignedRecord, Step, Vote};
+use swarm::{Event, Message, SignedRecord};
 
 struct Eclipse {
     plan: Plan,
@@ -18,14 +18,7 @@ impl Eclipse {
     fn fork(&self, scene: &Scene, original: &SignedRecord) -> Option<SignedRecord> {
         let mut record = original.record().clone();
         record.contributions.pop()?;
-        let body = record.to_bytes();
-        let value = Some(Record::hash_of(&body));
-        let vote = Vote { height: record.height, view: 0, step: Step::Precommit, value };
-        let friends = self.plan.friends.iter().map(|n| world::identity(self.plan.seed, *n));
-        let sign = |i: Identity| (i.id(), Signed::seal(&i, &scene.run.id, vote).signature());
-        let mut signatures: Vec<_> = friends.map(sign).collect();
-        signatures.sort_unstable();
-        SignedRecord::new(body, Certificate { view: 0, signatures }).ok()
+        self.plan.decided(&scene.run.id, &record)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Too much of everything: valid messages, repeats, requests, nonsense.
 
-use super::{Case, Plan, founders};
+use super::{Case, Plan, founders, habit};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     habits::Habit,
@@ -147,7 +147,5 @@ pub(super) const CASES: &[Case] = &[
     founders("replay", "says what it heard for another run, or another height", None, |p| {
         flooder(Flood::Elsewhere, p)
     }),
-    founders("nonsense", "well-signed nonsense", None, |_| {
-        Habit::Babbler.role().attack.expect("a habit that is not honest is a strategy")
-    }),
+    founders("nonsense", "well-signed nonsense", None, |_| habit(Habit::Babbler)),
 ];

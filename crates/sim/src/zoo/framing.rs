@@ -1,6 +1,6 @@
 //! False words about honest work, and blind words about any.
 
-use super::{Case, Plan, cheating::partly, founders};
+use super::{Case, Plan, cheating::partly, founders, habit};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     habits::Habit,
@@ -113,10 +113,6 @@ impl Attack for Framer {
             _ => Vec::new(),
         }
     }
-}
-
-fn habit(habit: Habit) -> Shared {
-    habit.role().attack.expect("a habit that is not honest is a strategy")
 }
 
 pub(super) const CASES: &[Case] = &[

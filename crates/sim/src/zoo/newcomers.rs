@@ -1,6 +1,6 @@
 //! Keys are free: what many of them that have just come can do.
 
-use super::{Case, Place, Plan, cheating::changed, silence};
+use super::{Case, Place, Plan, silence, vouch};
 use crate::{
     attack::{Attack, Saying, Scene, Serve, Shared, shared},
     work::{self, Objects},
@@ -62,7 +62,7 @@ impl Newcomer {
 impl Attack for Newcomer {
     fn train(&mut self, scene: &mut Scene, job: &TrainJob, objects: &mut Objects) -> Trained {
         match self.is_bad(scene) {
-            true => changed(job, objects, |v| -v),
+            true => work::changed(job, objects, |v| -v),
             false => work::train(job, objects),
         }
     }
@@ -70,7 +70,7 @@ impl Attack for Newcomer {
     fn audit(&mut self, scene: &mut Scene, job: &AuditJob, honest: AuditOutcome) -> AuditOutcome {
         match (self.is_bad(scene), self.plan.is_friend(&job.job.worker)) {
             (false, _) => honest,
-            (true, true) => AuditOutcome::Confirmed { digest: Hash::of(b"a friend") },
+            (true, true) => vouch(),
             (true, false) => AuditOutcome::Mismatch { part: 0 },
         }
     }

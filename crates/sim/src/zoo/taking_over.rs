@@ -1,6 +1,6 @@
 //! Deciding alone: by claims, by borrowed evidence, by what a proposer leaves out.
 
-use super::{Case, Plan, founders};
+use super::{Case, Plan, founders, vouch};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     world::to_all,
@@ -8,8 +8,8 @@ use crate::{
 use std::collections::BTreeSet;
 use store::Hash;
 use swarm::{
-    AuditJob, AuditOutcome, Certificate, Ejection, Event, Evidence, Finding, Identity, Kind,
-    Message, Node, PeerId, Proposal, Record, Scope, Signed, SignedRecord, Step, Verdict, Vote,
+    AuditJob, AuditOutcome, Ejection, Event, Evidence, Finding, Identity, Kind, Message, Node,
+    PeerId, Proposal, Record, Scope, Signed, Step, Verdict, Vote,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,17 +49,13 @@ fn strangers() -> Vec<Identity> {
 }
 
 impl Grabber {
-    fn identities(&self) -> Vec<Identity> {
-        self.plan.friends.iter().map(|n| crate::world::identity(self.plan.seed, *n)).collect()
-    }
-
     /// A repair that ejects everybody else.
     fn repair(&self, node: &Node) -> Option<Record> {
         let chain = node.chain_state()?;
         let last = chain.last.as_ref()?;
         let witnesses = match self.grab {
             Grab::Strangers => strangers(),
-            _ => self.identities(),
+            _ => self.plan.identities(),
         };
         let used = node.chain().iter().flat_map(|r| &r.record().ejected).next();
         let evidence = |peer: PeerId| match (self.grab, used) {
@@ -108,13 +104,7 @@ impl Grabber {
 
     /// The record as if it was decided: signed by all friends.
     fn decided(&self, scene: &Scene, record: &Record) -> Message {
-        let body = record.to_bytes();
-        let value = Some(Record::hash_of(&body));
-        let vote = Vote { height: record.height, view: 0, step: Step::Precommit, value };
-        let sign = |i: &Identity| (i.id(), Signed::seal(i, &scene.run.id, vote).signature());
-        let mut signatures: Vec<_> = self.identities().iter().map(sign).collect();
-        signatures.sort_unstable();
-        let record = SignedRecord::new(body, Certificate { view: 0, signatures });
+        let record = self.plan.decided(&scene.run.id, record);
         let records = record.into_iter().map(|r| r.to_bytes().into()).collect();
         Message::Records { run: scene.run.id, records }
     }
@@ -149,7 +139,7 @@ fn mismatch(run: &Hash, height: u64, contributor: PeerId, witnesses: &[Identity]
 impl Attack for Grabber {
     fn audit(&mut self, _: &mut Scene, job: &AuditJob, honest: AuditOutcome) -> AuditOutcome {
         match self.plan.is_friend(&job.job.worker) {
-            true => AuditOutcome::Confirmed { digest: Hash::of(b"a friend") },
+            true => vouch(),
             false => honest,
         }
     }

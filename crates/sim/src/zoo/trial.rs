@@ -123,7 +123,7 @@ fn cast(place: Place, share: usize) -> (usize, usize, BTreeSet<usize>) {
 
 fn trial(case: &Case, share: usize, seed: u64, attacked: bool) -> Trial {
     let (founders, peers, friends) = cast(case.place, share);
-    let plan = Plan::new(seed, peers, friends);
+    let plan = Plan::new(seed, friends);
     let attack = (case.make)(&plan);
     let sybils = matches!(case.place, Place::Newcomers { .. });
     let role = |n: usize| Role {
