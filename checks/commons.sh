@@ -155,10 +155,11 @@ RUN
   --commons "$work/anna" --keys "$work/keys-anna" >"$work/run-anna.log" 2>&1 &
 pids+=("$!")
 trainers=("$!")
-run_ticket() { grep -q '^join with: ' "$work/run-anna.log"; }
+open_ticket() { sed -n 's/^ *understory swarm join \(understory2[a-z2-7]*\)$/\1/p' "$work/run-anna.log" | head -n 1; }
+run_ticket() { [ -n "$(open_ticket)" ]; }
 until_true "a run begins" run_ticket
 for who in bert cleo; do
-  "$understory" swarm join "$(sed -n 's/^join with: understory swarm join //p' "$work/run-anna.log")" \
+  "$understory" swarm join "$(open_ticket)" \
     --dir "$work/peer-$who" --bind 127.0.0.1:0 --once --threads 1 \
     --commons "$work/$who" --keys "$work/keys-$who" >"$work/run-$who.log" 2>&1 &
   pids+=("$!")
@@ -249,8 +250,13 @@ orchard commons verify | grep -q 'everything holds' || fail "the fork verifies w
 orchard commons show members | grep -q 'Dora.*founder' || fail "Dora comes along"
 ok "two of them fork, with the history"
 orchard commons export "$work/tiles" >/dev/null
-[ -s "$work/tiles/checkpoint" ] || fail "the log is exported as tiles"
-ok "the log is exported as tiles"
+# The operator's signature and a witness's, and the policy by which another program judges them.
+[ "$(grep -c '^— ' "$work/tiles/checkpoint")" -ge 2 ] || fail "the exported checkpoint is cosigned"
+grep -q '^quorum all$' "$work/tiles/policy" || fail "the witness policy is exported"
+ok "the log is exported as tiles with a cosigned checkpoint and the policy"
+orchard commons show health | grep -q 'ONE WITNESS' || fail "health says where one witness decides the time"
+! as bert commons show health | grep -q 'ONE WITNESS' || fail "and where none does"
+ok "health says who decides the time"
 
 kill -9 "$pid_cleo"
 as cleo commons verify >/dev/null || fail "a killed member's log holds"

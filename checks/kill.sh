@@ -22,10 +22,14 @@ start_peer() { # NUMBER ARGUMENTS…
 }
 
 mkdir -p "$run"
-start_peer 1 start "$work/config.toml"
-wait_until 120 has_ticket "$work/peer-1.log" || { cat "$work/peer-1.err"; false; }
-ticket=$(ticket_in "$work/peer-1.log")
-for number in 2 3 4; do start_peer "$number" join "$ticket"; done
+start_peer 1 start "$work/config.toml" --friends 3
+wait_until 120 has_invitations "$work/peer-1.log" || { cat "$work/peer-1.err"; false; }
+number=2
+for invitation in $(invitations_in "$work/peer-1.log"); do
+  start_peer "$number" join "$invitation"
+  number=$((number + 1))
+done
+check "three friends are invited" [ "$number" -eq 5 ]
 wait_until 120 has_model "$run/peer-1" || { echo "no first round" >&2; failed=1; exit 1; }
 
 all_finished() {

@@ -115,6 +115,11 @@ same_root() {
 
 has_ticket() { grep -qs '"event":"started"' "$1"; }
 ticket_in() { sed -n 's/.*"ticket":"\([^"]*\)".*/\1/p' "$1" | head -n 1; }
+has_invitations() { grep -qs '"event":"invitations"' "$1"; }
+# The invitations that nobody has used, one a line, as the log $1 had them first.
+invitations_in() {
+  grep -m 1 '"event":"invitations"' "$1" | grep -o 'understory2-secret-[a-z2-7]*'
+}
 has_finished() { grep -qs '"notice":"finished"' "$1"; }
 has_model() { [ -e "$1/store/refs/model" ]; }
 is_alive() { kill -0 "$1" 2>/dev/null; }

@@ -26,11 +26,11 @@ done
 
 make_text "$work/text"
 small_config "$work/text" "${ROUNDS:-12}" "${STEPS:-48}" 2 >"$work/config.toml"
-ip netns exec "$a" "$program" swarm start "$work/config.toml" --dir "$work/peer-1" \
+ip netns exec "$a" "$program" swarm start "$work/config.toml" --friends 1 --dir "$work/peer-1" \
   --bind 10.77.0.1:0 --threads 1 --json >"$work/peer-1.log" 2>"$work/peer-1.err" &
 pids[1]=$!
-wait_until 120 has_ticket "$work/peer-1.log" || { cat "$work/peer-1.err"; failed=1; exit 1; }
-ip netns exec "$b" "$program" swarm join "$(ticket_in "$work/peer-1.log")" --dir "$work/peer-2" \
+wait_until 120 has_invitations "$work/peer-1.log" || { cat "$work/peer-1.err"; failed=1; exit 1; }
+ip netns exec "$b" "$program" swarm join "$(invitations_in "$work/peer-1.log")" --dir "$work/peer-2" \
   --bind 10.77.0.2:0 --threads 1 --json >"$work/peer-2.log" 2>"$work/peer-2.err" &
 pids[2]=$!
 check "the second joins over the slow link" wait_until 120 has_model "$work/peer-2"

@@ -29,12 +29,20 @@ unwraps() {
   done
 }
 leftovers() { git grep -nE 'todo!\(|unimplemented!\(|TODO|FIXME' -- '*.rs' '*.sh' '*.mjs' '*.py' ':!xtask/house.sh' || true; }
+# What is printed is made plain, by `terminal` alone; libraries are quiet.
+streams() {
+  local ours='terminal::(raw_)?std(out|err)\(\)|\.is_terminal\(\)'
+  git grep -nE '\b(stdout|stderr)\(\)' -- 'crates/understory/src' ':!crates/understory/src/terminal.rs' | grep -vE "$ours" || true
+  git grep -nE 'std::e?print(ln)?!' -- 'crates/*/src' ':!crates/understory/src/terminal.rs' || true
+  git grep -nE '^[^/]*\be?print(ln)?!' -- 'crates/*/src' ':!crates/understory/src' || true
+}
 dependencies() { (! grep -A99 '^\[dependencies\]' crates/kernel/Cargo.toml | sed '1d;/^\[/,$d' | grep -E '^[a-z]') || echo "kernel has dependencies"; }
 
 rule "no file of more than 900 lines" "$(long)"
 rule "unsafe code only in kernel" "$(roots)"
 rule "no unwrap in what ships" "$(unwraps)"
 rule "nothing left to do in the source" "$(leftovers)"
+rule "only terminal.rs writes to the terminal" "$(streams)"
 rule "kernel depends on nothing" "$(dependencies)"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

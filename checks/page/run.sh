@@ -24,6 +24,8 @@ skip() {
   exit 0
 }
 
+if command -v node >/dev/null; then node "$here/plain.mjs"; fi
+
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 [ -n "$CHROMIUM" ] || skip "no Chromium on this machine"
 command -v node >/dev/null && command -v npm >/dev/null || skip "no Node.js with npm on this machine"

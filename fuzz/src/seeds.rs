@@ -4,7 +4,10 @@ use kernel::{Isa, Kernel, random::Stream};
 use model::{Config, Lineage, Parameters, Tokenizer};
 use std::{error::Error, fs, io::Write, path::Path};
 use store::{Hash, ObjectRef};
-use swarm::{Certificate, Identity, Message, Record, Signed, SignedRecord};
+use swarm::{
+    Certificate, Contribution, Ejection, Evidence, Identity, Member, Message, Record, Signed,
+    SignedRecord,
+};
 
 /// Nothing, or why the examples cannot be made.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -27,33 +30,46 @@ pub fn write(folder: &Path) -> Outcome {
 fn protocol(folder: &Path) -> Outcome {
     let (run, hash) = (Hash::of(b"run"), Hash::of(b"other"));
     let object = ObjectRef::of(b"object");
-    let join = swarm::Join { nonce: hash, height: 0 };
+    let me = Identity::from_seed([1; 32]).id();
+    let invitation = swarm::Invitation::new(&Identity::from_seed([2; 32]), &run, &me);
+    let join = swarm::Join { nonce: hash, height: 0, chain: hash, invitation: Some(invitation) };
     let commit = swarm::Commit {
         height: 3,
         round: 2,
         base: hash,
         steps: 8,
-        leaves: vec![object; 2],
+        trail: ObjectRef { hash, len: 256 },
         update: object,
         carry_before: Some(object),
         carry: object,
-        secret_hash: swarm::secret_hash(&hash),
     };
     let vote = |value| swarm::Vote { height: 3, view: 1, step: swarm::Step::Precommit, value };
     let proposal = swarm::Proposal { height: 3, view: 1, valid_view: Some(0), value: hash };
-    let verdict = swarm::Verdict {
-        height: 3,
-        contributor: Identity::from_seed([1; 32]).id(),
-        scope: swarm::Scope::Dispute { segment: 1 },
-        finding: swarm::Finding::Mismatch { segment: 1 },
+    let verdict = |scope, finding| {
+        sealed(&run, swarm::Verdict { height: 3, contributor: me, scope, finding })
     };
+    let disputed = verdict(swarm::Scope::Dispute { part: 1 }, swarm::Finding::Mismatch { part: 1 });
+    let confirmed = verdict(swarm::Scope::Drawn, swarm::Finding::Confirmed { digest: hash });
+    let missed = verdict(
+        swarm::Scope::Recheck { auditor: me },
+        swarm::Finding::Unavailable { part: 8, missing: hash },
+    );
+    let blind = Evidence::BlindConfirmation {
+        confirmation: confirmed.clone(),
+        verdicts: vec![missed.clone()],
+    };
+    let commit = sealed(&run, commit);
+    let show = sealed(&run, swarm::Show { height: 3, link: hash });
     let (a, b) = (sealed(&run, vote(None)), sealed(&run, vote(Some(hash))));
-    let evidence = swarm::Evidence::equivocation(a.envelope(), b.envelope());
+    let evidence = Evidence::equivocation(a.envelope(), b.envelope());
     let said = [
         Message::Join(sealed(&run, join)).to_bytes(),
-        Message::Commit(sealed(&run, commit)).to_bytes(),
+        Message::Commit(commit.clone()).to_bytes(),
+        Message::Show(show.clone()).to_bytes(),
         Message::Vote(a).to_bytes(),
-        Message::Verdict(sealed(&run, verdict)).to_bytes(),
+        Message::Verdict(disputed).to_bytes(),
+        Message::Verdict(confirmed).to_bytes(),
+        Message::Verdict(missed.clone()).to_bytes(),
     ];
     for (i, message) in said.iter().enumerate() {
         save(folder, "swarm_message", message)?;
@@ -74,17 +90,47 @@ fn protocol(folder: &Path) -> Outcome {
     )?;
     let evidence = evidence.ok_or("two votes for one step are evidence")?;
     save(folder, "swarm_message", &Message::Evidence(evidence).to_bytes())?;
+    save(folder, "swarm_message", &Message::Evidence(blind.clone()).to_bytes())?;
     let head = Message::Head { run, height: Some(3), record: hash, elapsed_ms: 1500 };
     save(folder, "swarm_message", &head.to_bytes())?;
-    save(folder, "swarm_record", &genesis(run, object)?.to_bytes())
+    let genesis = genesis(run, object);
+    let have = sealed(&run, swarm::Have { height: 3, commit: commit.hash() });
+    let advance = Record {
+        height: 4,
+        kind: swarm::Kind::Advance,
+        round: 3,
+        members: vec![member(me, object)],
+        contributions: vec![Contribution { commit, haves: vec![have] }],
+        shows: vec![show],
+        verdicts: vec![missed],
+        ejected: vec![Ejection { peer: me, evidence: blind }],
+        ..genesis.clone()
+    };
+    save(folder, "swarm_record", &certified(&genesis)?)?;
+    save(folder, "swarm_record", &certified(&advance)?)
+}
+
+fn member(id: swarm::PeerId, object: ObjectRef) -> Member {
+    Member {
+        id,
+        joined: 0,
+        contributions: 1,
+        grant: 512,
+        earned: 64,
+        clean: 1,
+        missed: 0,
+        carry: Some(object),
+        link: object.hash,
+        link_at: 3,
+    }
 }
 
 fn sealed<T: swarm::Body>(run: &Hash, body: T) -> Signed<T> {
     Signed::seal(&Identity::from_seed([1; 32]), run, body)
 }
 
-fn genesis(run: Hash, object: ObjectRef) -> Result<SignedRecord, Box<dyn Error>> {
-    let record = Record {
+fn genesis(run: Hash, object: ObjectRef) -> Record {
+    Record {
         run,
         height: 0,
         kind: swarm::Kind::Genesis,
@@ -93,12 +139,17 @@ fn genesis(run: Hash, object: ObjectRef) -> Result<SignedRecord, Box<dyn Error>>
         members: Vec::new(),
         joins: Vec::new(),
         contributions: Vec::new(),
+        shows: Vec::new(),
         verdicts: Vec::new(),
         ejected: Vec::new(),
         state: swarm::State { model: object, outer: object },
         beacon: run,
-    };
-    Ok(SignedRecord::new(record.to_bytes(), Certificate { view: 0, signatures: Vec::new() })?)
+    }
+}
+
+fn certified(record: &Record) -> Result<Vec<u8>, Box<dyn Error>> {
+    let certificate = Certificate { view: 0, signatures: Vec::new() };
+    Ok(SignedRecord::new(record.to_bytes(), certificate)?.to_bytes())
 }
 
 /// Entries as the target `swarm_log` splits them.
@@ -217,8 +268,11 @@ fn texts(folder: &Path) -> Outcome {
     for example in net::fuzz::commons_examples() {
         save(folder, "commons_frame", &example)?;
     }
-    let ticket = net::Ticket { run, manifest_len: 8, founder, peers: vec![peer] };
-    save(folder, "ticket", ticket.to_string().as_bytes())
+    let checkpoint = Some(net::Mark { height: 3, record: run, standing: 512 });
+    let ticket = net::Ticket { run, manifest_len: 8, founder, peers: vec![peer], checkpoint };
+    save(folder, "ticket", ticket.to_string().as_bytes())?;
+    let invitation = net::Invitation { ticket, secret: [7; 32] };
+    save(folder, "ticket", invitation.to_secret_text().as_bytes())
 }
 
 pub(crate) fn save(folder: &Path, target: &str, bytes: &[u8]) -> Outcome {

@@ -6,12 +6,13 @@ use commons::{
     ArchiveError, Body, Identity, Place, Seen, Statement, author,
     follow::RangeProof,
     portable::{LoggedStatement, Portable, PortableSplit, Trust},
+    receipt::Receipt,
     state::{Roots, State, log_key},
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
         Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power,
-        ProposalType, Propose, Publish, Purpose, Relation, Reproducible, Rights, Rules,
-        SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
+        ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights,
+        Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
         WitnessKey, Witnesses, Work, WorkType,
     },
     tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof},
@@ -24,6 +25,9 @@ use store::Hash;
 pub fn statement(bytes: &[u8]) {
     if let Ok(range) = commons::canonical::decode::<RangeProof>("range", bytes, 1 << 20) {
         assert_eq!(commons::canonical::encode(&range), bytes, "a range has one encoding");
+    }
+    if let Ok(receipt) = Receipt::parse(bytes) {
+        assert_eq!(receipt.to_bytes(), bytes, "a receipt has one encoding");
     }
     let Ok(read) = Statement::parse_unsigned(bytes) else { return };
     assert_eq!(read.bytes(), bytes);
@@ -55,6 +59,14 @@ pub fn portable(bytes: &[u8]) {
 pub fn seeds(folder: &Path) -> Outcome {
     let (state, seen) = TOWN.clone();
     save(folder, "statement", GENESIS.bytes())?;
+    let place = Place { log: state.id, seq: 0, prev: None, seen: Some(seen) };
+    let claim = Claim::Person { name: "left out".into() };
+    let left = Statement::sign(&identity(1), place, Attest { subject: identity(1).id(), claim })?;
+    let receipt = Receipt::sign(&identity(0), state.id, left.hash(), 1);
+    save(folder, "statement", &receipt.to_bytes())?;
+    let evidence = Evidence::Receipt(receipt.to_bytes(), left.bytes().to_vec());
+    let check = Check { subject: Subject::Log, verdict: Verdict::Unavailable, evidence };
+    save(folder, "statement", Statement::sign(&identity(0), place, check)?.bytes())?;
     for body in bodies(&state) {
         let place = Place { log: state.id, seq: 0, prev: None, seen: Some(seen) };
         save(folder, "statement", Statement::sign(&identity(0), place, body)?.bytes())?;
@@ -114,6 +126,7 @@ static GENESIS: LazyLock<Statement> = LazyLock::new(|| {
         },
         parent: None,
         created: 1,
+        version: Some(RULES_VERSION),
     };
     author::found(&identity(0), &identity(0), genesis).expect("it is within its bounds").0
 });
@@ -247,6 +260,7 @@ fn question() -> Body {
         close: u64::MAX,
         reveal: None,
         appeals: None,
+        held: None,
     }
     .into()
 }

@@ -10,8 +10,8 @@ use commons::{
     operator,
     state::State,
     statement::{
-        Check, Evidence, Founder, Genesis, Key, Rules, Subject, Verdict, WitnessKey, Witnesses,
-        Work, WorkType,
+        Check, Evidence, Founder, Genesis, Key, RULES_VERSION, Rules, Subject, Verdict, WitnessKey,
+        Witnesses, Work, WorkType,
     },
     verify::verify,
 };
@@ -88,6 +88,7 @@ fn build(path: &Path, people: &[Identity], count: usize) -> Result<Archive, Box<
         },
         parent: None,
         created: 1,
+        version: Some(RULES_VERSION),
     };
     let (genesis, head) = author::found(&people[0], &people[0], genesis)?;
     let archive = Archive::create(path, &genesis)?;

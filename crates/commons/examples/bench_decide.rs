@@ -132,6 +132,7 @@ fn election(method: Method, options: u32, electors: u64) -> Election {
         employer_cap: None,
         quorum: Quorum::Root { times: Ratio::new(3, 2) },
         electors,
+        held: vec![],
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     Identity, Statement, StatementError,
     follow::Overlay,
     operator::OperatorError,
+    receipt::Receipt,
     state::{Roots, State},
     tlog::{self, Checkpoint, Hash as TreeHash, Nodes, SignedCheckpoint, TreeError},
 };
@@ -25,6 +26,8 @@ const PLACES: TableDefinition<[u8; 32], u64> = TableDefinition::new("places");
 const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new("checkpoints");
 /// A waiting statement's hash → how many checkpoints there were when it came, and its bytes.
 const PENDING: TableDefinition<[u8; 32], (u64, &[u8])> = TableDefinition::new("pending");
+/// A waiting statement's hash → the operator's receipt for it.
+const RECEIPTS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("receipts");
 /// Facts of a witness or member that must outlive a crash, by name.
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 
@@ -125,6 +128,8 @@ pub struct Pending {
     pub statement: Statement,
     /// How many checkpoints were known when it came.
     pub since: u64,
+    /// The operator's receipt for it, if it gave one.
+    pub receipt: Option<Receipt>,
 }
 
 impl Archive {
@@ -349,12 +354,43 @@ impl Archive {
         let write = self.db.begin_write()?;
         {
             let mut pending = write.open_table(PENDING)?;
+            let mut receipts = write.open_table(RECEIPTS)?;
             for hash in hashes {
                 pending.remove(hash.0)?;
+                receipts.remove(hash.0)?;
             }
         }
         write.commit()?;
         Ok(())
+    }
+
+    /// Keeps receipts for statements that wait here; their signatures are the caller's to have
+    /// checked. Of two by one operator the earlier one stays;
+    /// of two operators that of the later. How many were new.
+    ///
+    /// Errors: the file cannot be written.
+    pub fn keep_receipts(&self, receipts: &[Receipt]) -> Result<usize, ArchiveError> {
+        let write = self.db.begin_write()?;
+        let mut new = 0;
+        {
+            let pending = write.open_table(PENDING)?;
+            let mut kept = write.open_table(RECEIPTS)?;
+            for receipt in receipts.iter().filter(|receipt| receipt.log == self.id) {
+                let hash = receipt.statement.0;
+                let known =
+                    kept.get(hash)?.and_then(|bytes| Receipt::parse_unsigned(bytes.value()).ok());
+                let better = known.is_none_or(|known| {
+                    let same = known.operator == receipt.operator;
+                    same == (receipt.size < known.size) && receipt.size != known.size
+                });
+                if better && pending.get(hash)?.is_some() {
+                    kept.insert(hash, receipt.to_bytes().as_slice())?;
+                    new += 1;
+                }
+            }
+        }
+        write.commit()?;
+        Ok(new)
     }
 
     /// Keeps a fact under a name, durably.
@@ -388,6 +424,8 @@ pub struct Snapshot {
     places: ReadOnlyTable<[u8; 32], u64>,
     checkpoints: ReadOnlyTable<u64, &'static str>,
     pending: ReadOnlyTable<[u8; 32], (u64, &'static [u8])>,
+    /// None in a file of an earlier program that was not written since.
+    receipts: Option<ReadOnlyTable<[u8; 32], &'static [u8]>>,
     size: u64,
 }
 
@@ -401,6 +439,10 @@ impl Snapshot {
             places: read.open_table(PLACES)?,
             checkpoints: read.open_table(CHECKPOINTS)?,
             pending: read.open_table(PENDING)?,
+            receipts: match read.open_table(RECEIPTS) {
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
+                table => Some(table?),
+            },
         })
     }
 
@@ -502,11 +544,27 @@ impl Snapshot {
         }))
     }
 
+    /// How many checkpoints are known of sizes in a range, `most` at the most.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn checkpoints_within(&self, sizes: Range<u64>, most: u64) -> Result<u64, ArchiveError> {
+        Ok(self.checkpoints.range(sizes)?.take(most as usize).count() as u64)
+    }
+
     /// How many checkpoints are known.
     ///
     /// Errors: the file cannot be read.
     pub fn checkpoint_count(&self) -> Result<u64, ArchiveError> {
         Ok(redb::ReadableTableMetadata::len(&self.checkpoints)?)
+    }
+
+    /// The operator's receipt for a statement that waits.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn receipt(&self, statement: &Hash) -> Result<Option<Receipt>, ArchiveError> {
+        let Some(receipts) = &self.receipts else { return Ok(None) };
+        let kept = receipts.get(statement.0)?;
+        Ok(kept.and_then(|bytes| Receipt::parse_unsigned(bytes.value()).ok()))
     }
 
     /// What waits for a place in the log: by author, then by its place in the author's chain.
@@ -515,11 +573,12 @@ impl Snapshot {
     pub fn pending(&self) -> Result<Vec<Pending>, ArchiveError> {
         let mut all = Vec::new();
         for entry in self.pending.iter()? {
-            let (_, value) = entry?;
+            let (hash, value) = entry?;
             let (since, bytes) = value.value();
             let statement = Statement::parse_unsigned(bytes)
                 .map_err(|why| ArchiveError::Statement { index: self.size, why })?;
-            all.push(Pending { statement, since });
+            let receipt = self.receipt(&Hash(hash.value()))?;
+            all.push(Pending { statement, since, receipt });
         }
         all.sort_by_key(|p| (p.statement.author, p.statement.seq, p.statement.hash()));
         Ok(all)
@@ -555,6 +614,7 @@ fn open_tables(write: &WriteTransaction) -> Result<(), ArchiveError> {
     write.open_table(PLACES)?;
     write.open_table(CHECKPOINTS)?;
     write.open_table(PENDING)?;
+    write.open_table(RECEIPTS)?;
     write.open_table(FACTS)?;
     Ok(())
 }
@@ -648,8 +708,10 @@ fn forget_placed(write: &WriteTransaction, size: u64) -> Result<(), ArchiveError
             placed.push(hash);
         }
     }
+    let mut receipts = write.open_table(RECEIPTS)?;
     for hash in placed {
         pending.remove(hash)?;
+        receipts.remove(hash)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::state::log_key;
 use crate::{
     Archive, ArchiveError, Body, Identity, PeerId, Place, Seen, Snapshot, Statement,
     StatementError,
-    state::State,
+    state::{OldRules, State},
     statement::Genesis,
     tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
@@ -28,6 +28,9 @@ pub enum AuthorError {
     /// A checkpoint cannot be signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The commons follows an older version of the rules.
+    #[error(transparent)]
+    OldRules(#[from] OldRules),
 }
 
 /// Begins a commons: its genesis, and the first checkpoint, signed by the operator's key if that
@@ -51,7 +54,22 @@ pub fn found(
 ///
 /// Errors: there is none, or it is not signed by the operator.
 pub fn head(log: &Snapshot, state: &State) -> Result<Seen, AuthorError> {
-    let signed = log.latest_checkpoint()?.ok_or(AuthorError::NoCheckpoint)?;
+    seen(&log.latest_checkpoint()?.ok_or(AuthorError::NoCheckpoint)?, state)
+}
+
+/// The head that a member whose clock says `now` has seen: the newest, unless a mark in it is ahead
+/// of that clock and rests on one witness and the members' word. Then the head of that mark, which
+/// was before it.
+///
+/// Errors: as [`head`].
+pub fn head_at(log: &Snapshot, state: &State, now: u64) -> Result<Seen, AuthorError> {
+    match state.doubtful(now) {
+        Some(mark) => seen(&crate::portable::marked(log, mark)?, state),
+        None => head(log, state),
+    }
+}
+
+fn seen(signed: &SignedCheckpoint, state: &State) -> Result<Seen, AuthorError> {
     let checkpoint = signed.checkpoint();
     let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
     let signature = signed.signature(&key).ok_or(AuthorError::Unsigned)?;
@@ -61,8 +79,18 @@ pub fn head(log: &Snapshot, state: &State) -> Result<Seen, AuthorError> {
 
 /// The next place in an author's chain, counting what still waits.
 ///
-/// Errors: the log cannot be read.
+/// Errors: the log cannot be read, or follows older rules.
 pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Place, AuthorError> {
+    state.check_version()?;
+    place_after(log, state, author, head(log, state)?)
+}
+
+fn place_after(
+    log: &Snapshot,
+    state: &State,
+    author: &PeerId,
+    seen: Seen,
+) -> Result<Place, AuthorError> {
     let (mut seq, mut prev) = state.chain_head(author);
     for waiting in log.pending()? {
         let statement = waiting.statement;
@@ -70,7 +98,7 @@ pub fn next_place(log: &Snapshot, state: &State, author: &PeerId) -> Result<Plac
             (seq, prev) = (seq + 1, Some(statement.hash()));
         }
     }
-    Ok(Place { log: state.id, seq, prev, seen: Some(head(log, state)?) })
+    Ok(Place { log: state.id, seq, prev, seen: Some(seen) })
 }
 
 /// A signed statement in the next place of its author's chain, kept nowhere yet.
@@ -85,7 +113,37 @@ pub fn draft(
     Ok(Statement::sign(author, next_place(log, state, &author.id())?, body)?)
 }
 
+/// [`draft`] by somebody whose clock says `now`, as [`head_at`] has it.
+///
+/// Errors: as [`draft`].
+pub fn draft_at(
+    log: &Snapshot,
+    state: &State,
+    author: &Identity,
+    now: u64,
+    body: impl Into<Body>,
+) -> Result<Statement, AuthorError> {
+    state.check_version()?;
+    let place = place_after(log, state, &author.id(), head_at(log, state, now)?)?;
+    Ok(Statement::sign(author, place, body)?)
+}
+
 impl Archive {
+    /// [`Self::write`] by somebody whose clock says `now`, as [`head_at`] has it.
+    ///
+    /// Errors: as [`Self::write`].
+    pub fn write_at(
+        &self,
+        state: &State,
+        author: &Identity,
+        now: u64,
+        body: impl Into<Body>,
+    ) -> Result<Statement, AuthorError> {
+        let statement = draft_at(&self.snapshot()?, state, author, now, body)?;
+        self.hold(&statement)?;
+        Ok(statement)
+    }
+
     /// Writes a statement and holds it until it has its place in the log.
     ///
     /// Errors: what it says is out of bounds; the log cannot be read or written.

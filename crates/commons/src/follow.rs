@@ -116,7 +116,7 @@ pub fn check_head(
         return Err(FollowError::Foreign { origin: checkpoint.origin.chars().take(80).collect() });
     }
     let operator = log_key(&checkpoint.origin, state.operator_at(size));
-    let witnessed = state.policy().witnessed(head).is_ok_and(|w| w.holds());
+    let witnessed = state.is_witnessed(head);
     let signed = head.signed_by(&operator) == Signed::Yes;
     if !signed && !witnessed {
         return Err(FollowError::Unsigned { size });

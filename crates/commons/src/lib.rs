@@ -10,6 +10,7 @@ mod home;
 mod identity;
 pub mod operator;
 pub mod portable;
+pub mod receipt;
 pub mod state;
 pub mod statement;
 pub mod tlog;

@@ -5,7 +5,7 @@ use crate::{
     Archive, ArchiveError, Body, Identity, PeerId, Pending, Statement,
     author::AuthorError,
     follow::MAX_RANGE_BYTES,
-    state::{ReplayError, State},
+    state::{ReplayError, State, Status},
     statement::{Asset, Candidate, Check, Evidence, Subject, Verdict},
     tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
@@ -47,7 +47,7 @@ pub struct Batch {
     pub checkpoint: Option<SignedCheckpoint>,
 }
 
-/// Takes in what waits and signs the new head. `state` is that of the whole log, and stays so.
+/// Takes in all that waits and signs the new head. `state` is that of the whole log, and stays so.
 ///
 /// Errors: `operator` is not the log's operator once the batch is in; the log cannot be written.
 pub fn integrate(
@@ -55,13 +55,31 @@ pub fn integrate(
     state: &mut State,
     operator: &Identity,
 ) -> Result<Batch, OperatorError> {
+    integrate_some(archive, state, operator, &mut |_| true)
+}
+
+/// [`integrate`] of what members say and of as much from others as `admit` lets in: that is asked
+/// of each of their statements that is ready for its place. It is the operator's policy and no part
+/// of what the log means: what is not let in waits on.
+///
+/// Errors: as [`integrate`].
+pub fn integrate_some(
+    archive: &Archive,
+    state: &mut State,
+    operator: &Identity,
+    admit: &mut dyn FnMut(&Statement) -> bool,
+) -> Result<Batch, OperatorError> {
     let log = archive.snapshot()?;
     let mut batch = Batch::default();
     let mut pending = log.pending()?;
+    let is_own = |p: &Pending| p.receipt.is_some_and(|r| r.operator == operator.id());
+    share_out(&mut pending, is_own);
     if state.operator() != operator.id() {
         hand_over_first(&mut pending, &operator.id());
     }
-    let (ready, refused) = admissible(&pending, state);
+    let mut lets_in =
+        |p: &Pending| is_own(p) || is_members(state, &p.statement) || admit(&p.statement);
+    let (ready, refused) = admissible(&pending, state, &mut lets_in);
     batch.refused = refused;
     drop(log);
     if !batch.refused.is_empty() {
@@ -107,13 +125,7 @@ pub fn mark(
     author: &Identity,
     checkpoint: &SignedCheckpoint,
 ) -> Result<Option<Statement>, OperatorError> {
-    let Ok(witnessed) = state.policy().witnessed(checkpoint) else { return Ok(None) };
-    let head = checkpoint.checkpoint();
-    let newer = state
-        .marks
-        .last()
-        .is_none_or(|mark| head.size >= mark.size && witnessed.time() > Some(mark.time));
-    if !witnessed.holds() || !newer {
+    if !state.would_mark(checkpoint) {
         return Ok(None);
     }
     let evidence = Evidence::Checkpoint(checkpoint.to_string());
@@ -149,10 +161,54 @@ fn hand_over_first(pending: &mut [Pending], heir: &PeerId) {
     });
 }
 
+/// Puts first what is promised, then each author's in turn by how much of it comes before: nobody
+/// keeps others waiting by saying much, or by a key that sorts before theirs.
+fn share_out(pending: &mut Vec<Pending>, is_promised: impl Fn(&Pending) -> bool) {
+    let mut before: BTreeMap<PeerId, usize> = BTreeMap::new();
+    let keyed = std::mem::take(pending).into_iter().map(|p| {
+        let sum = before.entry(p.statement.author).or_default();
+        *sum += p.statement.bytes().len();
+        ((!is_promised(&p), *sum), p)
+    });
+    let mut keyed: Vec<_> = keyed.collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    pending.extend(keyed.into_iter().map(|(_, p)| p));
+}
+
+/// Whether a statement is a member's word, which no rate holds back: signed by a key in force for
+/// a member, by the log's operator, by the key that a member committed to as its next, or a ballot
+/// of somebody who may vote though it is no member any more.
+pub fn is_members(state: &State, statement: &Statement) -> bool {
+    let author = &statement.author;
+    if state.operator() == *author {
+        return true;
+    }
+    if let Body::Key(key) = &statement.body
+        && state
+            .members
+            .get(&key.member)
+            .is_some_and(|m| m.is_member && m.next == crate::statement::Key::digest(author))
+    {
+        return true;
+    }
+    let Some(member) = state.member_of(author) else { return false };
+    let may_vote = || match &statement.body {
+        Body::Vote(vote) => state.proposals.get(&vote.proposal).is_some_and(|question| {
+            question.status == Status::Open && question.electorate.position(&member).is_some()
+        }),
+        _ => false,
+    };
+    state.is_member(&member) || may_vote()
+}
+
 type Sorted = (Vec<Statement>, Vec<(Hash, String)>);
 
 /// What can be appended now, in an order in which each author's chain holds; and what never can.
-fn admissible(pending: &[Pending], state: &State) -> Sorted {
+fn admissible(
+    pending: &[Pending],
+    state: &State,
+    lets_in: &mut dyn FnMut(&Pending) -> bool,
+) -> Sorted {
     let mut heads: BTreeMap<PeerId, (u64, Option<Hash>)> = BTreeMap::new();
     let (mut ready, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
     for waiting in pending {
@@ -166,10 +222,14 @@ fn admissible(pending: &[Pending], state: &State) -> Sorted {
             // Its predecessor, or what it has seen, may still come.
             continue;
         }
-        bytes += statement.bytes().len();
-        if ready.len() == BATCH || bytes > MAX_RANGE_BYTES {
+        if ready.len() == BATCH || bytes + statement.bytes().len() > MAX_RANGE_BYTES {
             break;
         }
+        let follows = statement.seq < head.0 || statement.prev == head.1;
+        if follows && !lets_in(waiting) {
+            continue;
+        }
+        bytes += statement.bytes().len();
         if statement.seq == head.0 && statement.prev == head.1 {
             *head = (statement.seq + 1, Some(statement.hash()));
             ready.push(statement.clone());

@@ -295,6 +295,36 @@ pub fn contradiction(
     Ok(None)
 }
 
+/// The newest head that enough witnesses of the policy in force cosigned: what somebody with a
+/// witness policy can use. `None` if there is none yet.
+///
+/// Errors: the log cannot be read.
+pub fn cosigned_head(
+    log: &Snapshot,
+    state: &State,
+) -> Result<Option<SignedCheckpoint>, ArchiveError> {
+    let holds = |head: &SignedCheckpoint| {
+        let operator = log_key(&origin(&state.id), state.operator_at(head.checkpoint().size));
+        head.signed_by(&operator) == Signed::Yes
+            && state.policy().witnessed(head).is_ok_and(|witnessed| witnessed.holds())
+    };
+    // Beyond the newest mark are at most the heads since; what it enters is cosigned.
+    let newest = state.newest_mark();
+    let marked_size = newest.map_or(1, |mark| mark.size);
+    let mut size = log.size();
+    while let Some(head) = log.checkpoint_before(size)? {
+        if head.checkpoint().size < marked_size {
+            break;
+        }
+        if holds(&head) {
+            return Ok(Some(head));
+        }
+        size = head.checkpoint().size - 1;
+    }
+    let of_mark = newest.map(|mark| marked(log, mark)).transpose()?;
+    Ok(of_mark.filter(holds))
+}
+
 /// The proof of a split that a statement in the log shows.
 fn shown(log: &Snapshot, state: &State, split: &Split) -> Result<Option<SplitProof>, ArchiveError> {
     let statement = log.statement(split.index)?;
@@ -312,7 +342,7 @@ fn shown(log: &Snapshot, state: &State, split: &Split) -> Result<Option<SplitPro
 }
 
 /// The cosigned checkpoint that a mark entered into the log.
-fn marked(log: &Snapshot, mark: &Mark) -> Result<SignedCheckpoint, ArchiveError> {
+pub(crate) fn marked(log: &Snapshot, mark: &Mark) -> Result<SignedCheckpoint, ArchiveError> {
     let wrong = |why: String| ArchiveError::Checkpoint { size: mark.size, why };
     let Body::Check(Check { evidence: Evidence::Checkpoint(note), .. }) =
         log.statement(mark.index)?.body

@@ -42,5 +42,5 @@ pub use isa::{Isa, IsaError};
 pub use kernel::Kernel;
 pub use matrix::{Activations, Format, Inputs, Matrix, Product};
 pub use memory::prefer_large_pages;
-pub use optim::AdamW;
+pub use optim::{AdamW, power};
 pub use rope::RopeTable;

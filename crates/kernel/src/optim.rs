@@ -126,8 +126,8 @@ impl Factors {
     }
 }
 
-/// `base^exponent` by squaring.
-fn power(mut base: f64, mut exponent: u32) -> f64 {
+/// `base^exponent` by squaring: the same roundings on every machine.
+pub fn power(mut base: f64, mut exponent: u32) -> f64 {
     let mut result = 1.0;
     while exponent > 0 {
         if exponent & 1 == 1 {

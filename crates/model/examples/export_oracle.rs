@@ -45,7 +45,7 @@ fn train(
     config: &Config,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
-    let ids = tokenizer.encode(TEXT);
+    let ids = tokenizer.encode(TEXT)?;
     let mut params = model::init(config, 1)?;
     let mut grads = vec![0.0; params.len()];
     let mut trainer = Trainer::new(config)?;

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let line: Line = serde_json::from_str(&line?)?;
         let start = Instant::now();
-        let ids = tokenizer.encode_with(&line.text, line.special);
+        let ids = tokenizer.encode_with(&line.text, line.special)?;
         milliseconds += start.elapsed().as_secs_f64() * 1e3;
         println!("{}", serde_json::json!({ "ids": ids, "text": tokenizer.decode(&ids) }));
     }

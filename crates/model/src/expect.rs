@@ -35,7 +35,7 @@ pub fn expectation(
     prompt: &str,
     max: usize,
 ) -> Result<Expectation, GenerateError> {
-    let ids = tokenizer.encode(prompt);
+    let ids = tokenizer.encode(prompt)?;
     let mut session = Session::new(Arc::clone(model), kernel.clone());
     let mut logits = Vec::new();
     for &id in &ids {

@@ -7,6 +7,7 @@
 
 mod added;
 mod alphabet;
+mod budget;
 mod cut;
 mod encoder;
 mod engine;
@@ -103,6 +104,18 @@ pub enum TokenizerError {
     /// A kind of tokenizer that would be encoded differently here.
     #[error("tokenizer: {0} is not supported")]
     Unsupported(String),
+    /// Loading it, or encoding a text with it, would take more than honest tokenizers need.
+    #[error("tokenizer: its {part} would take more than {most} {unit} for {what}")]
+    TooCostly {
+        /// The part that asked for more than was left.
+        part: &'static str,
+        /// What all parts together may take.
+        most: u64,
+        /// `steps` or `bytes`.
+        unit: &'static str,
+        /// What it was for.
+        what: String,
+    },
 }
 
 impl Tokenizer {
@@ -200,32 +213,40 @@ impl Tokenizer {
         match &self.engine {
             Engine::Merges(merges) if merges.options().byte_level => "BPE, byte-level",
             Engine::Merges(_) => "BPE, characters",
-            Engine::Scores { .. } => "SentencePiece, by scores",
+            Engine::Scores(_) => "SentencePiece, by scores",
         }
     }
 
     /// The ids of a text, special tokens as ordinary text, nothing put before or behind. To
     /// encode many texts, [`Tokenizer::encoder`] is faster.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
+    ///
+    /// Errors: see [`Tokenizer::encode_with`].
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         self.encode_with(text, false)
     }
 
     /// The ids of a text, nothing put before or behind; with `special`, text that spells a special
     /// token becomes that token. Tokens that were added without being special are always found.
-    pub fn encode_with(&self, text: &str, special: bool) -> Vec<u32> {
+    ///
+    /// Errors: [`TokenizerError::TooCostly`] if a tokenizer's parts take more steps or bytes than
+    /// a text of this length deserves; the same on every machine, and never for tokenizers that
+    /// [`Tokenizer::train`] made.
+    pub fn encode_with(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::new();
-        self.encoder().encode_with_into(text, special, &mut ids);
-        ids
+        self.encoder().encode_with_into(text, special, &mut ids)?;
+        Ok(ids)
     }
 
     /// The ids of what a model is to continue: [`Tokenizer::prefix`] and the text. A prefix that
     /// the text itself begins with (as chat templates write it) is not doubled.
-    pub fn encode_prompt(&self, text: &str, special: bool) -> Vec<u32> {
-        let mut ids = self.encode_with(text, special);
+    ///
+    /// Errors: see [`Tokenizer::encode_with`].
+    pub fn encode_prompt(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = self.encode_with(text, special)?;
         if !ids.starts_with(&self.roles.prefix) {
             ids.splice(0..0, self.roles.prefix.iter().copied());
         }
-        ids
+        Ok(ids)
     }
 
     /// An encoder that remembers the words it has seen.
@@ -324,6 +345,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 pub const MIN_VOCAB: usize = 257;
 /// Largest vocabulary.
 pub const MAX_VOCAB: usize = 1 << 20;
+/// Longest token in bytes, as it stands in files; so ids never become more text than this each.
+pub const MAX_TOKEN: usize = 1 << 12;
 /// Most bytes of text read for training; more would not change the merges much and could
 /// overflow the crate's 32-bit counts.
 pub const MAX_TRAINING_BYTES: usize = 1 << 30;
@@ -331,5 +354,7 @@ pub const MAX_TRAINING_BYTES: usize = 1 << 30;
 /// What SentencePiece writes for a space.
 const SPACE: &str = "\u{2581}";
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use crate::element::ElementType;
 use crate::gguf;
 use crate::safetensors;
 use disk::DiskFile;
+pub(crate) use disk::refuse_pointer;
 
 /// An opened model: what its headers say, and the way to its tensors' bytes.
 #[derive(Debug)]
@@ -198,8 +199,12 @@ impl Weights {
             if let Some(header) = header.map_err(|error| error.in_file(path))? {
                 break header;
             }
+            if size == MAX_HEADER {
+                let text = format!("gguf: the header has more than {MAX_HEADER} bytes");
+                return Err(FormatError::new(text).in_file(path));
+            }
             // Fewer than the file has: with all of them the reader ends.
-            size = size.saturating_mul(4).min(file.len());
+            size = size.saturating_mul(4).min(file.len()).min(MAX_HEADER);
         };
         let index = self.files.len();
         self.files.push(file);
@@ -221,6 +226,13 @@ impl Weights {
             if !single.exists() && folder.join("pytorch_model.bin").exists() {
                 let text = format!(
                     "{}: only pytorch_model.bin, save it as safetensors first",
+                    folder.display()
+                );
+                return Err(FormatError::new(text));
+            }
+            if !single.exists() && has_parts(folder) {
+                let text = format!(
+                    "{}: model.safetensors.index.json is missing, which says what is in which part",
                     folder.display()
                 );
                 return Err(FormatError::new(text));
@@ -279,6 +291,15 @@ impl Weights {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a folder has weights in parts.
+fn has_parts(folder: &Path) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    names.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("model-00001-of-") && name.ends_with(".safetensors")
+    })
 }
 
 /// The names of all parts of a split GGUF in order, by the name of any of them
@@ -341,6 +362,8 @@ pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, FormatError
 
 /// Bytes of a GGUF read at first: most headers fit.
 const FIRST_READ: u64 = 1 << 24;
+/// Most bytes of a header; those of the largest vocabularies have a tenth of it.
+const MAX_HEADER: u64 = 1 << 28;
 /// Bytes of a tensor read at a time.
 const PIECE: usize = 1 << 20;
 const MAX_PARTS: usize = 1024;

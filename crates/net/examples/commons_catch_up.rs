@@ -3,7 +3,9 @@
 
 use commons::{
     Home, Identity, Statement, author, operator,
-    statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
+    statement::{
+        Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
+    },
 };
 use net::{
     Relay,
@@ -76,6 +78,7 @@ fn make(dir: &Path, size: usize) -> Result<Home, Box<dyn Error>> {
         witnesses: Witnesses { threshold: 1, keys: vec![witness] },
         parent: None,
         created: 1_700_000_000,
+        version: Some(RULES_VERSION),
     };
     let (genesis, head) = author::found(&key(0), &by, genesis)?;
     let home = Home::create(dir, &genesis, Some(&head))?;

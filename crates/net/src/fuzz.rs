@@ -75,6 +75,7 @@ pub fn commons_examples() -> Vec<Vec<u8>> {
         Request::Submit(vec![vec![7; 40].into()]),
         Request::Cosign(b"old 0\n\n".to_vec()),
         Request::Length(hash),
+        Request::Receipts(vec![hash; 3]),
     ];
     let head = HeadAnswer { size: 9, heads: vec!["a\n1\n".to_owned()], pending: 1, witness: None };
     let range = ::commons::follow::RangeProof {

@@ -19,6 +19,7 @@ mod limit;
 mod mesh;
 mod objects;
 mod outbox;
+mod paced;
 mod pins;
 mod report;
 mod start;

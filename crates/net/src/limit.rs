@@ -97,14 +97,24 @@ impl Bucket {
 
     /// Takes `amount` if the bucket holds it.
     pub fn take(&mut self, amount: f64, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.level = (self.level + passed * self.rate).min(self.burst);
-        self.at = now;
-        let allowed = amount <= self.level;
+        let allowed = self.holds(amount, now);
         if allowed {
             self.level -= amount;
         }
         allowed
+    }
+
+    /// Whether it holds `amount`.
+    pub fn holds(&mut self, amount: f64, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.level = (self.level + passed * self.rate).min(self.burst);
+        self.at = now;
+        amount <= self.level
+    }
+
+    /// Whether it is as a new one.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.holds(self.burst, now)
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use store::Hash;
+use store::{Hash, Plain};
 use swarm::PeerId;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
@@ -232,7 +232,7 @@ impl Mesh {
 
     /// Cuts a peer off for [`BAN`].
     pub fn disconnect(&self, peer: PeerId, why: &str) {
-        tracing::info!("disconnecting {}: {why}", peer.short());
+        tracing::info!("disconnecting {}: {}", peer.short(), Plain(why));
         let code = self.ban(peer);
         if let Some(link) = self.link(peer) {
             link.close(code);
@@ -332,7 +332,7 @@ impl Mesh {
                 let origin = Some(greeting.origin.clone());
                 self.converse(connection, origin, greeting).await;
             }
-            Ok(Err(e)) => tracing::debug!("an incoming connection failed: {e}"),
+            Ok(Err(e)) => tracing::debug!("an incoming connection failed: {}", Plain(e)),
             Err(_) => tracing::debug!("an incoming connection took too long"),
         }
     }
@@ -365,7 +365,7 @@ impl Mesh {
             None => None,
         };
         let connected = connected.and_then(|r| {
-            r.inspect_err(|e| tracing::debug!("dialling {}: {e}", at.peer.short())).ok()
+            r.inspect_err(|e| tracing::debug!("dialling {}: {}", at.peer.short(), Plain(e))).ok()
         });
         self.state().book.dialled(at.peer, connected.is_some(), Instant::now());
         if let Some(connection) = connected {
@@ -527,7 +527,7 @@ impl Mesh {
                 Ok(frame) => frame,
                 Err(FrameError::Ended) => return close::BYE,
                 Err(e) => {
-                    tracing::warn!("peer {} broke the protocol: {e}", link.peer.short());
+                    tracing::warn!("peer {} broke the protocol: {}", link.peer.short(), Plain(e));
                     return close::PROTOCOL;
                 }
             };

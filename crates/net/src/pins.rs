@@ -2,7 +2,7 @@
 //! newest states.
 
 use std::collections::BTreeSet;
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Hash, Store, StoreError};
 use swarm::{State, Worker};
 
 /// The run's manifest and everything it names, such as corpus and tokenizer.
@@ -59,6 +59,7 @@ pub(crate) fn discard(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::ObjectRef;
     use swarm::{
         AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, TrainJob, Trained,
         WorkError,

@@ -33,7 +33,7 @@ const FORGERIES: [(&str, Forge); 6] = [
     }),
     ("second moments as large as can be", |c, _| {
         let blocks = c.root.len().div_ceil(update::BLOCK) as f32;
-        c.root.fill(1.09 / blocks.sqrt());
+        c.root.fill(1.14 / blocks.sqrt());
     }),
     ("what was lost, a million times", |c, _| c.lost.iter_mut().for_each(|l| *l *= -1e6)),
 ];

@@ -37,7 +37,9 @@ fn measure(kernel: &Kernel, dim: usize, layers: usize, ffn: usize) {
         work.step(&task, next, &mut state).expect("finite");
         next += 1;
     });
-    let hash = middle(|| drop(black_box(work.state_hash(&state))));
+    let hash = middle(|| {
+        black_box(work.state_hash(&state));
+    });
     let bytes = work.state_bytes(&state);
     let keep = middle(|| {
         let bytes = work.state_bytes(&state);

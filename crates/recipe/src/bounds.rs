@@ -20,13 +20,14 @@
 //! Below the smallest normal numbers a step or a carry may lose up to 2⁻¹⁴⁷ of `v` besides: in all
 //! 2⁻¹⁴⁷/(1−β₂), so `K·2⁻⁷³/√(1−β₂)` of `|m|` stands beside every bound.
 //!
-//! *Size.* A gradient's norm is at most `clip` (its sum of squares is computed to within 1 % of
-//! itself). In each block of the carry no `v` is larger than the weighted mean of the largest `g²`
+//! *Size.* A gradient's norm is at most `clip` (its sum of squares is a chain of at most 2²¹ sums
+//! of chunks, so right to within 13 %, and the norm to within 7 %). In each block of the carry no `v` is larger than the weighted mean of the largest `g²`
 //! of that block, and rounding up does not go past the largest of a block. Added over the blocks
-//! these are at most `clip²`; with all rounding (at most 9 % of `v`, at `β₂` = 0.99999),
-//! `(1.1·clip)²`.
+//! these are at most `clip²`; with all rounding (9 % of `v` besides, at `β₂` = 0.99999),
+//! `(1.15·clip)²`.
 
 use crate::{carry::Carry, run::Inner, update::BLOCK};
+use kernel::power;
 
 /// What is wrong with a carry that decodes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -68,7 +69,7 @@ impl Bounds {
             one_minus_beta1: (1.0 - beta1) * (1.0 + 8.0 * U),
             beta2: beta2 * (1.0 - 13.0 * U),
             one_minus_beta2: (1.0 - beta2) * (1.0 - 15.0 * U),
-            root: 1.1 * f64::from(inner.clip),
+            root: 1.15 * f64::from(inner.clip),
         }
     }
 
@@ -123,19 +124,6 @@ impl Bounds {
         }
         Ok(())
     }
-}
-
-/// `base^exponent` by squaring.
-fn power(mut base: f64, mut exponent: u32) -> f64 {
-    let mut result = 1.0;
-    while exponent > 0 {
-        if exponent & 1 == 1 {
-            result *= base;
-        }
-        base *= base;
-        exponent >>= 1;
-    }
-    result
 }
 
 #[cfg(test)]
@@ -253,10 +241,10 @@ mod tests {
         );
         assert!(finite(with(&|c| c.root[9] = f32::INFINITY)));
         // 300 values are two blocks: either may have all of the norm, not both.
-        assert_eq!(with(&|c| c.root[0] = 1.09), Ok(()));
+        assert_eq!(with(&|c| c.root[0] = 1.14), Ok(()));
         let second = |result| matches!(result, Err(OutOfBounds::Second { .. }));
         assert!(second(with(&|c| (c.root[0], c.root[299]) = (1.0, 1.0))));
-        assert!(second(with(&|c| c.root[0] = 1.11)));
+        assert!(second(with(&|c| c.root[0] = 1.16)));
         let steps = |result| matches!(result, Err(OutOfBounds::Steps { .. }));
         assert!(steps(with(&|c| c.steps = 0)) && steps(with(&|c| c.steps = 17)));
     }

@@ -1,4 +1,7 @@
-// Small helpers over the DOM. Whatever comes from the run goes in as text, never as HTML.
+// Small helpers over the DOM. Whatever comes from the run goes in as text, never as HTML, and with
+// what would hide or turn other text made visible.
+
+import { plain } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,15 +21,18 @@ export function s(tag, attributes = {}, ...children) {
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name === "text") element.textContent = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    if (name === "text") element.textContent = plain(value);
+    else element.setAttribute(name, value === true ? "" : plain(value));
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false).map(shown));
   return element;
 }
 
+const shown = (child) => (typeof child === "string" ? plain(child) : child);
+
 /** Sets an element's text, touching the page only where it changes. */
-export function setText(element, text) {
+export function setText(element, said) {
+  const text = plain(said);
   if (element.textContent !== text) element.textContent = text;
 }
 

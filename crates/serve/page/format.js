@@ -2,6 +2,30 @@
 
 const THIN = "\u202f";
 
+// As `is_hidden`, `is_joiner` and `joins` of crates/store/src/plain.rs; checks/page/plain.mjs compares.
+const HIDDEN = /[\p{Cc}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/u;
+const JOINER = /[\u200c\u200d\ufe0e\ufe0f]/u;
+const VARIATION = /[\ufe0e\ufe0f]/u;
+const JOINS = /[\u0600-\u061b\u061d-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u180a\u1810-\u18af\u2190-\u2bff\ufe0f\u{1f000}-\u{1faff}]/u;
+
+/**
+ * Somebody's text with all that hides, turns or steers other text made visible, as `\\u202e`.
+ * Line feeds and tabs stay, since a page does not take them for more than a space.
+ */
+export function plain(text) {
+  let before = "";
+  let out = "";
+  for (const c of String(text)) {
+    const joins = JOINER.test(c) && JOINS.test(before) && !(VARIATION.test(c) && VARIATION.test(before));
+    const keeps = c === "\n" || c === "\t" || !HIDDEN.test(c) || joins;
+    out += keeps ? c : escaped(c);
+    before = keeps ? c : "";
+  }
+  return out;
+}
+
+const escaped = (c) => c.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+
 /** With so many digits; a dash for what is no number, as JSON has none for infinity. */
 export const fixed = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
 

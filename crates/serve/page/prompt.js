@@ -1,7 +1,7 @@
 // The prompt box: sends text, streams the continuation, says which model wrote it.
 
-import { byId, h, hashChip, show } from "./dom.js";
-import { plural, whole } from "./format.js";
+import { byId, h, hashChip, setText, show } from "./dom.js";
+import { plain, plural, whole } from "./format.js";
 
 const NUMBERS = ["temperature", "max_tokens", "top_p", "top_k", "min_p", "seed"];
 
@@ -54,7 +54,7 @@ function busy(on) {
 function note(message, bad = false) {
   const element = byId("answer-note");
   element.classList.toggle("bad", bad);
-  if (element.textContent !== message) element.replaceChildren(message);
+  setText(element, message);
 }
 
 async function ask(body, signal) {
@@ -71,7 +71,7 @@ async function ask(body, signal) {
   }
   for await (const { name, data } of events(response.body)) {
     if (name === "token") {
-      written.append(data.text);
+      written.append(plain(data.text));
       answer.scrollTop = answer.scrollHeight;
       note("Writing…");
     } else if (name === "done") {

@@ -24,8 +24,6 @@ pub struct Scene<'a> {
     pub everybody: &'a [PeerId],
     /// Numbers of its own.
     pub rng: &'a mut Rng,
-    /// The time of the world, in milliseconds.
-    pub now: u64,
 }
 
 /// How an object is served.
@@ -57,6 +55,11 @@ pub trait Attack {
     /// What becomes of a message that its node sends to `to`: `None` lets it go as it is.
     fn says(&mut self, _: &mut Scene, _to: usize, _: &Message) -> Option<Vec<Saying>> {
         None
+    }
+
+    /// Whether its node gets to hear a message; a proposer that is deaf to somebody leaves it out.
+    fn hears(&mut self, _: &mut Scene, _: &Message) -> bool {
+        true
     }
 
     /// What it says besides, after something has happened to its node.

@@ -74,19 +74,7 @@ impl Attack for Peer {
                 trained.output.update = work::put(objects, work::update_of(values));
                 trained
             }
-            Habit::SignFlip => {
-                let honest = work::train(job, objects);
-                let update = &objects[&honest.output.update.hash];
-                let flipped: Vec<u8> = update
-                    .chunks_exact(4)
-                    .flat_map(|b| {
-                        let value = f32::from_le_bytes(b.try_into().expect("four bytes"));
-                        (-value).to_le_bytes()
-                    })
-                    .collect();
-                let update = work::put(objects, flipped);
-                Trained { output: TrainOutput { update, ..honest.output }, ..honest }
-            }
+            Habit::SignFlip => work::changed(job, objects, |v| -v),
             Habit::Copy => self.copy(scene, job, objects),
             _ => work::train(job, objects),
         }
@@ -105,7 +93,7 @@ impl Attack for Peer {
     fn says(&mut self, scene: &mut Scene, to: usize, message: &Message) -> Option<Vec<Saying>> {
         match self.habit {
             Habit::Silent if !matches!(message, Message::Join(_)) => Some(Vec::new()),
-            Habit::TwoFaced if to % 2 == 0 => {
+            Habit::TwoFaced if to.is_multiple_of(2) => {
                 let other = second_face(scene, message)?;
                 Some(vec![(to, 0, other.to_bytes())])
             }

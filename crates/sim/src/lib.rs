@@ -12,6 +12,7 @@
 //! attack   what an attacker may do at each point: work, say, serve, hear
 //! habits   the plain cheats
 //! babble   nonsense with a good signature
+//! zoo      attackers of every kind that we know of, and what comes of them
 //! ```
 #![forbid(unsafe_code)]
 
@@ -21,3 +22,4 @@ pub mod habits;
 pub mod rng;
 pub mod work;
 pub mod world;
+pub mod zoo;

@@ -114,10 +114,15 @@ fn encode(job: &TrainJob, base: &[f32], last: &[u8]) -> (Vec<u8>, Vec<u8>) {
 
 /// All training states of a job, the one before the first step first.
 fn states(job: &TrainJob) -> Vec<Vec<u8>> {
+    states_by(job, |before, index| step(job, before, index))
+}
+
+/// The same with another rule for what comes after a state.
+fn states_by(job: &TrainJob, next: impl Fn(&[u8], u32) -> Vec<u8>) -> Vec<Vec<u8>> {
     let mut states = vec![start(job)];
     for index in 0..job.steps {
-        let next = step(job, states.last().expect("at least the start"), index);
-        states.push(next);
+        let after = next(states.last().expect("at least the start"), index);
+        states.push(after);
     }
     states
 }
@@ -129,7 +134,7 @@ pub fn commit_to(job: &TrainJob, states: &[Vec<u8>], objects: &mut Objects) -> T
     let trail: Vec<u8> = states.iter().skip(1).flat_map(|s| Hash::of(s).0).collect();
     let mut kept = Vec::new();
     for (index, state) in states.iter().enumerate().skip(1) {
-        if index as u32 % KEEP_EVERY == 0 {
+        if (index as u32).is_multiple_of(KEEP_EVERY) {
             kept.push(put(objects, state.clone()));
         }
     }
@@ -147,6 +152,15 @@ pub fn train(job: &TrainJob, objects: &mut Objects) -> Trained {
     commit_to(job, &states(job), objects)
 }
 
+/// The same but for the update, each of whose values is changed.
+pub fn changed(job: &TrainJob, objects: &mut Objects, change: impl Fn(f32) -> f32) -> Trained {
+    let honest = train(job, objects);
+    let values = from_bytes(&objects[&honest.output.update.hash]).expect("an update of our own");
+    let values: Vec<f32> = values.into_iter().map(change).collect();
+    let update = put(objects, to_bytes(&values));
+    Trained { output: TrainOutput { update, ..honest.output }, ..honest }
+}
+
 /// The states of a worker that makes up every step for which `made_up` says so, and computes the
 /// others from what came before.
 pub fn partly_made_up(
@@ -156,15 +170,10 @@ pub fn partly_made_up(
 ) -> Vec<Vec<u8>> {
     let junk =
         |n: u32| padded(identity.derive("junk", &[&job.height.to_le_bytes(), &n.to_le_bytes()]));
-    let mut states = vec![start(job)];
-    for index in 0..job.steps {
-        let next = match made_up(index) {
-            true => junk(index),
-            false => step(job, states.last().expect("at least the start"), index),
-        };
-        states.push(next);
-    }
-    states
+    states_by(job, |before, index| match made_up(index) {
+        true => junk(index),
+        false => step(job, before, index),
+    })
 }
 
 /// Puts the states before these steps into the store.

@@ -72,19 +72,9 @@ impl Role {
         Self { founds: true, attack: None }
     }
 
-    /// An honest newcomer.
-    pub fn newcomer() -> Self {
-        Self { founds: false, attack: None }
-    }
-
     /// A founding voter with a strategy.
     pub fn rogue(attack: &Shared) -> Self {
         Self { founds: true, attack: Some(attack.clone()) }
-    }
-
-    /// A newcomer with a strategy.
-    pub fn sybil(attack: &Shared) -> Self {
-        Self { founds: false, attack: Some(attack.clone()) }
     }
 }
 
@@ -140,14 +130,17 @@ enum Happening {
 /// length.
 const DRIP_MS: u64 = 1500;
 
+/// The key of peer `n` in the world of a seed.
+pub fn identity(seed: u64, n: usize) -> Identity {
+    let mut bytes = [n as u8 + 1; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    Identity::from_seed(bytes)
+}
+
 impl World {
     pub fn new(seed: u64, roles: Vec<Role>, rules: Rules, net: Net) -> Self {
         let mut rng = Rng::new(seed);
-        let identity = |n: usize| {
-            let mut bytes = [n as u8 + 1; 32];
-            bytes[..8].copy_from_slice(&seed.to_le_bytes());
-            Identity::from_seed(bytes)
-        };
+        let identity = |n: usize| identity(seed, n);
         let (initial, objects) = work::initial();
         let founders = (0..roles.len()).filter(|n| roles[*n].founds);
         let run = Run {
@@ -287,7 +280,6 @@ impl World {
             run: &self.run,
             everybody: &everybody,
             rng: &mut rng,
-            now: self.now,
         };
         let mut attack = attack.borrow_mut();
         Some(act(&mut *attack, &mut scene, &mut peer.objects))
@@ -343,21 +335,21 @@ impl World {
         }
     }
 
-    /// Hands a message to a node, now.
-    pub fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
-        let from = self.nodes[from].identity.id();
-        self.tell(to, Event::Message { from, bytes });
-    }
-
     fn tell(&mut self, n: usize, event: Event) {
         let time = self.clock(n);
         let peer = &mut self.nodes[n];
-        let Some(node) = &mut peer.node else { return };
+        if peer.node.is_none() {
+            return;
+        }
         if let Some(trace) = &mut self.trace {
             trace.update(&self.now.to_le_bytes());
             trace.update(format!("{n} {event:?}").as_bytes());
         }
         let besides = event.clone();
+        if peer.role.attack.is_some() && !self.hears(n, &besides) {
+            return;
+        }
+        let Some(node) = &mut self.nodes[n].node else { return };
         let actions = node.handle(time, event);
         for action in actions {
             if self.nodes[n].dies_after == Some(0) {
@@ -372,6 +364,12 @@ impl World {
         for (to, after, bytes) in said.unwrap_or_default() {
             self.post_after(n, to, after, bytes);
         }
+    }
+
+    fn hears(&mut self, n: usize, event: &Event) -> bool {
+        let Event::Message { bytes, .. } = event else { return true };
+        let Ok(message) = swarm::parse_message(bytes) else { return true };
+        self.act(n, |attack, scene, _| attack.hears(scene, &message)).unwrap_or(true)
     }
 
     fn carry_out(&mut self, n: usize, action: Action) {
@@ -545,13 +543,15 @@ impl World {
     fn post_after(&mut self, from: usize, to: usize, after: u64, bytes: Vec<u8>) {
         match after {
             0 => self.post(from, to, bytes),
-            after => {
-                let from = self.nodes[from].identity.id();
-                let event = Event::Message { from, bytes };
-                let epoch = self.nodes[to].epoch;
-                self.schedule(self.now + after, Happening::Tell { to, epoch, event });
-            }
+            after => self.deliver(self.now + after, from, to, bytes),
         }
+    }
+
+    /// A message reaches `to` at `time`, if that one has not been started again by then.
+    fn deliver(&mut self, time: u64, from: usize, to: usize, bytes: Vec<u8>) {
+        let event = Event::Message { from: self.id(from), bytes };
+        let epoch = self.nodes[to].epoch;
+        self.schedule(time, Happening::Tell { to, epoch, event });
     }
 
     fn post(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
@@ -564,19 +564,13 @@ impl World {
             if self.rng.chance(self.net.replay_percent) {
                 let at = self.rng.range(0, self.heard.len() as u64 - 1) as usize;
                 let (to, bytes) = self.heard[at].clone();
-                let from = self.nodes[from].identity.id();
-                let event = Event::Message { from, bytes };
-                let epoch = self.nodes[to].epoch;
-                self.schedule(self.now + 1, Happening::Tell { to, epoch, event });
+                self.deliver(self.now + 1, from, to, bytes);
             }
         }
         let copies = if self.rng.chance(self.net.double_percent) { 2 } else { 1 };
         for _ in 0..copies {
             let time = self.now + self.rng.range(self.net.delay.0, self.net.delay.1);
-            let event =
-                Event::Message { from: self.nodes[from].identity.id(), bytes: bytes.clone() };
-            let epoch = self.nodes[to].epoch;
-            self.schedule(time, Happening::Tell { to, epoch, event });
+            self.deliver(time, from, to, bytes.clone());
         }
     }
 

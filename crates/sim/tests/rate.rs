@@ -85,7 +85,7 @@ fn measured(audit_milli: u32, every: u32) -> (f64, f64) {
             .enumerate()
             .map(|(n, peer)| {
                 let job = job(peer, beacon);
-                let junk = |step: u32| n == 0 && step % every == 0;
+                let junk = |step: u32| n == 0 && step.is_multiple_of(every);
                 let states = work::partly_made_up(&job, peer, junk);
                 let all = work::commit_to(&job, &states, &mut objects);
                 states.into_iter().for_each(|s| {
@@ -103,6 +103,8 @@ fn measured(audit_milli: u32, every: u32) -> (f64, f64) {
             contributions: peers.iter().zip(&made).map(|(p, m)| commit(p, m)).collect(),
             members: members.clone(),
             verdicts: Vec::new(),
+            gone: Default::default(),
+            voters: Default::default(),
         };
         let link = |p: &Identity| p.derive("link", &[&round.to_le_bytes()]);
         let shown: BTreeMap<_, _> = peers.iter().map(|p| (p.id(), link(p))).collect();

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn pieces_give_the_hash_of_the_whole() {
-        let bytes: Vec<u8> = (0..9 * PIECE + 5).map(|i| (i * i >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..9 * PIECE + 5).map(|i| ((i * i) >> 7) as u8).collect();
         let exact = [2, 3, 4, 5, 8].map(|n| n * PIECE);
         let odd = [0, 1, 1024, PIECE, PIECE + 1, 3 * PIECE - 1, bytes.len()];
         for len in exact.into_iter().chain(odd) {

@@ -13,7 +13,7 @@ use crate::{
     draw::{Draw, Drawable, draws_of, stand_in},
     envelope::SignatureCache,
     members::{Audited, Changes, member, members_after},
-    standing::sum_weights,
+    standing::{Voters, sum_weights},
 };
 pub(crate) use check::{is_invited, members_of_genesis, order_of_verdicts};
 use commons::DecodeError;
@@ -65,6 +65,8 @@ pub struct ChainState {
     /// The advance before it: its confirmations may be made again, and a mismatch in it may still
     /// come to light.
     pub previous: Option<Advance>,
+    /// Who decides on the next record.
+    voters: Voters,
 }
 
 /// What later records need to know of an advance.
@@ -86,6 +88,10 @@ pub struct Advance {
     pub members: Vec<Member>,
     /// Verdicts that the next ordinary record has: empty until then.
     pub verdicts: Vec<Signed<Verdict>>,
+    /// Who is out since. What was drawn stays drawn: shares are those of the day of the record.
+    pub gone: BTreeSet<PeerId>,
+    /// Who audits it: made from the members when it is first asked for.
+    pub voters: Voters,
 }
 
 /// Checks a whole chain from genesis on: every signature, quorum, link, membership change,
@@ -193,38 +199,51 @@ impl ChainState {
 
     /// Who decides on the record after this state, and what each one weighs.
     pub fn electorate(&self, run: &Run) -> Electorate {
-        Electorate::of(&run.rules, &self.members)
+        self.voters.of(&run.rules, &self.members)
     }
 
-    /// What decides on a record, once it was checked whole; `None` if it may not follow.
+    /// What decides on a record, once it was checked whole.
+    ///
+    /// Errors: why it may not follow.
     pub(crate) fn ruling_on(
         &self,
         run: &Run,
         record: &Record,
         hash: Hash,
         cache: &SignatureCache,
-    ) -> Option<Ruling> {
-        Self::after(Some(self), run, record, hash, cache).ok()?;
-        Some(self.ruling(run, record))
+    ) -> Result<Ruling, String> {
+        Self::after(Some(self), run, record, hash, cache)?;
+        Ok(self.ruling(run, record))
     }
 
     /// What it takes to decide on a record that was checked whole.
     fn ruling(&self, run: &Run, record: &Record) -> Ruling {
         let electorate = self.electorate(run);
-        match record.kind {
-            Kind::Repair => {
-                let excluded: BTreeSet<PeerId> = record.culprits().collect();
-                let culprits = electorate.weight_of(excluded.iter().copied());
-                Ruling { excluded, needed: electorate.repair_quorum(culprits) }
-            }
-            _ => Ruling { excluded: BTreeSet::new(), needed: electorate.quorum() },
-        }
+        let excluded: BTreeSet<PeerId> = match record.kind {
+            Kind::Repair => record.culprits().collect(),
+            _ => BTreeSet::new(),
+        };
+        let culprits = electorate.weight_of(excluded.iter().copied());
+        Ruling { excluded, needed: electorate.repair_quorum(culprits) }
+    }
+
+    /// Whether `id` has a vote on the record after this state.
+    pub(crate) fn votes(&self, run: &Run, id: &PeerId) -> bool {
+        self.electorate(run).weight(id) > 0
     }
 
     /// Voters that a round waits for, in the order of their keys.
     pub fn awaited(&self, run: &Run) -> Vec<PeerId> {
         let away = |id: &PeerId| self.member(id).is_none_or(|m| m.is_away(&run.rules));
         self.electorate(run).voters().filter(|v| !away(v)).collect()
+    }
+
+    /// Voters whose links and verdicts a round waits for: those of the above that have shown a link
+    /// for the advance before. Whoever does not audit holds up one round, and the next no more.
+    pub fn auditing(&self, run: &Run) -> Vec<PeerId> {
+        let since = self.previous.as_ref().map_or(0, |previous| previous.height);
+        let audits = |id: &PeerId| self.member(id).is_some_and(|m| m.link_at >= since);
+        self.awaited(run).into_iter().filter(audits).collect()
     }
 
     /// A member's line.
@@ -251,6 +270,12 @@ impl ChainState {
         let weight = electorate.weight_of(holders);
         let beside = electorate.quorum().saturating_sub(electorate.weight(author));
         weight > electorate.faults() || weight >= beside || count >= 3
+    }
+
+    /// Whether any of these contributions to the record after this state weighs something.
+    pub(crate) fn weighs(&self, run: &Run, contributions: &[Contribution]) -> bool {
+        let commits: Vec<_> = contributions.iter().map(|c| c.commit.clone()).collect();
+        self.included(run, &commits).iter().any(|i| i.weight > 0)
     }
 
     /// The updates of these contributions to the record after this state, with their weights.
@@ -309,15 +334,13 @@ impl ChainState {
             Kind::Repair => repaired_beacon(&self.beacon, &culprits),
             Kind::Genesis | Kind::Close => self.beacon,
         };
-        let closed = self.last.clone().map(|mut last| {
+        let mut last = self.last.clone();
+        if let (true, Some(last)) = (ordinary, &mut last) {
             last.verdicts = record.verdicts.clone();
-            last
-        });
-        let (last, previous) = if advance {
-            (Some(self.advanced(record, &members)), closed)
-        } else {
-            let last = if ordinary { closed } else { self.last.clone() };
-            (last, self.previous.clone())
+        }
+        let (last, previous) = match advance {
+            true => (Some(self.advanced(record, &members)), last),
+            false => (last, self.previous.clone()),
         };
         Self {
             height: record.height,
@@ -330,7 +353,16 @@ impl ChainState {
             ejected: self.ejected.union(&culprits).copied().collect(),
             last: last.map(|last| last.without(&culprits)),
             previous: previous.map(|previous| previous.without(&culprits)),
+            voters: Voters::default(),
         }
+    }
+
+    /// Fills in what follows from the rest of a record: members, beacon and round.
+    pub fn complete(&self, run: &Run, record: &mut Record) {
+        let expected = self.expected(run, record);
+        record.members = expected.members;
+        record.beacon = expected.beacon;
+        record.round = expected.round;
     }
 
     fn advanced(&self, record: &Record, members: &[Member]) -> Advance {
@@ -344,6 +376,8 @@ impl ChainState {
             contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
             members: members.to_vec(),
             verdicts: Vec::new(),
+            gone: BTreeSet::new(),
+            voters: Voters::default(),
         }
     }
 
@@ -361,7 +395,7 @@ impl ChainState {
         let own_draws = last.draws(run, &shown, false);
         let silent = own_draws.iter().filter(|d| still(&d.contributor) && !said(d));
         let mut slack: BTreeSet<PeerId> = silent.map(|d| d.auditor).collect();
-        slack.extend(auditors.voters().filter(|v| !shown.contains_key(v)));
+        slack.extend(auditors.voters().filter(|v| !shown.contains_key(v) && still(v)));
         let missed = |contributor: &PeerId| {
             let about = record.verdicts.iter().filter(|v| v.body().contributor == *contributor);
             let without = about.filter(|v| matches!(v.body().finding, Finding::Unavailable { .. }));
@@ -427,7 +461,7 @@ fn included(run: &Run, members: &[Member], commits: &[Signed<Commit>]) -> Vec<In
 impl Advance {
     /// Who audits it, and what each one weighs.
     pub fn electorate(&self, run: &Run) -> Electorate {
-        Electorate::of(&run.rules, &self.members)
+        self.voters.of(&run.rules, &self.members)
     }
 
     /// A contribution that still counts.
@@ -448,7 +482,7 @@ impl Advance {
             |c: &Signed<Commit>| Drawable { contributor: c.author(), steps: c.body().steps };
         let work: Vec<Drawable> = self.contributions.iter().map(drawable).collect();
         let mut draws = Vec::new();
-        for voter in electorate.voters() {
+        for voter in electorate.voters().filter(|v| !self.gone.contains(v)) {
             let link = shown.get(&voter);
             if link.is_none() && !all {
                 continue;
@@ -459,7 +493,7 @@ impl Advance {
             let drawn = of(link);
             let stand_in = || stand_in(&electorate, &self.record, &voter);
             let by = if link.is_some() { Some(voter) } else { stand_in() };
-            let Some(by) = by else { continue };
+            let Some(by) = by.filter(|by| !self.gone.contains(by)) else { continue };
             let mine = drawn.into_iter().filter(|d| d.contributor != by);
             draws.extend(mine.map(|d| Draw { auditor: by, ..d }));
         }
@@ -470,7 +504,7 @@ impl Advance {
     /// repair, or after a mismatch that came to light too late for one.
     pub(crate) fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
         self.contributions.retain(|c| !culprits.contains(&c.author()));
-        self.members.retain(|m| !culprits.contains(&m.id));
+        self.gone.extend(culprits);
         self.verdicts.retain(|v| {
             !culprits.contains(&v.author()) && !culprits.contains(&v.body().contributor)
         });

@@ -17,8 +17,11 @@ const WHOLE: f64 = 2.0;
 /// What one auditor re-runs of one contribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// Who.
+    /// Who audits.
     pub auditor: PeerId,
+    /// Who drew it: the auditor itself, or a voter that has shown no link and that it stands in
+    /// for.
+    pub drawer: PeerId,
     /// Whose contribution.
     pub contributor: PeerId,
     /// Which parts.
@@ -94,7 +97,8 @@ pub fn draws_of(
         let share = electorate.weight(auditor) as f64 / (others.max(1)) as f64;
         let clean = member(members, &c.contributor).map_or(0, |m| m.clean);
         let sample = sample(rules, &seed, c, clean, share)?;
-        Some(Draw { auditor: *auditor, contributor: c.contributor, sample })
+        let contributor = c.contributor;
+        Some(Draw { auditor: *auditor, drawer: *auditor, contributor, sample })
     });
     drawn.collect()
 }

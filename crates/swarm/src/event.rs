@@ -218,7 +218,7 @@ pub struct RecordSummary {
     pub ejected: Vec<PeerId>,
     /// Who was let in.
     pub joined: Vec<PeerId>,
-    /// Members after it that are waited for, or are newcomers.
+    /// Everybody who belongs to the run after it.
     pub active: Vec<PeerId>,
 }
 

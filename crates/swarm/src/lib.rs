@@ -8,16 +8,18 @@
 //!   advance per round, a repair where somebody is proven to have cheated, the close. A record
 //!   names the contributions that count and the state they lead to; each voter has computed that
 //!   state itself before it signs. [`verify_chain`] checks a chain from nothing but its bytes.
-//! - A contribution is committed to before anybody shows the secrets that make the next beacon;
-//!   that beacon draws who re-runs what. A mismatch is re-run by everybody else: two that find it
-//!   prove it, a quorum that does not ejects the accuser.
+//! - What weighs is standing: inner steps that others have re-run a sample of, never keys.
+//! - Each voter draws what it re-runs by a link of a hash chain that it committed to on joining, and
+//!   shows it once the work is in a record. A mismatch is re-run by everybody else: voters of more
+//!   standing than may be faulty prove it, or prove that there is none and eject the accuser.
 //! - What a node must not contradict after a crash it persists before it says it.
 //!
 //! `docs/protocol.md` has the rules in full, the reasons, and every message byte by byte.
 //!
 //! ```text
 //! envelope   signed statements               chain      which record may follow, what follows from it
-//! rules      a run's rules, quorums           members    who takes part, who votes
+//! rules      a run's rules, quorums           members    who takes part, what work earns
+//! standing   what each one weighs
 //! message    what peers say                   draw       who audits what
 //! record     links of the chain               agreement  Tendermint, for one height
 //! worker     the work, as a trait             pace       how many steps fit the time
@@ -64,7 +66,7 @@ pub use rules::{
     MAX_MEMBERS, MAX_MESSAGE, MAX_RECORD, MAX_STEPS, ObjectRef, Rules, RulesError, Run, State,
     Time, VERSION, faults, quorum,
 };
-pub use standing::Electorate;
+pub use standing::{Electorate, Voters};
 pub use worker::{
     AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Included, OpenJob, Progress,
     Sample, TrainJob, TrainOutput, Trained, WorkError, Worker,

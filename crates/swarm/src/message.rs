@@ -179,6 +179,21 @@ pub enum Scope {
     },
 }
 
+impl Scope {
+    /// Whether it is about the contribution, and not about somebody's confirmation of it.
+    pub fn is_of_work(self) -> bool {
+        !matches!(self, Self::Recheck { .. })
+    }
+
+    /// The scope of an answer to a mismatch that was found in `part` in this scope.
+    pub(crate) fn asks(self, part: u32) -> Self {
+        match self {
+            Self::Recheck { .. } => self,
+            Self::Drawn | Self::Dispute { .. } => Self::Dispute { part },
+        }
+    }
+}
+
 /// What somebody found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Finding {

@@ -153,7 +153,8 @@ impl Rules {
         range("draw_timeout_ms", self.draw_timeout_ms, 1, day)?;
         range("audit_timeout_ms", self.audit_timeout_ms, 1, 30 * day)?;
         range("probation", self.probation.into(), 1, 1_000)?;
-        range("audit_milli", self.audit_milli.into(), 0, 1_000_000)?;
+        // More would not fit into a record of the most members.
+        range("audit_milli", self.audit_milli.into(), 0, 4_000)?;
         range("audit_rate_ppm", self.audit_rate_ppm.into(), 0, 1_000_000)?;
         range("recheck_ppm", self.recheck_ppm.into(), 0, 1_000_000)?;
         range("min_members", self.min_members.into(), 1, self.max_members.into())?;

@@ -6,6 +6,7 @@
 //! less than a third, and from four settled voters on none weighs more than a quarter.
 
 use crate::{Member, PeerId, Rules, faults, quorum};
+use std::sync::{Arc, OnceLock};
 
 /// From so many settled voters on, none weighs more than one part in so many.
 const EQUALS: u64 = 4;
@@ -14,8 +15,19 @@ const EQUALS: u64 = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Electorate {
     /// Only weights above 0, in the order of the keys.
-    weights: Vec<(PeerId, u64)>,
+    weights: Arc<[(PeerId, u64)]>,
     total: u64,
+}
+
+/// The electorate of members that do not change, computed once: it is asked for with every message.
+#[derive(Clone, Debug, Default)]
+pub struct Voters(OnceLock<Electorate>);
+
+impl Voters {
+    /// The electorate of these members, always the same ones.
+    pub fn of(&self, rules: &Rules, members: &[Member]) -> Electorate {
+        self.0.get_or_init(|| Electorate::of(rules, members)).clone()
+    }
 }
 
 impl Electorate {
@@ -40,7 +52,7 @@ impl Electorate {
         weights.retain(|(_, weight)| *weight > 0);
         weights.sort_unstable();
         let total = weights.iter().map(|(_, weight)| weight).sum();
-        Self { weights, total }
+        Self { weights: weights.into(), total }
     }
 
     /// The voters, in the order of their keys.
@@ -102,7 +114,7 @@ impl Electorate {
     /// The voter at `point` of the line on which each takes as much room as it weighs.
     pub fn at(&self, point: u64) -> Option<PeerId> {
         let mut rest = point.checked_rem(self.total)?;
-        for (id, weight) in &self.weights {
+        for (id, weight) in self.weights.iter() {
             match rest.checked_sub(*weight) {
                 Some(left) => rest = left,
                 None => return Some(*id),

@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use store::Hash;
 use swarm::{
-    Action, Certificate, Commit, DecodeError, Event, Evidence, Finding, Have, Identity, Join, Kind,
-    MAX_MESSAGE, Message, Node, ObjectRef, Proposal, Record, Reveal, Rules, Run, Scope, Signed,
-    SignedRecord, State, Step, Time, Verdict, Vote, parse_message, parse_record, secret_hash,
-    verify_chain,
+    Action, Arrival, Certificate, Commit, Contribution, DecodeError, Ejection, Event, Evidence,
+    Finding, Have, Identity, Invitation, Join, Kind, MAX_MESSAGE, Member, Message, Node, ObjectRef,
+    Proposal, Record, Rules, Run, Scope, Show, Signed, SignedRecord, State, Step, Time, Verdict,
+    Vote, parse_message, parse_record, verify_chain,
 };
 
 fn peer() -> Identity {
@@ -34,36 +34,53 @@ fn vote(value: Option<Hash>) -> Signed<Vote> {
     sealed(Vote { height: 3, view: 1, step: Step::Precommit, value })
 }
 
-/// One message of each kind, by the name it has in the document.
-fn examples() -> Vec<(&'static str, Message)> {
-    let commit = Commit {
+fn commit() -> Signed<Commit> {
+    sealed(Commit {
         height: 3,
         round: 2,
         base: hash(1),
         steps: 8,
-        leaves: vec![object(2), object(3)],
+        trail: ObjectRef { hash: hash(2), len: 256 },
         update: object(4),
         carry_before: Some(object(5)),
         carry: object(6),
-        secret_hash: secret_hash(&hash(7)),
-    };
-    let verdict = Verdict {
-        height: 3,
-        contributor: peer().id(),
-        scope: Scope::Dispute { segment: 1 },
-        finding: Finding::Mismatch { segment: 1 },
-    };
+    })
+}
+
+fn join() -> Signed<Join> {
+    let invitation = Invitation::new(&Identity::from_seed([3; 32]), &run(), &peer().id());
+    sealed(Join { nonce: hash(9), height: 0, chain: hash(12), invitation: Some(invitation) })
+}
+
+fn have() -> Signed<Have> {
+    sealed(Have { height: 3, commit: hash(10) })
+}
+
+fn show() -> Signed<Show> {
+    sealed(Show { height: 3, link: hash(7) })
+}
+
+fn verdict(scope: Scope, finding: Finding) -> Signed<Verdict> {
+    sealed(Verdict { height: 3, contributor: peer().id(), scope, finding })
+}
+
+fn mismatch() -> Signed<Verdict> {
+    verdict(Scope::Dispute { part: 1 }, Finding::Mismatch { part: 1 })
+}
+
+/// One message of each kind, by the name it has in the document.
+fn examples() -> Vec<(&'static str, Message)> {
     let proposal = Proposal { height: 3, view: 1, valid_view: Some(0), value: hash(8) };
     let record = vec![1, 2, 3].into();
     let evidence = Evidence::equivocation(vote(None).envelope(), vote(Some(hash(8))).envelope());
     vec![
-        ("join", Message::Join(sealed(Join { nonce: hash(9), height: 0 }))),
-        ("commit", Message::Commit(sealed(commit))),
-        ("reveal", Message::Reveal(sealed(Reveal { height: 3, secret: hash(7) }))),
-        ("have", Message::Have(sealed(Have { height: 3, commit: hash(10) }))),
+        ("join", Message::Join(join())),
+        ("commit", Message::Commit(commit())),
+        ("show", Message::Show(show())),
+        ("have", Message::Have(have())),
         ("proposal", Message::Proposal { header: sealed(proposal), record }),
         ("vote", Message::Vote(vote(Some(hash(8))))),
-        ("verdict", Message::Verdict(sealed(verdict))),
+        ("verdict", Message::Verdict(mismatch())),
         ("evidence", Message::Evidence(evidence.expect("two votes for one step"))),
         ("head", Message::Head { run: run(), height: Some(3), record: hash(11), elapsed_ms: 1500 }),
         ("request", Message::RecordsRequest { run: run(), from: 2 }),
@@ -87,14 +104,49 @@ fn every_example_of_the_document_is_what_the_code_writes_and_reads() {
         examples.push((name, bytes));
     }
     examples.push(("record", genesis().to_bytes()));
+    for (name, message) in verdicts_and_evidence() {
+        let bytes = message.to_bytes();
+        assert_eq!(parse_message(&bytes), Ok(message), "{name}");
+    }
+    let full = full_record();
+    assert_eq!(parse_record(&full.to_bytes()), Ok(full));
     let missing = examples.iter().filter(|(_, bytes)| !document.contains(&hex(bytes)));
     let missing: Vec<String> = missing.map(|(name, b)| format!("{name} {}", hex(b))).collect();
     assert!(missing.is_empty(), "not in the document:\n{}", missing.join("\n"));
 }
 
+/// Every scope, finding and kind of evidence.
+fn verdicts_and_evidence() -> Vec<(String, Message)> {
+    let scopes = [
+        Scope::Drawn,
+        Scope::Dispute { part: 8 },
+        Scope::Recheck { auditor: Identity::from_seed([2; 32]).id() },
+    ];
+    let findings = [
+        Finding::Confirmed { digest: hash(13) },
+        Finding::Mismatch { part: 8 },
+        Finding::Unavailable { part: 0, missing: hash(14) },
+    ];
+    let of = |scope| findings.map(|finding| Message::Verdict(verdict(scope, finding)));
+    let mut messages: Vec<Message> = scopes.into_iter().flat_map(of).collect();
+    messages.extend(evidence().map(Message::Evidence));
+    messages.into_iter().map(|m| (format!("{m:?}"), m)).collect()
+}
+
+fn evidence() -> [Evidence; 3] {
+    let confirmation = verdict(Scope::Drawn, Finding::Confirmed { digest: hash(13) });
+    [
+        Evidence::Mismatch { height: 3, verdicts: vec![mismatch()] },
+        Evidence::FalseAccusation {
+            accusation: mismatch(),
+            contradictions: vec![confirmation.clone()],
+        },
+        Evidence::BlindConfirmation { confirmation, verdicts: vec![mismatch()] },
+    ]
+}
+
 fn genesis() -> SignedRecord {
-    let state = State { model: object(1), outer: object(2) };
-    let record = Record {
+    certified(Record {
         run: run(),
         height: 0,
         kind: Kind::Genesis,
@@ -103,11 +155,45 @@ fn genesis() -> SignedRecord {
         members: Vec::new(),
         joins: Vec::new(),
         contributions: Vec::new(),
+        shows: Vec::new(),
         verdicts: Vec::new(),
         ejected: Vec::new(),
-        state,
+        state: State { model: object(1), outer: object(2) },
         beacon: hash(3),
+    })
+}
+
+/// A record in which no field is empty. (It follows nothing: only its encoding matters.)
+fn full_record() -> SignedRecord {
+    let member = Member {
+        id: peer().id(),
+        joined: 0,
+        contributions: 1,
+        grant: 512,
+        earned: 64,
+        clean: 1,
+        missed: 0,
+        carry: Some(object(6)),
+        link: hash(12),
+        link_at: 3,
     };
+    let ejections = evidence().map(|evidence| Ejection { peer: peer().id(), evidence });
+    certified(Record {
+        kind: Kind::Advance,
+        height: 4,
+        round: 3,
+        prev: hash(15),
+        members: vec![member],
+        joins: vec![join()],
+        contributions: vec![Contribution { commit: commit(), haves: vec![have()] }],
+        shows: vec![show()],
+        verdicts: vec![mismatch()],
+        ejected: ejections.into(),
+        ..genesis().record().clone()
+    })
+}
+
+fn certified(record: Record) -> SignedRecord {
     let certificate =
         Certificate { view: 0, signatures: vec![(peer().id(), vote(None).signature())] };
     SignedRecord::new(record.to_bytes(), certificate).expect("a record")
@@ -129,16 +215,27 @@ fn a_second_encoding_of_a_message_is_refused() {
 
 #[test]
 fn a_signature_of_one_kind_or_run_or_author_does_not_count_as_another() {
-    let reveal = sealed(Reveal { height: 3, secret: hash(7) });
+    let show = show();
     let have = Have { height: 3, commit: hash(7) };
-    assert!(reveal.is_signed(&run()));
-    assert!(!reveal.is_signed(&hash(0xAB)), "another run");
+    assert!(show.is_signed(&run()));
+    assert!(!show.is_signed(&hash(0xAB)), "another run");
     // The same body bytes under another kind.
-    let moved = Signed::assemble(&run(), peer().id(), have, reveal.signature());
-    assert_eq!(moved.envelope().body, reveal.envelope().body);
+    let moved = Signed::assemble(&run(), peer().id(), have, show.signature());
+    assert_eq!(moved.envelope().body, show.envelope().body);
     assert!(!moved.is_signed(&run()));
     let other = Identity::from_seed([2; 32]).id();
-    assert!(!Signed::assemble(&run(), other, *reveal.body(), reveal.signature()).is_signed(&run()));
+    assert!(!Signed::assemble(&run(), other, *show.body(), show.signature()).is_signed(&run()));
+}
+
+#[test]
+fn an_invitation_is_for_one_run_and_one_guest() {
+    let invitation = join().body().invitation.expect("the example has one");
+    let other = Identity::from_seed([2; 32]).id();
+    assert!(invitation.invites(&run(), &peer().id()));
+    assert!(!invitation.invites(&hash(0xAB), &peer().id()), "another run");
+    assert!(!invitation.invites(&run(), &other), "another guest");
+    let stolen = Invitation { key: other, ..invitation };
+    assert!(!stolen.invites(&run(), &peer().id()), "another invitation");
 }
 
 #[test]
@@ -150,8 +247,7 @@ fn only_statements_of_one_slot_contradict_each_other() {
     for other in [at(1, Step::Prevote, Some(hash(1))), at(0, Step::Precommit, None), a.clone()] {
         assert_eq!(Evidence::equivocation(a.envelope(), other.envelope()), None);
     }
-    let reveal = sealed(Reveal { height: 3, secret: hash(1) });
-    assert_eq!(Evidence::equivocation(a.envelope(), reveal.envelope()), None);
+    assert_eq!(Evidence::equivocation(a.envelope(), show().envelope()), None);
 }
 
 fn lone_run() -> Run {
@@ -159,28 +255,37 @@ fn lone_run() -> Run {
         rounds: 2,
         steps_min: 2,
         steps_max: 4,
-        leaf_every: 2,
         target_ms: 0,
         commit_timeout_ms: 100,
         view_timeout_ms: 100,
+        draw_timeout_ms: 100,
         audit_timeout_ms: 100,
         probation: 1,
+        audit_milli: 0,
         audit_rate_ppm: 0,
-        audit_segments: 0,
+        recheck_ppm: 0,
         min_members: 1,
         max_members: 4,
         update_len: 1,
-        leaf_len: 1,
+        state_len: 1,
         carry_len: 1,
         absent_after: 2,
     };
     let initial = State { model: object(1), outer: object(2) };
-    Run { id: run(), founder: peer().id(), rules, initial }
+    Run {
+        id: run(),
+        founder: peer().id(),
+        founders: [peer().id()].into(),
+        invitations: [].into(),
+        rules,
+        initial,
+    }
 }
 
 /// A founder on its own that has opened its run.
 fn lone_node() -> Node {
-    let mut node = Node::new(peer(), lone_run(), Vec::new()).expect("an empty log");
+    let mut node =
+        Node::new(peer(), lone_run(), Vec::new(), Arrival::default()).expect("an empty log");
     node.handle(Time(0), Event::Start);
     assert_eq!(node.chain().len(), 1);
     node

@@ -4,7 +4,7 @@ use crate::{generate::Generator, hint, hint::WithHint};
 use anyhow::{Context, Result};
 use model::Sampler;
 use model::chat::{Json, message};
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 /// Talks until end of input; `system` is the first message, if there is one.
 pub fn chat(
@@ -119,7 +119,7 @@ pub fn say(
         return Err(error).hint("/undo takes a message back, /new begins again");
     }
     let (answer, done) = generator.tell(&ids, sampler, max, true)?;
-    writeln!(std::io::stdout())?;
+    println!();
     eprintln!(
         "[{} tokens read, {} written at {:.0} tokens/s; {} of {context} used]",
         done.read,

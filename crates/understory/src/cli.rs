@@ -70,9 +70,35 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+    /// Try the protocol against attackers, in a simulated network
+    Sim {
+        #[command(subcommand)]
+        command: SimCommand,
+    },
     /// Render a chat template in bounds, for this program itself
     #[command(name = crate::template::COMMAND, hide = true)]
     RenderTemplate,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum SimCommand {
+    /// Run every attack that we know of and print what came of it
+    ///
+    /// Exit status: 0 all that must hold held, 1 something did not, 2 failed.
+    Attacks(SimArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// Worlds for each attack and each share of the standing
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seeds: u64,
+    /// Only attacks whose name has this in it
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// One line of JSON for each row
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -310,7 +310,9 @@ mod tests {
         settings.sort_unstable();
         assert_eq!(settings, explained);
         let text = commented(&RunConfig::default());
-        assert!(COMMENTS.iter().all(|(_, words)| text.contains(words.lines().next().unwrap_or(""))));
+        assert!(
+            COMMENTS.iter().all(|(_, words)| text.contains(words.lines().next().unwrap_or("")))
+        );
     }
 
     fn manifest(founding: &Founding) -> Result<RunManifest> {

@@ -184,10 +184,14 @@ fn changed(mut settings: toml::Table, changes: &str) -> Result<Settings> {
         }
     }
     for (key, value) in changes {
-        match (settings.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => old.extend(new),
-            (_, value) => _ = settings.insert(key, value),
-        }
+        let value = match (settings.remove(&key), value) {
+            (Some(toml::Value::Table(mut old)), toml::Value::Table(new)) => {
+                old.extend(new);
+                toml::Value::Table(old)
+            }
+            (_, value) => value,
+        };
+        settings.insert(key, value);
     }
     Ok(settings.try_into()?)
 }

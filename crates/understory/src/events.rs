@@ -2,7 +2,7 @@
 
 use net::Mark;
 use serde::{Deserialize, Serialize};
-use store::Hash;
+use store::{Hash, Plain};
 use swarm::{Notice, PeerId};
 
 /// One line of a peer's output.
@@ -106,8 +106,8 @@ impl PeerEvent {
                 format!("{} {}", peer.short(), if *up { "connected" } else { "disconnected" })
             }
             Self::Recorded { statements } => format!("{statements} statements in the commons"),
-            Self::NotRecorded { why } => format!("nothing was said in the commons: {why}"),
-            Self::Failed { error } => format!("failed: {error}"),
+            Self::NotRecorded { why } => format!("nothing was said in the commons: {}", Plain(why)),
+            Self::Failed { error } => format!("failed: {}", Plain(error)),
             Self::Stopped => "stopped; the same command goes on from here".to_owned(),
             Self::Progress { .. }
             | Self::Traffic { .. }
@@ -150,7 +150,8 @@ pub fn invitation_words(unused: &[String]) -> String {
 pub fn licences(licences: &[(String, u64)]) -> String {
     let mut sorted = licences.to_vec();
     sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let named: Vec<String> = sorted.iter().take(3).map(|(l, n)| format!("{l} ({n})")).collect();
+    let named: Vec<String> =
+        sorted.iter().take(3).map(|(l, n)| format!("{} ({n})", Plain(l))).collect();
     let rest = sorted.len().saturating_sub(3);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     format!("licences {}{more}", named.join(", "))
@@ -192,9 +193,9 @@ fn notice_words(notice: &Notice) -> Option<String> {
         Notice::ViewChanged { view, proposer, .. } => {
             format!("no decision; {} proposes now (view {view})", proposer.short())
         }
-        Notice::Waiting { why } => format!("waiting: {why}"),
-        Notice::Misbehaved { peer, why } => format!("{}: {why}", peer.short()),
-        Notice::WorkFailed { why, .. } => format!("work failed: {why}"),
+        Notice::Waiting { why } => format!("waiting: {}", Plain(why)),
+        Notice::Misbehaved { peer, why } => format!("{}: {}", peer.short(), Plain(why)),
+        Notice::WorkFailed { why, .. } => format!("work failed: {}", Plain(why)),
         Notice::Finished { .. } => "finished".to_owned(),
         Notice::PhaseChanged { .. } | Notice::Committed { .. } | Notice::Aggregated { .. } => {
             return None;

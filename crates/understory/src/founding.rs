@@ -7,7 +7,7 @@ use recipe::RunManifest;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 use swarm::{MAX_MEMBERS, PeerId};
 
@@ -82,7 +82,7 @@ fn members(dir: &Path) -> Result<BTreeSet<PeerId>> {
 }
 
 /// The keys in a file.
-fn read(path: &PathBuf) -> Result<BTreeSet<PeerId>> {
+fn read(path: &Path) -> Result<BTreeSet<PeerId>> {
     let text = match fs::metadata(path) {
         Ok(meta) if meta.len() > MAX_BYTES => Err(anyhow!("{} bytes are too many", meta.len())),
         _ => fs::read_to_string(path).map_err(Into::into),

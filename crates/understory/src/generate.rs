@@ -65,7 +65,7 @@ impl Generator {
         max: usize,
         emit: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Generated> {
-        let ids = self.runnable.text_ids(prompt);
+        let ids = self.runnable.text_ids(prompt)?;
         self.continue_ids(&ids, sampler, max, emit)
     }
 
@@ -78,7 +78,7 @@ impl Generator {
         max: usize,
         print: bool,
     ) -> Result<(String, Generated)> {
-        let (mut text, mut out, mut broken) = (String::new(), std::io::stdout(), None);
+        let (mut text, mut out, mut broken) = (String::new(), crate::terminal::stdout(), None);
         let done = self.continue_ids(ids, sampler, max, &mut |piece| {
             text.push_str(piece);
             if print && broken.is_none() {

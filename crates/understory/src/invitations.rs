@@ -12,7 +12,8 @@ const FILE: &str = "invitations";
 /// What it may be long: [`swarm::MAX_MEMBERS`] lines and some words.
 const MAX_BYTES: u64 = 16 << 10;
 
-const HEAD: &str = "# Secrets of this run's invitations. Whoever has one can become a founding voter.\n";
+const HEAD: &str =
+    "# Secrets of this run's invitations. Whoever has one can become a founding voter.\n";
 
 /// The secret key of each invitation, in the order in which they are shown.
 #[derive(Clone, Default)]

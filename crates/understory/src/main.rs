@@ -1,6 +1,9 @@
 //! The `understory` program: commands, printing, exit codes, wiring.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod terminal;
+
 mod bench;
 mod chat;
 mod cheat;
@@ -21,11 +24,13 @@ mod inspect;
 mod invitations;
 mod model_source;
 mod peer;
+mod peer_key;
 mod pull;
 mod random;
 mod run;
 mod runnable;
 mod scratch;
+mod sim;
 mod status;
 mod template;
 mod units;
@@ -34,7 +39,7 @@ mod worker;
 
 use anyhow::Result;
 use clap::Parser;
-use cli::{BenchCommand, Cli, Command, SwarmCommand};
+use cli::{BenchCommand, Cli, Command, SimCommand, SwarmCommand};
 use hint::WithHint;
 use kernel::{Isa, Kernel};
 use std::process::ExitCode;
@@ -62,6 +67,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Verify(args) => return verify::verify(args),
         Command::Export(args) => export::export(args)?,
         Command::Bench { command } => run_bench(command)?,
+        Command::Sim { command: SimCommand::Attacks(args) } => return sim::attacks(args),
         Command::Swarm { command } => swarm_command(command)?,
         Command::Commons { command } => return commons::commons(command),
         Command::Key { command } => commons::key(command)?,
@@ -79,7 +85,7 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
         SwarmCommand::Start(args) => peer::start(args),
         SwarmCommand::Join(args) => peer::join(args),
         SwarmCommand::Continue(args) => peer::go_on(args),
-        SwarmCommand::Key(args) => peer::show_key(args),
+        SwarmCommand::Key(args) => peer_key::show(args),
         SwarmCommand::Status { dir, json } => status::print(dir, *json),
         SwarmCommand::Config => {
             print!("{}", config::commented(&config::RunConfig::default()));

@@ -1,8 +1,8 @@
 //! One peer of a run as a process: `understory swarm start` and `join`.
 
 use crate::{
-    cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs, SwarmKeyArgs},
-    commons::{Ended, Scribe, cli::Place, name_peer_key},
+    cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
+    commons::{Ended, Scribe},
     config::{RunConfig, founded},
     continuing, corpus_source,
     events::{PeerEvent, Standing},
@@ -11,7 +11,7 @@ use crate::{
     invitations::Invitations,
     kernel_for,
     model_source::{MODEL_REF, RUN_REF},
-    random, status, worker,
+    peer_key, status, worker,
     worker::{TrainingWorker, WorkTime},
 };
 use anyhow::{Context, Result, bail};
@@ -118,26 +118,6 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     })
 }
 
-/// Prints this peer's key; says in a commons, where one is named, that it is one's own.
-pub fn show_key(args: &SwarmKeyArgs) -> Result<()> {
-    fs::create_dir_all(&args.dir)
-        .with_context(|| format!("cannot make {}", args.dir.display()))?;
-    let id = swarm::Identity::from_seed(key(&args.dir.join("key"))?).id();
-    let mut named = None;
-    if let Some(dir) = &args.commons {
-        let place = Place { dir: dir.clone(), keys: args.keys.clone(), json: args.json };
-        named = Some(name_peer_key(&place, id)?);
-    }
-    match args.json {
-        true => println!("{}", serde_json::json!({ "key": id, "said": named })),
-        false => println!("{id}"),
-    }
-    if named == Some(false) {
-        eprintln!("the commons has this peer as yours already");
-    }
-    Ok(())
-}
-
 /// The most bytes of a ticket that is read from standard input.
 const MAX_TICKET: u64 = 32 << 10;
 
@@ -163,9 +143,9 @@ impl<'a> Peer<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let store = Store::open(dir.join("store"))?;
         let seed = match (args.key_seed, named) {
-            (Some(number), _) => demo_seed(number),
-            (None, Some(file)) => take_key(file, &dir.join("key"))?,
-            (None, None) => key(&dir.join("key"))?,
+            (Some(number), _) => peer_key::demo_seed(number),
+            (None, Some(file)) => peer_key::take(file, &dir.join("key"))?,
+            (None, None) => peer_key::own(&dir.join("key"))?,
         };
         let kernel = kernel_for(args.threads)?;
         let scribe = args.commons.as_deref();
@@ -192,7 +172,7 @@ impl<'a> Peer<'a> {
         founding: &Founding,
         manifest: impl FnOnce(&Self, &Founding) -> Result<RunManifest>,
     ) -> Result<Vec<u8>> {
-        let manifest = manifest(self, founding)?;
+        let manifest = manifest(&*self, founding)?;
         founding.invitations.write(&self.dir)?;
         self.invitations = founding.invitations.clone();
         let bytes = manifest.to_toml().into_bytes();
@@ -506,7 +486,7 @@ fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
 }
 
 fn say(json: bool, event: &PeerEvent) {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     // Whoever reads this may be gone; the run does not depend on it.
     if json {
         let line = serde_json::to_string(event).expect("an event has a JSON form");
@@ -524,49 +504,6 @@ pub fn relay(text: Option<&str>) -> Relay {
         Some("public") => Relay::Public,
         Some(url) => Relay::Url(url.to_owned()),
     }
-}
-
-/// The key that a demo's peer has by its number.
-pub fn demo_seed(number: u64) -> [u8; 32] {
-    Hash::of_parts("understory 2 demo key", &[&number.to_le_bytes()]).0
-}
-
-/// The secret key in `file`, copied to `path`, so that the next start needs no `--key`.
-fn take_key(file: &Path, path: &Path) -> Result<[u8; 32]> {
-    let seed = read_key(file)
-        .hint("`understory swarm key` makes a key; the file is `key` in the folder of a peer")?;
-    if path.exists() {
-        if read_key(path)? != seed {
-            return Err(anyhow::anyhow!("{} holds another key", path.display()))
-                .hint("leave out --key, or choose another --dir");
-        }
-        return Ok(seed);
-    }
-    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
-    Ok(seed)
-}
-
-fn read_key(path: &Path) -> Result<[u8; 32]> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let secret: Hash = text
-        .trim()
-        .parse()
-        .ok()
-        .with_context(|| format!("{} holds no key", path.display()))
-        .hint("restore it from a copy, or remove it to become a new peer")?;
-    Ok(secret.0)
-}
-
-/// The secret key in `path`, made where there is none, readable by the user alone.
-pub fn key(path: &Path) -> Result<[u8; 32]> {
-    // Whatever is in its place is not written over: it may be somebody's only copy.
-    if path.exists() {
-        return read_key(path);
-    }
-    let seed = random::seed()?;
-    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
-    Ok(seed)
 }
 
 /// Ends on Ctrl-C or SIGTERM, and with `leash` when standard input closes.

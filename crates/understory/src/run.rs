@@ -57,9 +57,9 @@ fn once(
         messages.push(message("user", prompt));
         generator.runnable().chat_ids(&messages)?
     } else {
-        generator.runnable().text_ids(prompt)
+        generator.runnable().text_ids(prompt)?
     };
-    let mut out = std::io::stdout();
+    let mut out = crate::terminal::stdout();
     if !args.json && !talks {
         write!(out, "{prompt}")?;
         out.flush()?;

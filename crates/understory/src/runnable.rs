@@ -11,7 +11,7 @@ use kernel::Kernel;
 use model::chat::ChatTemplates;
 use model::{Memory, Model, Origin, Plan, Tokenizer, Weights};
 use std::{path::Path, sync::Arc};
-use store::Hash;
+use store::{Hash, Plain};
 
 /// A model with what turns text into its tokens and back.
 pub struct Runnable {
@@ -74,7 +74,7 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
     let model = Arc::new(model?);
     // A template that cannot be used is no reason not to continue texts.
     let template = template.unwrap_or_else(|error| {
-        eprintln!("the model's chat template is left out: {error}");
+        eprintln!("the model's chat template is left out: {}", Plain(error));
         None
     });
     let prefix = tokenizer.prefix().to_vec();
@@ -117,13 +117,13 @@ fn free_memory() -> Option<u64> {
 /// A text or a conversation as the model reads it.
 impl Runnable {
     /// The ids of a text that is to be continued; there is at least one.
-    pub fn text_ids(&self, text: &str) -> Vec<u32> {
+    pub fn text_ids(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = self.prefix.clone();
-        ids.extend(self.tokenizer.encode(text));
+        ids.extend(self.tokenizer.encode(text)?);
         if ids.is_empty() {
             ids.push(self.tokenizer.bos().unwrap_or(self.tokenizer.end_of_text()));
         }
-        ids
+        Ok(ids)
     }
 
     /// The ids of a conversation, up to where the model's answer begins.
@@ -133,7 +133,7 @@ impl Runnable {
             model::chat::Conversation::new(messages).with_tokens(&self.tokenizer);
         conversation.now = now();
         let text = template.render(&conversation)?;
-        Ok(self.tokenizer.encode_prompt(&text, true))
+        Ok(self.tokenizer.encode_prompt(&text, true)?)
     }
 }
 

@@ -90,7 +90,11 @@ fn unused(dir: &Path, status: &Status) -> Result<Vec<String>> {
 fn lines(peer: &Value, running: bool) -> Vec<String> {
     let node = &peer["node"];
     let mut lines = vec![
-        format!("peer     {} ({})", short(&peer["me"]), if running { "running" } else { "stopped" }),
+        format!(
+            "peer     {} ({})",
+            short(&peer["me"]),
+            if running { "running" } else { "stopped" }
+        ),
         format!("key      {}", text(&peer["me"])),
         format!("run      {}", text(&peer["run"])),
     ];
@@ -121,7 +125,8 @@ fn lobby_lines(lobby: &Lobby) -> Vec<String> {
     match lobby.unused.len() {
         0 if lobby.awaited.is_empty() => {}
         0 => lines.push("waits    for the founding voters that are missing".to_owned()),
-        n => lines.push(format!("waits    for whoever uses {n} invitations")),
+        1 => lines.push("waits    for whoever uses the last invitation".to_owned()),
+        n => lines.push(format!("waits    for whoever uses the {n} invitations left")),
     }
     lines
 }
@@ -254,9 +259,11 @@ mod tests {
         node["lobby"] = serde_json::to_value(lobby).expect("has a form");
         let peer = json!({ "me": id(1), "run": "r", "stage": "running", "node": node });
         let text = lines(&peer, true).join("\n");
-        for part in
-            [format!("key      {}", id(1)), format!("missing  {}", id(2)), "2 invitations".into()]
-        {
+        for part in [
+            format!("key      {}", id(1)),
+            format!("missing  {}", id(2)),
+            "2 invitations left".into(),
+        ] {
             assert!(text.contains(&part), "{text}");
         }
         assert!(!text.contains("record"), "{text}");

@@ -38,7 +38,7 @@ pub fn serve() -> Result<()> {
     let mut bytes = Vec::new();
     std::io::stdin().take(MAX_JOB).read_to_end(&mut bytes)?;
     let result = serde_json::from_slice::<Job>(&bytes)?.run();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::raw_stdout().lock();
     serde_json::to_writer(&mut out, &result)?;
     Ok(out.flush()?)
 }

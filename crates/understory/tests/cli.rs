@@ -23,6 +23,8 @@ fn help_says_what_it_said() {
         "swarm",
         "swarm start",
         "swarm join",
+        "swarm continue",
+        "swarm key",
         "swarm status",
         "swarm config",
         "bench",
@@ -68,13 +70,23 @@ fn errors_come_with_a_way_out() {
     fs::write(&unknown, "[model]\nwidth = 3\n").expect("writes");
     let garbage = here("garbage.gguf");
     fs::write(&garbage, "no model at all").expect("writes");
-    let cases: [(&str, &[&str]); 10] = [
+    let voters = here("voters.txt");
+    fs::write(&voters, "# friends\n\nBert\n").expect("writes");
+    let config = here("config.toml");
+    fs::write(&config, "").expect("writes");
+    let with_voters = ["swarm", "start", &config, "--voters", &voters, "--dir", &here("p6")];
+    let members = ["swarm", "start", &config, "--voters", "members", "--dir", &here("p7")];
+    let cases: [(&str, &[&str]); 14] = [
         ("no-model", &["run", &here("no"), "hello"]),
         ("no-gguf", &["run", &garbage, "hello"]),
         ("no-model-to-export", &["export", &here("no"), "--to", "hf", &here("out")]),
         ("no-run", &["verify", &here("no")]),
         ("no-peer", &["swarm", "status", &here("no")]),
-        ("bad-ticket", &["swarm", "join", "understory1nonsense", "--dir", &here("p1")]),
+        ("bad-ticket", &["swarm", "join", "understory2nonsense", "--dir", &here("p1")]),
+        ("old-ticket", &["swarm", "join", "understory1nonsense", "--dir", &here("p1")]),
+        ("bad-voters", &with_voters),
+        ("no-commons-for-voters", &members),
+        ("nothing-to-continue", &["swarm", "continue", &here("no"), "--dir", &here("p8")]),
         ("no-ticket", &["swarm", "join", "--dir", &here("p2")]),
         ("no-config", &["swarm", "start", "--dir", &here("p3")]),
         ("damaged-config", &["swarm", "start", &damaged, "--dir", &here("p4")]),

@@ -6,7 +6,9 @@ use common::{Said, run, text, understory};
 use commons::{
     Home, Identity, Statement, author,
     operator::{integrate, mark, sign_head},
-    statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
+    statement::{
+        Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
+    },
 };
 use std::{
     fs,
@@ -43,6 +45,7 @@ impl Garden {
             },
             parent: None,
             created: 1_800_000_000,
+            version: Some(RULES_VERSION),
         };
         let (genesis, head) = author::found(&me, &operator, genesis).expect("a good genesis");
         let id = genesis.commons_id().expect("it is one");

@@ -174,6 +174,10 @@ pub struct Election {
     pub quorum: Quorum,
     /// How many may vote (N).
     pub electors: u64,
+    /// Seats of the same body that are held already and not up for election, each with its holder's
+    /// employer: the cap is a part of all seats, and they count in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Option<String>>,
 }
 
 /// A ballot: groups of options, the best first; options of one group are equal.
@@ -324,9 +328,16 @@ impl Election {
         Ok(())
     }
 
-    /// The most seats that people of one employer may hold.
+    /// The most seats that people of one employer may hold, with those held already.
     pub fn cap(&self) -> u32 {
-        self.employer_cap.map_or(self.seats, |cap| cap.floor_of(self.seats))
+        let all = self.all_seats();
+        self.employer_cap.map_or(all, |cap| cap.floor_of(all))
+    }
+
+    /// The seats to be given and those held already.
+    pub fn all_seats(&self) -> u32 {
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        self.seats.saturating_add(held)
     }
 
     /// The name of an option.

@@ -71,7 +71,7 @@ fn rules(election: &Election) -> String {
         Some(_) => format!(
             " People of one employer may hold {} of {} seats.",
             election.cap(),
-            election.seats
+            election.all_seats()
         ),
         None => String::new(),
     };

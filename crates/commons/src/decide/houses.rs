@@ -36,7 +36,7 @@ pub struct TwoHouses {
 ///
 /// Errors: [`DecideError::Houses`], or as for [`tally`].
 pub fn two_houses(users: House, contributors: House) -> Result<TwoHouses, DecideError> {
-    check(users, contributors)?;
+    check_houses(users, contributors)?;
     let (election, users) = (users.election, tally(users.election, users.ballots)?);
     let contributors = tally(contributors.election, contributors.ballots)?;
     let passed = passed(election, &users.winners, &contributors.winners);
@@ -53,7 +53,7 @@ pub fn two_houses_margin(
     voters: &[Voter],
     effort: u64,
 ) -> Result<Margin, DecideError> {
-    check(users, contributors)?;
+    check_houses(users, contributors)?;
     let fields = [
         Field::new(users.election, users.ballots)?,
         Field::new(contributors.election, contributors.ballots)?,
@@ -67,7 +67,27 @@ pub fn two_houses_margin(
     Ok(blocs(&[&fields[0], &fields[1]], safe, voters, found, effort, decide))
 }
 
-fn check(users: House, contributors: House) -> Result<(), DecideError> {
+/// The margin by voters alone.
+///
+/// Errors: as for [`two_houses`].
+pub fn two_houses_voters(
+    users: House,
+    contributors: House,
+    effort: u64,
+) -> Result<VoterMargin, DecideError> {
+    check_houses(users, contributors)?;
+    let fields = [
+        Field::new(users.election, users.ballots)?,
+        Field::new(contributors.election, contributors.ballots)?,
+    ];
+    let bounds = [Bound::new(&fields[0]), Bound::new(&fields[1])];
+    Ok(Both { election: users.election, fields: &fields, bounds: &bounds }.fewest(effort))
+}
+
+/// Whether both houses are asked the same, and in a way that one option can pass.
+///
+/// Errors: [`DecideError::Houses`].
+pub fn check_houses(users: House, contributors: House) -> Result<(), DecideError> {
     let (a, b) = (users.election, contributors.election);
     let fit = |e: &Election| e.seats == 1 && e.default.is_some() && e.method != Method::Stv;
     if a.options != b.options || a.default != b.default || !fit(a) || !fit(b) {

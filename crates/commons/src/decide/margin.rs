@@ -102,6 +102,18 @@ pub fn margin(
     Ok(blocs(&[&field], safe, voters, found, effort, decide))
 }
 
+/// The margin by voters alone.
+///
+/// Errors: as for [`super::tally`].
+pub fn voters_margin(
+    election: &Election,
+    ballots: &[Ballot],
+    effort: u64,
+) -> Result<VoterMargin, DecideError> {
+    let field = Field::new(election, ballots)?;
+    Ok(fewest(&field, &Bound::new(&field), Wanted::Others, effort))
+}
+
 /// Adds the margins by blocs, of one field or several, to the margin by voters.
 pub(super) fn blocs(
     fields: &[&Field],

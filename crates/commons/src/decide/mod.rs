@@ -9,6 +9,7 @@ mod count;
 mod election;
 mod explain;
 mod field;
+mod flow;
 mod houses;
 mod lot;
 mod margin;
@@ -18,6 +19,7 @@ mod pile;
 mod schulze;
 mod seats;
 mod sortition;
+mod strata;
 mod stv;
 mod tie;
 mod ways;
@@ -29,8 +31,13 @@ pub use election::{
     TieRule, Unranked, Voter,
 };
 pub use explain::{explain, explain_houses, matrix_table};
-pub use houses::{House, TwoHouses, two_houses, two_houses_margin};
-pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin};
+pub use houses::{
+    House, TwoHouses, check_houses, two_houses, two_houses_margin, two_houses_voters,
+};
+pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin, voters_margin};
 pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};
 pub use pairwise::Pairwise;
-pub use sortition::{Attribute, Lottery, Panel, Person, Share, SortitionError, draw_seed};
+pub use sortition::{
+    Attribute, Lottery, Panel, Person, Share, SortitionError, draw_seed, panel_seed, tie_seed,
+};
+pub use strata::{Drawn, Quotas, Strata};

@@ -14,7 +14,11 @@ pub(super) struct Seats<'a> {
 
 impl<'a> Seats<'a> {
     pub(super) fn new(election: &'a Election) -> Self {
-        Self { election, held: BTreeMap::new(), winners: Vec::new() }
+        let mut held = BTreeMap::new();
+        for employer in election.held.iter().flatten() {
+            *held.entry(employer.as_str()).or_default() += 1;
+        }
+        Self { election, held, winners: Vec::new() }
     }
 
     /// How many seats are still to be given.

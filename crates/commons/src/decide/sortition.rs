@@ -123,20 +123,51 @@ pub enum SortitionError {
     NotFound,
 }
 
-/// The seed of a public draw: a checkpoint's root that nobody knew when the lottery was published, and
-/// what members committed to before it and revealed after it. The log's operator can choose the root
-/// and a member can withhold a reveal, but neither knows what the others reveal.
+/// The seed of a draw in version 1 of the rules, which does not name its question: two draws under one
+/// checkpoint seat the same people. New draws have [`panel_seed`].
 ///
 /// BLAKE3 in key derivation mode over root ‖ reveals, sorted.
 pub fn draw_seed(root: &[u8; 32], reveals: &[[u8; 32]]) -> [u8; 32] {
-    let mut sorted = reveals.to_vec();
-    sorted.sort_unstable();
     let mut hasher = blake3::Hasher::new_derive_key("understory commons v1 seed of a draw");
     hasher.update(root);
-    sorted.iter().for_each(|reveal| {
-        hasher.update(reveal);
-    });
+    update_sorted(&mut hasher, reveals);
     *hasher.finalize().as_bytes()
+}
+
+/// The seed of a public draw: its question and round, a checkpoint's root that nobody knew when the
+/// secrets were committed to, and the secrets that were revealed after it. The log's operator can
+/// choose the root and a member can withhold its secret, but neither knows what the others reveal.
+///
+/// BLAKE3 in key derivation mode over question ‖ round (u32, little endian) ‖ root ‖ secrets, sorted.
+pub fn panel_seed(
+    question: &[u8; 32],
+    round: u32,
+    root: &[u8; 32],
+    secrets: &[[u8; 32]],
+) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("understory commons v2 seed of a draw");
+    hasher.update(question).update(&round.to_le_bytes()).update(root);
+    update_sorted(&mut hasher, secrets);
+    *hasher.finalize().as_bytes()
+}
+
+/// The seed of the lot that settles ties of a question with sealed ballots: what kept the ballots
+/// secret is what nobody could know before.
+///
+/// BLAKE3 in key derivation mode over question ‖ root ‖ secrets, sorted.
+pub fn tie_seed(question: &[u8; 32], root: &[u8; 32], secrets: &[[u8; 32]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("understory commons v2 seed of a tie's lot");
+    hasher.update(question).update(root);
+    update_sorted(&mut hasher, secrets);
+    *hasher.finalize().as_bytes()
+}
+
+fn update_sorted(hasher: &mut blake3::Hasher, secrets: &[[u8; 32]]) {
+    let mut sorted = secrets.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().for_each(|secret| {
+        hasher.update(secret);
+    });
 }
 
 impl Lottery {
@@ -177,11 +208,13 @@ impl Lottery {
         self.check()?;
         let mut people: Vec<&Person> = self.people.iter().collect();
         people.sort_by_key(|person| &person.id);
-        let (counted, cells, ways) =
+        let (counted, lists, cells, ways) =
             self.count(&people, effort).ok_or(SortitionError::Impossible)?;
         let mut lot = Lot::new(seed);
         for tries in 1..=TRIES {
             let members = ways.draw(&cells, &mut lot);
+            let members: Vec<usize> =
+                members.into_iter().map(|(cell, at)| lists[cell][at]).collect();
             let values: Vec<&[String]> = members.iter().map(|&p| &people[p].values[..]).collect();
             if self.met(&values, counted) {
                 let (members, stand_ins) = with_stand_ins(&people, members, &mut lot);
@@ -232,15 +265,15 @@ impl Lottery {
     }
 
     /// Counts panels by as many attributes as the effort allows; `None` if there are none.
-    fn count(&self, people: &[&Person], effort: u64) -> Option<(usize, Vec<Cell>, Ways)> {
+    fn count(&self, people: &[&Person], effort: u64) -> Option<Counted> {
         for counted in (0..=self.attributes.len()).rev() {
             let quotas: Vec<&Share> =
                 self.attributes[..counted].iter().flat_map(|attribute| &attribute.quotas).collect();
-            let cells = self.cells(people, counted);
+            let (lists, cells) = self.cells(people, counted);
             // Without attributes there is one cell, and counting is as many steps as seats.
             let effort = if counted == 0 { u64::MAX } else { effort };
             match Ways::count(&cells, &quotas, self.size, effort) {
-                Ok(ways) => return Some((counted, cells, ways)),
+                Ok(ways) => return Some((counted, lists, cells, ways)),
                 Err(Uncounted::NoPanel) => return None,
                 Err(Uncounted::Effort) => {}
             }
@@ -249,7 +282,7 @@ impl Lottery {
     }
 
     /// People by the quotas of the first `counted` attributes that speak of them.
-    fn cells(&self, people: &[&Person], counted: usize) -> Vec<Cell> {
+    fn cells(&self, people: &[&Person], counted: usize) -> (Vec<Vec<usize>>, Vec<Cell>) {
         let mut cells: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
         for (number, person) in people.iter().enumerate() {
             let mut quotas = Vec::new();
@@ -261,9 +294,16 @@ impl Lottery {
             }
             cells.entry(quotas).or_default().push(number);
         }
-        cells.into_iter().map(|(quotas, people)| Cell { quotas, people }).collect()
+        let cell = |(quotas, list): (_, Vec<usize>)| {
+            let people = list.len();
+            (list, Cell { quotas, people })
+        };
+        cells.into_iter().map(cell).unzip()
     }
 }
+
+/// How many attributes were counted, who is in which cell, the cells, and the ways to take of them.
+type Counted = (usize, Vec<Vec<usize>>, Vec<Cell>, Ways);
 
 /// The members' and the others' ids, the others in a drawn order.
 fn with_stand_ins(

@@ -11,8 +11,8 @@ use super::sortition::Share;
 pub(super) struct Cell {
     /// Which, by number.
     pub(super) quotas: Vec<usize>,
-    /// Who, by number.
-    pub(super) people: Vec<usize>,
+    /// How many.
+    pub(super) people: usize,
 }
 
 /// Why there is nothing to draw from.
@@ -46,7 +46,7 @@ impl Ways {
         let start = BTreeMap::from([(vec![0; quotas.len() + 1], BigUint::from(1u8))]);
         let mut ways = Self { after: vec![start], choices: Vec::new() };
         for cell in cells {
-            let choices = binomials(cell.people.len(), size);
+            let choices = binomials(cell.people, size);
             let before = ways.after.last().expect("there is a start");
             let mut after: BTreeMap<Counts, BigUint> = BTreeMap::new();
             for (counts, so_far) in before {
@@ -73,13 +73,19 @@ impl Ways {
         if last.is_empty() { Err(Uncounted::NoPanel) } else { Ok(ways) }
     }
 
+    /// What a draw costs, in numbers that are looked at.
+    pub(super) fn cost(&self) -> u64 {
+        let last = self.after.last().map_or(0, BTreeMap::len);
+        (last + self.choices.iter().map(Vec::len).sum::<usize>()) as u64
+    }
+
     /// How many panels there are.
     pub(super) fn total(&self) -> BigUint {
         self.after.last().into_iter().flat_map(BTreeMap::values).sum()
     }
 
-    /// One of all panels, each with the same chance.
-    pub(super) fn draw(&self, cells: &[Cell], lot: &mut Lot) -> Vec<usize> {
+    /// One of all panels, each with the same chance: of each member the cell and the place in it.
+    pub(super) fn draw(&self, cells: &[Cell], lot: &mut Lot) -> Vec<(usize, usize)> {
         let last = self.after.last().expect("there is a start");
         let mut counts =
             lot.weighted(last.iter().map(|(counts, ways)| (counts.clone(), ways.clone())));
@@ -91,8 +97,8 @@ impl Ways {
             };
             let taken = lot.weighted((0..self.choices[at].len()).filter_map(ways));
             counts = cell.give_back(&counts, taken as u32).expect("a way that was counted");
-            let picked = lot.pick(cell.people.len(), taken);
-            members.extend(picked.into_iter().map(|at| cell.people[at]));
+            let picked = lot.pick(cell.people, taken);
+            members.extend(picked.into_iter().map(|place| (at, place)));
         }
         members
     }

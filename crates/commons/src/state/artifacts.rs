@@ -135,6 +135,13 @@ impl State {
         self.counts(key, seq) && confirmed > 0 && confirmed >= disputed
     }
 
+    pub(super) fn checks_of(&self, made: Checkable) -> &BTreeMap<PeerId, Verdict> {
+        match made {
+            Checkable::Edge(at) => &self.edges[at].checks,
+            Checkable::Work(at) => &self.work[at].checks,
+        }
+    }
+
     /// Members of some verdict who share no employer with the author nor with each other.
     fn independent(
         &self,
@@ -237,7 +244,7 @@ impl State {
 
     pub(super) fn take_check(
         &mut self,
-        _index: u64,
+        index: u64,
         member: PeerId,
         _hash: Hash,
         check: &Check,
@@ -257,6 +264,9 @@ impl State {
         // Somebody's word that a statement is missing is kept for the health view; it may well
         // be of a statement that never comes.
         if self.place(&subject).is_none() {
+            if let Evidence::Statement(bytes) = &check.evidence {
+                return self.take_missing(index, bytes);
+            }
             return match check.verdict {
                 Verdict::Unavailable | Verdict::Disputed => Ok(()),
                 _ => Err("it checks a statement that is not in the log".into()),

@@ -79,25 +79,34 @@ impl State {
         check: &Check,
         log: &impl Roots,
     ) -> Result<Result<(), Refused>, ArchiveError> {
-        let mark = match self.read_mark(index, check) {
-            Ok(mark) => mark,
+        let (mark, succeeds) = match self.read_mark(index, check) {
+            Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
         if log.root_at(mark.size)? != mark.root {
             return Ok(Err("the checkpoint is of another history".into()));
         }
-        self.marks.push(mark);
-        self.electorate = None;
-        self.settle_recoveries();
-        self.settle_proposals();
+        if succeeds {
+            self.succeed();
+        }
+        if self.place_mark(mark) {
+            self.electorate = None;
+            self.settle_recoveries();
+            self.settle_proposals();
+        }
         Ok(Ok(()))
     }
 
-    fn read_mark(&self, index: u64, check: &Check) -> Result<Mark, Refused> {
+    /// The mark, and whether by it the witnesses to come are in force.
+    fn read_mark(&self, index: u64, check: &Check) -> Result<(Mark, bool), Refused> {
         let Evidence::Checkpoint(note) = &check.evidence else {
             return Err("confirms the log without a checkpoint".into());
         };
         let signed = SignedCheckpoint::parse(note.as_bytes()).map_err(|e| e.to_string())?;
+        self.judge_mark(index, &signed)
+    }
+
+    fn judge_mark(&self, index: u64, signed: &SignedCheckpoint) -> Result<(Mark, bool), Refused> {
         let head = signed.checkpoint();
         if head.origin != origin(&self.id) || head.size > index {
             return Err("the checkpoint is not of this log before here".into());
@@ -106,20 +115,21 @@ impl State {
         if signed.signed_by(&operator) != Signed::Yes {
             return Err("the checkpoint is not signed by the log's operator".into());
         }
-        let witnessed = self.policy().witnessed(&signed).map_err(|e| e.to_string())?;
-        let time = match witnessed.time() {
-            Some(time) if witnessed.holds() => time,
-            _ => {
-                let (have, need) = (witnessed.count(), witnessed.threshold);
-                return Err(format!("{have} of {need} witnesses cosigned the checkpoint"));
-            }
-        };
-        let last = self.marks.last().map_or((0, 0), |mark| (mark.size, mark.time));
-        if head.size < last.0 || time < last.1 || (head.size, time) == last {
+        let (witnessed, succeeds) = self.vouched(signed)?;
+        let time = witnessed.time().ok_or("nobody cosigned the checkpoint")?;
+        let counted = self.marks.last().map_or(0, |mark| mark.time);
+        let last = self.newest_mark().map_or((0, 0), |mark| (mark.size, mark.time));
+        if time < counted || head.size < last.0 || head.size == last.0 && time <= last.1 {
             return Err("the checkpoint is not newer than the last".into());
         }
         let (size, root) = (head.size, head.root);
-        Ok(Mark { index, size, root, time, witnesses: witnessed.count() })
+        Ok((Mark { index, size, root, time, witnesses: witnessed.count() }, succeeds))
+    }
+
+    /// Whether a head would be a mark here, and one by which the time has moved.
+    pub fn would_mark(&self, head: &SignedCheckpoint) -> bool {
+        let counted = self.marks.last().map_or(0, |mark| mark.time);
+        self.judge_mark(self.size, head).is_ok_and(|(mark, _)| mark.time > counted)
     }
 
     pub(super) fn take_rights(
@@ -134,6 +144,7 @@ impl State {
             };
             if self.active_stewards().contains(&author) {
                 self.named_operators.insert(author, key);
+                self.cost.operator_wanted = true;
             }
         }
         let power = super::Power { index, by: author, rights: rights.clone() };
@@ -143,7 +154,7 @@ impl State {
 
     /// Hands the log over once a majority of the stewards names one key.
     pub(super) fn settle_operator(&mut self) {
-        if self.named_operators.is_empty() {
+        if !std::mem::take(&mut self.cost.operator_wanted) || self.named_operators.is_empty() {
             return;
         }
         let stewards = self.active_stewards();

@@ -1,6 +1,6 @@
 //! From the ballots in the log to what they decide, and who could make it otherwise.
 
-use super::{Cast, Electorate, Proposal, State, Status};
+use super::{Cast, Electorate, Held, Proposal, State, Status};
 use crate::{
     PeerId,
     decide::{
@@ -12,6 +12,11 @@ use crate::{
 };
 use std::sync::{Arc, OnceLock};
 use store::Hash;
+
+/// What everybody spends to see whether so few voters decide that a panel has to look: some
+/// milliseconds, and some microseconds for each ballot (the unit is that of [`MARGIN_EFFORT`]).
+const FLOOR_EFFORT: u64 = 200_000;
+const FLOOR_EFFORT_PER_BALLOT: u64 = 2_000;
 
 /// The count of a question.
 #[derive(Clone, Debug)]
@@ -47,11 +52,6 @@ pub struct Cutoff {
     pub reveals: u64,
     /// What draws are made from: the root of the first mark after the last ballot or commitment.
     pub seed: TreeHash,
-}
-
-impl Cutoff {
-    /// Where no ballot counts yet.
-    pub(super) const START: Self = Self { ballots: 0, reveals: 0, seed: TreeHash::EMPTY_TREE };
 }
 
 /// A house, what it is asked, and what it says.
@@ -93,6 +93,18 @@ impl Count {
         }
     }
 
+    /// The margin by voters alone, as far as this effort proves it.
+    fn voters_margin(&self, effort: u64) -> Option<u64> {
+        let found = match self.houses.as_slice() {
+            [users, contributors] => {
+                decide::two_houses_voters(users.as_house(), contributors.as_house(), effort)
+            }
+            [all] => decide::voters_margin(&all.election, &all.ballots, effort),
+            _ => unreachable!("one house votes, or two do"),
+        };
+        found.expect("what was counted can be counted with fewer ballots").proven()
+    }
+
     /// Whether as many voted as the quorum asks, in every house.
     pub(super) fn heard(&self) -> bool {
         self.houses.iter().all(|house| {
@@ -131,7 +143,7 @@ impl HouseCount {
 fn voters(electorate: &Electorate) -> Vec<decide::Voter> {
     let voter =
         |e: &super::Elector| decide::Voter { employer: e.employer.clone(), vouchers: Vec::new() };
-    let mut voters: Vec<_> = electorate.electors.iter().map(voter).collect();
+    let mut voters: Vec<_> = electorate.electors.iter().map(|e| voter(e)).collect();
     for (at, elector) in electorate.electors.iter().enumerate() {
         if !elector.vouches.is_empty() {
             for fallen in electorate.dependants(at) {
@@ -156,6 +168,51 @@ impl State {
         self.count_at(proposal, cutoff).map(Some)
     }
 
+    /// How many committed to a ballot of a question, or to a secret of a draw, and have not opened it:
+    /// so far, or before its end.
+    pub fn unopened(&self, proposal: &Proposal) -> usize {
+        if proposal.body.reveal.is_none() || proposal.inherited {
+            return 0;
+        }
+        let is_open = proposal.status == Status::Open;
+        let until = |time| if is_open { self.size } else { self.size_by(time) };
+        let (ballots, reveals) = (until(proposal.body.close), until(proposal.end()));
+        let cutoff = Cutoff { ballots, reveals, seed: TreeHash::EMPTY_TREE };
+        let is_commitment = |ballot: &VoteBody| matches!(ballot, VoteBody::Commit(_));
+        let sealed = |casts: &[Cast]| self.last_before(casts, ballots, is_commitment).is_some();
+        let unopened = |voter, casts: &[Cast]| {
+            sealed(casts) && self.revealed(proposal, voter, cutoff).is_none()
+        };
+        proposal.casts.iter().filter(|(voter, casts)| unopened(voter, casts.as_slice())).count()
+    }
+
+    /// Whether a question can be counted, whatever ballots come.
+    ///
+    /// Errors: why not.
+    pub(super) fn check_countable(&self, proposal: &Proposal) -> Result<(), DecideError> {
+        let houses = proposal.houses();
+        let elections: Vec<Election> =
+            houses.into_iter().map(|house| self.election(proposal, house, None)).collect();
+        match elections.as_slice() {
+            [users, contributors] => {
+                let house = |election| decide::House { election, ballots: &[] };
+                decide::check_houses(house(users), house(contributors))?;
+            }
+            all => all.iter().try_for_each(Election::check)?,
+        }
+        elections.iter().try_for_each(Election::check)
+    }
+
+    /// How many voters at least would have to be missing for another result, as far as an effort
+    /// proves that is bounded by the number of ballots; none if no number of them would.
+    pub(super) fn proven_margin(&self, proposal: &Proposal, count: &Count) -> Option<u64> {
+        if self.version == 1 {
+            return count.margin(&proposal.electorate).voters.proven();
+        }
+        let ballots: usize = count.houses.iter().map(|house| house.ballots.len()).sum();
+        count.voters_margin(FLOOR_EFFORT + FLOOR_EFFORT_PER_BALLOT * ballots as u64)
+    }
+
     /// Counts the ballots up to a place in the log.
     pub(super) fn count_at(
         &self,
@@ -163,12 +220,13 @@ impl State {
         cutoff: Cutoff,
     ) -> Result<Count, DecideError> {
         let ballots = self.ballots(proposal, cutoff);
+        let lot = self.tie_lot(proposal, cutoff);
         let electors = &proposal.electorate.electors;
         let asked = |house: Option<House>| {
             let in_house =
                 |b: &&Ballot| house.is_none() || electors[b.voter as usize].house == house;
             let ballots = ballots.iter().filter(in_house).cloned().collect();
-            (house, self.election(proposal, house, cutoff.seed), ballots)
+            (house, self.election(proposal, house, Some(&lot)), ballots)
         };
         Count::new(proposal.houses().into_iter().map(asked).collect())
     }
@@ -206,18 +264,30 @@ impl State {
         cutoff: Cutoff,
     ) -> Option<(&'a Vec<Vec<u16>>, Hash)> {
         let casts = proposal.casts.get(voter)?;
-        let is_commitment = |ballot: &VoteBody| matches!(ballot, VoteBody::Commit(_));
-        let committed = match self.last_before(casts, cutoff.ballots, is_commitment)?.ballot {
-            VoteBody::Commit(digest) => digest,
-            _ => return None,
-        };
+        let committed = self.committed(proposal, casts, cutoff)?;
         let sound = |c: &&Cast| c.index < cutoff.reveals && self.counts(c.key, c.seq);
-        casts.iter().filter(sound).find_map(|cast| {
+        let in_round = |c: &&Cast| c.index >= proposal.since && sound(c);
+        casts.iter().filter(in_round).find_map(|cast| {
             let VoteBody::Reveal { groups, salt } = &cast.ballot else { return None };
             let ballot = crate::canonical::encode(groups);
             decide::reveals(&committed.0, &proposal.statement.0, &voter.0, &salt.0, &ballot)
                 .then_some((groups, *salt))
         })
+    }
+
+    /// What a member committed to, in the present round of a draw.
+    pub(super) fn committed(
+        &self,
+        proposal: &Proposal,
+        casts: &[Cast],
+        cutoff: Cutoff,
+    ) -> Option<Hash> {
+        let is_commitment = |ballot: &VoteBody| matches!(ballot, VoteBody::Commit(_));
+        let last = self.last_before(casts, cutoff.ballots, is_commitment)?;
+        match last.ballot {
+            VoteBody::Commit(digest) if last.index >= proposal.since => Some(digest),
+            _ => None,
+        }
     }
 
     /// The last of a member's casts of some kind before `end`, of those that counted then. If it
@@ -234,7 +304,31 @@ impl State {
         casts.iter().rev().find(in_time).filter(|c| self.counts(c.key, c.seq))
     }
 
-    fn election(&self, proposal: &Proposal, house: Option<House>, seed: TreeHash) -> Election {
+    /// What the lot for ties is drawn from: the secrets of enough members, who did not know each
+    /// other's, after a root that nobody knew when they committed to them. The order of the options
+    /// where there are too few.
+    fn tie_lot(&self, proposal: &Proposal, cutoff: Cutoff) -> TieRule {
+        if self.version == 1 {
+            return TieRule::Lot { seed: cutoff.seed.0 };
+        }
+        if proposal.body.tie != TieBreak::Lot {
+            return TieRule::Listed;
+        }
+        let secret = |member| self.revealed(proposal, member, cutoff).map(|(_, salt)| salt.0);
+        let secrets: Vec<[u8; 32]> = proposal.casts.keys().filter_map(secret).collect();
+        if secrets.len() < self.secrets_needed(proposal, 0) {
+            return TieRule::Listed;
+        }
+        let seed = decide::tie_seed(&proposal.statement.0, &cutoff.seed.0, &secrets);
+        TieRule::Lot { seed }
+    }
+
+    fn election(
+        &self,
+        proposal: &Proposal,
+        house: Option<House>,
+        lot: Option<&TieRule>,
+    ) -> Election {
         let body = &proposal.body;
         let electors = proposal.electorate.count(house) as u64;
         let least = self.rules.super_majority;
@@ -271,27 +365,40 @@ impl State {
             },
             tie: match body.tie {
                 TieBreak::Listed => TieRule::Listed,
-                TieBreak::Lot => TieRule::Lot { seed: seed.0 },
+                TieBreak::Lot => lot.copied().unwrap_or(TieRule::Listed),
                 TieBreak::Casting(member) => match proposal.electorate.position(&member) {
                     Some(at) => TieRule::Casting { voter: at as u32 },
                     None => TieRule::Listed,
                 },
             },
             seats: u32::from(body.seats),
-            employer_cap: self.cap(body),
+            employer_cap: self.cap(proposal),
+            held: self.held_employers(proposal),
             quorum: self.quorum(body, electors),
             electors,
         }
     }
 
+    /// The employers of those who hold a seat already and keep it.
+    fn held_employers(&self, proposal: &Proposal) -> Vec<Option<String>> {
+        let employer = |held: &Held| match held {
+            Held::Steward(member) => {
+                self.members.get(member)?.employer(self.now()).map(str::to_owned)
+            }
+            Held::Listed(_, org) => org.clone(),
+        };
+        proposal.held.iter().map(employer).collect()
+    }
+
     /// The cap of the question; for stewards the rules' at most.
-    fn cap(&self, body: &Propose) -> Option<Ratio> {
+    fn cap(&self, proposal: &Proposal) -> Option<Ratio> {
+        let body = &proposal.body;
         let own = body.cap.map(|(num, den)| Ratio::new(num, den));
         if body.topic != ProposalType::Stewards {
             return own;
         }
         let (num, den) = self.rules.employer_cap;
-        let seats = u32::from(body.seats);
+        let seats = u32::from(body.seats) + proposal.held.len() as u32;
         let least = Ratio::new(num, den).floor_of(seats).max(1);
         let rule = Ratio::new(least, seats);
         Some(own.filter(|own| own.floor_of(seats) <= least).unwrap_or(rule))

@@ -1,8 +1,8 @@
 //! Questions, ballots, and what their results change.
 
-use super::{Count, Cutoff, Electorate, Refused, State, force::Undo};
+use super::{Count, Cutoff, Electorate, Refused, Round, State, force::Undo};
 use crate::{
-    PeerId, Statement,
+    Body, PeerId, Statement,
     decide::{self, Ballot},
     statement::{Effect, House, Method, ProposalType, Propose, Vote, VoteBody},
 };
@@ -22,6 +22,21 @@ pub struct Proposal {
     pub body: Propose,
     /// Who may vote.
     pub electorate: Arc<Electorate>,
+    /// When it was asked: the time of the last mark then.
+    pub asked: u64,
+    /// The time of the first mark that covers it: so long everybody can have known of it.
+    pub opened: Option<u64>,
+    /// When voting ends: as asked for, or the notice after it was opened where that is later; in a
+    /// draw, in its present round.
+    pub close: u64,
+    /// When secret ballots must have been revealed.
+    pub reveal: Option<u64>,
+    /// Seats of the same body that are held already.
+    pub held: Vec<Held>,
+    /// The rounds of a draw that are over.
+    pub rounds: Vec<Round>,
+    /// The index from which secrets count in the present round of a draw.
+    pub(super) since: u64,
     /// Ballots by member, in the log's order.
     pub casts: BTreeMap<PeerId, Vec<Cast>>,
     /// How it stands.
@@ -36,6 +51,16 @@ pub struct Proposal {
     pub(super) appeals: u32,
     /// Whether it was decided in the log that this one was forked from.
     pub(super) inherited: bool,
+}
+
+/// A seat that is held already and not up for election.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// By a steward, whose employer is looked up when votes are counted.
+    Steward(PeerId),
+    /// By somebody on a list that the members decided: the name and the organisation.
+    Listed(String, Option<String>),
 }
 
 /// A ballot in the log.
@@ -95,7 +120,7 @@ const MAX_OPEN: u32 = 16;
 impl Proposal {
     /// When nothing more is taken.
     pub fn end(&self) -> u64 {
-        self.body.reveal.unwrap_or(self.body.close)
+        self.reveal.unwrap_or(self.close)
     }
 
     /// Whether nothing more comes of it by itself.
@@ -125,6 +150,7 @@ impl State {
         body: &Propose,
     ) -> Result<(), Refused> {
         self.check_proposal(body)?;
+        self.check_times(body)?;
         let open = self.open.get(&member).copied().unwrap_or_default();
         if open >= MAX_OPEN {
             return Err(format!("its author has asked {open} questions that are open"));
@@ -134,11 +160,12 @@ impl State {
             None => self.shared_electorate(),
         };
         let (seats, members) = (usize::from(body.seats), electorate.electors.len());
+        let held = self.held_seats(body, members)?;
         if body.method == Method::Lot && seats > members {
             return Err(format!("a panel of {seats} cannot be drawn from {members} members"));
         }
         if body.topic == ProposalType::Stewards {
-            self.check_stewards(body, members)?;
+            self.check_stewards(body, &held, members)?;
         }
         let proposal = Proposal {
             statement,
@@ -146,6 +173,13 @@ impl State {
             member,
             body: body.clone(),
             electorate,
+            asked: self.now(),
+            opened: None,
+            close: body.close,
+            reveal: body.reveal,
+            held,
+            rounds: Vec::new(),
+            since: index,
             casts: BTreeMap::new(),
             status: Status::Open,
             count: None,
@@ -154,73 +188,14 @@ impl State {
             appeals: 0,
             inherited: false,
         };
-        if body.method != Method::Lot {
+        if body.method == Method::Lot {
+            self.check_quotas(&proposal)?;
+        } else {
             // What can be counted without ballots can be counted with whatever ballots come.
-            self.count_at(&proposal, Cutoff::START).map_err(|e| e.to_string())?;
+            self.check_countable(&proposal).map_err(|e| e.to_string())?;
         }
         self.proposals.insert(statement, proposal);
         self.asked(statement);
-        Ok(())
-    }
-
-    fn check_proposal(&self, body: &Propose) -> Result<(), Refused> {
-        let earliest = self.now().saturating_add(self.rules.notice);
-        if body.close < earliest {
-            return Err(format!(
-                "it closes at {}, before the notice of {} s is over",
-                body.close, self.rules.notice
-            ));
-        }
-        let window = body.reveal.map_or(u64::MAX, |reveal| reveal - body.close);
-        if window < self.rules.notice {
-            return Err(format!(
-                "its ballots can be revealed for {window} s, less than the notice of {} s",
-                self.rules.notice
-            ));
-        }
-        if body.topic.is_constitutional() && body.houses.len() != 2 {
-            return Err(
-                "a change of charter, rules, licence, rights or witnesses needs both houses".into(),
-            );
-        }
-        if body.houses.len() == 1 && body.topic != ProposalType::Question {
-            return Err("one house alone decides nothing for all".into());
-        }
-        if (body.topic == ProposalType::Panel) != (body.method == Method::Lot) {
-            return Err("panels, and only they, are drawn by lot".into());
-        }
-        if body.method != Method::Lot && !body.quotas.is_empty() {
-            return Err("only a panel has quotas".into());
-        }
-        let decides = body.topic.is_constitutional() || body.topic == ProposalType::Removal;
-        if decides && (body.default.is_none() || body.method != Method::Schulze) {
-            return Err("it needs a default option and the Schulze method".into());
-        }
-        if body.topic == ProposalType::Appeal && !is_fair_appeal(body) {
-            return Err(
-                "an appeal asks, by Schulze and a simple majority, whether to overturn or not"
-                    .into(),
-            );
-        }
-        let default = body.default.and_then(|at| body.options.get(usize::from(at)));
-        if default.is_some_and(|option| option.effect != Effect::None) {
-            return Err(
-                "its default option, which stands for none of the others, does something".into()
-            );
-        }
-        body.options.iter().try_for_each(|option| fits(body.topic, &option.effect))
-    }
-
-    /// All seats at once, so that the cap means something, and a way to want none of the candidates.
-    fn check_stewards(&self, body: &Propose, members: usize) -> Result<(), Refused> {
-        let seats = usize::from(self.rules.steward_seats).min(members);
-        if usize::from(body.seats) != seats || !body.houses.is_empty() {
-            return Err(format!("all members together elect all {seats} stewards"));
-        }
-        let none = body.options.iter().any(|option| option.effect == Effect::None);
-        if !none || (body.method != Method::Stv && body.default.is_none()) {
-            return Err("an election of stewards has an option for none of them".into());
-        }
         Ok(())
     }
 
@@ -231,13 +206,20 @@ impl State {
         statement: &Statement,
         vote: &Vote,
     ) -> Result<(), Refused> {
-        let proposal = self.proposals.get_mut(&vote.proposal).ok_or("it votes on no question")?;
+        let proposal = self.proposals.get(&vote.proposal).ok_or("it votes on no question")?;
         if proposal.status != Status::Open {
             return Err("the question is closed".into());
         }
         if proposal.electorate.position(&member).is_none() {
             return Err("its author may not vote on this question".into());
         }
+        let commits = matches!(vote.ballot, VoteBody::Commit(_));
+        if commits && let Some(until) = self.barred_from(&vote.proposal, &member) {
+            return Err(format!(
+                "its author withheld a secret, and takes part in no draw until {until}"
+            ));
+        }
+        let proposal = self.proposals.get_mut(&vote.proposal).ok_or("it votes on no question")?;
         let secret = proposal.body.reveal.is_some();
         let fits = match &vote.ballot {
             VoteBody::Commit(_) | VoteBody::Reveal { .. } => secret,
@@ -253,9 +235,43 @@ impl State {
         Ok(())
     }
 
-    /// Closes what has ended, and puts into force what is due. Called at each mark.
+    /// A secret that its author could not get into the log, brought by another member.
+    pub(super) fn take_missing(&mut self, index: u64, bytes: &[u8]) -> Result<(), Refused> {
+        let missing = Statement::parse(bytes).map_err(|e| e.to_string())?;
+        let Body::Vote(vote) = &missing.body else { return Ok(()) };
+        if missing.log != self.id {
+            return Err("the statement is of another commons".into());
+        }
+        match (&vote.ballot, self.member_of(&missing.author)) {
+            (VoteBody::Reveal { .. }, Some(voter)) => self.take_vote(index, voter, &missing, vote),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens what the last mark covers: nobody loses the notice because no mark was made for long.
+    fn open_covered(&mut self) {
+        let (covered, now) = (self.marks.last().map_or(0, |mark| mark.size), self.now());
+        while let Some(&(index, hash)) = self.unopened.first()
+            && index < covered
+        {
+            self.unopened.remove(&(index, hash));
+            let earliest = now.saturating_add(self.rules.notice);
+            if let Some(proposal) = self.proposals.get_mut(&hash) {
+                let late = earliest.saturating_sub(proposal.close);
+                proposal.opened = Some(now);
+                proposal.close = proposal.close.saturating_add(late);
+                proposal.reveal = proposal.reveal.map(|reveal| reveal.saturating_add(late));
+                self.schedule(hash);
+            }
+        }
+    }
+
+    /// Opens what is covered, closes what has ended, and puts into force what is due. Called at each
+    /// mark.
     pub(super) fn settle_proposals(&mut self) {
         let now = self.now();
+        self.cost.operator_wanted = true;
+        self.open_covered();
         while let Some(&(time, index, hash)) = self.agenda.first()
             && time <= now
         {
@@ -264,6 +280,7 @@ impl State {
             if proposal.status == Status::Open && proposal.end() < now {
                 self.close(hash);
             }
+            self.lapse(hash);
             self.enforce(hash);
         }
     }
@@ -274,6 +291,9 @@ impl State {
         let time = match proposal.status {
             Status::Open => proposal.end().saturating_add(1),
             Status::Passed { due, in_force: false, .. } => due,
+            Status::Withheld { closed, .. } if self.version > 1 => {
+                self.appeal_until(closed).saturating_add(1)
+            }
             _ => return,
         };
         self.agenda.insert((time, proposal.index, hash));
@@ -281,17 +301,19 @@ impl State {
 
     fn close(&mut self, hash: Hash) {
         let mut proposal = self.proposals[&hash].clone();
+        self.cost.steps += proposal.casts.values().map(|casts| casts.len() as u64).sum::<u64>();
         // The first mark after the last ballot or commitment: nobody knew its root before, and who
         // made it knew nothing of what is revealed after it.
-        let after = self.marks.partition_point(|mark| mark.time <= proposal.body.close);
+        let after = self.marks.partition_point(|mark| mark.time <= proposal.close);
         let seed = self.marks[after].root;
-        let ballots = self.size_by(proposal.body.close);
+        let ballots = self.size_by(proposal.close);
         let cutoff = Cutoff { ballots, reveals: self.size_by(proposal.end()), seed };
         let closed = self.now();
         proposal.status = if proposal.body.method == Method::Lot {
-            let (status, panel) = self.draw(&proposal, cutoff, closed);
-            proposal.panel = panel;
-            status
+            match self.draw(&mut proposal, cutoff, closed) {
+                Some(status) => status,
+                None => return self.draw_again(proposal),
+            }
         } else {
             match self.count_at(&proposal, cutoff) {
                 Ok(count) => {
@@ -321,7 +343,7 @@ impl State {
             return Status::Failed { closed };
         }
         if topic != ProposalType::Appeal && self.rules.margin_floor > 0 {
-            let margin = count.margin(&proposal.electorate).voters.proven();
+            let margin = self.proven_margin(proposal, count);
             let margin = u32::try_from(margin.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
             if margin < self.rules.margin_floor {
                 return Status::Withheld { winners, closed, margin };
@@ -349,31 +371,4 @@ fn wants_none(body: &Propose, count: &Count) -> bool {
     let first = |ballot: &&Ballot| ballot.groups.first().is_some_and(|g| g.iter().all(is_none));
     let mut houses = count.houses.iter();
     houses.any(|house| 2 * house.ballots.iter().filter(first).count() > house.ballots.len())
-}
-
-/// Whether a panel can say either, and neither is made harder than the other.
-fn is_fair_appeal(body: &Propose) -> bool {
-    let overturns: Vec<bool> = body.options.iter().map(|o| o.effect == Effect::Overturn).collect();
-    let default = body.default.is_some_and(|default| overturns[usize::from(default)]);
-    let simple = body.options.iter().all(|option| option.ratio.0 == option.ratio.1);
-    let both = overturns.contains(&true) && overturns.contains(&false);
-    both && simple && !default && body.method == Method::Schulze
-}
-
-/// Whether an option of a question on `topic` may have this effect.
-fn fits(topic: ProposalType, effect: &Effect) -> Result<(), Refused> {
-    let fits = match effect {
-        Effect::None => true,
-        Effect::Charter(_) => topic == ProposalType::Charter,
-        Effect::Rules(_) => topic == ProposalType::Rules,
-        Effect::Witnesses(_) => topic == ProposalType::Witnesses,
-        Effect::Seat(_) => topic == ProposalType::Stewards,
-        Effect::Remove(..) => topic == ProposalType::Removal,
-        Effect::Overturn => topic == ProposalType::Appeal,
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err("an option has an effect that its kind of question cannot".into())
-    }
 }

@@ -1,7 +1,7 @@
 //! Who may vote, fixed where a question stands in the log.
 
-use super::State;
-use crate::{PeerId, statement::House};
+use super::{State, cost::paid_at, panel::house};
+use crate::{PeerId, decide::Strata, statement::House};
 use std::sync::Arc;
 use store::Hash;
 
@@ -18,20 +18,30 @@ pub struct Elector {
     pub employer: Option<String>,
     /// Whether it is a member whoever vouches for it.
     pub founder: bool,
-    /// Electors it vouches for, by place.
-    pub vouches: Vec<u32>,
+    /// Members it vouches for.
+    pub vouches: Vec<PeerId>,
 }
 
 /// All who may vote on a question.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Electorate {
-    /// By id.
-    pub electors: Vec<Elector>,
+    /// By id. One who did not change is shared by all rolls.
+    pub electors: Vec<Arc<Elector>>,
     /// Vouches that make a member.
     pub vouches_needed: u8,
+    /// The electors by house and employer, for draws.
+    pub(super) strata: Strata,
 }
 
 impl Electorate {
+    /// Electors, by id.
+    pub(super) fn new(electors: Vec<Arc<Elector>>, vouches_needed: u8) -> Self {
+        let of = |e: &'_ Arc<Elector>| (house(e.house), e.employer.clone().unwrap_or_default());
+        let people: Vec<(&str, String)> = electors.iter().map(of).collect();
+        let strata = Strata::new(people.iter().map(|(house, org)| (*house, org.as_str())));
+        Self { electors, vouches_needed, strata }
+    }
+
     /// A member's place.
     pub fn position(&self, member: &PeerId) -> Option<usize> {
         self.electors.binary_search_by_key(member, |e| e.member).ok()
@@ -53,8 +63,8 @@ impl Electorate {
             if at == voucher {
                 continue;
             }
-            for &subject in &self.electors[at].vouches {
-                let subject = subject as usize;
+            let subjects = self.electors[at].vouches.iter();
+            for subject in subjects.filter_map(|subject| self.position(subject)) {
                 count[subject] += 1;
                 if count[subject] >= needed && !member[subject] {
                     member[subject] = true;
@@ -67,45 +77,74 @@ impl Electorate {
 }
 
 impl State {
-    /// The members as electors, as they are now; questions between two changes share it.
+    /// The members as electors; questions between two changes share it. A new roll is made once the
+    /// statements since the last one have paid for it.
     pub(super) fn shared_electorate(&mut self) -> Arc<Electorate> {
         if let Some(electorate) = &self.electorate {
             return electorate.clone();
         }
-        let electorate = Arc::new(self.electorate());
+        if let Some((roll, from)) = &self.cost.roll
+            && self.size < *from
+            && self.version > 1
+        {
+            return roll.clone();
+        }
+        let (electorate, steps) = self.roll();
+        let electorate = Arc::new(electorate);
+        self.cost.steps += steps;
+        self.cost.roll = Some((electorate.clone(), paid_at(self.size, steps)));
         self.electorate = Some(electorate.clone());
         electorate
     }
 
     /// The members as electors, as they are now.
     pub fn electorate(&self) -> Electorate {
-        let now = self.now();
-        let members: Vec<PeerId> =
-            self.members.iter().filter(|(_, m)| m.is_member).map(|(id, _)| *id).collect();
-        let elector = |id: &PeerId| {
-            let member = &self.members[id];
-            let known = member.vouches.iter().filter_map(|v| members.binary_search(v).ok());
-            Elector {
+        self.roll().0
+    }
+
+    /// The same, and how many steps it took.
+    fn roll(&self) -> (Electorate, u64) {
+        let (now, mut steps) = (self.now(), 0);
+        let last = self.cost.roll.as_ref().map(|(roll, _)| roll);
+        let mut elector = |id: &PeerId, member: &super::Member| {
+            steps += (1 + member.affiliations.len() + member.vouches.len()) as u64;
+            let vouches = member.vouches.iter().filter(|v| self.is_member(v));
+            let elector = Elector {
                 member: *id,
                 name: member.name.clone(),
-                house: house_of(member.house, self.standing(id)),
+                house: house_of(member.house, self.standing(id, &mut steps)),
                 employer: member.employer(now).map(str::to_owned),
                 founder: member.founder,
-                vouches: known.map(|at| at as u32).collect(),
+                vouches: vouches.copied().collect(),
+            };
+            let known = last.and_then(|roll| Some(&roll.electors[roll.position(id)?]));
+            match known.filter(|known| ***known == elector) {
+                Some(known) => known.clone(),
+                None => Arc::new(elector),
             }
         };
-        let electors = members.iter().map(elector).collect();
-        Electorate { electors, vouches_needed: self.rules.vouches_needed }
+        let members = self.members.iter().filter(|(_, member)| member.is_member);
+        let electors: Vec<_> = members.map(|(id, member)| elector(id, member)).collect();
+        steps += self.members.len() as u64;
+        (Electorate::new(electors, self.rules.vouches_needed), steps)
     }
 
     /// Whether a member has standing in the users' and the contributors' house.
-    fn standing(&self, id: &PeerId) -> (bool, bool) {
+    fn standing(&self, id: &PeerId, steps: &mut u64) -> (bool, bool) {
         let now = self.now();
         let mut uses = self.uses.range((*id, Hash([0; 32]))..=(*id, Hash([255; 32])));
-        let mut made = self.confirmed.get(id).into_iter().flatten();
-        let mut contributes = || made.any(|made| self.gives_standing(*made));
+        let user = uses.any(|(_, used)| {
+            *steps += 1;
+            used.expiry > now
+        });
         let founder = self.members.get(id).is_some_and(|m| m.founder);
-        (uses.any(|(_, used)| used.expiry > now), founder || contributes())
+        let mut made = self.confirmed.get(id).into_iter().flatten();
+        let contributor = founder
+            || made.any(|made| {
+                *steps += 1 + self.checks_of(*made).len() as u64;
+                self.gives_standing(*made)
+            });
+        (user, contributor)
     }
 }
 

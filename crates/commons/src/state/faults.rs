@@ -9,6 +9,10 @@ use crate::{
 use std::collections::BTreeSet;
 use store::Hash;
 
+/// Operators whose key is tried on a head that somebody says it has seen, the last ones: a log may
+/// have had so many that a forged head would cost everybody a signature check for each.
+const OPERATORS_TRIED: usize = 16;
+
 /// An author's statements so far, and where it contradicted itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
@@ -150,7 +154,8 @@ impl State {
     fn signer(&self, seen: &Seen) -> Option<PeerId> {
         let head = Checkpoint::new(crate::origin(&self.id), seen.size, TreeHash(seen.root));
         let text = head.to_string();
-        let keys = self.operators.iter().rev().map(|operator| operator.key);
+        let last = self.operators.iter().rev().take(OPERATORS_TRIED);
+        let keys = last.map(|operator| operator.key);
         keys.into_iter().find(|key| key.verifies(text.as_bytes(), &seen.signature))
     }
 
@@ -166,7 +171,8 @@ impl State {
         };
         let proof = SplitProof::parse(bytes).map_err(|e| e.to_string())?;
         let origin = crate::origin(&self.id);
-        let keys: Vec<_> = self.operators.iter().map(|o| log_key(&origin, o.key)).collect();
+        let last = self.operators.iter().rev().take(OPERATORS_TRIED);
+        let keys: Vec<_> = last.map(|o| log_key(&origin, o.key)).collect();
         let operator = proof.verify(&keys).map_err(|e| e.to_string())?.key();
         let head = proof.a.checkpoint();
         let (size, other) = (head.size, head.root);

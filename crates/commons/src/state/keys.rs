@@ -93,7 +93,7 @@ impl State {
                 member.founder = true;
             });
         }
-        self.settle_members();
+        self.census();
         self.seat_founders(genesis);
     }
 
@@ -153,13 +153,15 @@ impl State {
             return Err("the member has no guardians".into());
         }
         self.recoveries.insert(statement.hash(), key.member);
-        member.recoveries.push(Recovery {
+        let recovery = Recovery {
             statement: statement.hash(),
             index,
             key: key.clone(),
             endorsed: BTreeSet::new(),
             due: None,
-        });
+        };
+        // By its statement: anybody can ask for a recovery, as often as it likes.
+        member.recoveries.insert(statement.hash(), recovery);
         Ok(())
     }
 
@@ -178,8 +180,7 @@ impl State {
         else {
             return Ok(false);
         };
-        let Some(recovery) = member.recoveries.iter_mut().find(|r| r.statement == *statement)
-        else {
+        let Some(recovery) = member.recoveries.get_mut(statement) else {
             return Err("the recovery is settled".into());
         };
         if !member.guardians.contains(&guardian) {
@@ -201,9 +202,7 @@ impl State {
             self.due_recoveries.remove(&(due, index, statement));
             let member = self.recoveries.get(&statement).and_then(|m| self.members.get_mut(m));
             let Some(member) = member else { continue };
-            let place = member.recoveries.iter().position(|r| r.statement == statement);
-            let Some(place) = place else { continue };
-            let key = member.recoveries.remove(place).key;
+            let Some(Recovery { key, .. }) = member.recoveries.remove(&statement) else { continue };
             // What was free when it was asked for may have been taken since.
             if self.check_keys(&key.keys, &key.member).is_ok() {
                 self.put_keys(&key);

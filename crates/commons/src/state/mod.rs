@@ -7,8 +7,11 @@
 //! The clock is the witnesses'. A `Check` on the log with a cosigned checkpoint as evidence is a
 //! *mark*: everything before its size was there at its time. Nobody's own word for the time counts.
 
+mod appeals;
 mod artifacts;
+mod asking;
 mod clock;
+mod cost;
 mod counting;
 mod deciding;
 mod electorate;
@@ -17,20 +20,26 @@ mod force;
 mod keys;
 mod panel;
 mod people;
+mod receipts;
+mod time;
 
 pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
 pub use clock::{Interval, Mark, Operator, log_key, policy};
 pub use counting::{Count, Cutoff, HouseCount};
-pub use deciding::{Cast, Proposal, Status};
+pub use deciding::{Cast, Held, Proposal, Status};
 pub use electorate::{Elector, Electorate};
 pub use faults::{Equivocation, Split};
 pub use keys::{KeyRing, Recovery};
+pub use panel::Round;
 pub use people::{Affiliation, Member, Steward};
+pub use receipts::Promised;
+pub use time::Coming;
 
 use crate::{
     ArchiveError, Body, PeerId, Snapshot, Statement,
     statement::{
-        Asset, Check, Genesis, ParentLog, ProposalType, Rights, Rules, Subject, Verdict, Witnesses,
+        Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
+        Verdict, Witnesses,
     },
     tlog::Hash as TreeHash,
 };
@@ -70,6 +79,8 @@ pub struct State {
     pub id: Hash,
     /// Its name.
     pub name: String,
+    /// The version of the rules that its genesis names.
+    pub version: u32,
     /// Statements read.
     pub size: u64,
     /// The charter's digest.
@@ -82,6 +93,8 @@ pub struct State {
     pub operators: Vec<Operator>,
     /// The witness policy in force.
     pub witnesses: Witnesses,
+    /// Witnesses that were decided on and come into force when enough of them have cosigned.
+    pub coming: Option<Coming>,
     /// Times that witnesses vouched for, in the log's order.
     pub marks: Vec<Mark>,
     /// Everybody who ever was a member or asked to be one, by id.
@@ -104,6 +117,9 @@ pub struct State {
     pub equivocations: Vec<Equivocation>,
     /// Statements that prove a second history of this log.
     pub splits: Vec<Split>,
+    /// Statements that had no place when an operator's receipt for them was shown, by statement and
+    /// operator.
+    promised: BTreeMap<(Hash, PeerId), Promised>,
     /// Statements that count for nothing.
     pub voids: Vec<Void>,
     created: u64,
@@ -122,8 +138,6 @@ pub struct State {
     recoveries: BTreeMap<Hash, PeerId>,
     /// Those that enough guardians endorsed: when they come into force, index, statement.
     due_recoveries: BTreeSet<(u64, u64, Hash)>,
-    /// How often anybody was admitted.
-    admissions: u64,
     /// What is to be done about questions, and when: time, index, question.
     agenda: BTreeSet<(u64, u64, Hash)>,
     /// How many open questions each member has asked.
@@ -134,6 +148,18 @@ pub struct State {
     in_force: BTreeMap<ProposalType, Vec<Hash>>,
     /// Stewards' words for a new operator: who names whom.
     named_operators: BTreeMap<PeerId, PeerId>,
+    /// What holds the time of one witness.
+    steps: time::Steps,
+    /// What the fold costs.
+    cost: cost::Cost,
+    /// Questions that no mark covers yet: index, question.
+    unopened: BTreeSet<(u64, Hash)>,
+    /// Questions for a panel that may hear appeals and is not drawn yet: when asked, index, question.
+    open_panels: BTreeSet<(u64, u64, Hash)>,
+    /// Members who withheld a secret from a draw, and until when they take part in none.
+    barred: BTreeMap<PeerId, u64>,
+    /// The last list of seats that are held already, of each committee.
+    held_seats: BTreeMap<String, Hash>,
 }
 
 /// Why a log has no state: only a damaged one does not.
@@ -151,6 +177,22 @@ pub enum ReplayError {
         /// The commons that it was forked from.
         expected: Option<Hash>,
     },
+    /// It is wanted for writing, and follows an older version of the rules.
+    #[error(transparent)]
+    OldRules(#[from] OldRules),
+}
+
+/// A commons of an older version of the rules: it is read as it always was, and goes on as a fork.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "commons {id} follows version {version} of the rules, and version {RULES_VERSION} is in use: it \
+     can be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
+)]
+pub struct OldRules {
+    /// The commons.
+    pub id: Hash,
+    /// The version its genesis names.
+    pub version: u32,
 }
 
 /// Roots of the log that is replayed, by size.
@@ -232,7 +274,7 @@ impl State {
             member.founder = false;
             member.removed = false;
             member.vouches.clear();
-            member.vouchers.clear();
+            member.support = 0;
             member.recoveries.clear();
         }
     }
@@ -241,12 +283,14 @@ impl State {
         Self {
             id,
             name: genesis.name.clone(),
+            version: genesis.rules_version(),
             size: 0,
             charter: genesis.charter,
             rules: genesis.rules.clone(),
             parent: genesis.parent,
             operators: vec![Operator { since: 1, key: genesis.operator }],
             witnesses: genesis.witnesses.clone(),
+            coming: None,
             marks: Vec::new(),
             members: BTreeMap::new(),
             stewards: Vec::new(),
@@ -258,6 +302,7 @@ impl State {
             powers: BTreeMap::new(),
             equivocations: Vec::new(),
             splits: Vec::new(),
+            promised: BTreeMap::new(),
             voids: Vec::new(),
             created: genesis.created,
             keys: KeyRing::default(),
@@ -269,12 +314,17 @@ impl State {
             confirmed: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             due_recoveries: BTreeSet::new(),
-            admissions: 0,
             agenda: BTreeSet::new(),
             open: BTreeMap::new(),
             panels: BTreeSet::new(),
             in_force: BTreeMap::new(),
             named_operators: BTreeMap::new(),
+            steps: time::Steps::default(),
+            cost: cost::Cost::default(),
+            unopened: BTreeSet::new(),
+            open_panels: BTreeSet::new(),
+            barred: BTreeMap::new(),
+            held_seats: BTreeMap::new(),
         }
     }
 
@@ -293,11 +343,33 @@ impl State {
         };
         self.places.insert(statement.hash(), (index, statement.body.kind()));
         self.size += 1;
-        if let Err(reason) = outcome {
-            self.voids.push(Void { index, statement: statement.hash(), reason });
+        match outcome {
+            Ok(()) => self.note_seen(statement),
+            Err(reason) => {
+                self.voids.push(Void { index, statement: statement.hash(), reason });
+            }
         }
+        self.settle_members();
         self.settle_operator();
         Ok(())
+    }
+
+    /// Notes how much of the log the author of a statement that counts had seen, if it is a member:
+    /// not by what it says of the log itself, because a mark is no word for the mark before it.
+    fn note_seen(&mut self, statement: &Statement) {
+        let of_log = matches!(&statement.body, Body::Check(c) if matches!(c.subject, Subject::Log));
+        let member = self.member_of(&statement.author).filter(|member| self.is_member(member));
+        if let (Some(member), Some(seen), false) = (member, statement.seen, of_log) {
+            self.saw(member, seen.size);
+        }
+    }
+
+    /// Whether anything new may be written into this log.
+    ///
+    /// Errors: its genesis names an older version of the rules.
+    pub fn check_version(&self) -> Result<(), OldRules> {
+        let (id, version) = (self.id, self.version);
+        if version == RULES_VERSION { Ok(()) } else { Err(OldRules { id, version }) }
     }
 
     /// Where a statement stands in the log, and its kind.
@@ -383,7 +455,8 @@ impl State {
         match check.verdict {
             Verdict::Confirmed => self.take_mark(index, check, log),
             Verdict::Equivocation => Ok(self.take_log_proof(index, statement, check)),
-            _ => Ok(Err("a check of the log is a checkpoint or a proof".into())),
+            Verdict::Unavailable if self.version >= 2 => Ok(self.take_receipt(index, check)),
+            _ => Ok(Err("a check of the log is a checkpoint, a proof or a receipt".into())),
         }
     }
 }

@@ -21,20 +21,18 @@ pub struct Member {
     pub is_member: bool,
     /// Whether it was removed by decision; the vouches it gave do not count.
     pub removed: bool,
-    /// Which admission made it a member.
-    admission: u64,
     /// Digest of its next key.
     pub next: Hash,
     /// Who may recover its keys.
     pub guardians: Vec<PeerId>,
     /// How many of them it takes.
     pub threshold: u8,
-    /// Recoveries on their way.
-    pub recoveries: Vec<Recovery>,
+    /// Recoveries on their way, by their statement.
+    pub recoveries: BTreeMap<Hash, Recovery>,
     /// Members it vouched for and has not withdrawn, in order.
     pub vouches: Vec<PeerId>,
-    /// Members that vouched for it.
-    pub vouchers: BTreeSet<PeerId>,
+    /// How many members vouch for it.
+    pub support: u32,
     /// Where it works, by its own word.
     pub affiliations: Vec<Affiliation>,
     /// Interests it declared.
@@ -75,13 +73,12 @@ impl Member {
             founder: false,
             is_member: false,
             removed: false,
-            admission: 0,
             next,
             guardians: Vec::new(),
             threshold: 0,
-            recoveries: Vec::new(),
+            recoveries: BTreeMap::new(),
             vouches: Vec::new(),
-            vouchers: BTreeSet::new(),
+            support: 0,
             affiliations: Vec::new(),
             conflicts: Vec::new(),
             house: None,
@@ -132,6 +129,7 @@ impl State {
                 if member.affiliations.len() >= 64 {
                     return Err("it has 64 affiliations already".into());
                 }
+                self.cost.operator_wanted = true;
                 let (from, to) = (*from, *to);
                 member.affiliations.push(Affiliation { org, role, from, to, index });
             }
@@ -177,15 +175,14 @@ impl State {
             (false, None) => member.vouches.push(subject),
         }
         self.electorate = None;
+        self.cost.steps += budget as u64;
         if withdrawn {
-            self.members.entry(subject).and_modify(|m| {
-                m.vouchers.remove(&author);
-            });
-            self.dismiss(subject);
+            if let Some(subject) = self.members.get_mut(&subject) {
+                subject.support = subject.support.saturating_sub(1);
+            }
+            self.cost.census_wanted = true;
         } else {
-            self.members.entry(subject).and_modify(|m| {
-                m.vouchers.insert(author);
-            });
+            self.members.entry(subject).and_modify(|m| m.support += 1);
             self.admit(vec![subject]);
         }
         Ok(())
@@ -194,60 +191,65 @@ impl State {
     /// Makes those of `candidates` members for whom enough members vouch, and whoever follows.
     fn admit(&mut self, mut candidates: Vec<PeerId>) {
         while let Some(id) = candidates.pop() {
-            if self.members[&id].is_member || !self.deserves(&id, u64::MAX) {
+            self.cost.steps += 1;
+            if self.members[&id].is_member || !self.deserves(&id) {
                 continue;
             }
-            self.admissions += 1;
             let member = self.members.get_mut(&id).expect("it was just looked at");
-            (member.is_member, member.admission) = (true, self.admissions);
-            candidates.extend(&member.vouches);
-        }
-    }
-
-    /// Ends memberships that rest on what `id` has lost: of everybody for whom no longer enough
-    /// vouch who were members before them, so that nobody stands on somebody who stands on them.
-    /// Whoever still has enough without them comes back.
-    fn dismiss(&mut self, id: PeerId) {
-        let (mut affected, mut open) = (Vec::new(), vec![id]);
-        while let Some(id) = open.pop() {
-            let member = &self.members[&id];
-            if !member.is_member || self.deserves(&id, member.admission) {
-                continue;
+            member.is_member = true;
+            let vouches = member.vouches.clone();
+            self.cost.steps += vouches.len() as u64;
+            for subject in &vouches {
+                self.members.entry(*subject).and_modify(|m| m.support += 1);
             }
-            open.extend(&member.vouches);
-            affected.push(id);
-            self.members.entry(id).and_modify(|m| m.is_member = false);
+            candidates.extend(vouches);
         }
-        self.admit(affected);
     }
 
-    /// Whether somebody is a founder, or enough vouch for it who were admitted before `admission`.
-    fn deserves(&self, id: &PeerId, admission: u64) -> bool {
+    /// Whether somebody is a founder, or enough members vouch for it.
+    fn deserves(&self, id: &PeerId) -> bool {
         let member = &self.members[id];
-        let vouches = |v: &&PeerId| {
-            self.members.get(v).is_some_and(|m| m.is_member && m.admission < admission)
-        };
-        let needed = usize::from(self.rules.vouches_needed);
-        let enough = || member.vouchers.iter().filter(vouches).take(needed).count() == needed;
-        !member.removed && (member.founder || enough())
+        let enough = member.support >= u32::from(self.rules.vouches_needed);
+        !member.removed && (member.founder || enough)
     }
 
-    /// Works out anew who is a member: at the beginning, and by other rules.
-    pub(super) fn settle_members(&mut self) {
+    /// Counts anew who is a member: whoever stands on the founders by enough vouches, and nobody
+    /// on those who stand on it.
+    pub(super) fn census(&mut self) {
+        let before = self.cost.steps;
         let mut founders = Vec::new();
         for (id, member) in &mut self.members {
-            member.is_member = false;
+            (member.is_member, member.support) = (false, 0);
             founders.extend(member.founder.then_some(*id));
         }
+        self.cost.steps += self.members.len() as u64;
         self.admit(founders);
         self.electorate = None;
+        self.cost.operator_wanted = true;
+        self.cost.counted(self.size, before);
+    }
+
+    /// Counts anew who is a member if that is wanted and the statements since the last time paid
+    /// for it. Without this bound two members could take one vouch back and give it again, over a
+    /// tree of fakes, and make each of those statements cost everybody the whole tree.
+    pub(super) fn settle_members(&mut self) {
+        if self.cost.census_wanted && (self.version == 1 || self.size >= self.cost.census_from) {
+            self.census();
+        }
     }
 
     /// Ends a membership by decision: with it go the vouches it gave.
     pub(super) fn remove(&mut self, member: &PeerId) {
         if let Some(known) = self.members.get_mut(member) {
             known.removed = true;
-            self.dismiss(*member);
+            if std::mem::take(&mut known.is_member) {
+                let vouches = known.vouches.clone();
+                for subject in &vouches {
+                    let less = |m: &mut Member| m.support = m.support.saturating_sub(1);
+                    self.members.entry(*subject).and_modify(less);
+                }
+            }
+            self.cost.census_wanted = true;
         }
         self.electorate = None;
     }

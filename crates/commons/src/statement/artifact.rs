@@ -306,6 +306,16 @@ pub enum Evidence {
     /// A checkpoint of this log with its cosignatures: the log's clock (see `replay`).
     #[n(5)]
     Checkpoint(#[n(0)] String),
+    /// A [`crate::receipt::Receipt`] of the log's operator, and the statement that it is for.
+    #[n(6)]
+    Receipt(
+        #[cbor(n(0), with = "minicbor::bytes")] Vec<u8>,
+        #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>,
+    ),
+    /// A statement that is not in the log: whoever finds it missing shows it. A secret so shown counts
+    /// as revealed.
+    #[n(7)]
+    Statement(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
 /// A judgement on a statement: an audit, a rebuild, a dispute, a proof of double-dealing.
@@ -328,6 +338,9 @@ impl Bounded for Check {
             matches!(self.evidence, Evidence::TwoStatements(..) | Evidence::TwoHistories(_));
         if proof != (self.verdict == Verdict::Equivocation) {
             return Err(invalid("verdict", "equivocation goes with its proof, and only with it"));
+        }
+        if matches!(self.evidence, Evidence::Statement(_)) && self.verdict != Verdict::Unavailable {
+            return Err(invalid("verdict", "a statement is shown if it is missing in the log"));
         }
         match &self.evidence {
             Evidence::Note(note) => text_of("note", note, NOTE),

@@ -54,6 +54,17 @@ pub struct Rules {
     /// An option needs this many times √N / 2 voices of N electors (Debian: 3).
     #[n(13)]
     pub quorum: (u32, u32),
+    /// How long a question may be open at most, with the time to reveal what was secret. None in
+    /// version 1, which had no such rule.
+    #[n(14)]
+    pub longest_open: Option<u64>,
+    /// Members whose secrets a draw needs: more than may be thought to act together, of all who can
+    /// be drawn if those are fewer. None in version 1.
+    #[n(15)]
+    pub draw_secrets: Option<u8>,
+    /// Groups of stewards whose terms end one after another; 1 for all at once. None in version 1.
+    #[n(16)]
+    pub steward_groups: Option<u8>,
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -67,19 +78,56 @@ impl Default for Rules {
             steward_term: 365 * DAY,
             employer_cap: (1, 3),
             notice: 7 * DAY,
+            longest_open: Some(30 * DAY),
+            draw_secrets: Some(5),
+            steward_groups: Some(1),
             exit_period: 30 * DAY,
             super_majority: (3, 1),
             recovery_delay: 7 * DAY,
             margin_floor: 0,
             confirmations: 2,
             overdue_after: 3,
-            appeal_period: 14 * DAY,
+            appeal_period: 28 * DAY,
             quorum: (3, 1),
         }
     }
 }
 
 impl Rules {
+    /// The same rules, with what version 1 did not have filled in.
+    pub fn completed(mut self) -> Self {
+        let default = Self::default();
+        self.longest_open = self.longest_open.or(default.longest_open);
+        self.draw_secrets = self.draw_secrets.or(default.draw_secrets);
+        self.steward_groups = self.steward_groups.or(default.steward_groups);
+        self
+    }
+
+    /// Whether every rule is within what is allowed now, none of them missing.
+    ///
+    /// Errors: [`Invalid`] names the first that is not.
+    pub(crate) fn check_current(&self) -> Result<(), Invalid> {
+        let (Some(longest), Some(secrets), Some(groups)) =
+            (self.longest_open, self.draw_secrets, self.steward_groups)
+        else {
+            return Err(invalid("rules", "lack one that version 2 has"));
+        };
+        if longest < self.notice.saturating_mul(2) || longest > 90 * DAY {
+            let why = format!("is {longest} s: at least twice the notice, at most 90 days");
+            return Err(invalid("the longest time a question is open", why));
+        }
+        if [self.exit_period, self.appeal_period, self.recovery_delay]
+            .iter()
+            .any(|&t| t > 366 * DAY)
+        {
+            return Err(invalid("rules", "let a result or a recovery wait for more than a year"));
+        }
+        if secrets == 0 || groups == 0 || groups > self.steward_seats {
+            return Err(invalid("rules", "need a secret for a draw and a seat in each group"));
+        }
+        Ok(())
+    }
+
     /// Whether every rule is within what is allowed.
     ///
     /// Errors: [`Invalid`] names the first that is not.
@@ -198,6 +246,10 @@ pub struct ParentLog {
     pub root: [u8; 32],
 }
 
+/// The version of the rules by which this program reads new commons. A log keeps the meaning that
+/// it had under the version that its genesis names; what changes a meaning is a new version.
+pub const RULES_VERSION: u32 = 2;
+
 /// The first statement of a commons.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Genesis {
@@ -225,12 +277,31 @@ pub struct Genesis {
     /// When, by the founders' word, in Unix seconds: the time until the first witnessed one.
     #[n(7)]
     pub created: u64,
+    /// The version of the rules it follows ([`RULES_VERSION`]); none in the first version, which
+    /// had no name for it.
+    #[n(8)]
+    pub version: Option<u32>,
+}
+
+impl Genesis {
+    /// The version of the rules it follows.
+    pub fn rules_version(&self) -> u32 {
+        self.version.unwrap_or(1)
+    }
 }
 
 impl Bounded for Genesis {
     fn check(&self) -> Result<(), Invalid> {
+        if self.version.is_some_and(|version| version != RULES_VERSION) {
+            let version = self.rules_version();
+            let why = format!("is {version}; this program knows 1 and {RULES_VERSION}");
+            return Err(invalid("version of the rules", why));
+        }
         name("name", &self.name)?;
         self.rules.check()?;
+        if self.rules_version() > 1 {
+            self.rules.check_current()?;
+        }
         self.witnesses.check()?;
         count("founders", self.founders.len(), 1, 64)?;
         distinct("founders", &self.founders.iter().map(|f| f.member).collect::<Vec<_>>())?;
@@ -426,6 +497,47 @@ pub enum Effect {
     /// The result of the proposal appealed against is void.
     #[n(6)]
     Overturn,
+    /// These seats of a committee are held already: later elections to it count them, and give the
+    /// others.
+    #[n(7)]
+    Seats(#[n(0)] HeldSeats),
+}
+
+/// The seats of a committee that are held already.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct HeldSeats {
+    /// What the committee is called.
+    #[n(0)]
+    pub committee: String,
+    /// Who holds them.
+    #[n(1)]
+    pub seats: Vec<HeldSeat>,
+}
+
+/// A seat that is held.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct HeldSeat {
+    /// Who, by name.
+    #[n(0)]
+    pub name: String,
+    /// Whom it works for.
+    #[n(1)]
+    pub org: Option<String>,
+    /// Until when, in Unix seconds.
+    #[n(2)]
+    pub until: u64,
+}
+
+impl Bounded for HeldSeats {
+    fn check(&self) -> Result<(), Invalid> {
+        name("committee", &self.committee)?;
+        count("seats held", self.seats.len(), 1, 64)?;
+        distinct("seats held", &self.seats.iter().map(|s| s.name.as_str()).collect::<Vec<_>>())?;
+        self.seats.iter().try_for_each(|seat| {
+            name("seat", &seat.name)?;
+            seat.org.iter().try_for_each(|org| name("organisation", org))
+        })
+    }
 }
 
 /// One option of a question.
@@ -556,6 +668,10 @@ pub struct Propose {
     /// The proposal appealed against.
     #[n(14)]
     pub appeals: Option<Hash>,
+    /// The question by which the members listed the seats of the committee that are held already;
+    /// those of stewards are known from their elections. None in version 1.
+    #[n(15)]
+    pub held: Option<Hash>,
 }
 
 impl Bounded for Propose {
@@ -574,6 +690,7 @@ impl Bounded for Propose {
             match &option.effect {
                 Effect::Rules(rules) => rules.check()?,
                 Effect::Witnesses(witnesses) => witnesses.check()?,
+                Effect::Seats(seats) => seats.check()?,
                 _ => {}
             }
         }

@@ -82,6 +82,18 @@ impl Policy {
         &self.witnesses
     }
 
+    /// The policy for the log whose key is `log` as a file, in the form of C2SP's tlog-policy: a line
+    /// for the log and for each witness, a group of them all with the threshold, and the quorum.
+    pub fn to_text(&self, log: &VerifierKey) -> String {
+        let mut text = format!("log {log}\n");
+        for (number, witness) in self.witnesses.iter().enumerate() {
+            text += &format!("witness w{number} {witness}\n");
+        }
+        let names: Vec<String> =
+            (0..self.witnesses.len()).map(|number| format!("w{number}")).collect();
+        text + &format!("group all {} {}\nquorum all\n", self.threshold, names.join(" "))
+    }
+
     /// Which witnesses cosigned `checkpoint`, and when. The log's own signature is not looked at.
     ///
     /// Errors: a cosignature that claims to be by one of them does not hold.

@@ -1,8 +1,10 @@
 //! Whether the log is well: double-dealing, witnesses, statements that wait too long.
 
 use crate::{
-    ArchiveError, PeerId, Snapshot,
-    state::{Equivocation, Operator, Split, State, Void},
+    ArchiveError, PeerId, Snapshot, Statement,
+    operator::is_members,
+    receipt::Receipt,
+    state::{Coming, Equivocation, Operator, Promised, Split, State, Void},
 };
 use store::Hash;
 
@@ -17,6 +19,16 @@ pub struct Health {
     pub threshold: u8,
     /// Of how many.
     pub witnesses: usize,
+    /// Whether one witness alone decides the time, up to `step` seconds beyond what members have
+    /// seen.
+    pub one_decides: bool,
+    /// How far that is.
+    pub step: u64,
+    /// The time of the newest mark that is too far ahead to count until members have seen it and
+    /// another follows.
+    pub held: Option<u64>,
+    /// Witnesses that were decided on and of whom too few have cosigned.
+    pub coming: Option<ComingWitnesses>,
     /// Marks in the log.
     pub marks: usize,
     /// The time of the last one.
@@ -27,20 +39,46 @@ pub struct Health {
     pub equivocations: Vec<Equivocation>,
     /// Proofs of a second history of this log.
     pub splits: Vec<Split>,
+    /// What an operator signed to have and left out, as receipts in the log show.
+    pub left_out: Vec<Promised>,
     /// How many statements count for nothing.
     pub void: usize,
     /// The last of them.
     pub last_void: Vec<Void>,
 }
 
-/// A statement that should have its place in the log by now.
+/// Witnesses who are not in force yet.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ComingWitnesses {
+    /// How many must cosign.
+    pub threshold: u8,
+    /// Their names.
+    pub names: Vec<String>,
+    /// They are to cosign a head of more statements than this.
+    pub since: u64,
+}
+
+/// A statement that should have its place in the log by now: its operator signed to have it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Overdue {
     /// The statement.
     pub statement: Hash,
     /// Its author.
     pub author: PeerId,
-    /// Checkpoints since it came.
+    /// Who signed to have it.
+    pub operator: PeerId,
+    /// Checkpoints since that left it out; none are counted beyond the rules' bound.
+    pub checkpoints: u64,
+}
+
+/// A member's statement that waits without a receipt: nobody can be charged with it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Unanswered {
+    /// The statement.
+    pub statement: Hash,
+    /// Its author.
+    pub author: PeerId,
+    /// Checkpoints since it came here.
     pub checkpoints: u64,
 }
 
@@ -52,34 +90,80 @@ pub fn health(state: &State) -> Health {
         operators: state.operators.clone(),
         threshold: state.witnesses.threshold,
         witnesses: state.witnesses.keys.len(),
+        one_decides: state.one_decides(),
+        step: state.step(),
+        held: state.held_marks().last().map(|mark| mark.time),
+        coming: state.coming.as_ref().map(coming),
         marks: state.marks.len(),
         last_mark: state.marks.last().map(|mark| mark.time),
         unwitnessed: state.size - state.marks.last().map_or(0, |mark| mark.size),
         equivocations: state.equivocations.clone(),
         splits: state.splits.clone(),
+        left_out: state.left_out().cloned().collect(),
         void: state.voids.len(),
         last_void: state.voids[shown..].to_vec(),
     }
 }
 
-/// Statements that this member holds and that more checkpoints than the rules allow have left
-/// out: the alarm that somebody is being kept out. What waits is not in the log, so this is what
-/// one member knows, and no view of the log.
+fn coming(coming: &Coming) -> ComingWitnesses {
+    ComingWitnesses {
+        threshold: coming.witnesses.threshold,
+        names: coming.witnesses.keys.iter().map(|witness| witness.name.clone()).collect(),
+        since: coming.since,
+    }
+}
+
+/// Statements that this member holds with a receipt and that more checkpoints than the rules allow
+/// have left out since: the alarm that somebody is being kept out. What waits is not in the log, so
+/// this is what one member knows, and no view of the log.
 ///
 /// Errors: the log cannot be read.
 pub fn overdue(log: &Snapshot, state: &State) -> Result<Vec<Overdue>, ArchiveError> {
+    let least = u64::from(state.rules.overdue_after);
+    let mut late = Vec::new();
+    for waiting in log.pending()?.into_iter().filter(|p| is_ready(state, &p.statement)) {
+        let Some(receipt) = waiting.receipt.filter(|receipt| receipt.is_of(state)) else {
+            continue;
+        };
+        // Whoever operates the log since promised nothing.
+        let next = state.operators.iter().find(|operator| operator.since > receipt.size);
+        let end = next.map_or(u64::MAX, |next| next.since);
+        let checkpoints = log.checkpoints_within(receipt.size + 1..end, least)?;
+        if checkpoints >= least {
+            let Receipt { statement, operator, .. } = receipt;
+            let author = waiting.statement.author;
+            late.push(Overdue { statement, author, operator, checkpoints });
+        }
+    }
+    Ok(late)
+}
+
+/// Members' statements that this member holds and for which the operator has given no receipt for
+/// as many checkpoints: nobody can be charged, because they may not have reached it, but if it goes
+/// on for one member, another operator is the answer.
+///
+/// Errors: the log cannot be read.
+pub fn unanswered(log: &Snapshot, state: &State) -> Result<Vec<Unanswered>, ArchiveError> {
     let now = log.checkpoint_count()?;
     let late = log.pending()?.into_iter().filter_map(|waiting| {
         let checkpoints = now.saturating_sub(waiting.since);
-        let statement = waiting.statement;
-        // A statement whose predecessor is missing is not the operator's fault.
-        let (seq, prev) = state.chain_head(&statement.author);
-        let ready = (statement.seq, statement.prev) == (seq, prev);
-        (ready && checkpoints >= u64::from(state.rules.overdue_after)).then(|| Overdue {
+        let statement = &waiting.statement;
+        let promised =
+            waiting.receipt.is_some_and(|r| r.is_of(state) && r.operator == state.operator());
+        let is_late = checkpoints >= u64::from(state.rules.overdue_after)
+            && is_ready(state, statement)
+            && is_members(state, statement);
+        (is_late && !promised).then(|| Unanswered {
             statement: statement.hash(),
             author: statement.author,
             checkpoints,
         })
     });
     Ok(late.collect())
+}
+
+/// A statement whose predecessor is missing, or whose author said something else in its place, is
+/// not the operator's fault.
+fn is_ready(state: &State, statement: &Statement) -> bool {
+    (statement.seq, statement.prev) == state.chain_head(&statement.author)
 }

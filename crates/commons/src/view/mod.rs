@@ -7,7 +7,7 @@ mod margin;
 mod members;
 mod tally;
 
-pub use health::{Health, Overdue, health, overdue};
+pub use health::{ComingWitnesses, Health, Overdue, Unanswered, health, overdue, unanswered};
 pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
 pub use margin::{Margin, Missing, margin};
 pub use members::{MemberView, Members, Vouch, members};

@@ -2,7 +2,7 @@
 
 use crate::{
     PeerId, decide,
-    state::{Count, HouseCount, Proposal, State, Status},
+    state::{Count, HouseCount, Proposal, Round, State, Status},
     statement::{House, Method, ProposalType},
 };
 use store::Hash;
@@ -30,6 +30,8 @@ pub struct Tally {
     pub houses: Vec<HouseView>,
     /// What two houses decide together, in words; nothing where all members vote together.
     pub together: Vec<String>,
+    /// Sealed ballots that were not opened, and so are not counted.
+    pub unopened: usize,
     /// Why it cannot be counted, if so.
     pub problem: Option<String>,
 }
@@ -78,11 +80,12 @@ pub fn tally(state: &State, proposal: &Proposal) -> Tally {
         title: body.title.clone(),
         topic: body.topic,
         method: body.method,
-        close: body.close,
+        close: proposal.close,
         status: proposal.status.clone(),
         options: options.collect(),
         together: count.as_ref().map(together).unwrap_or_default(),
         houses: count.iter().flat_map(|count| &count.houses).map(house).collect(),
+        unopened: state.unopened(proposal),
         problem,
     }
 }
@@ -119,6 +122,11 @@ pub struct PanelView {
     pub pool: usize,
     /// Members whose secrets went into the draw.
     pub secrets: usize,
+    /// The rounds of the draw that are over.
+    pub rounds: Vec<Round>,
+    /// Secrets that were withheld in the last round: those who did could choose among the panels
+    /// with and without each of them, 2 to this power.
+    pub withheld: usize,
     /// How many panels were possible, in decimal.
     pub possible: Option<String>,
     /// Who was drawn.
@@ -162,6 +170,8 @@ pub fn panel(state: &State, proposal: &Proposal) -> Option<PanelView> {
         status: proposal.status.clone(),
         pool: electors.len(),
         secrets: state.secrets(proposal),
+        withheld: proposal.rounds.last().map_or(0, |round| round.withheld.len()),
+        rounds: proposal.rounds.clone(),
         possible: panel.map(|p| p.possible.clone()),
         seats: panel.iter().flat_map(|p| &p.members).filter_map(seat).collect(),
         stand_ins: panel.iter().flat_map(|p| &p.stand_ins).filter_map(seat).take(16).collect(),

@@ -30,6 +30,7 @@ fn general_resolution(options: &[(&str, u32)], electors: u64) -> Election {
         employer_cap: None,
         quorum: Quorum::Root { times: Ratio::new(3, 1) },
         electors,
+        held: vec![],
     }
 }
 

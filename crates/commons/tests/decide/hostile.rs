@@ -22,6 +22,7 @@ prop_compose! {
         cap in prop::option::of((number(), number())),
         quorum in (0..4u8, any::<u64>(), number(), number()),
         electors: u64,
+        held in prop::collection::vec(prop::option::of((0..3u8).prop_map(|n| n.to_string())), 0..4),
         plain: bool,
     ) -> Election {
         let (kind, votes, num, den) = quorum;
@@ -44,6 +45,7 @@ prop_compose! {
                 _ => Quorum::Root { times: Ratio::new(num, den) },
             },
             electors,
+            held,
         }
     }
 }

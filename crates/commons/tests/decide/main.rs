@@ -23,6 +23,7 @@ pub fn election(options: u32, method: Method, seats: u32) -> Election {
         employer_cap: None,
         quorum: Quorum::None,
         electors: 100,
+        held: vec![],
     }
 }
 

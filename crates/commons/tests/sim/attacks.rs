@@ -3,45 +3,31 @@
 use crate::{town::*, voting::*};
 use commons::{
     Identity, PeerId,
-    decide::draw_seed,
+    decide::panel_seed,
     state::Status,
     statement::{
-        Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish, Quota,
+        Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish,
         Rights, Verdict, Vote, VoteBody,
     },
     view,
 };
 use store::Hash;
 
-fn withdraw(subject: &PeerId) -> commons::statement::Attest {
+pub fn withdraw(subject: &PeerId) -> commons::statement::Attest {
     let claim = Claim::Vouch { withdrawn: true };
     commons::statement::Attest { subject: *subject, claim }
 }
 
-fn plain(town: &Town) -> Propose {
+pub fn plain(town: &Town) -> Propose {
     question(town, ProposalType::Question, vec![choice("yes", Effect::None), no_change()])
 }
 
-fn removal(town: &Town, member: &PeerId) -> Propose {
+pub fn removal(town: &Town, member: &PeerId) -> Propose {
     let effect = Effect::Remove(*member, Hash::of(b"evidence"));
     question(town, ProposalType::Removal, vec![choice("remove", effect), no_change()])
 }
 
-fn draw(town: &Town, seats: u16, quotas: &[(&str, u16, u16)]) -> Propose {
-    let quota =
-        |&(stratum, min, max): &(&str, u16, u16)| Quota { stratum: stratum.into(), min, max };
-    Propose {
-        method: Method::Lot,
-        options: vec![],
-        default: None,
-        seats,
-        quotas: quotas.iter().map(quota).collect(),
-        close: town.now + DAY,
-        ..question(town, ProposalType::Panel, vec![no_change()])
-    }
-}
-
-fn appeal(town: &Town, asked: Hash) -> Propose {
+pub fn appeal(town: &Town, asked: Hash) -> Propose {
     let options =
         vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None), no_change()];
     Propose {
@@ -52,7 +38,7 @@ fn appeal(town: &Town, asked: Hash) -> Propose {
 }
 
 /// Asks, has everybody vote the same, and waits until it is closed.
-fn decide(town: &mut Town, ask: impl Fn(&Town) -> Propose, ballot: &[u16]) -> Hash {
+pub fn decide(town: &mut Town, ask: impl Fn(&Town) -> Propose, ballot: &[u16]) -> Hash {
     let key = town.people[0].key.clone();
     let asked = town.must(&key, ask(town));
     vote_all(town, asked, ballot);
@@ -64,8 +50,8 @@ fn decide(town: &mut Town, ask: impl Fn(&Town) -> Propose, ballot: &[u16]) -> Ha
 /// Draws a panel, appeals to it, and has it vote.
 fn overturn(town: &mut Town, asked: Hash) {
     let key = town.people[0].key.clone();
-    town.must(&key, draw(town, 3, &[]));
-    town.tick(DAY + 1);
+    let ask = lottery(town, 3, &[]);
+    drawn(town, ask);
     let heard = town.must(&key, appeal(town, asked));
     panel_votes(town, heard, &[0]);
     town.tick(60);
@@ -73,7 +59,7 @@ fn overturn(town: &mut Town, asked: Hash) {
     assert!(matches!(status(town, asked), Status::Overturned { .. }));
 }
 
-fn panel_votes(town: &mut Town, heard: Hash, ballot: &[u16]) {
+pub fn panel_votes(town: &mut Town, heard: Hash, ballot: &[u16]) {
     for person in town.people.clone() {
         if town.state.proposals[&heard].electorate.position(&person.id).is_some() {
             town.must(&person.key, rank(heard, ballot));
@@ -218,23 +204,20 @@ fn the_operator_does_not_choose_the_root_after_the_secrets() {
     let drawn = |nonce: Option<&str>| {
         let mut town = Town::new(6);
         let people = town.people.clone();
-        let ask = Propose { reveal: Some(town.now + 3 * DAY), ..draw(&town, 2, &[]) };
-        let asked = town.must(&people[0].key, ask);
-        let salt = Hash::of(b"secret");
-        let digest = commit(&asked, &people[1].id, &salt, &[]);
-        town.must(&people[1].key, Vote { proposal: asked, ballot: VoteBody::Commit(digest) });
-        town.tick(60);
-        town.tick(DAY);
+        let asked = town.must(&people[0].key, lottery(&town, 2, &[]));
+        town.each_says(&people, |p| commit_secret(asked, p));
+        town.tick(1);
+        town.tick(DAY + 1);
         let root = town.state.marks.last().unwrap().root;
-        let ballot = VoteBody::Reveal { groups: vec![], salt };
-        town.must(&people[1].key, Vote { proposal: asked, ballot });
+        town.each_says(&people, |p| reveal_secret(asked, p));
         town.tick(60);
         if let Some(name) = nonce {
             town.must(&people[0].key, about(&people[0], Claim::Person { name: name.into() }));
         }
         town.tick(3 * DAY);
         let panel = town.state.proposals[&asked].panel.clone().unwrap();
-        (panel.members, draw_seed(&root.0, &[salt.0]))
+        let secrets: Vec<[u8; 32]> = people.iter().map(|p| secret(&asked, p).0).collect();
+        (panel.members, panel_seed(&asked.0, 1, &root.0, &secrets))
     };
     let honest = drawn(None);
     for nonce in ["a", "b", "c", "d"] {
@@ -244,32 +227,48 @@ fn the_operator_does_not_choose_the_root_after_the_secrets() {
 
 #[test]
 fn a_panel_whose_asker_chose_who_sits_on_it_hears_no_appeal() {
-    let mut town = Town::new(8);
+    let slow = commons::statement::Rules { appeal_period: 9 * DAY, ..rules() };
+    let mut town = Town::with_rules(8, slow);
     let people = town.people.clone();
     for person in &people[..2] {
         town.work_at(person, "Acme");
     }
     let asked = decide(&mut town, |town| removal(town, &people[7].id), &[0, 1]);
     let key = people[0].key.clone();
-    town.must(&key, draw(&town, 1, &[]));
-    town.must(&key, draw(&town, 3, &[("Acme", 1, 1)]));
-    town.must(&key, draw(&town, 3, &[("contributors", 3, 3)]));
-    town.must(&key, draw(&town, 3, &[("users", 0, 0)]));
-    town.must(&key, draw(&town, 3, &[("Beta", 0, 0)]));
-    town.tick(DAY + 1);
+    type Quotas<'a> = &'a [(&'a str, u16, u16)];
+    let tailored: [(u16, Quotas); 5] = [
+        (1, &[]),
+        (3, &[("Acme", 1, 1)]),
+        (3, &[("contributors", 3, 3)]),
+        (3, &[("users", 0, 0)]),
+        (3, &[("Beta", 0, 0)]),
+    ];
+    let tailored: Vec<Hash> = tailored
+        .iter()
+        .map(|(seats, quotas)| town.must(&key, lottery(&town, *seats, quotas)))
+        .collect();
+    for &ask in &tailored[1..] {
+        town.each_says(&people, |p| commit_secret(ask, p));
+    }
+    give_secrets(&mut town, tailored[0], &people);
+    assert!(matches!(status(&town, tailored[0]), Status::Passed { .. }));
     assert!(town.void(&key, appeal(&town, asked)).contains("no panel"));
-    let fair = town.must(&key, draw(&town, 3, &[("users", 0, 2), ("Acme", 0, 1)]));
-    town.tick(DAY + 1);
-    town.must(&key, draw(&town, 3, &[]));
-    town.tick(DAY + 1);
+    let ask = lottery(&town, 3, &[("users", 0, 2), ("Acme", 0, 1)]);
+    let fair = drawn(&mut town, ask);
     let heard = town.must(&key, appeal(&town, asked));
-    let seats = |hash: &Hash| {
+    let seats = |town: &Town, hash: &Hash| {
         let panel = view::panel(&town.state, &town.state.proposals[hash]).unwrap();
         panel.seats.iter().map(|seat| seat.member).collect::<Vec<_>>()
     };
     let electors = &town.state.proposals[&heard].electorate.electors;
     let members: Vec<_> = electors.iter().map(|e| e.member).collect();
-    assert_eq!(members, seats(&fair), "the first panel, not the one that was liked better");
+    assert_eq!(members, seats(&town, &fair));
+    let ask = lottery(&town, 3, &[]);
+    drawn(&mut town, ask);
+    let again = town.must(&key, appeal(&town, asked));
+    let electors = &town.state.proposals[&again].electorate.electors;
+    let members: Vec<_> = electors.iter().map(|e| e.member).collect();
+    assert_eq!(members, seats(&town, &fair), "the first panel, not the one that was liked better");
 }
 
 #[test]
@@ -278,8 +277,8 @@ fn an_appeal_asks_whether_and_ends_and_is_the_last_word() {
     let people = town.people.clone();
     let key = people[0].key.clone();
     let asked = decide(&mut town, |town| removal(town, &people[4].id), &[0, 1]);
-    town.must(&key, draw(&town, 3, &[]));
-    town.tick(DAY + 1);
+    let ask = lottery(&town, 3, &[]);
+    drawn(&mut town, ask);
     let options = vec![choice("overturn", Effect::Overturn)];
     let no_choice = Propose { options: options.clone(), default: None, ..appeal(&town, asked) };
     assert!(town.void(&key, no_choice).contains("whether to overturn"));
@@ -304,8 +303,9 @@ fn a_removal_waits_for_the_appeal_against_it() {
     let victim = people[5].clone();
     let friend = town.join(9, &[4, 5]);
     let asked = decide(&mut town, |town| removal(town, &victim.id), &[0, 1]);
-    town.must(&victim.key, draw(&town, 3, &[]));
-    town.tick(4 * DAY);
+    let ask = lottery(&town, 3, &[]);
+    drawn(&mut town, ask);
+    town.tick(2 * DAY - 120);
     let close = town.now + 3 * DAY;
     let heard = town.must(&victim.key, Propose { close, ..appeal(&town, asked) });
     town.tick(2 * DAY);
@@ -351,15 +351,15 @@ fn what_is_overturned_gives_back_what_it_took_and_undoes_nothing_later() {
 
 #[test]
 fn an_overturned_removal_brings_back_those_the_member_vouched_for() {
-    let slow = commons::statement::Rules { appeal_period: 3 * DAY, ..rules() };
+    let slow = commons::statement::Rules { appeal_period: 4 * DAY, ..rules() };
     let mut town = Town::with_rules(6, slow);
     let people = town.people.clone();
     let friend = town.join(9, &[4, 5]);
     let asked = decide(&mut town, |town| removal(town, &people[5].id), &[0, 1]);
     let key = people[0].key.clone();
-    town.must(&key, draw(&town, 3, &[]));
-    town.tick(DAY + 1);
-    // Two appeals: the first is refused, and the removal takes place between them.
+    let ask = lottery(&town, 3, &[]);
+    drawn(&mut town, ask);
+    // Two appeals: the first is refused, and the removal is due while the second is heard.
     let close = town.now + 4 * DAY;
     let heard = town.must(&key, appeal(&town, asked));
     town.tick(60);
@@ -523,6 +523,7 @@ fn nobody_floods_the_others_with_questions() {
         town.must(&key, plain(&town));
     }
     assert!(town.void(&key, plain(&town)).contains("16 questions"));
+    town.tick(60);
     town.tick(3 * DAY);
     town.must(&key, plain(&town));
 }

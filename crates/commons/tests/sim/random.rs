@@ -273,10 +273,15 @@ fn followed(town: &Town, step: u64) -> State {
 
 /// What holds of every commons.
 fn invariants(state: &State) -> Result<(), TestCaseError> {
+    let mut support = std::collections::BTreeMap::new();
+    for member in state.members.values().filter(|member| member.is_member) {
+        member.vouches.iter().for_each(|v| *support.entry(*v).or_insert(0u32) += 1);
+    }
     for (id, member) in &state.members {
         prop_assert!(member.vouches.len() <= usize::from(state.rules.vouch_budget));
-        let vouchers = member.vouchers.iter().filter(|v| state.is_member(v)).count();
-        let deserved = member.founder || vouchers >= usize::from(state.rules.vouches_needed);
+        let vouchers = support.get(id).copied().unwrap_or_default();
+        prop_assert_eq!(member.support, vouchers);
+        let deserved = member.founder || vouchers >= u32::from(state.rules.vouches_needed);
         prop_assert_eq!(member.is_member, deserved && !member.removed, "{}", id);
     }
     // Everybody stands on the founders in the end, and not on each other alone.

@@ -143,32 +143,6 @@ fn a_statement_is_no_older_than_what_it_has_seen() {
     assert_eq!((interval.from, interval.to), (Some(before + DAY), Some(before + 2 * DAY)));
 }
 
-/// The operator leaves one author's statements out; whoever holds them sees it.
-#[test]
-fn what_the_operator_leaves_out_is_overdue_after_some_checkpoints() {
-    let mut town = Town::new(3);
-    let people = town.people.clone();
-    let silenced = town.say(&people[1].key, about(&people[1], person("Bert")));
-    let overdue = |town: &Town| {
-        let log = town.archive.snapshot().unwrap();
-        view::overdue(&log, &town.state).unwrap()
-    };
-    for n in 0..3 {
-        assert!(overdue(&town).is_empty());
-        let other = town.forge(
-            &people[0].key,
-            town.state.chain_head(&people[0].id).0,
-            town.state.chain_head(&people[0].id).1,
-            about(&people[0], person(&format!("Anna {n}"))),
-        );
-        town.state = town.append_only(&other);
-    }
-    let late = overdue(&town);
-    assert_eq!((late[0].statement, late[0].checkpoints), (silenced, 3));
-    town.integrate();
-    assert!(overdue(&town).is_empty());
-}
-
 fn operate(key: commons::PeerId) -> Rights {
     Rights::to_operate(key)
 }

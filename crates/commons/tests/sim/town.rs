@@ -5,7 +5,7 @@ use commons::{
     state::State,
     statement::{
         Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
-        Rules, Subject, Use, Verdict, WitnessKey, Witnesses,
+        RULES_VERSION, Rules, Subject, Use, Verdict, WitnessKey, Witnesses,
     },
     tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness},
 };
@@ -88,6 +88,7 @@ pub fn genesis(people: &[Person], operator: PeerId, rules: Rules) -> Genesis {
         witnesses: Witnesses { threshold: 2, keys: (0..3).map(witness).collect() },
         parent: None,
         created: START,
+        version: Some(RULES_VERSION),
     }
 }
 
@@ -116,6 +117,13 @@ impl Town {
     /// Signs a statement and lets it wait for its place.
     pub fn say(&self, key: &Identity, body: impl Into<Body>) -> Hash {
         self.archive.write(&self.state, key, body).unwrap().hash()
+    }
+
+    /// Has each of them say something of its own.
+    pub fn each_says<B: Into<Body>>(&self, people: &[Person], body: impl Fn(&Person) -> B) {
+        for person in people {
+            self.say(&person.key, body(person));
+        }
     }
 
     /// Says it and gives it its place at once; whether it counts.

@@ -33,7 +33,58 @@ pub fn question(town: &Town, topic: ProposalType, options: Vec<Choice>) -> Propo
         close: town.now + 2 * DAY,
         reveal: None,
         appeals: None,
+        held: None,
     }
+}
+
+/// A panel that is drawn from secrets, which are committed to for a day and revealed for another.
+pub fn lottery(town: &Town, seats: u16, quotas: &[(&str, u16, u16)]) -> Propose {
+    let quota =
+        |&(stratum, min, max): &(&str, u16, u16)| Quota { stratum: stratum.into(), min, max };
+    Propose {
+        method: Method::Lot,
+        options: vec![],
+        default: None,
+        seats,
+        quotas: quotas.iter().map(quota).collect(),
+        close: town.now + DAY,
+        reveal: Some(town.now + 2 * DAY),
+        ..question(town, ProposalType::Panel, vec![no_change()])
+    }
+}
+
+/// What somebody keeps secret in a draw.
+pub fn secret(asked: &Hash, person: &Person) -> Hash {
+    Hash::of_parts("secret", &[&asked.0, &person.id.0])
+}
+
+pub fn commit_secret(asked: Hash, person: &Person) -> Vote {
+    let digest = commit(&asked, &person.id, &secret(&asked, person), &[]);
+    Vote { proposal: asked, ballot: VoteBody::Commit(digest) }
+}
+
+pub fn reveal_secret(asked: Hash, person: &Person) -> Vote {
+    let ballot = VoteBody::Reveal { groups: vec![], salt: secret(&asked, person) };
+    Vote { proposal: asked, ballot }
+}
+
+/// Lets a draw take place: these commit to secrets and reveal them.
+pub fn give_secrets(town: &mut Town, asked: Hash, people: &[Person]) {
+    town.each_says(people, |p| commit_secret(asked, p));
+    town.tick(1);
+    town.tick(DAY + 1);
+    town.each_says(people, |p| reveal_secret(asked, p));
+    town.tick(60);
+    town.tick(DAY);
+}
+
+/// Asks for a panel and has it drawn, with everybody's secrets. It takes two days and a minute.
+pub fn drawn(town: &mut Town, ask: Propose) -> Hash {
+    let key = town.people[0].key.clone();
+    let asked = town.must(&key, ask);
+    give_secrets(town, asked, &town.people.clone());
+    assert!(matches!(status(town, asked), Status::Passed { .. }), "{:?}", status(town, asked));
+    asked
 }
 
 pub fn rank(proposal: Hash, options: &[u16]) -> Vote {
@@ -273,18 +324,10 @@ fn a_removal_needs_notice_and_can_be_appealed() {
     town.tick(2 * DAY);
     assert!(town.state.is_member(&accused.id), "there is time to appeal");
     // A panel of three is drawn, hears the appeal and overturns the removal.
-    let draw = Propose {
-        method: Method::Lot,
-        options: vec![],
-        default: None,
-        seats: 3,
-        close: town.now + DAY,
-        ..question(&town, ProposalType::Panel, vec![no_change()])
-    };
-    let drawn = town.must(&accused.key, draw);
-    town.tick(DAY + 1);
-    let panel = view::panel(&town.state, &town.state.proposals[&drawn]).unwrap();
-    assert_eq!(panel.seats.len(), 3);
+    let ask = lottery(&town, 3, &[]);
+    let asked_panel = drawn(&mut town, ask);
+    let panel = view::panel(&town.state, &town.state.proposals[&asked_panel]).unwrap();
+    assert_eq!((panel.seats.len(), panel.secrets, panel.withheld), (3, 7, 0));
     let options = vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None)];
     let ask = Propose {
         appeals: Some(asked),
@@ -360,18 +403,8 @@ fn a_secret_ballot_counts_if_it_opens_what_was_committed() {
 #[test]
 fn a_panel_meets_its_quotas() {
     let mut town = two_houses();
-    let quota = |stratum: &str, min, max| Quota { stratum: stratum.into(), min, max };
-    let draw = Propose {
-        method: Method::Lot,
-        options: vec![],
-        default: None,
-        seats: 2,
-        quotas: vec![quota("users", 1, 1), quota("contributors", 1, 1)],
-        ..question(&town, ProposalType::Panel, vec![no_change()])
-    };
-    let anna = town.people[0].key.clone();
-    let asked = town.must(&anna, draw);
-    town.tick(3 * DAY);
+    let ask = lottery(&town, 2, &[("users", 1, 1), ("contributors", 1, 1)]);
+    let asked = drawn(&mut town, ask);
     let panel = view::panel(&town.state, &town.state.proposals[&asked]).unwrap();
     let houses: Vec<_> = panel.seats.iter().map(|seat| seat.house.unwrap()).collect();
     assert_eq!(houses.len(), 2);
@@ -450,17 +483,8 @@ fn withheld() -> (Town, Hash) {
 
 /// Draws a panel of three; the question for it.
 fn appeal(town: &mut Town, appealed: Hash) -> Propose {
-    let draw = Propose {
-        method: Method::Lot,
-        options: vec![],
-        default: None,
-        seats: 3,
-        close: town.now + DAY,
-        ..question(town, ProposalType::Panel, vec![no_change()])
-    };
-    let asker = town.people[0].key.clone();
-    town.must(&asker, draw);
-    town.tick(DAY + 1);
+    let ask = lottery(town, 3, &[]);
+    drawn(town, ask);
     let options = vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None)];
     Propose {
         appeals: Some(appealed),

@@ -166,6 +166,11 @@ impl<'a> Cursor<'a> {
             return Err(FormatError::new("gguf: the file does not start with GGUF"));
         }
         let version = self.u32()?;
+        if (2..=VERSION).contains(&version.swap_bytes()) {
+            return Err(FormatError::new(
+                "gguf: a big-endian file, only little-endian ones are read",
+            ));
+        }
         if !(2..=VERSION).contains(&version) {
             let text = format!("gguf: version {version}, 2 and 3 are supported");
             return Err(FormatError::new(text));

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+
+use super::TokenizerError;
+use super::budget::{Budget, Part as Spender};
 
 /// A token that is looked for in the text itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,8 @@ struct Finder {
     automaton: Option<AhoCorasick>,
     /// Index in `tokens` by pattern.
     indices: Vec<usize>,
+    /// Bytes of the longest token.
+    longest: u64,
 }
 
 /// Text, or a token found in it.
@@ -55,9 +60,16 @@ pub(super) enum Part {
 
 impl AddedTokens {
     /// Looks for these; empty ones are left out.
-    pub fn new(mut tokens: Vec<AddedToken>) -> AddedTokens {
+    ///
+    /// Errors: they are too long together for an automaton of bounded size.
+    pub fn new(mut tokens: Vec<AddedToken>) -> Result<AddedTokens, TokenizerError> {
         tokens.retain(|token| !token.content.is_empty());
-        AddedTokens { tokens, ..AddedTokens::default() }
+        let bytes: usize = tokens.iter().map(|token| token.content.len()).sum();
+        if bytes > MAX_BYTES {
+            let text = format!("added tokens of {bytes} bytes, at most {MAX_BYTES} are looked for");
+            return Err(TokenizerError::Invalid(text));
+        }
+        Ok(AddedTokens { tokens, ..AddedTokens::default() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -65,7 +77,13 @@ impl AddedTokens {
     }
 
     /// Text and tokens of a text in order; special tokens only if asked for.
-    pub fn split(&self, text: &str, special: bool) -> Vec<Part> {
+    pub fn split(
+        &self,
+        text: &str,
+        special: bool,
+        budget: &mut Budget,
+    ) -> Result<Vec<Part>, TokenizerError> {
+        budget.step(Spender::AddedTokens, text.len() as u64 + 1)?;
         let finder = if special {
             self.all.get_or_init(|| self.finder(|_| true))
         } else {
@@ -74,6 +92,8 @@ impl AddedTokens {
         let (mut parts, mut at) = (Vec::new(), 0);
         let found = finder.automaton.iter().flat_map(|automaton| automaton.find_iter(text));
         for found in found {
+            // To know the longest, the automaton reads on and comes back.
+            budget.step(Spender::AddedTokens, finder.longest)?;
             let token = &self.tokens[finder.indices[found.pattern().as_usize()]];
             let (mut start, mut end) = (found.start(), found.end());
             if start < at || (token.single_word && !stands_alone(text, start, end)) {
@@ -94,26 +114,32 @@ impl AddedTokens {
         if at < text.len() {
             parts.push(Part::Text(at..text.len()));
         }
-        parts
+        Ok(parts)
     }
 
     fn finder(&self, wanted: impl Fn(&AddedToken) -> bool) -> Finder {
         let wanted = |&i: &usize| wanted(&self.tokens[i]);
         let indices: Vec<usize> = (0..self.tokens.len()).filter(wanted).collect();
         let contents = indices.iter().map(|&i| &self.tokens[i].content);
+        let lengths = contents.clone().map(|content| content.len() as u64);
+        let (longest, bytes) = (lengths.clone().max().unwrap_or(0), lengths.sum::<u64>());
         let mut builder = AhoCorasickBuilder::new();
         builder.match_kind(MatchKind::LeftmostLongest);
+        if bytes > MAX_TABLE_BYTES {
+            // A full table takes up to a kilobyte for every byte of a token.
+            builder.kind(Some(AhoCorasickKind::ContiguousNFA));
+        }
         let automaton = (!indices.is_empty()).then(|| {
             let built = builder.build(contents);
-            built.expect("the vocabulary's text is far below what an automaton can hold")
+            built.expect("the text was bounded far below what an automaton can hold")
         });
-        Finder { automaton, indices }
+        Finder { automaton, indices, longest }
     }
 }
 
 impl Clone for AddedTokens {
     fn clone(&self) -> AddedTokens {
-        AddedTokens::new(self.tokens.clone())
+        AddedTokens { tokens: self.tokens.clone(), ..AddedTokens::default() }
     }
 }
 
@@ -122,6 +148,12 @@ impl PartialEq for AddedTokens {
         self.tokens == other.tokens
     }
 }
+
+/// Most bytes of all tokens that are looked for; vocabularies of a quarter of a million tokens
+/// that are all looked for have half of it.
+const MAX_BYTES: usize = 1 << 22;
+/// Most bytes for which the automaton is a full table.
+const MAX_TABLE_BYTES: u64 = 1 << 14;
 
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
@@ -134,7 +166,8 @@ mod tests {
     use super::*;
 
     fn split(tokens: &[AddedToken], text: &str, special: bool) -> Vec<String> {
-        let parts = AddedTokens::new(tokens.to_vec()).split(text, special);
+        let tokens = AddedTokens::new(tokens.to_vec()).expect("short");
+        let parts = tokens.split(text, special, &mut Budget::for_text(text.len())).expect("cheap");
         let show = |part| match part {
             Part::Text(range) => text[range].to_owned(),
             Part::Token(id) => format!("#{id}"),

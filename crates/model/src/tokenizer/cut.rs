@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::pattern::Pattern;
+use super::TokenizerError;
+use super::budget::{Budget, Part};
+use super::pattern::{Pattern, PatternError};
 use super::words::words;
 
 /// One way of cutting; several are applied one after the other.
@@ -31,15 +33,23 @@ pub(super) enum Keep {
 
 impl Cut {
     /// By an expression whose matches stand alone.
-    pub fn isolating(source: &str) -> Result<Cut, String> {
+    pub fn isolating(source: &str, budget: &mut Budget) -> Result<Cut, PatternError> {
         if source == GPT2 || source == GPT2_WITHOUT_END {
             return Ok(Cut::Words);
         }
-        Ok(Cut::Split { pattern: Pattern::new(source)?, keep: Keep::Isolated, invert: false })
+        let pattern = Pattern::new(source, budget)?;
+        Ok(Cut::Split { pattern, keep: Keep::Isolated, invert: false })
     }
 
     /// Appends the pieces of `text[range]` to `out`.
-    fn apply(&self, text: &str, range: Range<usize>, out: &mut Vec<Range<usize>>) {
+    fn apply(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        out: &mut Vec<Range<usize>>,
+        budget: &mut Budget,
+    ) -> Result<(), TokenizerError> {
+        budget.step(Part::PreTokenizers, range.len() as u64 + 1)?;
         let (base, text) = (range.start, &text[range]);
         match self {
             Cut::Words => {
@@ -50,29 +60,40 @@ impl Cut {
                 }));
             }
             Cut::Split { pattern, keep, invert } => {
-                let parts = parts(pattern, text, *invert);
+                let parts = parts(pattern, text, *invert, budget)?;
                 join(parts, *keep, &mut |part| out.push(base + part.start..base + part.end));
             }
         }
+        Ok(())
     }
 }
 
 /// The pieces that all cuts together make of a text, in order.
-pub(super) fn cut_all(cuts: &[Cut], text: &str) -> Vec<Range<usize>> {
+pub(super) fn cut_all(
+    cuts: &[Cut],
+    text: &str,
+    budget: &mut Budget,
+) -> Result<Vec<Range<usize>>, TokenizerError> {
     let whole = 0..text.len();
     let mut pieces = vec![whole];
     for cut in cuts {
         let mut finer = Vec::with_capacity(pieces.len());
-        pieces.into_iter().for_each(|piece| cut.apply(text, piece, &mut finer));
+        budget.step(Part::PreTokenizers, 1)?;
+        pieces.into_iter().try_for_each(|piece| cut.apply(text, piece, &mut finer, budget))?;
         pieces = finer;
     }
-    pieces
+    Ok(pieces)
 }
 
 /// Matches (true) and gaps (false), the other way round if `invert`; none is empty.
-fn parts(pattern: &Pattern, text: &str, invert: bool) -> Vec<(Range<usize>, bool)> {
-    let (mut search, mut at, mut parts) = (pattern.search(text.len()), 0, Vec::new());
-    while let Some(found) = search.next(text, at) {
+fn parts(
+    pattern: &Pattern,
+    text: &str,
+    invert: bool,
+    budget: &mut Budget,
+) -> Result<Vec<(Range<usize>, bool)>, TokenizerError> {
+    let (mut search, mut at, mut parts) = (pattern.search(budget), 0, Vec::new());
+    while let Some(found) = search.next(text, at)? {
         if found.start > at {
             parts.push((at..found.start, invert));
         }
@@ -82,7 +103,7 @@ fn parts(pattern: &Pattern, text: &str, invert: bool) -> Vec<(Range<usize>, bool
     if at < text.len() {
         parts.push((at..text.len(), invert));
     }
-    parts
+    Ok(parts)
 }
 
 fn join(parts: Vec<(Range<usize>, bool)>, keep: Keep, emit: &mut impl FnMut(Range<usize>)) {
@@ -121,8 +142,9 @@ pub(super) struct Named {
 pub(super) fn named(name: &str) -> Option<Named> {
     let family = FAMILIES.iter().find(|(names, ..)| names.contains(&name))?;
     let (_, sources, ignore_merges, add_bos) = *family;
-    let cuts = sources.iter().map(|source| Cut::isolating(source));
-    let cuts = cuts.collect::<Result<Vec<Cut>, String>>();
+    let mut budget = Budget::for_load(0);
+    let cuts = sources.iter().map(|source| Cut::isolating(source, &mut budget));
+    let cuts = cuts.collect::<Result<Vec<Cut>, PatternError>>();
     let cuts = cuts.expect("the expressions below are understood, as a test checks");
     Some(Named { cuts, ignore_merges, add_bos })
 }
@@ -216,7 +238,8 @@ mod tests {
     use super::*;
 
     fn pieces<'t>(cuts: &[Cut], text: &'t str) -> Vec<&'t str> {
-        cut_all(cuts, text).into_iter().map(|range| &text[range]).collect()
+        let pieces = cut_all(cuts, text, &mut Budget::for_text(text.len())).expect("cheap");
+        pieces.into_iter().map(|range| &text[range]).collect()
     }
 
     #[test]
@@ -237,7 +260,7 @@ mod tests {
     #[test]
     fn matches_stay_alone_or_join_their_neighbours() {
         let cut = |keep, invert| {
-            let pattern = Pattern::new("-").expect("understood");
+            let pattern = Pattern::new("-", &mut Budget::for_load(0)).expect("understood");
             pieces(&[Cut::Split { pattern, keep, invert }], "a-b--c")
         };
         assert_eq!(cut(Keep::Isolated, false), ["a", "-", "b", "-", "-", "c"]);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::alphabet::{letter, to_alphabet};
+use super::budget::{Budget, Part};
 use super::merge::{Merger, NONE, Symbol};
 use super::vocab::{Kind, Vocab};
 use super::{Pair, TokenizerError};
@@ -14,7 +15,7 @@ pub(super) enum Engine {
     /// Byte-pair encoding by merges.
     Merges(Merges),
     /// SentencePiece's: the pair whose product has the highest score is joined first.
-    Scores { scores: Vec<f32>, bytes: Bytes },
+    Scores(Scores),
 }
 
 /// Merges and what characters they start from.
@@ -27,6 +28,13 @@ pub(super) struct Merges {
     /// Ids of the bytes: of their letters, or of `<0x00>` … `<0xFF>`.
     bytes: Bytes,
     options: MergeOptions,
+}
+
+/// Scores by token, and the ids of the bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Scores {
+    pub scores: Vec<f32>,
+    pub bytes: Bytes,
 }
 
 /// What differs between byte-pair encoders.
@@ -52,19 +60,25 @@ impl Engine {
     pub fn merges(&self) -> &[(u32, u32)] {
         match self {
             Engine::Merges(merges) => &merges.order,
-            Engine::Scores { .. } => &[],
+            Engine::Scores(_) => &[],
         }
     }
 
     /// Appends the ids of a word.
     ///
     /// Panics: if the word is not UTF-8, unless this engine is byte-level.
-    pub fn encode(&self, vocab: &Vocab, word: &[u8], merger: &mut Merger, ids: &mut Vec<u32>) {
+    pub fn encode(
+        &self,
+        vocab: &Vocab,
+        word: &[u8],
+        merger: &mut Merger,
+        ids: &mut Vec<u32>,
+        budget: &mut Budget,
+    ) -> Result<(), TokenizerError> {
+        budget.step(Part::Merging, word.len() as u64 + 1)?;
         match self {
             Engine::Merges(merges) => merges.encode(vocab, word, merger, ids),
-            Engine::Scores { scores, bytes } => {
-                encode_scores(vocab, scores, bytes, as_text(word), merger, ids);
-            }
+            Engine::Scores(scores) => scores.encode(vocab, as_text(word), merger, ids, budget),
         }
     }
 }
@@ -111,7 +125,13 @@ impl Merges {
         &self.options
     }
 
-    fn encode(&self, vocab: &Vocab, word: &[u8], merger: &mut Merger, ids: &mut Vec<u32>) {
+    fn encode(
+        &self,
+        vocab: &Vocab,
+        word: &[u8],
+        merger: &mut Merger,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
         if self.options.ignore_merges {
             let known = match self.options.byte_level {
                 true => vocab.id(&to_alphabet(word)),
@@ -119,7 +139,7 @@ impl Merges {
             };
             if let Some(id) = known.filter(|&id| !vocab.kind(id).is_special()) {
                 ids.push(id);
-                return;
+                return Ok(());
             }
         }
         merger.symbols.clear();
@@ -129,13 +149,14 @@ impl Merges {
         } else {
             self.characters(vocab, as_text(word), &mut merger.symbols);
         }
-        merger.run(|left, right| self.joins.get(&key(left.id, right.id)).copied());
+        merger.run(|left, right| Ok(self.joins.get(&key(left.id, right.id)).copied()))?;
         for symbol in &merger.symbols {
             match symbol.id {
                 NONE => ids.extend(self.options.unknown),
                 id => ids.push(id),
             }
         }
+        Ok(())
     }
 
     /// Characters as tokens, else as bytes, else as what is unknown.
@@ -161,33 +182,40 @@ impl Merges {
     }
 }
 
-fn encode_scores(
-    vocab: &Vocab,
-    scores: &[f32],
-    bytes: &[u32; 256],
-    word: &str,
-    merger: &mut Merger,
-    ids: &mut Vec<u32>,
-) {
-    let text = |id: &u32| matches!(vocab.kind(*id), Kind::Normal | Kind::Added);
-    merger.symbols.clear();
-    merger.symbols.extend(word.char_indices().map(|(at, c)| {
-        let end = at + c.len_utf8();
-        let id = vocab.id(&word[at..end]).filter(text).unwrap_or(NONE);
-        Symbol::new(id, at, end)
-    }));
-    merger.run(|left, right| {
-        let product = vocab.id(&word[left.start as usize..right.end as usize]).filter(text)?;
-        Some((descending(scores[product as usize]), product))
-    });
-    for symbol in &merger.symbols {
-        match symbol.id {
-            NONE => {
-                let parts = word[symbol.start as usize..symbol.end as usize].bytes();
-                ids.extend(parts.map(|byte| bytes[byte as usize]).filter(|&id| id != NONE));
+impl Scores {
+    fn encode(
+        &self,
+        vocab: &Vocab,
+        word: &str,
+        merger: &mut Merger,
+        ids: &mut Vec<u32>,
+        budget: &mut Budget,
+    ) -> Result<(), TokenizerError> {
+        let text = |id: &u32| matches!(vocab.kind(*id), Kind::Normal | Kind::Added);
+        merger.symbols.clear();
+        merger.symbols.extend(word.char_indices().map(|(at, c)| {
+            let end = at + c.len_utf8();
+            let id = vocab.id(&word[at..end]).filter(text).unwrap_or(NONE);
+            Symbol::new(id, at, end)
+        }));
+        merger.run(|left, right| {
+            let product = &word[left.start as usize..right.end as usize];
+            // Looking a token up reads all of it.
+            budget.step(Part::Merging, product.len() as u64)?;
+            let product = vocab.id(product).filter(text);
+            Ok(product.map(|product| (descending(self.scores[product as usize]), product)))
+        })?;
+        for symbol in &merger.symbols {
+            match symbol.id {
+                NONE => {
+                    let parts = word[symbol.start as usize..symbol.end as usize].bytes();
+                    let known = parts.map(|byte| self.bytes[byte as usize]);
+                    ids.extend(known.filter(|&id| id != NONE));
+                }
+                id => ids.push(id),
             }
-            id => ids.push(id),
         }
+        Ok(())
     }
 }
 

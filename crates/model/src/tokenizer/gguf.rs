@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::added::{AddedToken, AddedTokens};
 use super::cut::named;
-use super::engine::{Engine, MergeOptions, Merges, byte_tokens, split_merge};
+use super::engine::{Engine, MergeOptions, Merges, Scores, byte_tokens, split_merge};
 use super::merge::NONE;
 use super::normal::Normal;
 use super::vocab::{Kind, Vocab};
@@ -59,7 +59,7 @@ impl<'a> File<'a> {
         let engine = Engine::Merges(Merges::new(&vocab, merges.into_iter(), options)?);
         let roles = self.roles(&vocab, ends, (None, None), (rules.add_bos, false))?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
-        tokenizer.added = added(&tokenizer.vocab);
+        tokenizer.added = added(&tokenizer.vocab)?;
         tokenizer.plain = pre == "gpt-2"
             && (0..tokenizer.len() as u32)
                 .all(|id| tokenizer.kind(id) != Kind::Added && tokenizer.is_spelled(id));
@@ -78,8 +78,8 @@ impl<'a> File<'a> {
             return Err(TokenizerError::Invalid(format!("no token <0x{byte:02X}>")));
         }
         let roles = self.roles(&vocab, ends, (Some(1), Some(2)), (true, false))?;
-        let mut tokenizer = Tokenizer::new(vocab, Engine::Scores { scores, bytes }, roles)?;
-        tokenizer.added = added(&tokenizer.vocab);
+        let mut tokenizer = Tokenizer::new(vocab, Engine::Scores(Scores { scores, bytes }), roles)?;
+        tokenizer.added = added(&tokenizer.vocab)?;
         let prefix = self.flag("add_space_prefix")?.unwrap_or(true);
         tokenizer.strip_space = prefix;
         let escape = Normal::Replace { from: " ".to_owned(), to: SPACE.to_owned() };
@@ -215,7 +215,7 @@ pub(super) fn find_ends(vocab: &mut Vocab, is_product: &dyn Fn(&str) -> bool) ->
 }
 
 /// All tokens that are looked for in a text.
-pub(super) fn added(vocab: &Vocab) -> AddedTokens {
+pub(super) fn added(vocab: &Vocab) -> Result<AddedTokens, TokenizerError> {
     let all = (0..vocab.len() as u32).map(|id| (id, vocab.kind(id)));
     let found = all.filter(|(_, kind)| matches!(kind, Kind::Control | Kind::Unknown | Kind::Added));
     let found = found.map(|(id, kind)| AddedToken::plain(id, vocab.token(id), kind != Kind::Added));

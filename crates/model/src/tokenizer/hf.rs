@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::added::{AddedToken, AddedTokens};
+use super::budget::{Budget, Part};
 use super::cut::Cut;
 use super::engine::{Engine, MergeOptions, Merges, split_merge};
 use super::gguf::{TURN_ENDS, find_ends};
-use super::normal::Normal;
-use super::pattern::Pattern;
+use super::normal::{Normal, normalize};
+use super::pattern::{Pattern, PatternError};
 use super::vocab::{Kind, Vocab};
 use super::{MAX_VOCAB, Roles, Tokenizer, TokenizerError};
 use crate::FormatError;
@@ -41,6 +42,13 @@ impl Tokenizer {
             true => read(name).map(Some),
             false => Ok(None),
         };
+        if !dir.join("tokenizer.json").exists() && dir.join("tokenizer.model").exists() {
+            let text = format!(
+                "{}: only tokenizer.model; save it as tokenizer.json first, as `transformers` does",
+                dir.display()
+            );
+            return Err(FormatError::new(text));
+        }
         let tokenizer = read("tokenizer.json")?;
         let config = optional("tokenizer_config.json")?;
         let special = optional("special_tokens_map.json")?;
@@ -66,14 +74,16 @@ impl Tokenizer {
         let special: Config = optional_json("special_tokens_map.json", files.special)?;
         let generation: Generation = optional_json("generation_config.json", files.generation)?;
         let mut vocab = vocab(&file.model, &file.added_tokens)?;
-        let chain = Chain::new(&file)?;
+        let mut budget = Budget::for_load(files.tokenizer.len());
+        let chain = Chain::new(&file, &mut budget)?;
         let engine = Engine::Merges(merges(&file.model, &vocab, chain.byte_level)?);
         let ends = find_ends(&mut vocab, &|name| is_product(&file.model, name));
-        let roles = roles(&file, &vocab, [&config, &special], ends)?;
+        let around = file.template(&mut budget)?;
+        let roles = roles(around, &vocab, [&config, &special], ends)?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
         tokenizer.add_ends(&generation.ends());
         tokenizer.strip_space = strips_space(file.decoder.as_ref());
-        chain.put_into(&mut tokenizer, &file.added_tokens);
+        chain.put_into(&mut tokenizer, &file.added_tokens, &mut budget)?;
         Ok(tokenizer)
     }
 }
@@ -89,19 +99,24 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(file: &File) -> Result<Chain, TokenizerError> {
+    fn new(file: &File, budget: &mut Budget) -> Result<Chain, TokenizerError> {
         let mut chain = Chain::default();
         if let Some(normalizer) = &file.normalizer {
-            chain.before = normalizer.steps()?;
+            normalizer.steps(&mut chain.before)?;
         }
         let all = file.pre_tokenizer.iter().flat_map(PreTokenizer::flatten);
         for (number, part) in all.enumerate() {
-            chain.add(part, number == 0)?;
+            chain.add(part, number == 0, budget)?;
         }
         Ok(chain)
     }
 
-    fn add(&mut self, part: &PreTokenizer, first: bool) -> Result<(), TokenizerError> {
+    fn add(
+        &mut self,
+        part: &PreTokenizer,
+        first: bool,
+        budget: &mut Budget,
+    ) -> Result<(), TokenizerError> {
         match part {
             PreTokenizer::ByteLevel { .. } if self.byte_level => {
                 return Err(unsupported("two byte-level pre-tokenizers"));
@@ -121,12 +136,12 @@ impl Chain {
                     return Err(unsupported("a Metaspace that is not the first pre-tokenizer"));
                 }
                 self.after.extend(metaspace.normals());
-                self.cuts.extend(metaspace.cut().map_err(unsupported_text)?);
+                self.cuts.extend(metaspace.cut(budget).map_err(refused)?);
             }
             other => {
                 // Behind the byte-level one, words are spelled in the byte alphabet. ASCII is
                 // the same there, so cuts at ASCII need no spelling.
-                let cut = other.cut().map_err(unsupported_text)?;
+                let cut = other.cut(budget).map_err(refused)?;
                 let plain = !self.byte_level || (other.is_ascii() && self.spelled_cuts.is_empty());
                 if plain { &mut self.cuts } else { &mut self.spelled_cuts }.push(cut);
             }
@@ -134,7 +149,12 @@ impl Chain {
         Ok(())
     }
 
-    fn put_into(self, tokenizer: &mut Tokenizer, added: &[Added]) {
+    fn put_into(
+        self,
+        tokenizer: &mut Tokenizer,
+        added: &[Added],
+        budget: &mut Budget,
+    ) -> Result<(), TokenizerError> {
         let whole = |added: &Added| AddedToken {
             id: added.id,
             content: added.content.clone(),
@@ -145,16 +165,17 @@ impl Chain {
         };
         let (normalized, raw): (Vec<&Added>, Vec<&Added>) =
             added.iter().partition(|added| added.normalized && !self.before.is_empty());
-        tokenizer.added = AddedTokens::new(raw.into_iter().map(whole).collect());
+        tokenizer.added = AddedTokens::new(raw.into_iter().map(whole).collect())?;
         let normalized = normalized.into_iter().map(|added| {
-            let content = super::normal::normalize(&self.before, &added.content, true);
-            AddedToken { content: content.into_owned(), ..whole(added) }
+            let content = normalize(&self.before, &added.content, true, budget)?;
+            Ok(AddedToken { content: content.into_owned(), ..whole(added) })
         });
-        tokenizer.added_after = AddedTokens::new(normalized.collect());
+        tokenizer.added_after = AddedTokens::new(normalized.collect::<Result<_, _>>()?)?;
         tokenizer.before = self.before;
         tokenizer.after = self.after;
         tokenizer.cuts = self.cuts;
         tokenizer.spelled_cuts = self.spelled_cuts;
+        Ok(())
     }
 }
 
@@ -230,7 +251,7 @@ fn is_product(model: &Model, token: &str) -> bool {
 
 /// Tokens with a task, from the configurations (the first that names one counts) and the template.
 fn roles(
-    file: &File,
+    around: (Vec<u32>, Vec<u32>),
     vocab: &Vocab,
     configs: [&Config; 2],
     mut ends: Vec<u32>,
@@ -247,7 +268,7 @@ fn roles(
     ends.dedup();
     let eos = eos.or(eot).or(ends.first().copied());
     let eos = eos.ok_or_else(|| invalid("no token ends a text".to_owned()))?;
-    let (mut prefix, mut suffix) = file.template()?;
+    let (mut prefix, mut suffix) = around;
     let config = configs[0];
     if config.add_bos_token.is_some() || config.add_eos_token.is_some() {
         prefix = bos.filter(|_| config.add_bos_token == Some(true)).into_iter().collect();
@@ -344,8 +365,11 @@ fn unsupported(text: &str) -> TokenizerError {
     TokenizerError::Unsupported(text.to_owned())
 }
 
-fn unsupported_text(text: String) -> TokenizerError {
-    TokenizerError::Unsupported(text)
+fn refused(error: PatternError) -> TokenizerError {
+    match error {
+        PatternError::Unknown(text) => TokenizerError::Unsupported(text),
+        PatternError::TooCostly(error) => error,
+    }
 }
 
 const MAX_JSON: usize = 1 << 27;

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::TokenizerError;
+
 /// Part of a word: a token, or what will become bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Symbol {
@@ -21,6 +23,9 @@ impl Symbol {
         Symbol { id, start: start as u32, end: end as u32, previous: NONE, next: NONE }
     }
 }
+
+/// (order, product) of a pair that can be joined.
+type Joined = Result<Option<(u32, u32)>, TokenizerError>;
 
 /// Memory of the work on one word, kept for the next.
 #[derive(Default)]
@@ -45,8 +50,11 @@ impl Merger {
     /// order of the word. `join` gives (order, product), the lowest order is joined first and,
     /// among equals, the leftmost.
     ///
-    /// Time: n log n for n symbols.
-    pub fn run(&mut self, join: impl Fn(Symbol, Symbol) -> Option<(u32, u32)>) {
+    /// Time: n log n for n symbols, and at most 3 n calls of `join`, whose error ends it.
+    pub fn run(
+        &mut self,
+        mut join: impl FnMut(Symbol, Symbol) -> Joined,
+    ) -> Result<(), TokenizerError> {
         let count = self.symbols.len();
         self.heap.clear();
         for i in 0..count {
@@ -54,7 +62,7 @@ impl Merger {
             self.symbols[i].next = if i + 1 == count { NONE } else { i as u32 + 1 };
         }
         for i in 1..count as u32 {
-            self.offer(i - 1, i, &join);
+            self.offer(i - 1, i, &mut join)?;
         }
         while let Some(Reverse(best)) = self.heap.pop() {
             if self.is_stale(&best) {
@@ -62,27 +70,29 @@ impl Merger {
             }
             self.join(&best);
             let Symbol { previous, next, .. } = self.symbols[best.left as usize];
-            self.offer(previous, best.left, &join);
-            self.offer(best.left, next, &join);
+            self.offer(previous, best.left, &mut join)?;
+            self.offer(best.left, next, &mut join)?;
         }
         self.symbols.retain(|symbol| symbol.start < symbol.end);
+        Ok(())
     }
 
     fn offer(
         &mut self,
         left: u32,
         right: u32,
-        join: &impl Fn(Symbol, Symbol) -> Option<(u32, u32)>,
-    ) {
+        join: &mut impl FnMut(Symbol, Symbol) -> Joined,
+    ) -> Result<(), TokenizerError> {
         if left == NONE || right == NONE {
-            return;
+            return Ok(());
         }
         let (a, b) = (self.symbols[left as usize], self.symbols[right as usize]);
-        if let Some((order, product)) = join(a, b) {
+        if let Some((order, product)) = join(a, b)? {
             let (left_id, right_id) = (a.id, b.id);
             let candidate = Candidate { order, left, right, left_id, right_id, product };
             self.heap.push(Reverse(candidate));
         }
+        Ok(())
     }
 
     /// Whether one of the two has meanwhile been joined to another.
@@ -119,7 +129,8 @@ mod tests {
     fn run(ids: &[u32], order: impl Fn(u32, u32) -> Option<u32>) -> Vec<u32> {
         let symbols = ids.iter().enumerate().map(|(i, &id)| Symbol::new(id, i, i + 1));
         let mut merger = Merger { symbols: symbols.collect(), ..Merger::default() };
-        merger.run(|a, b| Some((order(a.id, b.id)?, a.id + b.id)));
+        let join = |a: Symbol, b: Symbol| Ok(order(a.id, b.id).map(|order| (order, a.id + b.id)));
+        merger.run(join).expect("nothing fails");
         merger.symbols.iter().map(|symbol| symbol.id).collect()
     }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfkc};
 
+use super::TokenizerError;
+use super::budget::{Budget, Part};
+
 /// One change; several are made one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Normal {
@@ -29,45 +32,83 @@ pub(super) enum Normal {
 
 impl Normal {
     /// Changes a text; `first` says whether anything came before it.
-    fn apply<'t>(&self, text: Cow<'t, str>, first: bool) -> Cow<'t, str> {
-        match self {
-            Normal::Prepend(front) if !text.is_empty() => Cow::Owned(format!("{front}{text}")),
-            Normal::Prepend(_) => text,
+    fn apply<'t>(
+        &self,
+        text: Cow<'t, str>,
+        first: bool,
+        budget: &mut Budget,
+    ) -> Result<Cow<'t, str>, TokenizerError> {
+        budget.step(Part::Normalizers, text.len() as u64 + 1)?;
+        let changed = match self {
+            Normal::Prepend(front) if !text.is_empty() => in_front(front, &text, budget)?,
+            Normal::Prepend(_) => return Ok(text),
             Normal::PrependOnce { text: front, first: only_first } => {
                 let wanted = first || !only_first;
                 if text.is_empty() || !wanted || text.starts_with(front.as_str()) {
-                    return text;
+                    return Ok(text);
                 }
-                Cow::Owned(format!("{front}{text}"))
+                in_front(front, &text, budget)?
             }
-            Normal::Replace { from, to } if text.contains(from.as_str()) => {
-                Cow::Owned(text.replace(from.as_str(), to))
-            }
-            Normal::Replace { .. } => text,
-            Normal::Nfc if is_nfc(&text) => text,
-            Normal::Nfc => Cow::Owned(text.nfc().collect()),
-            Normal::Nfd => Cow::Owned(text.nfd().collect()),
-            Normal::Nfkc if is_nfkc(&text) => text,
-            Normal::Nfkc => Cow::Owned(text.nfkc().collect()),
-            Normal::Nfkd => Cow::Owned(text.nfkd().collect()),
-            Normal::Lowercase => Cow::Owned(text.to_lowercase()),
+            Normal::Replace { from, to } => match text.matches(from.as_str()).count() {
+                0 => return Ok(text),
+                count => {
+                    let rest = text.len() - count * from.len();
+                    let added = (count as u64).saturating_mul(to.len() as u64);
+                    budget.write(Part::Normalizers, added.saturating_add(rest as u64))?;
+                    text.replace(from.as_str(), to)
+                }
+            },
+            Normal::Nfc if is_nfc(&text) => return Ok(text),
+            Normal::Nfc => collect(text.nfc(), budget)?,
+            Normal::Nfd => collect(text.nfd(), budget)?,
+            Normal::Nfkc if is_nfkc(&text) => return Ok(text),
+            Normal::Nfkc => collect(text.nfkc(), budget)?,
+            Normal::Nfkd => collect(text.nfkd(), budget)?,
+            Normal::Lowercase => collect(text.chars().flat_map(char::to_lowercase), budget)?,
             Normal::Strip { left, right } => {
                 let stripped = if *left { text.trim_start() } else { &text };
                 let stripped = if *right { stripped.trim_end() } else { stripped };
-                Cow::Owned(stripped.to_owned())
+                stripped.to_owned()
             }
-        }
+        };
+        Ok(Cow::Owned(changed))
     }
 }
 
+fn in_front(front: &str, text: &str, budget: &mut Budget) -> Result<String, TokenizerError> {
+    budget.write(Part::Normalizers, (front.len() + text.len()) as u64)?;
+    Ok(format!("{front}{text}"))
+}
+
+fn collect(
+    chars: impl Iterator<Item = char>,
+    budget: &mut Budget,
+) -> Result<String, TokenizerError> {
+    let mut out = String::new();
+    for c in chars {
+        budget.write(Part::Normalizers, c.len_utf8() as u64)?;
+        out.push(c);
+    }
+    Ok(out)
+}
+
 /// Makes all changes; `first` says whether the text is the beginning of what is encoded.
-pub(super) fn normalize<'t>(steps: &[Normal], text: &'t str, first: bool) -> Cow<'t, str> {
-    steps.iter().fold(Cow::Borrowed(text), |text, step| step.apply(text, first))
+pub(super) fn normalize<'t>(
+    steps: &[Normal],
+    text: &'t str,
+    first: bool,
+    budget: &mut Budget,
+) -> Result<Cow<'t, str>, TokenizerError> {
+    steps.iter().try_fold(Cow::Borrowed(text), |text, step| step.apply(text, first, budget))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn normalize<'t>(steps: &[Normal], text: &'t str, first: bool) -> Cow<'t, str> {
+        super::normalize(steps, text, first, &mut Budget::for_text(text.len())).expect("cheap")
+    }
 
     #[test]
     fn changes_follow_each_other() {

@@ -2,7 +2,7 @@
 //!
 //! A subset: classes, groups, alternatives, greedy, lazy and possessive repetition, `(?i:…)`, and
 //! looking ahead. Matching goes back and forth as in Perl, so that the leftmost alternative wins;
-//! a budget of steps in proportion to the text bounds what a hostile expression can cost.
+//! the budget of the text, or of loading, bounds what a hostile expression can cost.
 
 mod class;
 mod compile;
@@ -10,6 +10,8 @@ mod parse;
 
 use std::ops::Range;
 
+use super::TokenizerError;
+use super::budget::{Budget, Part};
 use class::Class;
 use compile::Step;
 
@@ -24,8 +26,28 @@ pub(crate) struct Pattern {
 pub(super) struct Search<'p> {
     pattern: &'p Pattern,
     stack: Vec<Retry>,
-    /// Steps that are left.
-    budget: u64,
+    budget: &'p mut Budget,
+}
+
+/// Why an expression was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum PatternError {
+    /// What is not understood.
+    Unknown(String),
+    /// It takes too much to read.
+    TooCostly(TokenizerError),
+}
+
+impl From<String> for PatternError {
+    fn from(text: String) -> PatternError {
+        PatternError::Unknown(text)
+    }
+}
+
+impl From<TokenizerError> for PatternError {
+    fn from(error: TokenizerError) -> PatternError {
+        PatternError::TooCostly(error)
+    }
 }
 
 /// Where to go on if the present way fails: at `step`, with every text position from `high` down
@@ -39,89 +61,105 @@ struct Retry {
 
 impl Pattern {
     /// Reads an expression; says what it does not understand.
-    pub fn new(source: &str) -> Result<Pattern, String> {
+    pub fn new(source: &str, budget: &mut Budget) -> Result<Pattern, PatternError> {
         if source.len() > MAX_SOURCE {
-            return Err(format!("{} bytes, at most {MAX_SOURCE} are read", source.len()));
+            return Err(format!("{} bytes, at most {MAX_SOURCE} are read", source.len()).into());
         }
         let mut classes = Vec::new();
-        let tree = parse::parse(source, &mut classes)?;
-        let steps = compile::compile(&tree)?;
+        let tree = parse::parse(source, &mut classes, budget)?;
+        let steps = compile::compile(&tree, budget)?;
         Ok(Pattern { classes, steps })
     }
 
-    /// Starts a search whose cost is bounded by what a text of this many bytes deserves.
-    pub fn search(&self, bytes: usize) -> Search<'_> {
-        let budget = BASE_BUDGET + BUDGET_PER_BYTE * bytes as u64;
+    /// Starts a search that spends from the budget of the text.
+    pub fn search<'p>(&'p self, budget: &'p mut Budget) -> Search<'p> {
         Search { pattern: self, stack: Vec::new(), budget }
     }
 }
 
 impl Search<'_> {
-    /// The first match at or after `from` that is not empty. When the budget is spent nothing
-    /// matches any more.
-    pub fn next(&mut self, text: &str, from: usize) -> Option<Range<usize>> {
+    /// The first match at or after `from` that is not empty.
+    ///
+    /// Errors: the budget is spent.
+    pub fn next(
+        &mut self,
+        text: &str,
+        from: usize,
+    ) -> Result<Option<Range<usize>>, TokenizerError> {
         let mut at = from;
         while at < text.len() {
-            if let Some(end) = self.matches(text, 0, at).filter(|&end| end > at) {
-                return Some(at..end);
+            if let Some(end) = self.matches(text, 0, at)?.filter(|&end| end > at) {
+                return Ok(Some(at..end));
             }
             at += text[at..].chars().next().map_or(1, char::len_utf8);
         }
-        None
+        Ok(None)
     }
 
     /// Where a match that starts at `at` ends.
-    fn matches(&mut self, text: &str, step: u32, at: usize) -> Option<usize> {
+    fn matches(
+        &mut self,
+        text: &str,
+        step: u32,
+        at: usize,
+    ) -> Result<Option<usize>, TokenizerError> {
         let floor = self.stack.len();
         let (mut step, mut at) = (step, at);
         loop {
-            if self.budget == 0 || self.stack.len() > MAX_STACK {
-                self.budget = 0;
-                self.stack.truncate(floor);
-                return None;
+            self.budget.step(Part::Expressions, 1)?;
+            if self.stack.len() > MAX_STACK {
+                return Err(self.budget.exceeded(Part::Expressions, true));
             }
-            self.budget -= 1;
-            let went = match self.advance(text, step, at) {
+            let went = match self.advance(text, step, at)? {
                 Went::On(next, to) => Some((next, to)),
                 Went::Matched => {
                     self.stack.truncate(floor);
-                    return Some(at);
+                    return Ok(Some(at));
                 }
                 Went::Failed => self.retry(text, floor),
             };
-            (step, at) = went?;
+            let Some(next) = went else { return Ok(None) };
+            (step, at) = next;
         }
     }
 
-    fn advance(&mut self, text: &str, step: u32, at: usize) -> Went {
+    fn advance(&mut self, text: &str, step: u32, at: usize) -> Result<Went, TokenizerError> {
         let pattern = self.pattern;
-        match pattern.steps[step as usize] {
+        Ok(match pattern.steps[step as usize] {
             Step::Class(class) => match self.char_in(text, at, class) {
                 Some(size) => Went::On(step + 1, at + size),
                 None => Went::Failed,
             },
-            Step::Run { class, min, max } => self.run(text, step, at, class, min, max),
+            Step::Run { class, min, max } => self.run(text, step, at, class, min, max)?,
             Step::Split { first, second } => {
                 self.stack.push(Retry { step: second, low: at, high: at });
                 Went::On(first, at)
             }
             Step::Jump(to) => Went::On(to, at),
             Step::Look { negative, end } => {
-                let found = self.matches(text, step + 1, at).is_some();
+                let found = self.matches(text, step + 1, at)?.is_some();
                 if found != negative { Went::On(end, at) } else { Went::Failed }
             }
-            Step::Atomic { end } => match self.matches(text, step + 1, at) {
+            Step::Atomic { end } => match self.matches(text, step + 1, at)? {
                 Some(to) => Went::On(end, to),
                 None => Went::Failed,
             },
             Step::AtEnd if at == text.len() => Went::On(step + 1, at),
             Step::AtEnd => Went::Failed,
             Step::Match => Went::Matched,
-        }
+        })
     }
 
     /// As many characters of a class as there are; giving back one at a time is tried later.
-    fn run(&mut self, text: &str, step: u32, at: usize, class: u32, min: u32, max: u32) -> Went {
+    fn run(
+        &mut self,
+        text: &str,
+        step: u32,
+        at: usize,
+        class: u32,
+        min: u32,
+        max: u32,
+    ) -> Result<Went, TokenizerError> {
         let (mut count, mut to, mut low) = (0, at, at);
         while count < max {
             let Some(size) = self.char_in(text, to, class) else { break };
@@ -131,15 +169,15 @@ impl Search<'_> {
                 low = to;
             }
         }
-        self.budget = self.budget.saturating_sub(u64::from(count) / 4);
+        self.budget.step(Part::Expressions, u64::from(count) / 4)?;
         if count < min {
-            return Went::Failed;
+            return Ok(Went::Failed);
         }
         if to > low {
             let high = before(text, to);
             self.stack.push(Retry { step: step + 1, low, high });
         }
-        Went::On(step + 1, to)
+        Ok(Went::On(step + 1, to))
     }
 
     fn retry(&mut self, text: &str, floor: usize) -> Option<(u32, usize)> {
@@ -184,10 +222,6 @@ fn before(text: &str, at: usize) -> usize {
 
 /// Longest expression read.
 const MAX_SOURCE: usize = 1 << 14;
-/// Steps for a text, whatever its length.
-const BASE_BUDGET: u64 = 1 << 20;
-/// Steps per byte of text; what real expressions need is below twenty.
-const BUDGET_PER_BYTE: u64 = 256;
 /// Most ways left to try at once; bounds memory.
 const MAX_STACK: usize = 1 << 20;
 

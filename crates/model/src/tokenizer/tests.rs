@@ -28,7 +28,7 @@ fn reference(tokenizer: &Tokenizer) -> tokenizers::Tokenizer {
 #[test]
 fn decoding_gives_the_text_back() {
     let tokenizer = trained();
-    let ids = tokenizer.encode(TEXT);
+    let ids = tokenizer.encode(TEXT).expect("cheap");
     assert_eq!(tokenizer.decode(&ids), TEXT);
     assert_eq!(tokenizer.byte_len(&ids), TEXT.len());
     assert!(ids.len() < TEXT.len() * 3 / 4, "{} tokens", ids.len());
@@ -64,7 +64,7 @@ fn encodes_like_the_library_that_reads_our_json() {
     let reference = reference(&tokenizer);
     for text in [TEXT, "", " ", "  ", "\n", " a", "a ", "''s 's", "1a ²x\u{3000} \u{3000}b", "'"] {
         let want = reference.encode(text, false).expect("encodes");
-        assert_eq!(tokenizer.encode(text), want.get_ids(), "{text:?}");
+        assert_eq!(tokenizer.encode(text).expect("cheap"), want.get_ids(), "{text:?}");
     }
 }
 
@@ -73,13 +73,13 @@ fn streams_never_cut_a_character() {
     let tokenizer = trained();
     let mut stream = StreamDecoder::default();
     let mut text = String::new();
-    for id in tokenizer.encode("né 共👩\u{200d}🌾!") {
+    for id in tokenizer.encode("né 共👩\u{200d}🌾!").expect("cheap") {
         let piece = stream.push(&tokenizer, id);
         assert!(!piece.contains(char::REPLACEMENT_CHARACTER), "{piece:?}");
         text += &piece;
     }
     assert_eq!(text + &stream.finish(), "né 共👩\u{200d}🌾!");
-    let lone = tokenizer.encode("é")[0];
+    let lone = tokenizer.encode("é").expect("cheap")[0];
     let half = (0..tokenizer.len() as u32).find(|&id| tokenizer.bytes(id) == [0xc3]);
     let half = half.expect("every byte is a token");
     assert_eq!(stream.push(&tokenizer, half), "");
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn any_text_round_trips_and_agrees_with_the_library(text in "\\PC{0,40}|[ \t\n'a-z0-9é²ー.]{0,40}") {
         let tokenizer = FIXED.clone();
-        let ids = tokenizer.encode(&text);
+        let ids = tokenizer.encode(&text).expect("cheap");
         prop_assert_eq!(tokenizer.decode(&ids), text.clone());
         let want = REFERENCE.encode(text, false).expect("encodes");
         prop_assert_eq!(ids, want.get_ids());

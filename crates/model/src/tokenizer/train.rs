@@ -12,8 +12,8 @@ use super::gguf::added;
 use super::vocab::{Kind, Vocab};
 use super::words::words;
 use super::{
-    END_OF_TEXT, MAX_TRAINING_BYTES, MAX_VOCAB, MIN_VOCAB, Pair, Roles, Tokenizer, TokenizerError,
-    json,
+    END_OF_TEXT, MAX_TOKEN, MAX_TRAINING_BYTES, MAX_VOCAB, MIN_VOCAB, Pair, Roles, Tokenizer,
+    TokenizerError, json,
 };
 
 impl Tokenizer {
@@ -35,6 +35,7 @@ impl Tokenizer {
             .min_frequency(2)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .show_progress(false)
+            .max_token_length(Some(MAX_LETTERS))
             .build();
         let counts = count_words(texts).into_iter();
         let counts = counts.map(|(word, count)| (to_alphabet(word.as_bytes()).into(), count));
@@ -83,7 +84,7 @@ impl Tokenizer {
             ..Roles::default()
         };
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
-        tokenizer.added = added(&tokenizer.vocab);
+        tokenizer.added = added(&tokenizer.vocab)?;
         tokenizer.cuts = vec![Cut::Words];
         tokenizer.plain = true;
         match (0..tokenizer.len() as u32).find(|&id| !tokenizer.is_spelled(id)) {
@@ -95,6 +96,9 @@ impl Tokenizer {
         }
     }
 }
+
+/// Longest token that is learned, in letters of one or two bytes, so that none is refused.
+const MAX_LETTERS: usize = MAX_TOKEN / 2;
 
 fn count_words<'a>(texts: impl IntoIterator<Item = &'a str>) -> HashMap<&'a str, u64> {
     let mut counts: HashMap<&str, u64> = HashMap::new();

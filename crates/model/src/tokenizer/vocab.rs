@@ -49,6 +49,15 @@ impl Vocab {
     ) -> Result<Vocab, TokenizerError> {
         let (mut text, mut ends, mut kinds) = (String::new(), Vec::new(), Vec::new());
         for (token, kind) in tokens {
+            if token.len() > super::MAX_TOKEN {
+                let text = format!(
+                    "token {} of {} bytes, at most {} are read",
+                    ends.len(),
+                    token.len(),
+                    super::MAX_TOKEN
+                );
+                return Err(TokenizerError::Invalid(text));
+            }
             text.push_str(token);
             if ends.len() == super::MAX_VOCAB || text.len() > MAX_TEXT {
                 return Err(TokenizerError::VocabSize(ends.len() + 1));

@@ -24,7 +24,11 @@ impl DiskFile {
             return Err(FormatError::new(format!("{}: not a file", path.display())));
         }
         let (len, modified) = (metadata.len(), modified(&metadata));
-        Ok(DiskFile { path: path.to_owned(), file, len, modified })
+        let file = DiskFile { path: path.to_owned(), file, len, modified };
+        if len < MAX_POINTER {
+            refuse_pointer(path, &file.prefix(len)?)?;
+        }
+        Ok(file)
     }
 
     pub fn path(&self) -> &Path {
@@ -75,6 +79,19 @@ impl DiskFile {
         FormatError::new(format!("{}: changed while it was read", self.path.display()))
     }
 }
+
+/// Refuses what Git leaves in the place of a large file that was not fetched.
+pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
+    if !bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+        return Ok(());
+    }
+    let path = path.display();
+    let text = format!("{path}: a Git LFS pointer, not the file itself; `git lfs pull` fetches it");
+    Err(FormatError::new(text))
+}
+
+/// Pointers are shorter.
+const MAX_POINTER: u64 = 1024;
 
 /// The time of the last change, where the system tells it.
 fn modified(metadata: &Metadata) -> Option<SystemTime> {

@@ -134,3 +134,22 @@ proptest! {
         let _ = parse_index(&bytes);
     }
 }
+
+#[test]
+fn what_users_have_by_mistake_is_named() {
+    let dir = temp();
+    let says = |path: &Path, part: &str| {
+        let error = Weights::open(path).expect_err(part).to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    fs::write(dir.path().join("config.json"), "{}").expect("written");
+    let part = dir.path().join("model-00001-of-00003.safetensors");
+    fs::write(&part, [0; 8]).expect("written");
+    says(dir.path(), "index.json is missing");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91739413\n";
+    fs::write(dir.path().join("model.safetensors"), pointer).expect("written");
+    says(dir.path(), "a Git LFS pointer");
+    let gguf = dir.path().join("big.gguf");
+    fs::write(&gguf, b"GGUF\0\0\0\x03").expect("written");
+    says(&gguf, "big-endian");
+}

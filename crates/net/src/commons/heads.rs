@@ -19,10 +19,10 @@ pub(crate) fn tidy(
     known: Option<&SignedCheckpoint>,
 ) -> SignedCheckpoint {
     let origin = &head.checkpoint().origin;
-    let policy = state.policy();
+    let witnesses = witnesses(state);
     let is_new = |w: &&VerifierKey| known.is_none_or(|k| !is_cosigned(k, w));
     let witnesses: Vec<&VerifierKey> =
-        policy.witnesses().iter().filter(|w| is_cosigned(head, w)).filter(is_new).collect();
+        witnesses.iter().filter(|w| is_cosigned(head, w)).filter(is_new).collect();
     let mut own = 0;
     let mut once = vec![false; witnesses.len()];
     let mut keep = |line: &NoteSignature| {
@@ -38,6 +38,17 @@ pub(crate) fn tidy(
     let note = format!("{}\n{text}", head.note().text());
     // A note without any line is not read; then the head stays as it came, for others to refuse.
     SignedCheckpoint::parse(note.as_bytes()).unwrap_or_else(|_| head.clone())
+}
+
+/// The witnesses in force and those to come, each once.
+pub(crate) fn witnesses(state: &State) -> Vec<VerifierKey> {
+    let mut all: Vec<VerifierKey> = Vec::new();
+    for witness in state.policies().flat_map(|policy| policy.witnesses().to_vec()) {
+        if !all.contains(&witness) {
+            all.push(witness);
+        }
+    }
+    all
 }
 
 /// Whether `witness` cosigned, and nothing that claims so is wrong.
@@ -75,7 +86,7 @@ pub(crate) fn leading_on(
 
 /// The note that the newest mark has as its evidence.
 fn last_mark(log: &Snapshot, state: &State) -> Result<Option<SignedCheckpoint>, ArchiveError> {
-    let Some(mark) = state.marks.last() else { return Ok(None) };
+    let Some(mark) = state.newest_mark() else { return Ok(None) };
     let Body::Check(check) = log.statement(mark.index)?.body else { return Ok(None) };
     let Evidence::Checkpoint(note) = check.evidence else { return Ok(None) };
     Ok(SignedCheckpoint::parse(note.as_bytes()).ok())

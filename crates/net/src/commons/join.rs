@@ -155,7 +155,7 @@ pub async fn join(
 pub async fn sync(home: Home, peers: &[PeerAddr], visit: &Visit) -> Result<Visited, VisitError> {
     let replica = Arc::new(blocking(move || Replica::open(home)).await?);
     let store = replica.home().objects()?;
-    let server = Server::new(replica.clone(), None, store, Arc::new(Notify::new()));
+    let server = Server::new(replica.clone(), None, None, store, Arc::new(Notify::new()));
     let deadline = Instant::now() + visit.patience;
     let mut stay = Stay::open(replica.id(), server, visit, peers).await?;
     let expected: BTreeSet<PeerId> = peers.iter().map(|at| at.peer).collect();
@@ -219,7 +219,7 @@ async fn visit_one(
             }
         }
     }
-    Ok(())
+    puller.pull_receipts(connection).await
 }
 
 /// An endpoint for the time of a visit.

@@ -12,7 +12,7 @@
 //! // A member that serves, operates (if the log is its key's) and cosigns:
 //! let mut config = Config::new("commons", [7; 32]);
 //! config.operator = Some(commons::Identity::from_seed([1; 32]));
-//! config.witness = Some((commons::Identity::from_seed([2; 32]), "witness0".parse()?));
+//! config.witness = Some(commons::Identity::from_seed([2; 32]));
 //! let service = start(config).await?;
 //! println!("{}", service.ticket());
 //!
@@ -37,9 +37,11 @@
 
 mod client;
 mod heads;
+mod intake;
 mod join;
 mod operate;
 mod pull;
+mod receipts;
 mod replica;
 mod server;
 mod service;
@@ -50,6 +52,7 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use intake::{Intake, Rate};
 pub use join::{Visit, VisitError, Visited, join, sync};
 pub use replica::ReplicaError;
 pub use service::{Config, Handle, Pace, ServiceError, Status, start};

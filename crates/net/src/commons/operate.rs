@@ -10,13 +10,14 @@ use super::{
 };
 use commons::{
     Identity, PeerId,
-    tlog::{NoteSignature, Response, SignedCheckpoint, VerifierKey},
+    tlog::{NoteSignature, Policy, Response, SignedCheckpoint, VerifierKey},
 };
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use store::Plain;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -121,7 +122,7 @@ impl Operating {
                 .await;
         let Some(batch) = batch.map_err(|e| e.to_string())? else { return Ok(false) };
         for (hash, why) in &batch.refused {
-            tracing::info!("statement {} gets no place: {why}", hash.short());
+            tracing::info!("statement {} gets no place: {}", hash.short(), Plain(why));
         }
         if batch.taken > 0 || !batch.refused.is_empty() {
             self.shared.changed.notify_one();
@@ -177,8 +178,17 @@ async fn gather(
     sizes: Arc<Mutex<BTreeMap<Option<PeerId>, u64>>>,
     mut head: SignedCheckpoint,
 ) -> Result<SignedCheckpoint, String> {
-    let policy = Shared::blocking(&shared.replica, |replica| replica.witnesses()).await;
-    let (witnesses, threshold) = policy.map_err(|e| e.to_string())?;
+    let policies = Shared::blocking(&shared.replica, |replica| replica.policies()).await;
+    let policies = policies.map_err(|e| e.to_string())?;
+    let mut witnesses: Vec<VerifierKey> = Vec::new();
+    for witness in policies.iter().flat_map(Policy::witnesses) {
+        if !witnesses.contains(witness) {
+            witnesses.push(witness.clone());
+        }
+    }
+    let has_enough = |head: &SignedCheckpoint| {
+        policies.iter().any(|policy| policy.witnessed(head).is_ok_and(|found| found.holds()))
+    };
     let mut asking = JoinSet::new();
     for (witness, peer) in claimants(&shared, &witnesses) {
         let (shared, sizes, head) = (shared.clone(), sizes.clone(), head.clone());
@@ -198,27 +208,31 @@ async fn gather(
         if !head.note().signatures().iter().any(known) {
             head.add(line).map_err(|e| e.to_string())?;
         }
-        let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
-        if count >= threshold {
+        if has_enough(&head) {
             enough.get_or_insert_with(Instant::now);
         }
     }
-    let count = witnesses.iter().filter(|w| is_cosigned(&head, w)).count();
-    if count < threshold {
-        return Err(format!("{count} of {threshold} witnesses cosigned the head"));
+    if has_enough(&head) {
+        return Ok(head);
     }
-    Ok(head)
+    let count =
+        |policy: &Policy| policy.witnesses().iter().filter(|w| is_cosigned(&head, w)).count();
+    let lacking: Vec<String> = policies
+        .iter()
+        .map(|policy| format!("{} of {} witnesses", count(policy), policy.threshold()))
+        .collect();
+    Err(format!("{} cosigned the head", lacking.join(", and of those to come ")))
 }
 
 /// Who says that it has a witness's key: this member itself (none) or linked ones. Anybody can say
 /// so, so all are asked at once, and what holds is the witness's.
 fn claimants(shared: &Shared, witnesses: &[VerifierKey]) -> Vec<(VerifierKey, Option<PeerId>)> {
-    let own = shared.server.witness_name();
+    let own = shared.server.witness().map(Identity::id);
     let linked = shared.witnesses.lock().expect("no holder of this lock panics");
-    let named = linked.iter().map(|(peer, name)| (Some(*peer), name));
-    let all: Vec<_> = own.iter().map(|name| (None, name)).chain(named).collect();
+    let named = linked.iter().map(|(peer, name)| (Some(*peer), name.key));
+    let all: Vec<_> = own.iter().map(|key| (None, *key)).chain(named).collect();
     let of = |witness: &VerifierKey| {
-        let claims = all.iter().filter(|(_, name)| name.key == witness.key());
+        let claims = all.iter().filter(|(_, key)| *key == witness.key());
         claims.map(|(peer, _)| (witness.clone(), *peer)).collect::<Vec<_>>()
     };
     witnesses.iter().flat_map(of).collect()
@@ -242,14 +256,16 @@ async fn cosign(
             }
             Response::Conflict { size } => size,
             other => {
-                tracing::debug!("witness {}: {}", witness.name(), other.body().trim_end());
+                let body = other.body();
+                let said = Plain(body.trim_end());
+                tracing::debug!("witness {}: {said}", Plain(witness.name()));
                 return None;
             }
         };
         if size > head.checkpoint().size {
             tracing::warn!(
                 "witness {} has seen {size} statements, more than are here",
-                witness.name()
+                Plain(witness.name())
             );
             return None;
         }
@@ -285,7 +301,7 @@ async fn request(
     };
     let connection = shared.mesh.connection(peer)?;
     let answer = ask(&connection, &Request::Cosign(body)).await;
-    let answer = answer.inspect_err(|e| tracing::debug!("asking a witness: {e}")).ok()?;
+    let answer = answer.inspect_err(|e| tracing::debug!("asking a witness: {}", Plain(e))).ok()?;
     let (status, body) = answer.split_first_chunk::<2>()?;
     Response::parse(u16::from_le_bytes(*status), body).ok()
 }

@@ -3,6 +3,7 @@
 
 use super::{
     client::{AskError, ask},
+    intake::{Network, Origin},
     replica::{Lead, Replica, ReplicaError},
     wire::{
         GrowthRequest, HeadAnswer, HeadRequest, MAX_STATEMENTS, RangeRequest, Request, WitnessName,
@@ -12,18 +13,24 @@ use super::{
 use commons::{
     ArchiveError, Identity, PeerId, Statement,
     follow::{FollowError, MAX_RANGE, MAX_RANGE_BYTES, RangeProof},
+    receipt::Receipt,
     statement::MAX_STATEMENT,
     tlog::SignedCheckpoint,
 };
 use iroh::endpoint::Connection;
 use minicbor::bytes::ByteVec;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::Hash;
 use tokio::task::spawn_blocking;
 
 /// Bytes of a first range, and of the smallest that a slow peer is asked for.
 const FIRST_RANGE: u32 = 1 << 20;
 const LEAST_RANGE: u32 = 64 << 10;
+/// A range that takes longer is followed by a smaller one.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What came of asking one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +87,7 @@ impl Puller {
         if answer.pending != self.here(|replica| replica.summary()).await?.news.pending {
             pulled.waiting = self.pull_waiting(peer, connection).await?;
         }
+        self.pull_receipts(connection).await?;
         let after = self.here(|replica| replica.summary()).await?;
         pulled.statements = after.news.size.saturating_sub(before.news.size);
         pulled.news = after.news != before.news;
@@ -115,14 +123,17 @@ impl Puller {
             let most_now = if hand_over { whole } else { most };
             let log = self.replica.id();
             let request = Request::Range(RangeRequest { log, first, head: size, most: most_now });
+            let began = Instant::now();
             let body = match ask(connection, &request).await {
                 Err(AskError::Slow) if most > LEAST_RANGE && !hand_over => {
-                    most /= 4;
+                    most = LEAST_RANGE;
                     continue;
                 }
                 body => body?,
             };
-            most = (most * 2).min(whole);
+            // Who sends slowly is asked for less at a time, so that others have their turn.
+            let slow = began.elapsed() > LONG;
+            most = if slow { (most / 4).max(LEAST_RANGE) } else { (most * 2).min(whole) };
             let shown = head.clone();
             let taken = self
                 .here(move |replica| -> Result<_, TakeError> {
@@ -210,6 +221,7 @@ impl Puller {
 
     /// Gets statements that wait there and not here.
     async fn pull_waiting(&self, peer: PeerId, connection: &Connection) -> Result<usize, AskError> {
+        let from = Origin { peer, network: Network::of_connection(connection) };
         let body = ask(connection, &Request::Pending).await?;
         let most = commons::MAX_PENDING as usize;
         let hashes: Vec<Hash> = decode_list("a list of what waits", &body, most)?;
@@ -229,7 +241,7 @@ impl Puller {
                 let (came, reasons, left) = self
                     .here(move |replica| -> Result<_, TakeError> {
                         let statements = parse(&bytes, &asked, &log)?;
-                        let reasons = replica.submit(Some(peer), &statements)?;
+                        let reasons = replica.submit(Some(from), &statements)?;
                         let got: Vec<Hash> = statements.iter().map(Statement::hash).collect();
                         let last = asked.iter().rposition(|h| got.contains(h)).unwrap_or(0);
                         Ok((got.len(), reasons, asked[last + 1..].to_vec()))
@@ -244,6 +256,26 @@ impl Puller {
             }
         }
         Ok(taken)
+    }
+
+    /// Asks whether what waits here has reached the operator: receipts are its word for it.
+    pub async fn pull_receipts(&self, connection: &Connection) -> Result<(), AskError> {
+        let lacking = self.here(|replica| replica.unreceipted(MAX_STATEMENTS)).await?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let body = ask(connection, &Request::Receipts(lacking.clone())).await?;
+        let bytes: Vec<ByteVec> = decode_list("receipts", &body, lacking.len())?;
+        let mut receipts = Vec::with_capacity(bytes.len());
+        for bytes in &bytes {
+            let receipt = Receipt::parse(bytes).map_err(|e| AskError::Lie(e.to_string()))?;
+            if !lacking.contains(&receipt.statement) {
+                return Err(AskError::Lie("a receipt that was not asked for".to_owned()));
+            }
+            receipts.push(receipt);
+        }
+        self.here(move |replica| replica.keep_receipts(&receipts)).await?;
+        Ok(())
     }
 
     /// Works on the log, where waiting for the disk holds up nobody.

@@ -2,7 +2,8 @@
 //! closes it, because commands use it too; the state that follows from the log stays in memory.
 
 use super::{
-    heads::{is_cosigned, leading_on, tidy},
+    heads::{is_cosigned, leading_on, tidy, witnesses},
+    intake::{Gate, Intake, Origin},
     waiting::Waiting,
     wire::{Growth, News, RangeRequest},
 };
@@ -14,8 +15,8 @@ use commons::{
     state::{ReplayError, State, log_key},
     statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
     tlog::{
-        AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Response, Signed, SignedCheckpoint,
-        SplitProof, VerifierKey, Witness, consistency_proof,
+        AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
+        SignedCheckpoint, SplitProof, Witness, consistency_proof,
     },
 };
 use std::{
@@ -24,7 +25,7 @@ use std::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 use store::Hash;
 
@@ -103,6 +104,8 @@ pub(crate) struct Replica {
     parent: Option<State>,
     size: AtomicU64,
     memory: Mutex<Memory>,
+    /// What strangers say is let in by, where this member operates the log.
+    gate: Mutex<Gate>,
 }
 
 #[derive(Default)]
@@ -122,13 +125,19 @@ impl Replica {
     ///
     /// Errors: the log, or one that it was forked from, is missing or damaged.
     pub fn open(home: Home) -> Result<Self> {
+        Self::with_intake(home, Intake::default())
+    }
+
+    /// [`Self::open`] with a policy of one's own for strangers' statements.
+    pub fn with_intake(home: Home, intake: Intake) -> Result<Self> {
         let archive = home.archive()?;
         let genesis = archive.genesis().clone();
         let id = archive.id();
         drop(archive);
         let parent = home.parent_state(&genesis)?;
-        let replica =
-            Self { home, id, genesis, parent, size: AtomicU64::new(0), memory: Mutex::default() };
+        let gate = Mutex::new(Gate::new(intake, Instant::now()));
+        let (size, memory) = (AtomicU64::new(0), Mutex::default());
+        let replica = Self { home, id, genesis, parent, size, memory, gate };
         replica.with(|_, _, _| Ok(()))?;
         Ok(replica)
     }
@@ -256,7 +265,7 @@ impl Replica {
     /// Their signatures are the caller's to have checked.
     pub fn submit(
         &self,
-        from: Option<PeerId>,
+        from: Option<Origin>,
         statements: &[Statement],
     ) -> Result<Vec<Option<String>>> {
         self.with(|archive, state, waiting| {
@@ -355,9 +364,7 @@ impl Replica {
                 drop(log);
                 archive.cut_back()?;
             } else {
-                let holds = |c: &SignedCheckpoint| {
-                    state.policy().witnessed(c).is_ok_and(|witnessed| witnessed.holds())
-                };
+                let holds = |c: &SignedCheckpoint| state.is_witnessed(c);
                 let seen = last_seen(&log, state, holds)?;
                 if seen >= covered || !holds(head) {
                     return Ok(false);
@@ -424,15 +431,13 @@ impl Replica {
     }
 
     /// Answers a request for a cosignature; what the witness promises is on disk before.
-    pub fn cosign(
-        &self,
-        witness: &(Identity, KeyName),
-        request: &[u8],
-        now: u64,
-    ) -> Result<Response> {
+    pub fn cosign(&self, witness: &Identity, request: &[u8], now: u64) -> Result<Response> {
         let (response, split) = self.with(|archive, state, _| {
-            let fact = format!("witness {}", witness.0.id());
-            let mut keeper = Witness::new(witness.0.clone(), witness.1.clone());
+            let Some(name) = name_of(state, &witness.id()) else {
+                return Ok((Response::UnknownLog, None));
+            };
+            let fact = format!("witness {}", witness.id());
+            let mut keeper = Witness::new(witness.clone(), name);
             if let Some(latest) = archive.fact(&fact)? {
                 let latest = SignedCheckpoint::parse(&latest);
                 keeper.restore(latest.map_err(|e| ArchiveError::Checkpoint {
@@ -456,18 +461,20 @@ impl Replica {
         Ok(response)
     }
 
-    /// The policy's witnesses, and how many of them it takes.
-    pub fn witnesses(&self) -> Result<(Vec<VerifierKey>, usize)> {
-        self.with(|_, state, _| {
-            let policy = state.policy();
-            Ok((policy.witnesses().to_vec(), policy.threshold()))
-        })
+    /// How the members named a key as a witness, in force or to come.
+    pub fn witness_name(&self, key: &PeerId) -> Result<Option<KeyName>> {
+        self.with(|_, state, _| Ok(name_of(state, key)))
+    }
+
+    /// The policy in force, and that of the witnesses to come.
+    pub fn policies(&self) -> Result<Vec<Policy>> {
+        self.with(|_, state, _| Ok(state.policies().collect()))
     }
 
     /// Gives what waits its place. `None` if `operator` does not operate the log, and what waits
     /// does not hand it over; or if it has signed a longer log than is here yet.
     pub fn integrate(&self, operator: &Identity) -> Result<Option<Batch>> {
-        self.with(|archive, state, waiting| {
+        self.with_gate(|archive, state, waiting, gate| {
             let log = archive.snapshot()?;
             let may = if state.operator() == operator.id() {
                 // Beyond the newest head are only the first of the statements under one that comes.
@@ -475,11 +482,13 @@ impl Replica {
             } else {
                 waiting.fresh(&log)?.names_operator(&operator.id())
             };
+            let origins = waiting.fresh(&log)?.origins();
             drop(log);
             if !may {
                 return Ok(None);
             }
-            let batch = match operator::integrate(archive, state, operator) {
+            let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+            let batch = match operator::integrate_some(archive, state, operator, &mut admit) {
                 Err(OperatorError::NotOperator(_)) => None,
                 batch => Some(batch?),
             };
@@ -500,7 +509,7 @@ impl Replica {
                 return Ok(if named { Errand::TakeOver } else { Errand::None });
             }
             // The mark itself comes after what it covers.
-            let unmarked = state.marks.last().is_none_or(|mark| state.size > mark.size + 1);
+            let unmarked = state.newest_mark().is_none_or(|mark| state.size > mark.size + 1);
             Ok(Errand::Operate { waits: waiting.len() > 0, unmarked })
         })
     }
@@ -528,18 +537,29 @@ impl Replica {
     /// Keeps a cosigned head, and enters it as a mark if enough witnesses cosigned, with whatever
     /// else waits. Whether there is a new mark.
     pub fn mark(&self, operator: &Identity, head: &SignedCheckpoint) -> Result<bool> {
-        self.with(|archive, state, waiting| {
+        self.with_gate(|archive, state, waiting, gate| {
             keep_news(archive, archive.snapshot()?, state, head)?;
             let written = operator::mark(archive, state, operator, head)?.is_some();
             if written {
-                operator::integrate(archive, state, operator)?;
+                let origins = waiting.fresh(&archive.snapshot()?)?.origins();
+                let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+                operator::integrate_some(archive, state, operator, &mut admit)?;
                 waiting.forget();
             }
             Ok(written)
         })
     }
 
-    fn with<T>(
+    /// [`Self::with`] for what an operator does.
+    pub(super) fn with_gate<T>(
+        &self,
+        work: impl FnOnce(&Archive, &mut State, &mut Waiting, &mut Gate) -> Result<T>,
+    ) -> Result<T> {
+        let mut gate = self.gate.lock().expect("no holder of this lock panics");
+        self.with(|archive, state, waiting| work(archive, state, waiting, &mut gate))
+    }
+
+    pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&Archive, &mut State, &mut Waiting) -> Result<T>,
     ) -> Result<T> {
@@ -570,7 +590,9 @@ impl Replica {
     }
 
     fn replay(&self, log: &Snapshot) -> Result<State> {
-        Ok(State::replay(log, log.size(), self.parent.as_ref())?)
+        let state = State::replay(log, log.size(), self.parent.as_ref())?;
+        state.check_version().map_err(ReplayError::from)?;
+        Ok(state)
     }
 
     fn remember(
@@ -597,13 +619,18 @@ impl Replica {
     }
 }
 
+/// How the members named a key as a witness, in force or to come.
+fn name_of(state: &State, key: &PeerId) -> Option<KeyName> {
+    witnesses(state).into_iter().find(|w| w.key() == *key).map(|w| w.name().clone())
+}
+
 /// The size up to which enough witnesses have seen the log.
 fn last_seen(
     log: &Snapshot,
     state: &State,
     holds: impl Fn(&SignedCheckpoint) -> bool,
 ) -> Result<u64> {
-    let marked = state.marks.last().map_or(1, |mark| mark.size);
+    let marked = state.newest_mark().map_or(1, |mark| mark.size);
     let mut size = log.size();
     while size > marked {
         let Some(head) = log.checkpoint_before(size)? else { break };
@@ -639,7 +666,7 @@ fn keep_news(
     drop(log);
     let tidy = tidy(head, state, known.as_ref());
     let key = log_key(&head.checkpoint().origin, state.operator_at(size));
-    let cosigned = state.policy().witnesses().iter().any(|w| is_cosigned(&tidy, w));
+    let cosigned = witnesses(state).iter().any(|w| is_cosigned(&tidy, w));
     if tidy.signed_by(&key) == Signed::Yes && (known.is_none() || cosigned) {
         archive.keep_checkpoint(&tidy)?;
     }

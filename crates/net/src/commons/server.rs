@@ -1,6 +1,7 @@
 //! Answers other members' requests, each bounded in bytes and time.
 
 use super::{
+    intake::{Network, Origin},
     replica::{Replica, ReplicaError},
     wire::{
         Growth, HeadAnswer, MAX_BATCH_BYTES, MAX_HEADS, MAX_REASON, OBJECT, Request, Status,
@@ -11,14 +12,16 @@ use crate::{
     address::peer_id,
     limit::Bucket,
     objects::{self, Answers, MAX_SERVING_ONE, Served},
+    paced::read_to_end,
     traffic::{Counters, add},
 };
-use commons::{Identity, PeerId, Statement, tlog::KeyName};
+use commons::{Identity, Statement};
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use minicbor::bytes::ByteVec;
 use std::{
+    collections::BTreeMap,
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::Store;
@@ -31,6 +34,10 @@ use tokio::{
 /// Requests of one peer per second and in one burst; further ones wait, and with them the peer,
 /// because only so many streams of it may be open.
 const REQUEST_RATE: (f64, f64) = (40.0, 400.0);
+/// Those of all peers at one address together.
+const ADDRESS_RATE: (f64, f64) = (160.0, 1600.0);
+/// Addresses whose requests are counted before those that ask little are forgotten.
+const MAX_NETWORKS: usize = 1024;
 const THROTTLE: Duration = Duration::from_millis(20);
 /// Requests that are worked on at a time, of all peers; reading and answering are not in it, so
 /// that those who do it slowly hold up nobody else.
@@ -46,10 +53,13 @@ const SLOWEST: usize = 32 << 10;
 /// What a member answers with.
 pub(crate) struct Server {
     replica: Arc<Replica>,
-    witness: Option<(Identity, KeyName)>,
+    witness: Option<Identity>,
+    operator: Option<Identity>,
     objects: Arc<objects::Server>,
     store: Store,
     working: Semaphore,
+    /// What all peers at one address may ask.
+    rates: Mutex<BTreeMap<Network, Bucket>>,
     /// Rung when a peer brought something.
     changed: Arc<Notify>,
 }
@@ -82,29 +92,39 @@ impl Server {
     /// A server of one commons.
     pub fn new(
         replica: Arc<Replica>,
-        witness: Option<(Identity, KeyName)>,
+        witness: Option<Identity>,
+        operator: Option<Identity>,
         store: Store,
         changed: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(Self {
             replica,
             witness,
+            operator,
             objects: objects::Server::new(store.clone()),
             store,
             working: Semaphore::new(MAX_WORKING),
+            rates: Mutex::default(),
             changed,
         })
     }
 
-    /// How this member is named as a witness, if it is one.
-    pub fn witness_name(&self) -> Option<WitnessName> {
-        let (key, name) = self.witness.as_ref()?;
-        Some(WitnessName { name: name.to_string(), key: key.id() })
+    /// The key to cosign with.
+    pub fn witness(&self) -> Option<&Identity> {
+        self.witness.as_ref()
     }
 
-    /// The key and name to cosign with.
-    pub fn witness(&self) -> Option<&(Identity, KeyName)> {
-        self.witness.as_ref()
+    /// Whether one more request of a peer and of its address is within their rates.
+    fn takes_one(&self, own: &mut Bucket, network: Option<Network>) -> bool {
+        let now = Instant::now();
+        let Some(network) = network else { return own.take(1.0, now) };
+        let mut rates = self.rates.lock().expect("no holder of this lock panics");
+        if rates.len() > MAX_NETWORKS {
+            rates.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let fresh = || Bucket::new(ADDRESS_RATE.0, ADDRESS_RATE.1, now);
+        let of_address = rates.entry(network).or_insert_with(fresh);
+        own.holds(1.0, now) && of_address.take(1.0, now) && own.take(1.0, now)
     }
 
     async fn serve_all(self: Arc<Self>, connection: &Connection, counters: &Arc<Counters>) {
@@ -119,19 +139,21 @@ impl Server {
         let mut running = JoinSet::new();
         while let Ok((send, recv)) = connection.accept_bi().await {
             while running.try_join_next().is_some() {}
-            while !rate.take(1.0, Instant::now()) {
+            let network = Network::of_connection(connection);
+            while !self.takes_one(&mut rate, network) {
                 sleep(THROTTLE).await;
             }
+            let from = Origin { peer, network };
             let (server, lane, counters) = (self.clone(), lane.clone(), counters.clone());
             running.spawn(async move {
-                server.serve_one(peer, send, recv, &lane, &counters).await;
+                server.serve_one(from, send, recv, &lane, &counters).await;
             });
         }
     }
 
     async fn serve_one(
         &self,
-        peer: PeerId,
+        from: Origin,
         mut send: SendStream,
         mut recv: RecvStream,
         lane: &Lane,
@@ -141,7 +163,7 @@ impl Server {
         let first = timeout(REQUEST_TIME, recv.read_exact(&mut kind)).await;
         if matches!(first, Ok(Ok(()))) && kind[0] == OBJECT {
             self.objects.answer(send, recv, &lane.objects, counters).await;
-        } else if self.exchange(peer, kind[0], &mut send, recv, lane, counters).await.is_none() {
+        } else if self.exchange(from, kind[0], &mut send, recv, lane, counters).await.is_none() {
             // Without this, what was written so far would pass for a whole answer.
             let _ = send.reset(VarInt::from_u32(0));
         }
@@ -150,7 +172,7 @@ impl Server {
     /// `None` where the peer went away, is too slow or broke the rules.
     async fn exchange(
         &self,
-        peer: PeerId,
+        from: Origin,
         kind: u8,
         send: &mut SendStream,
         mut recv: RecvStream,
@@ -163,7 +185,7 @@ impl Server {
         };
         let large = Request::is_large(kind);
         let reading = if large { Some(lane.reading.acquire().await.ok()?) } else { None };
-        let body = timeout(REQUEST_TIME, recv.read_to_end(bound)).await.ok()?.ok()?;
+        let body = read_to_end(&mut recv, bound, REQUEST_TIME).await.ok()?;
         drop(reading);
         add(&counters.messages_in, body.len() + 1);
         let request = Request::decode(kind, &body).ok()?;
@@ -172,7 +194,7 @@ impl Server {
         let Ok(Ok(slot)) = timeout(WAIT, self.working.acquire()).await else {
             return answer(send, Status::Busy, &[], counters).await;
         };
-        let response = self.respond(peer, request).await;
+        let response = self.respond(from, request).await;
         drop(slot);
         match response {
             Ok(body) => answer(send, Status::Here, &body, counters).await,
@@ -182,12 +204,12 @@ impl Server {
         }
     }
 
-    async fn respond(&self, peer: PeerId, request: Request) -> Result<Vec<u8>, Refusal> {
+    async fn respond(&self, from: Origin, request: Request) -> Result<Vec<u8>, Refusal> {
         let (replica, witness) = (self.replica.clone(), self.witness.clone());
-        let (name, store) = (self.witness_name(), self.store.clone());
+        let (operator, store) = (self.operator.clone(), self.store.clone());
         let brings = matches!(request, Request::Submit(_));
         let work = move || match request {
-            Request::Head(ask) => head(&replica, ask.above, name),
+            Request::Head(ask) => head(&replica, ask.above, witness.as_ref()),
             Request::Range(ask) => {
                 here(replica.range(&ask))?.ok_or(Refusal::NotHere).map(|r| cbor(&r))
             }
@@ -202,11 +224,17 @@ impl Server {
                 let found: Vec<ByteVec> = found.into_iter().map(ByteVec::from).collect();
                 Ok(cbor(&[found]))
             }
-            Request::Submit(statements) => submit(&replica, peer, &statements),
+            Request::Submit(statements) => submit(&replica, from, &statements),
             Request::Cosign(body) => {
                 let witness = witness.ok_or(Refusal::NotHere)?;
                 let response = here(replica.cosign(&witness, &body, unix_time()))?;
                 Ok([&response.status().to_le_bytes()[..], response.body().as_bytes()].concat())
+            }
+            Request::Receipts(hashes) => {
+                let receipts = here(replica.receipts(&hashes, operator.as_ref()))?;
+                let receipts: Vec<ByteVec> =
+                    receipts.iter().map(|receipt| receipt.to_bytes().into()).collect();
+                Ok(cbor(&[receipts]))
             }
             Request::Length(hash) => {
                 store.len_of(&hash).map(|len| cbor(&[len])).ok_or(Refusal::NotHere)
@@ -230,7 +258,10 @@ impl Answers for Server {
     }
 }
 
-fn head(replica: &Replica, above: u64, witness: Option<WitnessName>) -> Result<Vec<u8>, Refusal> {
+fn head(replica: &Replica, above: u64, witness: Option<&Identity>) -> Result<Vec<u8>, Refusal> {
+    let key = witness.map(Identity::id);
+    let name = key.map(|key| here(replica.witness_name(&key))).transpose()?.flatten();
+    let witness = key.zip(name).map(|(key, name)| WitnessName { name: name.to_string(), key });
     let heads = here(replica.heads(above, MAX_HEADS))?;
     let summary = here(replica.summary())?;
     Ok(cbor(&HeadAnswer {
@@ -241,13 +272,13 @@ fn head(replica: &Replica, above: u64, witness: Option<WitnessName>) -> Result<V
     }))
 }
 
-fn submit(replica: &Replica, peer: PeerId, bytes: &[ByteVec]) -> Result<Vec<u8>, Refusal> {
+fn submit(replica: &Replica, from: Origin, bytes: &[ByteVec]) -> Result<Vec<u8>, Refusal> {
     let parsed: Result<Vec<Statement>, _> = bytes.iter().map(|b| Statement::parse(b)).collect();
     let statements = parsed.map_err(|e| {
-        tracing::debug!("peer {} brought no statement: {e}", peer.short());
+        tracing::debug!("peer {} brought no statement: {}", from.peer.short(), store::Plain(e));
         Refusal::Broken
     })?;
-    let reasons = here(replica.submit(Some(peer), &statements))?;
+    let reasons = here(replica.submit(Some(from), &statements))?;
     let short = |why: String| why.chars().take(MAX_REASON / 4).collect::<String>();
     let reasons: Vec<Option<String>> = reasons.into_iter().map(|why| why.map(short)).collect();
     Ok(cbor(&[reasons]))

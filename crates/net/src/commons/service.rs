@@ -2,6 +2,7 @@
 
 use super::{
     client::AskError,
+    intake::Intake,
     operate::Operating,
     pull::{Pulled, Puller},
     replica::{Replica, ReplicaError, Summary},
@@ -17,7 +18,7 @@ use crate::{
     mesh::{GREETING_TIME, Mesh, MeshEvent},
     traffic::{Traffic, TrafficTable},
 };
-use commons::{Home, HomeError, Identity, PeerId, tlog::KeyName};
+use commons::{Home, HomeError, Identity, PeerId};
 use iroh::SecretKey;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,7 +40,8 @@ const MAX_PULLS: usize = 4;
 const CALM: Duration = Duration::from_millis(150);
 /// After an answer that did not come.
 const LATER: Duration = Duration::from_secs(2);
-/// A member that shows heads of nobody in charge, or is too slow, so often in a row is cut off.
+/// A member that shows heads of nobody in charge so often in a row is cut off, and one that is too
+/// slow half as often.
 const MAX_STRIKES: u32 = 8;
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 const CLOSE_TIME: Duration = Duration::from_millis(1200);
@@ -87,10 +89,12 @@ pub struct Config {
     pub peers: Vec<PeerAddr>,
     /// The key to operate the log with, once and as long as it is the log's operator.
     pub operator: Option<Identity>,
-    /// The key to cosign with and its name in the policy, if this member is a witness.
-    pub witness: Option<(Identity, KeyName)>,
+    /// The key to cosign with whenever the members have named it as a witness's.
+    pub witness: Option<Identity>,
     /// A member's key to say in the log that it has two histories, should it come to that.
     pub member: Option<Identity>,
+    /// What is taken in from those who are no members, where this member operates the log.
+    pub intake: Intake,
     /// How often.
     pub pace: Pace,
     /// The most bytes of one object that [`Handle::fetch`] brings.
@@ -110,6 +114,7 @@ impl Config {
             operator: None,
             witness: None,
             member: None,
+            intake: Intake::default(),
             pace: Pace::default(),
             max_object: crate::MAX_OBJECT,
         }
@@ -190,17 +195,22 @@ pub struct Handle {
 ///
 /// Errors: the commons cannot be read, or the endpoint not be made.
 pub async fn start(config: Config) -> Result<Handle, ServiceError> {
-    let folder = config.home.clone();
+    let (folder, intake) = (config.home.clone(), config.intake);
     let opened = spawn_blocking(move || -> Result<_, ServiceError> {
         let home = Home::open(&folder)?;
         let store = home.objects()?;
-        Ok((Arc::new(Replica::open(home)?), store))
+        Ok((Arc::new(Replica::with_intake(home, intake)?), store))
     });
     let (replica, store) = opened.await.expect("opening the commons does not panic")?;
     let summary = Shared::blocking(&replica, |replica| replica.summary()).await?;
     let changed = Arc::new(Notify::new());
-    let server =
-        Server::new(replica.clone(), config.witness.clone(), store.clone(), changed.clone());
+    let server = Server::new(
+        replica.clone(),
+        config.witness.clone(),
+        config.operator.clone(),
+        store.clone(),
+        changed.clone(),
+    );
     let (mesh, events, traffic) = Link::new(&config).open(replica.id(), server.clone()).await?;
     let fetcher =
         Fetcher::new(&[OBJECT], store, mesh.clone(), traffic.clone(), config.max_object, STALL);
@@ -308,7 +318,7 @@ impl Shared {
             return;
         }
         if let Some(why) = &trouble {
-            tracing::warn!("commons {}: {why}", self.replica.id().short());
+            tracing::warn!("commons {}: {}", self.replica.id().short(), store::Plain(why));
         }
         *now = trouble;
         self.changed.notify_one();
@@ -417,6 +427,8 @@ struct Known {
     calm: Instant,
     /// To be asked whatever it says.
     due: Instant,
+    /// When it was asked last.
+    asked: Option<Instant>,
     strikes: u32,
 }
 
@@ -469,7 +481,8 @@ impl Service {
         let now = Instant::now();
         match event {
             MeshEvent::Up(peer) | MeshEvent::Restarted(peer) => {
-                let known = Known { news: true, busy: false, calm: now, due: now, strikes: 0 };
+                let known =
+                    Known { news: true, busy: false, calm: now, due: now, asked: None, strikes: 0 };
                 let busy = self.peers.insert(peer, known).is_some_and(|old| old.busy);
                 self.known(peer, |known| known.busy = busy);
                 self.shared.mesh.send(peer, &self.told.encode());
@@ -507,9 +520,15 @@ impl Service {
         let now = Instant::now();
         let ready =
             |known: &Known| !known.busy && known.calm <= now && (known.news || known.due <= now);
-        let ready: Vec<PeerId> =
-            self.peers.iter().filter(|(_, known)| ready(known)).map(|(peer, _)| *peer).collect();
-        for peer in ready {
+        let mut ready: Vec<(Option<Instant>, PeerId)> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| ready(known))
+            .map(|(peer, known)| (known.asked, *peer))
+            .collect();
+        // Whoever waits longest, and not whose key sorts first.
+        ready.sort_unstable();
+        for (_, peer) in ready {
             if self.pulls.len() >= MAX_PULLS {
                 return;
             }
@@ -518,6 +537,7 @@ impl Service {
             self.known(peer, |known| {
                 (known.news, known.busy) = (false, true);
                 (known.calm, known.due) = (now + CALM, now + refresh);
+                known.asked = Some(now);
             });
             let puller = self.puller.clone();
             self.pulls.spawn(async move { (peer, puller.pull(peer, &connection).await) });
@@ -526,7 +546,7 @@ impl Service {
 
     fn pulled(&mut self, peer: PeerId, result: Result<Pulled, AskError>) {
         let now = Instant::now();
-        let (mut strike, mut renamed) = (false, false);
+        let (mut strike, mut renamed) = (0, false);
         match result {
             Ok(pulled) => {
                 if let Some(name) = pulled.witness {
@@ -534,17 +554,17 @@ impl Service {
                         self.shared.witnesses.lock().expect("no holder of this lock panics");
                     renamed = all.insert(peer, name.clone()).is_none_or(|old| old != name);
                 }
-                strike = pulled.stray;
+                strike = u32::from(pulled.stray);
                 if renamed || pulled.news || pulled.split == Some(true) {
                     self.shared.changed.notify_one();
                 }
                 self.shared.asked.send_replace(true);
             }
             Err(AskError::Gone(why)) => {
-                tracing::debug!("asking {}: {why}", peer.short());
+                tracing::debug!("asking {}: {}", peer.short(), store::Plain(why));
                 self.known(peer, |known| (known.news, known.calm) = (true, now + LATER));
             }
-            Err(AskError::Slow) => strike = true,
+            Err(AskError::Slow) => strike = 2,
             Err(AskError::Lie(why)) => self.shared.mesh.disconnect(peer, &why),
             Err(AskError::Here(e)) => {
                 self.shared.set_trouble(Some(e.to_string()));
@@ -554,8 +574,13 @@ impl Service {
         let mut strikes = 0;
         self.known(peer, |known| {
             known.busy = false;
-            known.strikes = if strike { known.strikes + 1 } else { 0 };
+            known.strikes = if strike > 0 { known.strikes + strike } else { 0 };
             strikes = known.strikes;
+            if strike == 2 {
+                // It held a turn for nothing: others have theirs before.
+                known.calm = now + LATER * strikes;
+                known.due = known.due.max(known.calm);
+            }
         });
         if strikes > MAX_STRIKES {
             self.shared.mesh.disconnect(peer, "it is too slow, or shows heads of nobody in charge");

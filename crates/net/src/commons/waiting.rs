@@ -1,20 +1,26 @@
 //! What waits for a place in the log, as the network sees it: how much of it anybody may cause.
 
-use commons::{ArchiveError, Body, PeerId, Snapshot, Statement, operator, state::State};
+use super::intake::Origin;
+use commons::{
+    ArchiveError, Body, PeerId, Snapshot, Statement,
+    operator::{self, is_members},
+    state::State,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 use store::Hash;
 
-/// Statements of one author whose key is in force that may wait, and their bytes.
+/// Statements of one member that may wait, and their bytes.
 const MAX_MEMBER: (usize, usize) = (512, 4 << 20);
-/// Those of one author whom nobody knows yet.
+/// Those of one author who is no member.
 const MAX_STRANGER: (usize, usize) = (8, 16 << 10);
 /// Statements of all such authors together.
 const MAX_STRANGERS: usize = 2048;
-/// Of these, how many one peer may bring.
+/// Of these, how many one peer may bring, and how many all peers at one address.
 const MAX_FROM_ONE: usize = 256;
+const MAX_FROM_ADDRESS: usize = 512;
 /// How far ahead of its author's chain a statement may be.
 const MAX_AHEAD: u64 = 4096;
 /// Refused statements that are remembered, so that they are not asked for again.
@@ -27,8 +33,8 @@ const FRESH: Duration = Duration::from_millis(200);
 pub(crate) struct Waiting {
     read: Option<Instant>,
     all: BTreeMap<Hash, Statement>,
-    /// Who brought statements of authors whom nobody knows.
-    brought: BTreeMap<Hash, PeerId>,
+    /// Who brought statements of authors who are no members.
+    brought: BTreeMap<Hash, Origin>,
     refused: VecDeque<Hash>,
     /// What there was no room for: worth another try once the log has changed.
     crowded: BTreeSet<Hash>,
@@ -54,6 +60,11 @@ impl Waiting {
         self.crowded.clear();
     }
 
+    /// Who brought what waits of authors who are no members.
+    pub fn origins(&self) -> BTreeMap<Hash, Origin> {
+        self.brought.clone()
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.all.len()
@@ -70,6 +81,11 @@ impl Waiting {
     /// Their hashes.
     pub fn hashes(&self) -> Vec<Hash> {
         self.all.keys().copied().collect()
+    }
+
+    /// All of them.
+    pub fn statements(&self) -> impl Iterator<Item = (&Hash, &Statement)> {
+        self.all.iter()
     }
 
     /// The bytes of one that waits.
@@ -94,7 +110,7 @@ impl Waiting {
         &mut self,
         state: &State,
         statement: &Statement,
-        from: Option<PeerId>,
+        from: Option<Origin>,
     ) -> Result<bool, String> {
         let hash = statement.hash();
         if self.all.contains_key(&hash) {
@@ -110,7 +126,7 @@ impl Waiting {
             }
             return Err(why);
         }
-        if let Some(from) = from.filter(|_| state.member_of(&statement.author).is_none()) {
+        if let Some(from) = from.filter(|_| !is_members(state, statement)) {
             self.brought.insert(hash, from);
         }
         self.all.insert(hash, statement.clone());
@@ -139,7 +155,7 @@ impl Waiting {
         &self,
         state: &State,
         statement: &Statement,
-        from: Option<PeerId>,
+        from: Option<Origin>,
     ) -> Result<(), String> {
         let next = state.chain_head(&statement.author).0;
         if statement.seq > next.saturating_add(MAX_AHEAD) {
@@ -148,22 +164,26 @@ impl Waiting {
         let of_author = || self.all.values().filter(|s| s.author == statement.author);
         let count = of_author().count();
         let bytes = of_author().map(|s| s.bytes().len()).sum::<usize>() + statement.bytes().len();
-        if is_known(state, &statement.author) {
+        if is_members(state, statement) {
             return bounded(count, bytes, MAX_MEMBER, "of its author");
         }
-        bounded(count, bytes, MAX_STRANGER, "of its author, whom nobody knows,")?;
+        bounded(count, bytes, MAX_STRANGER, "of its author, who is no member,")?;
         // What may never get its place would take it from other newcomers for ever.
         let follows = statement.seq <= next
             || of_author().any(|s| s.seq.checked_add(1) == Some(statement.seq));
         if !follows || statement.seen.is_some_and(|seen| seen.size > state.size) {
-            return Err("what it follows is not here, and its author nobody knows".to_owned());
+            return Err("what it follows is not here, and its author is no member".to_owned());
         }
         let any = usize::MAX;
-        let strangers = self.all.values().filter(|s| !is_known(state, &s.author)).count();
-        bounded(strangers, 0, (MAX_STRANGERS, any), "of authors whom nobody knows")?;
-        let brought = self.brought.values().filter(|peer| Some(**peer) == from).count();
-        let whose = "of authors whom nobody knows, from one peer,";
-        bounded(brought, 0, (MAX_FROM_ONE, any), whose)
+        let strangers = self.all.values().filter(|s| !is_members(state, s)).count();
+        bounded(strangers, 0, (MAX_STRANGERS, any), "of authors who are no members")?;
+        let Some(from) = from else { return Ok(()) };
+        let by = |of: &dyn Fn(&Origin) -> bool| self.brought.values().filter(|o| of(o)).count();
+        let whose = "of authors who are no members, from one peer,";
+        bounded(by(&|other| other.peer == from.peer), 0, (MAX_FROM_ONE, any), whose)?;
+        let Some(network) = from.network else { return Ok(()) };
+        let whose = "of authors who are no members, from one address,";
+        bounded(by(&|other| other.network == Some(network)), 0, (MAX_FROM_ADDRESS, any), whose)
     }
 }
 
@@ -176,11 +196,6 @@ fn possible(state: &State, statement: &Statement) -> Result<(), String> {
         return Err("a commons has one genesis".to_owned());
     }
     Ok(())
-}
-
-/// The log's operator is known even where it is nobody's member: its marks wait too.
-fn is_known(state: &State, author: &PeerId) -> bool {
-    state.member_of(author).is_some() || state.operator() == *author
 }
 
 fn bounded(count: usize, bytes: usize, most: (usize, usize), whose: &str) -> Result<(), String> {

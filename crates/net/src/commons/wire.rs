@@ -19,12 +19,14 @@
 //! kind 8    please cosign           C2SP add-checkpoint      → HTTP status u16 LE · its body
 //! kind 9    how long is an object   CBOR [hash]              → CBOR [length]
 //! kind 10   an object's bytes       the 48 bytes of `crate::wire`, answered as there
+//! kind 11   have you got these      CBOR [[hash…]]           → CBOR [[receipt…]]
 //! ```
 
 use crate::wire::whole;
 use commons::{
     PeerId,
     follow::{MAX_RANGE, MAX_RANGE_BYTES, RangeProof},
+    receipt::MAX_RECEIPT,
     statement::MAX_STATEMENT,
     tlog::{Hash as TreeHash, MAX_NOTE, MAX_PROOF, MAX_REQUEST},
 };
@@ -32,7 +34,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use store::Hash;
 
 /// The name under which members' endpoints agree to speak this protocol.
-pub const ALPN: &[u8] = b"understory-commons/1";
+pub const ALPN: &[u8] = b"understory-commons/2";
 
 /// Statements in one request or answer of kinds 6 and 7.
 pub(crate) const MAX_STATEMENTS: usize = 64;
@@ -50,6 +52,7 @@ const STATEMENTS: u8 = 6;
 const SUBMIT: u8 = 7;
 const COSIGN: u8 = 8;
 const LENGTH: u8 = 9;
+const RECEIPTS: u8 = 11;
 /// The kind of a request for an object's bytes.
 pub(crate) const OBJECT: u8 = 10;
 
@@ -65,6 +68,7 @@ pub(crate) enum Request {
     Submit(Vec<ByteVec>),
     Cosign(Vec<u8>),
     Length(Hash),
+    Receipts(Vec<Hash>),
 }
 
 /// Which heads lead on from a log of `above` statements.
@@ -176,6 +180,7 @@ impl Request {
             Self::Submit(statements) => kind(SUBMIT, &cbor(&[statements])),
             Self::Cosign(body) => kind(COSIGN, body),
             Self::Length(hash) => kind(LENGTH, &cbor(&[*hash])),
+            Self::Receipts(hashes) => kind(RECEIPTS, &cbor(&[hashes])),
         }
     }
 
@@ -186,7 +191,7 @@ impl Request {
             RANGE => 64,
             GENESIS | LENGTH => 40,
             PENDING => 0,
-            STATEMENTS => 16 + 34 * MAX_STATEMENTS,
+            STATEMENTS | RECEIPTS => 16 + 34 * MAX_STATEMENTS,
             SUBMIT => 16 + 5 * MAX_STATEMENTS + MAX_BATCH_BYTES,
             COSIGN => MAX_REQUEST,
             _ => return None,
@@ -216,6 +221,7 @@ impl Request {
             SUBMIT => whole(body).map(|[all]: [Vec<ByteVec>; 1]| Self::Submit(all)),
             COSIGN => Some(Self::Cosign(body.to_vec())),
             LENGTH => whole(body).map(|[hash]: [Hash; 1]| Self::Length(hash)),
+            RECEIPTS => whole(body).map(|[hashes]: [Vec<Hash>; 1]| Self::Receipts(hashes)),
             _ => None,
         };
         request.filter(Self::is_bounded).ok_or(malformed)
@@ -223,7 +229,7 @@ impl Request {
 
     fn is_bounded(&self) -> bool {
         match self {
-            Self::Statements(hashes) => hashes.len() <= MAX_STATEMENTS,
+            Self::Statements(hashes) | Self::Receipts(hashes) => hashes.len() <= MAX_STATEMENTS,
             Self::Submit(statements) => {
                 statements.len() <= MAX_STATEMENTS
                     && statements.iter().all(|s| s.len() <= MAX_STATEMENT)
@@ -244,6 +250,7 @@ impl Request {
             Self::Submit(_) => 16 + MAX_STATEMENTS * (MAX_REASON + 8),
             Self::Cosign(_) => 2 + MAX_NOTE,
             Self::Length(_) => 16,
+            Self::Receipts(_) => 16 + MAX_STATEMENTS * (MAX_RECEIPT + 3),
         }
     }
 }
@@ -347,6 +354,7 @@ mod tests {
             Request::Submit(vec![vec![7; 16_000].into(); MAX_STATEMENTS]),
             Request::Cosign(vec![9; MAX_REQUEST]),
             Request::Length(hash),
+            Request::Receipts(vec![hash; MAX_STATEMENTS]),
         ]
     }
 
@@ -364,6 +372,7 @@ mod tests {
         let hash = Hash::of(b"x");
         let many = [
             Request::Statements(vec![hash; MAX_STATEMENTS + 1]),
+            Request::Receipts(vec![hash; MAX_STATEMENTS + 1]),
             Request::Submit(vec![vec![7; 1].into(); MAX_STATEMENTS + 1]),
             Request::Submit(vec![vec![7; MAX_STATEMENT + 1].into()]),
             Request::Cosign(vec![9; MAX_REQUEST + 1]),

@@ -16,18 +16,19 @@ fn rules(rounds: u32) -> Rules {
         rounds,
         steps_min: 4,
         steps_max: 8,
-        leaf_every: 4,
         target_ms: 0,
         commit_timeout_ms: 4000,
         view_timeout_ms: 2000,
+        draw_timeout_ms: 2000,
         audit_timeout_ms: 4000,
         probation: 2,
         audit_rate_ppm: 300_000,
-        audit_segments: 1,
+        audit_milli: 1250,
+        recheck_ppm: 100_000,
         min_members: 4,
         max_members: 8,
         update_len: work::UPDATE_LEN,
-        leaf_len: work::LEAF_LEN,
+        state_len: work::STATE_LEN,
         carry_len: work::CARRY_LEN,
         absent_after: 2,
     }
@@ -88,7 +89,8 @@ impl Village {
                 Peer { folder: path, seed: first_seed + i, step, cheats: false }
             })
             .collect();
-        let manifest = work::manifest(&peers[0].store(), &rules(rounds), peers[0].id());
+        let voters = peers.iter().map(Peer::id).collect();
+        let manifest = work::manifest(&peers[0].store(), &rules(rounds), peers[0].id(), voters);
         Self { peers, manifest, _folder: folder }
     }
 

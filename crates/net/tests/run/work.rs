@@ -5,26 +5,29 @@ use net::Want;
 use std::{sync::Arc, time::Duration};
 use store::{Hash, ObjectRef, Store, StoreError};
 use swarm::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, PeerId, Rules, Run, Segments,
-    State, TrainJob, TrainOutput, WorkError, Worker,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, PeerId, Rules, Run,
+    Sample, State, TrainJob, TrainOutput, Trained, WorkError, Worker,
 };
 
 pub const UPDATE_LEN: u64 = 20_000;
-pub const LEAF_LEN: u64 = 30_000;
+pub const STATE_LEN: u64 = 30_000;
 pub const CARRY_LEN: u64 = 10_000;
 const TENSOR_LEN: usize = 50_000;
 
-/// What a run's manifest says. As bytes: `R` and CBOR `[rules, founder, state]`.
-pub fn manifest(store: &Store, rules: &Rules, founder: PeerId) -> Vec<u8> {
+/// What a run's manifest says. As bytes: `R` and CBOR `[rules, founder, founding voters, state]`.
+pub fn manifest(store: &Store, rules: &Rules, founder: PeerId, voters: Vec<PeerId>) -> Vec<u8> {
     let initial = checkpoint(store, Hash::of(b"the beginning")).expect("put");
-    tagged(b'R', &(rules, founder, initial))
+    tagged(b'R', &(rules, founder, voters, initial))
 }
 
 /// Reads a run's manifest back.
 pub fn read_manifest(bytes: &[u8]) -> Result<Run, String> {
     let body = bytes.strip_prefix(b"R").ok_or("no manifest of a run")?;
-    let (rules, founder, initial) = minicbor::decode(body).map_err(|e| e.to_string())?;
-    Ok(Run { id: Hash::of(bytes), founder, rules, initial })
+    let (rules, founder, voters, initial): (_, _, Vec<PeerId>, _) =
+        minicbor::decode(body).map_err(|e| e.to_string())?;
+    let founders = voters.into_iter().collect();
+    let invitations = Default::default();
+    Ok(Run { id: Hash::of(bytes), founder, founders, invitations, rules, initial })
 }
 
 /// What a run's manifest names: its first checkpoint.
@@ -91,23 +94,27 @@ impl HashWorker {
     }
 }
 
-/// The bytes of leaves, update and carry that a job gives.
+/// The bytes of the states after each step, of update and of carry that a job gives.
 fn outputs(job: &TrainJob) -> (Vec<Vec<u8>>, Vec<u8>, Vec<u8>) {
     let (height, root) = (job.height.to_le_bytes(), job.base.root());
     let mut seed = Hash::of_parts("start", &[&root.0, &job.beacon.0, &job.worker.0, &height]);
-    let mut leaves = Vec::new();
-    for index in 0..job.steps / job.leaf_every {
-        seed = Hash::of_parts("leaf", &[&seed.0, &index.to_le_bytes()]);
-        leaves.push(expand("leaf bytes", seed, LEAF_LEN as usize));
+    let mut states = Vec::new();
+    for index in 0..job.steps {
+        seed = Hash::of_parts("step", &[&seed.0, &index.to_le_bytes()]);
+        states.push(expand("state bytes", seed, STATE_LEN as usize));
     }
     let carry = job.carry.map_or(Hash::default(), |f| f.hash);
     let seed = Hash::of_parts("encode", &[&seed.0, &root.0, &carry.0]);
     let update = expand("update bytes", seed, UPDATE_LEN as usize);
-    (leaves, update, expand("carry bytes", seed, CARRY_LEN as usize))
+    (states, update, expand("carry bytes", seed, CARRY_LEN as usize))
+}
+
+fn trail(states: &[Vec<u8>]) -> Vec<u8> {
+    states.iter().flat_map(|state| Hash::of(state).0).collect()
 }
 
 impl Worker for HashWorker {
-    fn train(&self, job: &TrainJob, control: &Control) -> Result<TrainOutput, WorkError> {
+    fn train(&self, job: &TrainJob, control: &Control) -> Result<Trained, WorkError> {
         for step in 1..=job.steps {
             if control.is_cancelled() {
                 return Err(WorkError::Cancelled);
@@ -115,31 +122,56 @@ impl Worker for HashWorker {
             std::thread::sleep(self.step);
             control.progress(step, job.steps, 1.0, u64::from(step) * 64);
         }
-        let (leaves, mut update, carry) = outputs(job);
+        let (states, mut update, carry) = outputs(job);
         if self.cheats {
             update[1..].iter_mut().for_each(|byte| *byte = !*byte);
         }
-        let leaves = leaves.iter().map(|leaf| self.put(leaf)).collect::<Result<_, _>>()?;
-        Ok(TrainOutput { leaves, update: self.put(&update)?, carry: self.put(&carry)? })
+        let (trail, update) = (self.put(&trail(&states))?, self.put(&update)?);
+        let output = TrainOutput { trail, update, carry: self.put(&carry)? };
+        Ok(Trained { output, kept: Vec::new() })
     }
 
+    fn open(&self, job: &OpenJob, _: &Control) -> Result<Vec<ObjectRef>, WorkError> {
+        let (states, ..) = outputs(&job.job);
+        job.steps.iter().map(|step| self.put(&states[*step as usize - 1])).collect()
+    }
+
+    /// As a real audit does, asks for the states that the drawn steps start from, and always for
+    /// the last one.
     fn audit(&self, job: &AuditJob, _: &Control) -> Result<AuditOutcome, WorkError> {
-        let (leaves, update, carry) = outputs(&job.job);
-        let last = leaves.len() as u32;
-        let segments = match &job.segments {
-            Segments::All => (0..=last).collect(),
-            Segments::Some(some) => some.clone(),
+        let (states, update, carry) = outputs(&job.job);
+        let last = job.job.steps;
+        let claimed = self.get(job.claimed.trail.hash)?;
+        let after = |step: u32| {
+            let bytes = claimed.get(32 * step as usize..)?.get(..32)?;
+            Some(Hash(bytes.try_into().expect("32 bytes")))
         };
-        let right = |segment: &u32| match leaves.get(*segment as usize) {
-            Some(leaf) => job.claimed.leaves.get(*segment as usize) == Some(&ObjectRef::of(leaf)),
+        let parts: Vec<u32> = match &job.sample {
+            Sample::All => (0..last).collect(),
+            Sample::Parts(some) => {
+                let before = some.iter().filter(|p| **p > 0).map(|p| p - 1).chain([last - 1]);
+                let needed: Vec<Hash> = before.filter_map(after).collect();
+                let missing = needed.into_iter().filter(|hash| !self.store.has(hash));
+                let states: Vec<ObjectRef> =
+                    missing.map(|hash| ObjectRef { hash, len: STATE_LEN }).collect();
+                if !states.is_empty() {
+                    return Ok(AuditOutcome::Needs { states });
+                }
+                some.clone()
+            }
+        };
+        let right = |part: &u32| match states.get(*part as usize) {
+            Some(state) => after(*part) == Some(Hash::of(state)),
             None => {
                 job.claimed.update == ObjectRef::of(&update)
                     && job.claimed.carry == ObjectRef::of(&carry)
             }
         };
-        match segments.into_iter().find(|segment| !right(segment)) {
-            Some(segment) => Ok(AuditOutcome::Mismatch { segment }),
-            None => Ok(AuditOutcome::Confirmed),
+        match parts.into_iter().chain([last]).find(|part| !right(part)) {
+            Some(part) => Ok(AuditOutcome::Mismatch { part }),
+            None => Ok(AuditOutcome::Confirmed {
+                digest: Hash::of_parts("digest", &[&job.auditor.0, &states.concat()]),
+            }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Documents of plain text from files and folders.
 
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -12,6 +14,8 @@ use store::Hash;
 const MAX_FILE: u64 = 1 << 30;
 /// Most bytes a corpus may hold in this version (it is held in memory).
 const MAX_CORPUS: u64 = 4 << 30;
+/// Most bytes of one line of JSON, which takes several times that in memory.
+const MAX_LINE: u64 = 64 << 20;
 /// Shorter paragraphs repeat legitimately; longer ones only as boilerplate.
 const REPEATABLE: usize = 160;
 
@@ -27,6 +31,8 @@ pub struct Documents {
     /// Where from, for people.
     pub source: String,
     seen: BTreeSet<Hash>,
+    /// Bytes of all texts.
+    size: u64,
 }
 
 /// Why a corpus cannot be read.
@@ -41,6 +47,9 @@ pub enum DocumentError {
     /// Not UTF-8.
     #[error("{path} is not UTF-8 text (at byte {at})")]
     NotText { path: PathBuf, at: usize },
+    /// UTF-16, as some editors save text.
+    #[error("{path} is UTF-16; save it as UTF-8")]
+    Utf16 { path: PathBuf },
     /// Larger than this version reads.
     #[error("{path} holds more than {limit} bytes of text")]
     TooLarge { path: PathBuf, limit: u64 },
@@ -68,7 +77,7 @@ impl Documents {
 
     /// Total bytes of text.
     pub fn bytes(&self) -> u64 {
-        self.texts.iter().map(|t| t.len() as u64).sum()
+        self.size
     }
 
     /// Adds one document, without the long paragraphs an earlier one had: licences and boilerplate
@@ -92,6 +101,7 @@ impl Documents {
             return false;
         }
         kept.push('\n');
+        self.size += kept.len() as u64;
         self.texts.push(kept);
         true
     }
@@ -108,11 +118,14 @@ impl Documents {
             if bytes.len() as u64 > MAX_FILE {
                 return Err(too_large(path, MAX_FILE));
             }
+            if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+                return Err(DocumentError::Utf16 { path: path.to_path_buf() });
+            }
             let text = String::from_utf8(bytes).map_err(|e| DocumentError::NotText {
                 path: path.to_path_buf(),
                 at: e.utf8_error().valid_up_to(),
             })?;
-            self.add(&text);
+            self.add(without_mark(&text));
         }
         self.files += 1;
         if self.bytes() > MAX_CORPUS {
@@ -126,7 +139,7 @@ impl Documents {
         let (mut line, mut read) = (String::new(), 0);
         for number in 1.. {
             line.clear();
-            let got = reader.read_line(&mut line);
+            let got = reader.by_ref().take(MAX_LINE + 1).read_line(&mut line);
             let got = got.map_err(|source| DocumentError::Io { path: path.into(), source })?;
             read += got as u64;
             if got == 0 {
@@ -135,10 +148,15 @@ impl Documents {
             if read > MAX_FILE {
                 return Err(too_large(path, MAX_FILE));
             }
+            if got as u64 > MAX_LINE {
+                let why = format!("it has more than {MAX_LINE} bytes");
+                return Err(DocumentError::Line { path: path.into(), line: number, why });
+            }
+            let line = if number == 1 { without_mark(&line) } else { &line };
             if line.trim().is_empty() {
                 continue;
             }
-            let text = text_of_line(&line).map_err(|why| DocumentError::Line {
+            let text = text_of_line(line).map_err(|why| DocumentError::Line {
                 path: path.to_path_buf(),
                 line: number,
                 why,
@@ -151,18 +169,94 @@ impl Documents {
 
 /// The text of one JSON line: `text`, or the contents of `messages`, or `prompt` and `completion`.
 fn text_of_line(line: &str) -> Result<String, String> {
-    let value: serde_json::Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let field = |name: &str| value.get(name).and_then(|v| v.as_str());
-    if let Some(text) = field("text") {
-        return Ok(text.to_owned());
+    if !line.trim_start().starts_with('{') {
+        return Err("it is no object".to_owned());
     }
-    if let (Some(prompt), Some(completion)) = (field("prompt"), field("completion")) {
-        return Ok(format!("{prompt}{completion}"));
+    let line: Line = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    if let Some(text) = line.text.0 {
+        return Ok(text);
     }
-    let messages = value.get("messages").and_then(|m| m.as_array()).ok_or("no \"text\" in it")?;
-    let contents: Option<Vec<&str>> =
-        messages.iter().map(|m| m.get("content").and_then(|c| c.as_str())).collect();
+    if let (Some(prompt), Some(completion)) = (line.prompt.0, line.completion.0) {
+        return Ok(prompt + &completion);
+    }
+    let messages = line.messages.ok_or("no \"text\" in it")?;
+    let contents: Option<Vec<String>> = messages.into_iter().map(|m| m.content.0).collect();
     Ok(contents.ok_or("a message without \"content\"")?.join("\n\n"))
+}
+
+/// A text without the mark that some editors put at its beginning.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// What is read of a line; anything else in it takes no memory.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    text: Text,
+    #[serde(default)]
+    prompt: Text,
+    #[serde(default)]
+    completion: Text,
+    messages: Option<Vec<Message>>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: Text,
+}
+
+/// A string, or whatever is none.
+#[derive(Default)]
+struct Text(Option<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Some(text.to_owned())))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+        }
+        from.deserialize_any(Any)
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, DocumentError> {
@@ -255,6 +349,41 @@ mod tests {
         let empty = folder();
         let error = Documents::from_paths(&[empty.path().to_path_buf()]).expect_err("empty");
         assert!(matches!(error, DocumentError::Nothing(_)));
+    }
+
+    #[test]
+    fn marks_at_the_beginning_are_no_text_and_utf_16_is_named() {
+        let dir = folder();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.jsonl"), "\u{feff}{\"text\":\"one\"}\n").expect("write");
+        fs::write(at("b.txt"), "\u{feff}two").expect("write");
+        let documents = Documents::from_paths(&[dir.path().to_path_buf()]).expect("read");
+        assert_eq!(documents.texts, ["one\n", "two\n"]);
+        fs::write(at("c.txt"), [0xff, 0xfe, b'a', 0]).expect("write");
+        let error = Documents::from_paths(&[at("c.txt")]).expect_err("UTF-16").to_string();
+        assert!(error.contains("UTF-16"), "{error}");
+    }
+
+    /// What is not read of a line takes no memory, and lines are of bounded length: otherwise a
+    /// compressed megabyte becomes a gigabyte of brackets and that tens of gigabytes of values.
+    #[test]
+    fn a_line_of_brackets_costs_no_more_than_itself() {
+        let brackets = |n: usize| format!("{{\"x\":[{}0],\"text\":\"a\"}}\n", "[],".repeat(n));
+        assert_eq!(text_of_line(&brackets(1000)), Ok("a".to_owned()));
+        let dir = folder();
+        let path = dir.path().join("x.jsonl.gz");
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(brackets(24 << 20).as_bytes()).expect("compress");
+        fs::write(&path, gz.finish().expect("compress")).expect("write");
+        let error = Documents::from_paths(&[path]).expect_err("72 MB in a line").to_string();
+        assert!(error.contains("line 1: it has more than"), "{error}");
+        for other in [
+            "{\"text\":5,\"messages\":[{\"content\":\"b\"}]}",
+            "{\"text\":{},\"prompt\":\"\",\"completion\":\"b\"}",
+        ] {
+            assert_eq!(text_of_line(other), Ok("b".to_owned()));
+        }
+        assert!(text_of_line("[\"text\",\"\",\"\",null]").is_err());
     }
 
     #[test]

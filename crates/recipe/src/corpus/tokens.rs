@@ -278,7 +278,8 @@ fn encode_part(tokenizer: &Tokenizer, texts: &[&str]) -> Vec<Vec<u16>> {
     let encode = |text: &&str| {
         ids.clear();
         ids.push(tokenizer.end_of_text());
-        encoder.encode_into(text, &mut ids);
+        let encoded = encoder.encode_into(text, &mut ids);
+        encoded.expect("a tokenizer that was trained takes no more than a text deserves");
         ids.iter().map(|id| u16::try_from(*id).expect("the vocabulary was bounded")).collect()
     };
     texts.iter().map(encode).collect()

@@ -1,9 +1,12 @@
 //! A made-up commons with something of everything: its statements are real, its people are not.
 
-use commons::statement::{
-    Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
-    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
-    VoteBody,
+use commons::{
+    canonical, decide,
+    statement::{
+        Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
+        Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict,
+        Vote, VoteBody,
+    },
 };
 use store::Hash;
 
@@ -148,6 +151,7 @@ fn question(town: &Town, topic: ProposalType, title: &str, options: Vec<Choice>)
         close: town.now + 2 * DAY,
         reveal: None,
         appeals: None,
+        held: None,
     }
 }
 
@@ -337,10 +341,25 @@ fn draw(town: &mut Town) -> Vec<u32> {
             quota("Acme Research", 0, 1),
         ],
         close: town.now + DAY,
+        reveal: Some(town.now + 2 * DAY),
         ..question(town, ProposalType::Panel, "A panel for the appeal of Goran Petrović", vec![])
     };
     let asked = town.tell(&person(6), ask);
-    town.tick(DAY + 60);
+    let salt = |number: u32| Hash::of_parts("secret", &[&number.to_le_bytes()]);
+    let ballot = canonical::encode(&Vec::<Vec<u16>>::new());
+    for number in 0..9 {
+        let who = person(number);
+        let digest = decide::commitment(&asked.0, &who.id.0, &salt(number).0, &ballot);
+        town.say(&who, Vote { proposal: asked, ballot: VoteBody::Commit(Hash(digest)) });
+    }
+    town.tick(1);
+    town.tick(DAY + 1);
+    for number in 0..9 {
+        let ballot = VoteBody::Reveal { groups: vec![], salt: salt(number) };
+        town.say(&person(number), Vote { proposal: asked, ballot });
+    }
+    town.tick(60);
+    town.tick(DAY);
     let panel = town.state.proposals[&asked].panel.clone().map(|panel| panel.members);
     let seated = panel.unwrap_or_default();
     (0..14).filter(|&number| seated.contains(&person(number).id.to_string())).collect()
@@ -385,7 +404,8 @@ fn troubles(town: &mut Town) {
     town.tell(&person(21), vouch(&person(20)));
     town.tick(600);
     let kaja = person(10);
-    town.say(&kaja, name(&kaja, "Kaja Lepp-Saar"));
+    let said = town.say(&kaja, name(&kaja, "Kaja Lepp-Saar"));
+    town.promise(said);
     for _ in 0..4 {
         grow(town);
     }

@@ -2,11 +2,11 @@
 
 use commons::state::{State, log_key};
 use commons::statement::{
-    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose, Rules,
-    Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
+    Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
+    RULES_VERSION, Rules, Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
 };
 use commons::tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
-use commons::{Archive, Body, Identity, PeerId, Place, Statement, author, operator, view};
+use commons::{Archive, Body, Identity, PeerId, Place, Statement, author, operator, receipt, view};
 use redb::backends::InMemoryBackend;
 use serve::commons::Reading;
 use store::Hash;
@@ -75,6 +75,7 @@ impl Town {
             witnesses: Witnesses { threshold: 2, keys: (0..WITNESSES).map(witness).collect() },
             parent: None,
             created: START,
+            version: Some(RULES_VERSION),
         };
         let (genesis, head) =
             author::found(&person(0).key, &operator, body).expect("a genesis in bounds");
@@ -149,6 +150,14 @@ impl Town {
         operator::sign_head(&self.archive, &self.state, &self.operator).expect("a head");
     }
 
+    /// Has the operator sign that it has a statement which waits.
+    pub fn promise(&mut self, statement: Hash) {
+        let wanted = [statement].into();
+        let mut all = |_: &Statement| true;
+        receipt::promise(&self.archive, &self.state, &self.operator, &wanted, &mut all)
+            .expect("a log");
+    }
+
     /// Says two things in one place.
     pub fn contradict(&mut self, who: &Person, bodies: [Body; 2]) {
         let (seq, prev) = self.state.chain_head(&who.id);
@@ -211,7 +220,8 @@ impl Town {
     pub fn reading(&self) -> Reading {
         let log = self.archive.snapshot().expect("a log");
         let overdue = view::overdue(&log, &self.state).expect("a log");
-        Reading { state: self.state.clone(), overdue }
+        let unanswered = view::unanswered(&log, &self.state).expect("a log");
+        Reading { state: self.state.clone(), overdue, unanswered }
     }
 }
 

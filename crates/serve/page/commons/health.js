@@ -6,10 +6,10 @@ import { clean, facts, hash, list, span, table, when, who } from "./words.js";
 
 /** What cannot wait, above every view. */
 export const alarms = (() => {
-  const draw = whenChanged(({ overdue, splits, counts }) => {
-    byId("alarms").replaceChildren(...[counts.splits && split(splits, counts), counts.overdue && late(overdue, counts)].filter(Boolean));
+  const draw = whenChanged(({ overdue, left_out, splits, counts }) => {
+    byId("alarms").replaceChildren(...[counts.splits && split(splits, counts), counts.overdue && late(overdue, counts), counts.left_out && broken(left_out, counts)].filter(Boolean));
   });
-  return ({ overdue, splits, counts }) => draw({ overdue, splits, counts });
+  return ({ overdue, left_out, splits, counts }) => draw({ overdue, left_out, splits, counts });
 })();
 
 const alarm = (...parts) => h("p", { class: "alarm-line" }, h("strong", { class: "alarm-word", text: "Alarm" }), h("span", {}, parts));
@@ -22,6 +22,12 @@ function late(overdue, counts) {
     h("a", { href: "#health", text: "Details" }));
 }
 
+function broken(left, counts) {
+  const operators = [...new Set(left.map(({ operator }) => operator))];
+  return alarm("The log’s operator ", ...list(operators.map(who), 4), ` signed to have ${plural(counts.left_out, "statement")} and left ${counts.left_out === 1 ? "it" : "them"} out: receipts in the log show it. `,
+    h("a", { href: "#health", text: "Details" }));
+}
+
 function split(splits, counts) {
   const operators = [...new Set(splits.map(({ operator }) => operator))];
   return alarm("The log’s operator ", ...list(operators.map(who), 4), ` signed a second history (${plural(counts.splits, "proof")}): not everybody may see what you see. `,
@@ -31,7 +37,7 @@ function split(splits, counts) {
 /** Draws the view. */
 export const showHealth = whenChanged((health) => {
   const { counts, last_mark: mark } = health;
-  const fine = !(counts.overdue || counts.splits || counts.equivocations);
+  const fine = !(counts.overdue || counts.left_out || counts.splits || counts.equivocations);
   setText(byId("health-note"), fine ? "Nobody contradicts themselves, and nothing waits for too long." : "Something needs a look.");
   byId("health").replaceChildren(
     h("div", { class: "houses two" },
@@ -39,6 +45,9 @@ export const showHealth = whenChanged((health) => {
         ["Quorum", `${whole(health.threshold)} of ${plural(health.witnesses, "witness", "witnesses")} must cosign a checkpoint`],
         ["Last mark", mark === null ? "none yet: no time is vouched for" : `${when(mark)}${ago(mark)}`],
         ["Marks", whole(health.marks)],
+        ["Time", !health.one_decides ? null : `one witness alone decides it, up to ${span(health.step)} beyond what two members have seen`],
+        ["Held mark", health.held === null ? null : `${when(health.held)}: counts once members’ statements have seen it and another follows`],
+        ["Witnesses to come", health.coming && [`${whole(health.coming.threshold)} of `, h("bdi", { text: clean(health.coming.names.join(", ")) }), ` have to cosign a head of more than ${plural(health.coming.since, "statement")}`]],
         ["Not yet witnessed", plural(health.unwitnessed, "statement")],
       ])),
       section("The commons", facts([
@@ -48,8 +57,11 @@ export const showHealth = whenChanged((health) => {
         ["Forked from", health.parent && [hash(health.parent.id), ` after ${plural(health.parent.size, "statement")}`]],
         ["Statements", whole(health.size)],
       ]))),
-    section(`Overdue statements: ${whole(counts.overdue)}`, h("p", { class: "note", text: `What this member holds and ${plural(health.overdue_after, "checkpoint")} or more left out, though it is ready for its place.` }),
+    section(`Overdue statements: ${whole(counts.overdue)}`, h("p", { class: "note", text: `What an operator signed to have and ${plural(health.overdue_after, "checkpoint")} or more left out, though it is ready for its place.` }),
       health.overdue.length > 0 && table(["Author", "Statement", "Left out by"], health.overdue.map((one) => ({ cells: [who(one.author), hash(one.statement), plural(one.checkpoints, "checkpoint")] }))), "bad", counts.overdue > 0),
+    ...(counts.left_out === 0 ? [] : [section(`Overdue by a receipt in the log: ${whole(health.left_out.length)}`, table(["Author", "Statement", "Operator", "Shown at"], health.left_out.map((one) => ({ cells: [who(one.author), hash(one.statement), who(one.operator), `statement ${whole(one.index)}`] }))), "bad", true)]),
+    ...(counts.unanswered === 0 ? [] : [section(`Without a receipt: ${whole(counts.unanswered)}`, h("p", { class: "note", text: "Members’ statements that this member holds and for which the operator gave no receipt: they may not have reached it." }),
+      table(["Author", "Statement", "Checkpoints since"], health.unanswered.map((one) => ({ cells: [who(one.author), hash(one.statement), whole(one.checkpoints)] }))))]),
     section(`Second histories: ${whole(counts.splits)}`, h("p", { class: "note", text: "Proofs that an operator signed another log under this one’s name." }),
       health.splits.length > 0 && table(["Operator", "Came out at", "Differs by size", "Other root", "Proof"], health.splits.map((one) => ({ cells: [who(one.operator), `statement ${whole(one.index)}`, whole(one.size), hash(one.other), hash(one.statement)] }))), "bad", counts.splits > 0),
     section(`Authors that said two things in one place: ${whole(counts.equivocations)}`, h("p", { class: "note", text: "Nothing that such a key signed from that place on counts." }),

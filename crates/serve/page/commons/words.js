@@ -2,14 +2,13 @@
 // what stands beside them, and never look like somebody else's.
 
 import { h, hashChip } from "./dom.js";
-import { plural } from "./format.js";
+import { plain, plural } from "./format.js";
 
-const TRICKS = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]/gu;
 const PILED = /(\p{M}{3})\p{M}+/gu;
 const LAST_DATE = 8.64e12;
 
 /** A text of somebody's without characters that turn, hide or pile up what is around them. */
-export const clean = (text) => String(text ?? "").replace(TRICKS, "\ufffd").replace(PILED, "$1");
+export const clean = (text) => plain(text ?? "").replace(PILED, "$1");
 
 /** The first characters of a text, with an ellipsis where more follows. */
 export function short(text, most) {
@@ -91,7 +90,7 @@ export function organisations(members) {
   const names = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || (a < b ? -1 : 1));
   const used = new Set();
   return new Map(names.map((name, at) => {
-    const words = clean(name).split(/[\s\ufffd-]+/).filter(Boolean).map((word) => [...word][0]);
+    const words = clean(name).split(/[\s-]+/).filter(Boolean).map((word) => [...word][0]);
     const tries = [words[0], words[0] + (words.at(-1) ?? ""), [...clean(name)].slice(0, 2).join(""), String(at + 1)];
     const letters = tries.find((letters) => letters && !used.has(letters)) ?? "";
     used.add(letters);

@@ -45,9 +45,10 @@ impl Folder {
             _ => self.home.state(&log)?,
         };
         let overdue = view::overdue(&log, &state)?;
+        let unanswered = view::unanswered(&log, &state)?;
         let root = log.root_at(state.size)?;
         *known = Some(Known { state: state.clone(), root });
-        Ok(Reading { state, overdue })
+        Ok(Reading { state, overdue, unanswered })
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `GET /api/commons/tallies` | the questions, newest first |
 //! | `GET /api/commons/tally/HASH` | the count of one question, explained |
 //! | `GET /api/commons/panel/HASH` | a panel drawn by lot |
-//! | `GET /api/commons/health` | operators, witnesses, contradictions, overdue statements |
+//! | `GET /api/commons/health` | operators, witnesses, who decides the time, contradictions, overdue statements |
 //! | `GET /api/commons/events` | server-sent events `version` when the log has grown, `problem` when it cannot be read |
 
 mod desk;
@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::commons::state::State;
-use ::commons::view::Overdue;
+use ::commons::view::{Overdue, Unanswered};
 use ::commons::{ArchiveError, Snapshot};
 use axum::Router;
 use axum::extract::{Path, State as Shared};
@@ -57,6 +57,8 @@ pub struct Reading {
     pub state: State,
     /// Statements that this member holds and the log leaves out for too long.
     pub overdue: Vec<Overdue>,
+    /// Members' statements that it holds without a receipt of the operator.
+    pub unanswered: Vec<Unanswered>,
 }
 
 /// A version for [`Commons::version`]: how many statements and checkpoints the log has.

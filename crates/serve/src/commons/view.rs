@@ -7,7 +7,7 @@ use ::commons::PeerId;
 use ::commons::decide::Pairwise;
 use ::commons::state::{Proposal, State, Status};
 use ::commons::statement::{House, Method, ParentLog, ProposalType, Verdict};
-use ::commons::view::{self, HouseView, LineageEdge, MemberView, OptionView, Overdue};
+use ::commons::view::{self, HouseView, LineageEdge, MemberView, OptionView, Overdue, Unanswered};
 use serde::Serialize;
 use store::Hash;
 
@@ -82,7 +82,7 @@ fn members(state: &State) -> Members {
         let known = &state.members[&member.id];
         Person {
             employer: known.employer(now).map(str::to_owned),
-            vouchers: known.vouchers.iter().filter(|v| state.is_member(v)).count(),
+            vouchers: known.support as usize,
             member,
         }
     };
@@ -205,8 +205,8 @@ fn question(proposal: &Proposal) -> Question {
         method: body.method,
         member: proposal.member,
         houses: body.houses.clone(),
-        close: body.close,
-        reveal: body.reveal,
+        close: proposal.close,
+        reveal: proposal.reveal,
         seats: body.seats,
         appeals: body.appeals,
         electors: proposal.electorate.electors.len(),
@@ -343,6 +343,7 @@ struct Health {
     #[serde(flatten)]
     health: view::Health,
     overdue: Vec<Overdue>,
+    unanswered: Vec<Unanswered>,
     /// Checkpoints after which a statement that waits is overdue.
     overdue_after: u32,
 }
@@ -353,6 +354,9 @@ struct Counts {
     equivocations: usize,
     splits: usize,
     overdue: usize,
+    /// What an operator signed to have and left out, as receipts in the log show.
+    left_out: usize,
+    unanswered: usize,
 }
 
 /// Where a commons was forked from.
@@ -370,10 +374,13 @@ fn health(reading: &Reading) -> Health {
         equivocations: health.equivocations.len(),
         splits: health.splits.len(),
         overdue: reading.overdue.len(),
+        left_out: health.left_out.len(),
+        unanswered: reading.unanswered.len(),
     };
     newest(&mut health.operators);
     newest(&mut health.equivocations);
     newest(&mut health.splits);
+    newest(&mut health.left_out);
     Health {
         id: state.id,
         name: state.name.clone(),
@@ -382,6 +389,7 @@ fn health(reading: &Reading) -> Health {
         now: state.now(),
         counts,
         health,
+        unanswered: reading.unanswered.iter().take(MAX_EVENTS).cloned().collect(),
         overdue: reading.overdue.iter().take(MAX_EVENTS).cloned().collect(),
         overdue_after: state.rules.overdue_after,
     }

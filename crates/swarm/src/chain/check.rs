@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     draw::is_link,
-    members::{joined, seated, seats},
+    members::{first_seats, joined, seated, seats},
     message::Have,
 };
 
@@ -39,7 +39,8 @@ impl ChainState {
         }
         check_founding(run, joins)?;
         let members = members_of_genesis(run, joins);
-        let (newcomers, places) = (seated(&run.rules, &members), seats(&run.rules, &members));
+        let newcomers = seated(&run.rules, &members);
+        let places = first_seats(&run.rules, &members);
         demand(newcomers <= places, || format!("{newcomers} newcomers, at most {places}"))?;
         demand(record.members == members, || "members do not follow from joins".to_owned())?;
         let beacon = first_beacon(run, joins);
@@ -55,6 +56,7 @@ impl ChainState {
             ejected: BTreeSet::new(),
             last: None,
             previous: None,
+            voters: Voters::default(),
         })
     }
 
@@ -104,8 +106,7 @@ impl ChainState {
             self.check_contribution(run, contribution, cache)
                 .map_err(|why| format!("contribution of {author}: {why}"))?;
         }
-        let commits: Vec<_> = record.contributions.iter().map(|c| c.commit.clone()).collect();
-        demand(self.included(run, &commits).iter().any(|i| i.weight > 0), || {
+        demand(self.weighs(run, &record.contributions), || {
             "has no contribution of any weight".to_owned()
         })
     }
@@ -243,6 +244,10 @@ impl ChainState {
     fn check_verdicts(&self, run: &Run, record: &Record, cache: &SignatureCache) -> Check {
         let order = record.verdicts.iter().map(order_of_verdicts);
         demand(ascends(order), || "verdicts are not in order".to_owned())?;
+        let disputes = record.verdicts.iter().filter(|v| v.body().scope != Scope::Drawn);
+        demand(ascends(disputes.map(|v| (v.body().contributor, v.author()))), || {
+            "somebody says twice that something is not to be had".to_owned()
+        })?;
         let draws = self.last.as_ref().map(|last| last.draws(run, &shown(&record.shows), true));
         let draws = draws.unwrap_or_default();
         for verdict in &record.verdicts {

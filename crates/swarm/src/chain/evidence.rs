@@ -20,8 +20,7 @@ impl ChainState {
                 witnesses.knows(*height, peer)?;
                 let about = (*height, *peer);
                 witnesses.prove(about, &[*peer], verdicts, |v| {
-                    !matches!(v.scope, Scope::Recheck { .. })
-                        && matches!(v.finding, Finding::Mismatch { .. })
+                    v.scope.is_of_work() && matches!(v.finding, Finding::Mismatch { .. })
                 })
             }
             Evidence::FalseAccusation { accusation, contradictions } => {
@@ -30,15 +29,18 @@ impl ChainState {
                 let Finding::Mismatch { part } = body.finding else {
                     return Err("it accused nobody".to_owned());
                 };
-                let accuses = accusation.author() == *peer
-                    && !matches!(body.scope, Scope::Recheck { .. })
-                    && cache.is_right(accusation, &run.id);
+                let accuses = accusation.author() == *peer && cache.is_right(accusation, &run.id);
                 demand(accuses, || "it accused nobody".to_owned())?;
                 witnesses.knows(height, &contributor)?;
+                let mut interested = vec![*peer, contributor];
+                // Who says that a confirmation is false accuses the auditor.
+                if let Scope::Recheck { auditor } = body.scope {
+                    interested.push(auditor);
+                }
+                let asks = body.scope.asks(part);
                 let about = (height, contributor);
-                witnesses.prove(about, &[*peer, contributor], contradictions, |v| {
-                    v.scope == Scope::Dispute { part }
-                        && matches!(v.finding, Finding::Confirmed { .. })
+                witnesses.prove(about, &interested, contradictions, |v| {
+                    v.scope == asks && matches!(v.finding, Finding::Confirmed { .. })
                 })
             }
             Evidence::BlindConfirmation { confirmation, verdicts } => {

@@ -66,11 +66,8 @@ impl Node {
                 ));
             }
             self.shown.clear();
-            let proven = records.into_iter().chain([record]);
-            return proven
-                .map(|r| self.follow(r, Some(from)))
-                .collect::<Result<_, _>>()
-                .map(|()| true);
+            let mut proven = records.into_iter().chain([record]);
+            return proven.try_for_each(|r| self.follow(r, Some(from))).map(|()| true);
         }
         let at = self.now;
         let records = Vec::new();

@@ -48,6 +48,13 @@ impl Node {
             return false;
         };
         let Some(tag) = self.own_chain else { return false };
+        // A link takes thousands of hashes: not for somebody whose link would not count.
+        let audits = chain.last.as_ref().is_some_and(|last| {
+            last.height == height && last.electorate(&self.run).weight(&me) > 0
+        });
+        if !audits {
+            return false;
+        }
         let after = height.saturating_sub(member.joined);
         let link = own_link(&self.identity, &self.run.id, rules, tag, after);
         let Some(link) = link else { return false };
@@ -67,7 +74,7 @@ impl Node {
         let late = work.age(self.now) >= self.run.rules.draw_timeout_ms;
         let shown = |voter: &PeerId| book.shows.contains_key(voter);
         let audits = book.advance.electorate(&self.run);
-        let all = chain.awaited(&self.run).iter().all(|v| audits.weight(v) == 0 || shown(v));
+        let all = chain.auditing(&self.run).iter().all(|v| audits.weight(v) == 0 || shown(v));
         if !late && !all {
             return false;
         }
@@ -118,8 +125,7 @@ impl Node {
 
     fn next_audit(&self) -> Option<(AuditKey, Sample)> {
         let chain = self.chain.as_ref()?;
-        let (me, voters) = (self.id(), chain.electorate(&self.run));
-        if voters.weight(&me) == 0 {
+        if !chain.votes(&self.run, &self.id()) {
             return None;
         }
         let newest = self.newest_book()?.advance.height;
@@ -151,7 +157,7 @@ impl Node {
         let me = self.id();
         let task = |v: &Signed<Verdict>| {
             let (confirmer, contributor) = (v.author(), v.body().contributor);
-            let sample = book.sample_of(&confirmer, &contributor)?;
+            let sample = book.own_sample_of(&confirmer, &contributor)?;
             let scope = Scope::Recheck { auditor: confirmer };
             self.draws_recheck(&me, v).then_some((contributor, scope, sample))
         };
@@ -181,7 +187,11 @@ impl Node {
                 continue;
             }
             let sample = match accusation.scope {
-                Scope::Recheck { auditor } => book.sample_of(&auditor, &accusation.contributor),
+                Scope::Recheck { auditor } => {
+                    let contributor = accusation.contributor;
+                    let known = book.confirmation(&contributor, &auditor).is_some();
+                    book.own_sample_of(&auditor, &contributor).filter(|_| known)
+                }
                 _ => Some(Sample::Parts(vec![accusation.part])),
             };
             tasks.extend(sample.map(|s| (accusation.contributor, accusation.asks(), s)));
@@ -296,11 +306,13 @@ impl Node {
         let Scope::Recheck { auditor } = key.scope else {
             return self.conclude(key, Finding::Confirmed { digest });
         };
-        let claimed = self
-            .books
-            .get(&key.height)
-            .and_then(|book| book.answer(&key.contributor, &auditor, Scope::Drawn));
-        let same = claimed == Some(Finding::Confirmed { digest });
+        // What the record has: a verdict that was lost here is no false one.
+        let book = self.books.get(&key.height);
+        let confirmation = book.and_then(|b| b.confirmation(&key.contributor, &auditor));
+        let Some(claimed) = confirmation.map(|v| v.body().finding) else {
+            return self.audit_again(key, self.run.rules.audit_timeout_ms);
+        };
+        let same = claimed == Finding::Confirmed { digest };
         self.conclude(
             key,
             match same {
@@ -311,7 +323,7 @@ impl Node {
     }
 
     fn mismatched(&mut self, key: AuditKey, part: u32) {
-        if matches!(key.scope, Scope::Recheck { .. }) {
+        if !key.scope.is_of_work() {
             // What was confirmed is wrong: so is the contribution itself.
             let work = AuditKey { scope: Scope::Dispute { part }, ..key };
             self.conclude(work, Finding::Mismatch { part });
@@ -345,17 +357,20 @@ impl Node {
         };
         let Some(commit) = book.commit(&body.contributor) else { return false };
         let known = book.verdicts.contains_key(&(body.contributor, author, body.scope));
-        let voter = chain.electorate(&self.run).weight(&author) > 0 && author != body.contributor;
+        let voter = chain.votes(&self.run, &author) && author != body.contributor;
         let asked = match (body.scope, body.finding) {
             (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
-            (Scope::Dispute { part }, Finding::Mismatch { part: found }) => part == found,
+            // To begin a dispute takes one part; more would only be more work for everybody.
+            (scope @ Scope::Dispute { part }, Finding::Mismatch { part: found }) => {
+                part == found
+                    && (book.is_asked(&body.contributor, scope)
+                        || !book.has_accused(&body.contributor, &author))
+            }
             (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
             (scope @ Scope::Recheck { auditor }, _) => {
-                let confirmation =
-                    book.advance.verdicts.iter().find(|v| {
-                        (v.author(), v.body().contributor) == (auditor, body.contributor)
-                    });
+                let confirmation = book.confirmation(&body.contributor, &auditor);
                 auditor != author
+                    && book.own_sample_of(&auditor, &body.contributor).is_some()
                     && (book.is_asked(&body.contributor, scope)
                         || confirmation.is_some_and(|c| self.draws_recheck(&author, c)))
             }
@@ -393,9 +408,8 @@ impl Node {
     fn proven(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
         let Some(chain) = &self.chain else { return BTreeMap::new() };
         let (all, me) = (chain.electorate(&self.run), self.id());
-        let is_of_work = |a: &Accusation| !matches!(a.scope, Scope::Recheck { .. });
         let found = |c: &PeerId| matches!(book.finding(c, &me), Some(Finding::Mismatch { .. }));
-        let accusations = book.accusations().into_iter().filter(is_of_work);
+        let accusations = book.accusations().into_iter().filter(|a| a.scope.is_of_work());
         accusations
             .filter(|a| chain.member(&a.contributor).is_some() && found(&a.contributor))
             .filter(|a| book.dispute(chain, &all, a) == Dispute::Proven)
@@ -443,14 +457,13 @@ impl Node {
             let Accusation { contributor, accuser, scope, .. } = accusation;
             let own = book.answer(&contributor, &me, accusation.asks());
             let agrees = me == contributor || matches!(own, Some(Finding::Confirmed { .. }));
-            let refuted = book.dispute(chain, &all, &accusation) == Dispute::Refuted;
-            let verdict = book.verdicts.get(&(contributor, accuser, scope));
-            if let (true, true, Some(verdict)) = (agrees, refuted, verdict) {
-                let accusation_by = verdict.clone();
+            if agrees
+                && book.dispute(chain, &all, &accusation) == Dispute::Refuted
+                && let Some(verdict) = book.verdicts.get(&(contributor, accuser, scope))
+            {
                 let contradictions = enough(&all, book.contradicting(&accusation).into_iter());
-                let evidence =
-                    Evidence::FalseAccusation { accusation: accusation_by, contradictions };
-                out.insert(accuser, evidence);
+                let accusation = verdict.clone();
+                out.insert(accuser, Evidence::FalseAccusation { accusation, contradictions });
             }
         }
         out
@@ -464,10 +477,10 @@ impl Node {
             let Scope::Recheck { auditor } = accusation.scope else { continue };
             let contributor = accusation.contributor;
             let own = book.answer(&contributor, &me, accusation.scope);
-            let found = matches!(own, Some(Finding::Mismatch { .. }));
-            let proven = book.dispute(chain, &all, &accusation) == Dispute::Proven;
-            let verdict = book.verdicts.get(&(contributor, auditor, Scope::Drawn));
-            if let (true, true, Some(verdict)) = (found, proven, verdict) {
+            if matches!(own, Some(Finding::Mismatch { .. }))
+                && book.dispute(chain, &all, &accusation) == Dispute::Proven
+                && let Some(verdict) = book.confirmation(&contributor, &auditor)
+            {
                 let verdicts = enough(&all, book.agreeing(&accusation).into_values().cloned());
                 let confirmation = verdict.clone();
                 out.insert(auditor, Evidence::BlindConfirmation { confirmation, verdicts });
@@ -515,7 +528,7 @@ impl Node {
     /// nobody waits for.
     pub(super) fn audits_are_done(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return true };
-        let awaited = chain.awaited(&self.run);
+        let awaited = chain.auditing(&self.run);
         let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
         book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
     }
@@ -535,7 +548,13 @@ impl Node {
         let shown = crate::chain::shown(&self.shows_for_record());
         let draws = book.advance.draws(&self.run, &shown, true);
         let counts = |v: &&Signed<Verdict>| chain.counts(&self.run, &draws, v);
-        book.verdicts.values().filter(counts).cloned().collect()
+        let mut all: Vec<_> = book.verdicts.values().filter(counts).cloned().collect();
+        // One word that something is not to be had is enough.
+        let mut said = BTreeSet::new();
+        all.retain(|v| {
+            v.body().scope == Scope::Drawn || said.insert((v.body().contributor, v.author()))
+        });
+        all
     }
 
     /// Verdicts from before a restart.
@@ -582,7 +601,7 @@ fn consistent(
                 let about = book
                     .accusations()
                     .into_iter()
-                    .find(|a| a.contributor == peer && !matches!(a.scope, Scope::Recheck { .. }))?;
+                    .find(|a| a.contributor == peer && a.scope.is_of_work())?;
                 let agreeing = book.agreeing(&about).into_values().filter(|v| stays(v)).cloned();
                 let verdicts = enough(all, agreeing);
                 all.prove(verdicts.iter().map(Signed::author))

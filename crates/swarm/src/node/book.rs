@@ -78,10 +78,7 @@ pub enum Dispute {
 impl Accusation {
     /// What an answer to it has as its scope.
     pub fn asks(&self) -> Scope {
-        match self.scope {
-            recheck @ Scope::Recheck { .. } => recheck,
-            _ => Scope::Dispute { part: self.part },
-        }
+        self.scope.asks(self.part)
     }
 
     /// Whose word on it does not count.
@@ -137,19 +134,41 @@ impl Book {
         self.advance.commit(contributor)
     }
 
-    /// What `auditor` has drawn of one contribution, all its draws together.
+    /// What `auditor` has to re-run of one contribution: its own draw; only without one what it
+    /// stands in for, which may still change while links come in.
     pub fn sample_of(&self, auditor: &PeerId, contributor: &PeerId) -> Option<Sample> {
-        let mine = |d: &&Draw| (d.auditor, d.contributor) == (*auditor, *contributor);
+        if let Some(own) = self.own_sample_of(auditor, contributor) {
+            return Some(own);
+        }
         let mut parts = BTreeSet::new();
-        let mut any = false;
-        for draw in self.draws.iter().filter(mine) {
-            any = true;
+        for draw in self.draws_by(auditor, contributor) {
             match &draw.sample {
                 Sample::All => return Some(Sample::All),
                 Sample::Parts(some) => parts.extend(some.iter().copied()),
             }
         }
-        any.then(|| Sample::Parts(parts.into_iter().collect()))
+        (!parts.is_empty()).then(|| Sample::Parts(parts.into_iter().collect()))
+    }
+
+    /// What `auditor` itself has drawn of one contribution: it follows from its link alone, so a
+    /// confirmation of it can be made again whatever else has come in since.
+    pub fn own_sample_of(&self, auditor: &PeerId, contributor: &PeerId) -> Option<Sample> {
+        let own = self.draws_by(auditor, contributor).find(|d| d.drawer == *auditor);
+        own.map(|d| d.sample.clone())
+    }
+
+    fn draws_by(&self, auditor: &PeerId, contributor: &PeerId) -> impl Iterator<Item = &Draw> {
+        let (auditor, contributor) = (*auditor, *contributor);
+        self.draws.iter().filter(move |d| (d.auditor, d.contributor) == (auditor, contributor))
+    }
+
+    /// What `auditor` confirmed of its own draw, as the next record has it.
+    pub fn confirmation(&self, contributor: &PeerId, auditor: &PeerId) -> Option<&Signed<Verdict>> {
+        self.advance.verdicts.iter().find(|v| {
+            (v.author(), v.body().contributor) == (*auditor, *contributor)
+                && v.body().scope == Scope::Drawn
+                && matches!(v.body().finding, Finding::Confirmed { .. })
+        })
     }
 
     /// Everything that somebody found to be wrong.
@@ -161,7 +180,15 @@ impl Book {
             }
             _ => None,
         };
-        self.verdicts.values().filter_map(accusation).collect()
+        let all = self.verdicts.values().filter_map(accusation);
+        all.filter(|a| !self.advance.gone.contains(&a.accuser)).collect()
+    }
+
+    /// Whether `author` has found a mismatch in this contribution already.
+    pub fn has_accused(&self, contributor: &PeerId, author: &PeerId) -> bool {
+        let mut accusations = self.accusations().into_iter();
+        accusations
+            .any(|a| (a.contributor, a.accuser) == (*contributor, *author) && a.scope.is_of_work())
     }
 
     /// Parts that drawn auditors could not get what it takes for: the others try.
@@ -186,10 +213,9 @@ impl Book {
 
     /// Verdicts that agree with an accusation, one per author.
     pub fn agreeing(&self, accusation: &Accusation) -> BTreeMap<PeerId, &Signed<Verdict>> {
-        let recheck = |s: Scope| matches!(s, Scope::Recheck { .. });
-        let same = |v: &&Signed<Verdict>| match accusation.scope {
-            scope if recheck(scope) => v.body().scope == scope,
-            _ => !recheck(v.body().scope),
+        let same = |v: &&Signed<Verdict>| match accusation.scope.is_of_work() {
+            true => v.body().scope.is_of_work(),
+            false => v.body().scope == accusation.scope,
         };
         self.about(&accusation.contributor)
             .filter(same)
@@ -215,7 +241,7 @@ impl Book {
         let findings = || {
             self.about(contributor)
                 .filter(|v| v.author() == *member)
-                .filter(|v| !matches!(v.body().scope, Scope::Recheck { .. }))
+                .filter(|v| v.body().scope.is_of_work())
         };
         let worst =
             findings().map(|v| v.body().finding).find(|f| matches!(f, Finding::Mismatch { .. }));

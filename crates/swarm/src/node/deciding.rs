@@ -5,8 +5,8 @@ use super::{
     working::{Wanted, admissible},
 };
 use crate::{
-    Certificate, Ejection, Evidence, Finding, Kind, Message, Notice, PeerId, Proposal, Record,
-    Scope, Signed, SignedRecord, Vote,
+    Certificate, Ejection, Evidence, Finding, Kind, MAX_RECORD, Message, Notice, PeerId, Proposal,
+    Record, Scope, Signed, SignedRecord, Vote,
     agreement::{Output, Validity},
     log::Entry,
 };
@@ -86,9 +86,8 @@ impl Node {
         }
         let closed = rules.commit_timeout_ms;
         let over = closed.saturating_add(rules.view_timeout_ms);
-        let commits: Vec<_> = self.admissible_here().into_iter().map(|c| c.commit).collect();
-        let something = chain.included(&self.run, &commits).iter().any(|i| i.weight > 0);
-        something && (committed + missing == 0 || committed == 0 && age >= closed || age >= over)
+        let in_time = committed + missing == 0 || committed == 0 && age >= closed || age >= over;
+        in_time && chain.weighs(&self.run, &self.admissible_here())
     }
 
     /// Every contribution that may go into the next record, in the order of the authors' keys.
@@ -102,23 +101,27 @@ impl Node {
     fn offer(&mut self, kind: Kind) {
         let draft = match kind {
             Kind::Repair => self.repair(),
-            Kind::Close => self.ordinary(Kind::Close),
-            _ => self.ordinary(Kind::Advance),
+            kind => self.ordinary(kind),
         };
         let Some(mut record) = draft else { return };
         let Some(state) = self.state_after(&record) else { return };
         record.state = state;
         let Some(chain) = &self.chain else { return };
-        let expected = chain.expected(&self.run, &record);
-        record.members = expected.members;
-        record.beacon = expected.beacon;
-        record.round = expected.round;
-        let body = record.to_bytes();
+        let body = loop {
+            chain.complete(&self.run, &mut record);
+            let body = record.to_bytes();
+            // The rules leave room for what is usual; of an unusual lot of verdicts some wait.
+            if body.len() <= MAX_RECORD || record.verdicts.pop().is_none() {
+                break body;
+            }
+        };
         let hash = Record::hash_of(&body);
-        let Some(ruling) = self.ruling(&hash, &record) else {
-            // Something that looked right by itself does not fit: better none than a wrong one.
-            let why = "a record made here breaks the rules".to_owned();
-            return self.notice(Notice::WorkFailed { height: record.height, why });
+        let ruling = match self.ruling(&hash, &record) {
+            Ok(ruling) => ruling,
+            Err(why) => {
+                // Something that looked right by itself does not fit: better none than a wrong one.
+                return self.notice(Notice::WorkFailed { height: record.height, why });
+            }
         };
         if let Some(work) = &mut self.work {
             work.agreement.offer(hash, body, ruling);
@@ -160,8 +163,7 @@ impl Node {
             record.contributions = self.admissible_here();
             record.contributions.retain(|c| !out.contains(&c.commit.author()));
             record.joins = self.joins_for_record(&out);
-            let commits: Vec<_> = record.contributions.iter().map(|c| c.commit.clone()).collect();
-            if chain.included(&self.run, &commits).iter().all(|i| i.weight == 0) {
+            if !chain.weighs(&self.run, &record.contributions) {
                 return None;
             }
         }
@@ -186,11 +188,15 @@ impl Node {
     fn judge(&mut self) {
         let pending = self.work.as_ref().map_or(Vec::new(), |w| w.agreement.pending());
         for hash in pending {
-            let validity = match self.read(&hash) {
-                Some(record) => self.votable(&hash, &record),
+            // Asked again with every event while something is missing: read once.
+            let known = self.work.as_mut().and_then(|w| w.proposed.remove(&hash));
+            let record = known.or_else(|| self.read(&hash));
+            let validity = match &record {
+                Some(record) => self.votable(&hash, record),
                 None => Validity::Invalid,
             };
             if let Some(work) = &mut self.work {
+                work.proposed.extend(record.map(|record| (hash, record)));
                 work.agreement.judge(&hash, validity);
             }
         }
@@ -248,10 +254,9 @@ impl Node {
             }
             Evidence::FalseAccusation { accusation, .. } => {
                 let body = accusation.body();
-                let scope = match (body.scope, body.finding) {
-                    (recheck @ Scope::Recheck { .. }, _) => recheck,
-                    (_, Finding::Mismatch { part }) => Scope::Dispute { part },
-                    (scope, _) => scope,
+                let scope = match body.finding {
+                    Finding::Mismatch { part } => body.scope.asks(part),
+                    _ => body.scope,
                 };
                 let own = self.own_answer(body.height, &body.contributor, scope);
                 match body.contributor == self.id() {
@@ -308,9 +313,8 @@ impl Node {
         let out: BTreeSet<PeerId> = record.culprits().collect();
         let commits = self.admissible_here();
         let stays = |c: &&crate::Contribution| !out.contains(&c.commit.author());
-        let has = |c: &crate::Contribution| {
-            record.contributions.iter().any(|r| r.commit == c.commit)
-        };
+        let has =
+            |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
         let advance = record.kind == Kind::Advance;
         advance && commits.iter().filter(stays).any(|c| !has(c))
             || self.shows_for_record().iter().any(|s| !record.shows.contains(s))

@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::{
-    Body, ChainState, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
+    Body, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
     agreement::Taken, chain::Ruling, parse_message,
 };
 use store::Hash;
@@ -149,8 +149,7 @@ impl Node {
     }
 
     fn on_have(&mut self, from: PeerId, have: Signed<crate::Have>) {
-        let votes = self.chain.as_ref().map(|c| c.electorate(&self.run));
-        let votes = votes.is_some_and(|e| e.weight(&have.author()) > 0);
+        let votes = self.chain.as_ref().is_some_and(|c| c.votes(&self.run, &have.author()));
         let room = self.work.as_ref().is_some_and(|w| w.has_room_for(&have));
         if votes && room && self.is_right(from, have.envelope()) {
             self.accept_have(have);
@@ -192,13 +191,13 @@ impl Node {
             Err(error) => return self.strike(from, &error.to_string()),
         };
         let ruling = self.ruling(&proposal.value, &record);
-        if ruling.is_none() {
-            let (peer, why) = (header.author(), "proposes a record that may not follow".to_owned());
+        if let Err(why) = &ruling {
+            let (peer, why) = (header.author(), why.clone());
             self.notice(crate::Notice::Misbehaved { peer, why });
         }
         let Some(work) = &mut self.work else { return };
         let envelope = header.envelope().clone();
-        match work.agreement.propose(header, body, ruling) {
+        match work.agreement.propose(header, body, ruling.ok()) {
             // Whoever passes a proposal on has not looked at what is in it; its author has.
             Taken::New => self.learn_from(envelope.author, &record),
             Taken::Contradicts(known) => self.contradiction(from, known, &envelope),
@@ -206,9 +205,12 @@ impl Node {
         }
     }
 
-    /// What decides on a record, once it was checked whole; `None` if it may not follow the head.
-    pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Option<Ruling> {
-        self.chain.as_ref()?.ruling_on(&self.run, record, *hash, &self.cache)
+    /// What decides on a record, once it was checked whole.
+    ///
+    /// Errors: why it may not follow the head.
+    pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Result<Ruling, String> {
+        let chain = self.chain.as_ref().ok_or("the run has not begun")?;
+        chain.ruling_on(&self.run, record, *hash, &self.cache)
     }
 
     /// A proposal may carry what was lost on the way here.

@@ -6,7 +6,7 @@ use crate::{
     Signed, SignedRecord, Step, Vote,
     chain::{first_beacon, is_invited, members_of_genesis},
     draw::own_link,
-    members::seats,
+    members::first_seats,
 };
 use std::collections::BTreeSet;
 use store::Hash;
@@ -62,7 +62,7 @@ impl Node {
     fn joins_of_genesis(&self) -> Vec<Signed<Join>> {
         let (mut joins, others): (Vec<_>, Vec<_>) =
             self.joins.values().cloned().partition(|j| self.founds(j));
-        let seats = seats(&self.run.rules, &members_of_genesis(&self.run, &joins));
+        let seats = first_seats(&self.run.rules, &members_of_genesis(&self.run, &joins));
         let places = (self.run.rules.max_members as usize).saturating_sub(joins.len());
         joins.extend(others.into_iter().take(seats.min(places)));
         joins.sort_unstable_by_key(Signed::author);

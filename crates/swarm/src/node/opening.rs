@@ -106,10 +106,9 @@ fn wanted_steps(book: &super::Book, me: &crate::PeerId, steps: u32) -> BTreeSet<
         }
     }
     for accusation in book.accusations().iter().filter(|a| a.contributor == *me) {
-        match accusation.asks() {
-            Scope::Dispute { part: disputed } => part(disputed),
-            // Its parts are open since they were drawn.
-            _ => {}
+        // What a confirmation made again needs is open since it was drawn.
+        if let Scope::Dispute { part: disputed } = accusation.asks() {
+            part(disputed);
         }
     }
     for (contributor, _, passed) in book.passed_on() {

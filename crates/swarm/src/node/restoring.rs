@@ -14,6 +14,10 @@ impl Node {
         let (Some(height), now) = (self.work.as_ref().map(|w| w.height), self.now) else { return };
         let said: Vec<Said> = entries.iter().filter_map(|e| Said::of(e, height)).collect();
         let rulings: Vec<_> = said.iter().map(|s| self.ruling_of(s)).collect();
+        let broken = |(s, r): (&Said, &Option<Ruling>)| matches!(s, Said::Lock(..)) && r.is_none();
+        if said.iter().zip(&rulings).any(broken) {
+            return self.fatal("the log has a lock on a record that may not follow".to_owned());
+        }
         let Some(work) = &mut self.work else { return };
         let view = said.iter().filter_map(Said::view).max().unwrap_or(0);
         work.agreement.restore_view(view);
@@ -28,7 +32,7 @@ impl Node {
                     work.agreement.propose(header, body, ruling);
                 }
                 Said::Lock(view, _, body, prevotes) => {
-                    let ruling = ruling.expect("a record this node was locked on follows the head");
+                    let Some(ruling) = ruling else { continue };
                     let hash = Record::hash_of(&body);
                     work.agreement.restore_lock(view, hash, body, ruling);
                     for vote in prevotes {
@@ -48,7 +52,7 @@ impl Node {
     fn ruling_of(&self, said: &Said) -> Option<Ruling> {
         match said {
             Said::Proposal(_, record, body) | Said::Lock(_, record, body, _) => {
-                self.ruling(&Record::hash_of(body), record)
+                self.ruling(&Record::hash_of(body), record).ok()
             }
             _ => None,
         }

@@ -2,8 +2,8 @@
 
 use super::{Node, Task};
 use crate::{
-    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Rules, Run,
-    Signed, Time, TrainJob, Trained, Urgency, WorkError, agreement::Agreement, log::Entry,
+    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Record, Rules,
+    Run, Signed, Time, TrainJob, Trained, Urgency, WorkError, agreement::Agreement, log::Entry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
@@ -32,6 +32,8 @@ pub struct Work {
     haves: BTreeMap<Hash, BTreeMap<PeerId, Signed<Have>>>,
     pub agreement: Agreement,
     pub aggregates: BTreeMap<Hash, Aggregate>,
+    /// Proposed records that are not judged for good, so that their bytes are read once.
+    pub proposed: BTreeMap<Hash, Record>,
 }
 
 struct Training {
@@ -72,6 +74,7 @@ impl Work {
             haves: BTreeMap::new(),
             agreement,
             aggregates: BTreeMap::new(),
+            proposed: BTreeMap::new(),
         }
     }
 
@@ -348,7 +351,7 @@ impl Node {
         slot.update = Wanted::Here;
         let have = Have { height: work.height, commit: slot.commit.hash() };
         let me = self.id();
-        if self.chain.as_ref().is_some_and(|c| c.electorate(&self.run).weight(&me) > 0) {
+        if self.chain.as_ref().is_some_and(|c| c.votes(&self.run, &me)) {
             let have = Signed::seal(&self.identity, &self.run.id, have);
             self.broadcast(&Message::Have(have.clone()));
             self.accept_have(have);

@@ -53,7 +53,7 @@ pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
     if window > open.model.context() {
         bail!("a window of {window} tokens, the model's context is {}", open.model.context());
     }
-    let mut ids = open.tokenizer.encode(&text);
+    let mut ids = open.tokenizer.encode(&text)?;
     ids.truncate(args.tokens as usize);
     if ids.len() < window {
         bail!("{} tokens of text, a window has {window}", ids.len());

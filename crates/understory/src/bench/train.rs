@@ -24,7 +24,7 @@ pub fn train(
     let all: Vec<String> = SIZES.map(str::to_owned).to_vec();
     let sizes = if sizes.is_empty() { &all } else { sizes };
     if !print_json {
-        writeln!(std::io::stdout(), "{HEAD}")?;
+        writeln!(crate::terminal::stdout(), "{HEAD}")?;
     }
     for size in sizes {
         let cell = match sizes {
@@ -32,7 +32,7 @@ pub fn train(
             _ => in_a_process(size, threads, steps)?,
         };
         let line = if print_json { cell.to_string() } else { row(&cell) };
-        writeln!(std::io::stdout(), "{line}")?;
+        writeln!(crate::terminal::stdout(), "{line}")?;
     }
     Ok(())
 }

@@ -462,7 +462,7 @@ pub enum UnrankedName {
 pub enum TieName {
     /// The option listed first
     Listed,
-    /// Drawn from the first checkpoint after the close
+    /// Drawn from what kept the ballots secret; only with --secret
     Lot,
     /// The proposer's ballot
     Mine,
@@ -490,10 +490,10 @@ pub struct ProposeArgs {
     /// What it means that a ballot does not rank an option
     #[arg(long, value_enum, default_value_t = UnrankedName::Last)]
     pub unranked: UnrankedName,
-    /// What settles a tie
-    #[arg(long, value_enum, default_value_t = TieName::Lot)]
-    pub tie: TieName,
-    /// How many win, or sit on the panel
+    /// What settles a tie; by default the option listed first, with --secret a lot
+    #[arg(long, value_enum)]
+    pub tie: Option<TieName>,
+    /// How many win, or sit on the panel; of stewards, by default, those whose terms end
     #[arg(long)]
     pub seats: Option<u16>,
     /// The majority that options need over the default option, as 3:1
@@ -509,12 +509,20 @@ pub struct ProposeArgs {
     #[arg(long, default_value_t = 60)]
     pub open: u64,
     /// Keep ballots secret until the close; they are revealed in this many seconds after it, or in
-    /// the notice where that is longer
+    /// the notice where that is longer. A panel is always drawn from secrets
     #[arg(long, value_name = "SECONDS")]
     pub secret: Option<u64>,
     /// The question appealed against: number or beginning of its hash
     #[arg(long)]
     pub appeal: Option<String>,
+    /// The question by which the members listed the committee's seats that are held already: the cap
+    /// counts them
+    #[arg(long, value_name = "QUESTION")]
+    pub held: Option<String>,
+    /// Options are files that list such seats: committee, and a [[seat]] with name, org and until for
+    /// each
+    #[arg(long)]
+    pub list: bool,
     #[command(flatten)]
     pub place: Place,
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use commons::{
     Home, Identity, author,
     state::State,
-    statement::{Founder, Genesis, ParentLog, Rules, WitnessKey, Witnesses},
+    statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, WitnessKey, Witnesses},
 };
 use std::path::Path;
 use store::Hash;
@@ -38,6 +38,7 @@ pub fn create(args: &CreateArgs) -> Result<()> {
         witnesses: witnesses(&keys, &args.witness, args.threshold)?,
         parent: None,
         created: now(),
+        version: Some(RULES_VERSION),
     };
     let (genesis, head) = author::found(&me, &operator, genesis)?;
     let home = Home::create(&args.place.dir, &genesis, Some(&head))
@@ -64,12 +65,13 @@ pub fn fork(args: &ForkArgs) -> Result<()> {
         let genesis = Genesis {
             name: args.name.clone(),
             charter,
-            rules: old.rules.clone(),
+            rules: old.rules.clone().completed(),
             founders,
             operator: operator.id(),
             witnesses,
             parent: Some(ParentLog { ..parent }),
             created: now(),
+            version: Some(RULES_VERSION),
         };
         Ok(author::found(&me, &operator, genesis)?)
     })?;

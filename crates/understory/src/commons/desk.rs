@@ -17,6 +17,9 @@ use std::{
 };
 use store::Hash;
 
+/// Statements of those who are no members that one command gives a place to.
+const STRANGERS_AT_ONCE: usize = 16;
+
 /// An opened commons.
 pub struct Desk {
     pub home: Home,
@@ -68,7 +71,7 @@ impl Desk {
     }
 
     pub fn say_as(&mut self, me: &Identity, body: impl Into<Body>) -> Result<Statement> {
-        let statement = author::draft(&self.log()?, &self.state, me, body)
+        let statement = author::draft_at(&self.log()?, &self.state, me, now(), body)
             .hint("nothing was written; the command's --help says what it takes")?;
         self.rehearse(&statement)?;
         self.archive.hold(&statement)?;
@@ -123,7 +126,14 @@ impl Desk {
             return Ok(false);
         }
         let key = self.keys.identity(Role::Operator)?;
-        operator::integrate(&self.archive, &mut self.state, &key)?;
+        // What a service of this operator has left waiting is not let in by the next command.
+        let mut left = STRANGERS_AT_ONCE;
+        let mut admit = |_: &Statement| {
+            let fits = left > 0;
+            left = left.saturating_sub(1);
+            fits
+        };
+        operator::integrate_some(&self.archive, &mut self.state, &key, &mut admit)?;
         self.mark(&key)?;
         Ok(true)
     }
@@ -149,10 +159,7 @@ impl Desk {
             return Ok(());
         }
         let public = self.keys.public(Role::Witness)?;
-        let Some(known) = self.state.witnesses.keys.iter().find(|w| w.key == public) else {
-            return Ok(());
-        };
-        let name: KeyName = known.name.parse().context("the witness's name")?;
+        let Some(name) = witness_name(&self.state, &public) else { return Ok(()) };
         let log = self.log()?;
         let Some(newest) = log.latest_checkpoint()? else { return Ok(()) };
         let key = log_key(&self.archive.origin(), self.state.operator_at(newest.checkpoint().size));
@@ -178,7 +185,7 @@ impl Desk {
         }
         self.archive.keep_checkpoint(&head)?;
         if operator::mark(&self.archive, &self.state, operator, &head)?.is_some() {
-            operator::integrate(&self.archive, &mut self.state, operator)?;
+            operator::integrate_some(&self.archive, &mut self.state, operator, &mut |_| false)?;
         }
         Ok(())
     }
@@ -260,6 +267,12 @@ impl Desk {
             .with_context(|| format!("statement {text} asks no question that counts"))
             .hint("`understory commons show questions` lists them")
     }
+}
+
+/// How the members named a key as a witness, in force or to come.
+pub fn witness_name(state: &State, key: &PeerId) -> Option<KeyName> {
+    let mut all = state.policies().flat_map(|policy| policy.witnesses().to_vec());
+    all.find(|witness| witness.key() == *key).map(|witness| witness.name().clone())
 }
 
 /// The commons in a folder.

@@ -5,19 +5,14 @@ use super::{
     desk::{Desk, open_home},
 };
 use crate::hint::WithHint;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use commons::{
-    HomeError,
+    HomeError, portable,
+    state::log_key,
     tlog::{Bundle, Tile},
     view,
 };
-use std::{
-    fs,
-    io::{IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-    time::Instant,
-};
+use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 pub fn hash(place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;
@@ -48,8 +43,7 @@ pub fn verify(place: &Place) -> Result<ExitCode> {
     let watched = std::io::stderr().is_terminal();
     let outcome = home.verify(|done, size| {
         if watched && (shown.elapsed().as_millis() > 200 || done == size) {
-            eprint!("\r{done} of {size} statements");
-            let _ = std::io::stderr().flush();
+            crate::terminal::eprint_over(&format!("{done} of {size} statements"));
             shown = Instant::now();
         }
     });
@@ -104,7 +98,13 @@ pub fn export(to: &Path, place: &Place) -> Result<()> {
             .hint("name a folder that does not exist");
     }
     let log = desk.log()?;
-    let Some(head) = log.latest_checkpoint()? else { bail!("the log has no checkpoint yet") };
+    // The newest head may have nobody's cosignature yet; somebody with a witness policy could do
+    // nothing with it.
+    let head = portable::cosigned_head(&log, &desk.state)?
+        .context("enough witnesses have cosigned no head of this log yet")
+        .hint("`understory commons serve` or `commons sync` brings the next one")?;
+    let policy = desk.state.policy();
+    let operator = log_key(&desk.archive.origin(), desk.state.operator_at(head.checkpoint().size));
     let size = head.checkpoint().size;
     let (mut tiles, mut bundles) = (0u64, 0u64);
     for tile in Tile::all(size) {
@@ -117,6 +117,7 @@ pub fn export(to: &Path, place: &Place) -> Result<()> {
         write(&to.join(bundle.to_string()), &bundle.to_bytes(&entries)?)?;
         bundles += 1;
     }
+    write(&to.join("policy"), policy.to_text(&operator).as_bytes())?;
     // Last: whoever sees it finds everything it covers.
     write(&to.join("checkpoint"), head.to_string().as_bytes())?;
     if place.json {

@@ -5,7 +5,7 @@ use super::{
     desk::{Desk, open_home},
     show::time,
 };
-use crate::hint::WithHint;
+use crate::{hint::WithHint, status::write_atomically};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Home, PeerId, Snapshot,
@@ -17,7 +17,7 @@ use serde_json::json;
 use std::{
     fmt::Write as _,
     fs::File,
-    io::{ErrorKind, Read, Write},
+    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -262,15 +262,11 @@ fn usual_path(proof: &Portable) -> PathBuf {
 }
 
 fn create(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = || format!("cannot write {}", path.display());
-    let file = match File::create_new(path) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            return Err(anyhow!("{} is there already", path.display()))
-                .hint("name another file with --out");
-        }
-        file => file,
-    };
-    file.and_then(|mut file| file.write_all(bytes)).with_context(failed)
+    if path.symlink_metadata().is_ok() {
+        return Err(anyhow!("{} is there already", path.display()))
+            .hint("name another file with --out");
+    }
+    write_atomically(path, bytes)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -35,7 +35,7 @@ pub fn margin(args: &QuestionArgs) -> Result<()> {
     };
     print(args.place.json, &margin, || {
         let options: Vec<&str> = margin.options.iter().map(String::as_str).collect();
-        let standing = standing(&margin.status, &options, proposal.body.close);
+        let standing = standing(&margin.status, &options, proposal.close);
         format!("{:?}: {standing}\n\n{}", margin.title, margin_text(&state, &margin))
     })
 }
@@ -50,9 +50,21 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
     };
     print(args.place.json, &panel, || {
         // What is drawn has no options.
-        let standing = standing(&panel.status, &[], proposal.body.close);
+        let standing = standing(&panel.status, &[], proposal.close);
         let mut out = format!("{:?}: {standing}\n", proposal.body.title);
         let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
+        for (at, round) in panel.rounds.iter().enumerate() {
+            let names: Vec<String> =
+                round.withheld.iter().map(|member| name_of(&state, member)).collect();
+            if !names.is_empty() {
+                let (round, names) = (at + 1, names.join(", "));
+                let _ = writeln!(out, "round {round}: the secrets of {names} were not revealed");
+            }
+        }
+        if panel.withheld > 0 && !panel.seats.is_empty() {
+            let choices = 2f64.powi(panel.withheld.min(1_000) as i32);
+            let _ = writeln!(out, "whoever withheld them could choose among {choices} panels");
+        }
         if let Some(possible) = &panel.possible {
             let _ = writeln!(out, "{possible} panels were possible, each as likely");
         }
@@ -92,6 +104,9 @@ pub fn questions(state: &State, tallies: &[Tally]) -> String {
 
 fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
     let mut out = format!("{:?}: {}\n", tally.title, status(tally));
+    if tally.unopened > 0 {
+        let _ = writeln!(out, "sealed and not opened, so not counted: {}", tally.unopened);
+    }
     if let Some(problem) = &tally.problem {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }

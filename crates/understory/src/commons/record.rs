@@ -3,7 +3,7 @@
 
 use super::{
     cli::Place,
-    desk::Desk,
+    desk::{Desk, now},
     keys::{Keys, Role},
 };
 use crate::hint::WithHint;
@@ -132,7 +132,7 @@ impl Scribe {
                 inputs: vec![ended.corpus, Hash(ended.peer.0)],
                 output: ended.root,
             };
-            desk.archive.write(&desk.state, &self.me, work)?;
+            desk.archive.write_at(&desk.state, &self.me, now(), work)?;
             said += 1;
         }
         if ended.founder {
@@ -140,7 +140,7 @@ impl Scribe {
             if !published && !waits(4, ended.root)? {
                 let (name, artifact) = (ended.name.clone(), ended.root);
                 let publish = Publish { name, artifact, components: Vec::new(), supersedes: None };
-                desk.archive.write(&desk.state, &self.me, publish)?;
+                desk.archive.write_at(&desk.state, &self.me, now(), publish)?;
                 said += 1;
             }
             let derived = desk.state.edges.iter().any(|e| e.child == ended.root);
@@ -153,7 +153,7 @@ impl Scribe {
                     tool: TOOL.into(),
                     reproducible: Reproducible::Exact,
                 };
-                desk.archive.write(&desk.state, &self.me, derive)?;
+                desk.archive.write_at(&desk.state, &self.me, now(), derive)?;
                 said += 1;
             }
         }
@@ -195,7 +195,12 @@ impl Scribe {
         let said = checks.len();
         for (statement, verdict, evidence) in checks {
             let subject = Subject::Statement(statement);
-            desk.archive.write(&desk.state, &self.me, Check { subject, verdict, evidence })?;
+            desk.archive.write_at(
+                &desk.state,
+                &self.me,
+                now(),
+                Check { subject, verdict, evidence },
+            )?;
         }
         Ok(said)
     }

@@ -2,18 +2,18 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    desk::{Desk, open_home},
+    desk::{Desk, open_home, witness_name},
     keys::Role,
     show::time,
 };
 use crate::{
     hint::WithHint,
-    peer::{key, relay, stop_signal},
-    random,
+    peer::{relay, stop_signal},
+    peer_key, random,
     status::write_secret,
 };
 use anyhow::{Context, Result, anyhow};
-use commons::{Home, tlog::KeyName};
+use commons::Home;
 use net::commons::{Config, Status, Ticket, Visit};
 use serve::commons::Folder;
 use std::{
@@ -37,7 +37,7 @@ pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
 fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     // The log is not open while a passphrase is asked for.
     let Desk { home, keys, state, .. } = Desk::open(&args.place)?;
-    let mut config = Config::new(home.dir(), key(&home.dir().join("endpoint"))?);
+    let mut config = Config::new(home.dir(), peer_key::own(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
     config.relay = relay(args.relay.as_deref());
@@ -50,10 +50,10 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
         config.operator = Some(keys.identity(Role::Operator)?);
     }
     let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let policy = &state.witnesses.keys;
-    if let Some(known) = policy.iter().find(|w| Some(w.key) == public) {
-        let name: KeyName = known.name.parse().context("the witness's name")?;
-        config.witness = Some((keys.identity(Role::Witness)?, name));
+    let is_named = public.is_some_and(|key| witness_name(&state, &key).is_some());
+    // Whom members name later begins to cosign without being started again.
+    if public.is_some() && (is_named || !only_witness) {
+        config.witness = Some(keys.identity(Role::Witness)?);
     } else if only_witness {
         let key = public.map_or("none yet".into(), |key| key.to_string());
         return Err(anyhow!("this commons has no witness with your key ({key})")).hint(
@@ -86,11 +86,11 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
             println!("operates the log when it is its turn");
         }
         if witnesses {
-            println!("cosigns as a witness");
+            println!("cosigns as a witness that the members named");
         }
         println!("end with Ctrl-C");
     }
-    std::io::stdout().flush()?;
+    crate::terminal::stdout().flush()?;
     let mut status = service.status();
     let mut stop = std::pin::pin!(stop_signal(args.leash));
     let mut last = None;
@@ -110,7 +110,7 @@ async fn run(args: &ServeArgs, config: Config) -> Result<()> {
             } else {
                 println!("{line}");
             }
-            std::io::stdout().flush()?;
+            crate::terminal::stdout().flush()?;
             last = Some(line);
         }
         tokio::select! {
@@ -148,7 +148,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     let watched = std::io::stderr().is_terminal();
     let progress = |size: u64| {
         if watched {
-            eprint!("\r{size} statements");
+            crate::terminal::eprint_over(&format!("{size} statements"));
         }
     };
     let place = &args.place;
@@ -215,7 +215,7 @@ pub fn page(place: &Place, port: u16) -> Result<()> {
             true => println!("{}", serde_json::json!({ "page": url(addr) })),
             false => println!("page: {}; end with Ctrl-C", url(addr)),
         }
-        std::io::stdout().flush()?;
+        crate::terminal::stdout().flush()?;
         stop_signal(false).await;
         Ok(())
     })

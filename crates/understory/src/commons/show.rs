@@ -19,12 +19,18 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
         Shown::Health => {
             let log = desk.log()?;
             let overdue = view::overdue(&log, &state)?;
+            let unanswered = view::unanswered(&log, &state)?;
             let health = view::health(&state);
             let proof = PortableSplit::new(&log, &desk.state, desk.home.splits()?)?.is_some();
             let all = serde_json::json!({
-                "health": health, "overdue": overdue, "split_proof": proof,
+                "health": health, "overdue": overdue, "unanswered": unanswered,
+                "split_proof": proof,
             });
-            print(place.json, &all, || self::health(&state, &health, &overdue, proof))
+            print(place.json, &all, || {
+                let mut text = late(&state, &health, &overdue, &unanswered);
+                text.push_str(&self::health(&state, &health, proof));
+                text
+            })
         }
         Shown::Questions => {
             let tallies = tallies(&state);
@@ -131,22 +137,84 @@ fn lineage(state: &State) -> String {
     if out.is_empty() { "nothing was made here yet\n".into() } else { out }
 }
 
-fn health(
+/// What waits for too long, and whether anybody can be charged with it.
+fn late(
     state: &State,
     health: &view::Health,
     overdue: &[view::Overdue],
-    split_proof: bool,
+    unanswered: &[view::Unanswered],
 ) -> String {
     let mut out = String::new();
     for late in overdue {
         let _ = writeln!(
             out,
-            "ALARM  statement {} of {} is left out since {} checkpoints",
+            "ALARM  statement {} of {} is overdue: operator {} signed to have it and left it out of \
+             {} checkpoints",
             late.statement.short(),
             author(state, &late.author),
+            late.operator.short(),
             late.checkpoints
         );
     }
+    for left in &health.left_out {
+        let _ = writeln!(
+            out,
+            "ALARM  statement {} of {} is overdue: operator {} signed to have it at size {}, as \
+             statement {} shows",
+            left.statement.short(),
+            author(state, &left.author),
+            left.operator.short(),
+            left.size,
+            left.index
+        );
+    }
+    for one in unanswered {
+        let _ = writeln!(
+            out,
+            "NOTE   statement {} of {} waits since {} checkpoints without a receipt: it may not have \
+             reached the operator",
+            one.statement.short(),
+            author(state, &one.author),
+            one.checkpoints
+        );
+    }
+    out
+}
+
+/// Who decides the time, where that is not as usual.
+fn clock(health: &view::Health) -> String {
+    let mut out = String::new();
+    if health.one_decides {
+        let _ = writeln!(
+            out,
+            "time        ONE WITNESS decides it alone, up to {} s beyond what two members have seen; \
+             with two that must cosign none does",
+            health.step
+        );
+    }
+    if let Some(held) = health.held {
+        let _ = writeln!(
+            out,
+            "time        a mark says {} and is held: it counts once members' statements have seen it \
+             and another follows",
+            time(held)
+        );
+    }
+    if let Some(coming) = &health.coming {
+        let _ = writeln!(
+            out,
+            "witnesses   to come: {} of {} ({}) have to cosign a head of more than {} statements",
+            coming.threshold,
+            coming.names.len(),
+            coming.names.join(", "),
+            coming.since
+        );
+    }
+    out
+}
+
+fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
+    let mut out = String::new();
     for split in &health.splits {
         let _ = writeln!(
             out,
@@ -183,6 +251,7 @@ fn health(
         health.last_mark.map_or("never".into(), time),
         health.unwitnessed
     );
+    out.push_str(&clock(health));
     for void in &health.last_void {
         let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason);
     }

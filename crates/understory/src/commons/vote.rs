@@ -12,8 +12,8 @@ use commons::{
     canonical, decide,
     state::{Proposal, State},
     statement::{
-        Choice, Effect, House, Method, ProposalType, Propose, Quota, TieBreak, UnrankedRule, Vote,
-        VoteBody,
+        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
+        UnrankedRule, Vote, VoteBody,
     },
 };
 use std::path::{Path, PathBuf};
@@ -53,12 +53,16 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         options.push(plain(&args.default, (1, 1)));
     }
     let seats = args.seats.unwrap_or(match topic {
-        ProposalType::Stewards => u16::from(desk.state.rules.steward_seats),
+        ProposalType::Stewards => seats_to_elect(&desk.state),
         ProposalType::Panel => 3,
         _ => 1,
     });
     let start = desk.state.now().max(now());
     let close = start.saturating_add(desk.state.rules.notice).saturating_add(args.open);
+    let window = |seconds: u64| seconds.max(desk.state.rules.notice).max(1);
+    // A panel is always drawn from members' secrets.
+    let secret = args.secret.or(lot.then_some(0));
+    let reveal = secret.map(|seconds| close.saturating_add(window(seconds)));
     let proposal = Propose {
         topic,
         title: args.title.clone(),
@@ -76,18 +80,22 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
             UnrankedName::NoOpinion => UnrankedRule::NoOpinion,
         },
         tie: match args.tie {
-            TieName::Listed => TieBreak::Listed,
-            TieName::Lot => TieBreak::Lot,
-            TieName::Mine => TieBreak::Casting(desk.me()?),
+            Some(TieName::Lot) => TieBreak::Lot,
+            // A lot needs what kept ballots secret.
+            None if reveal.is_some() => TieBreak::Lot,
+            Some(TieName::Mine) => TieBreak::Casting(desk.me()?),
+            Some(TieName::Listed) | None => TieBreak::Listed,
         },
         seats,
         cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
         quotas: args.quota.iter().map(|text| quota(text)).collect::<Result<_>>()?,
         close,
-        reveal: args
-            .secret
-            .map(|seconds| close.saturating_add(seconds.max(desk.state.rules.notice).max(1))),
+        reveal,
         appeals: match &args.appeal {
+            Some(text) => Some(desk.question(&desk.state, text)?.statement),
+            None => None,
+        },
+        held: match &args.held {
             Some(text) => Some(desk.question(&desk.state, text)?.statement),
             None => None,
         },
@@ -99,6 +107,16 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         println!("ballots: `understory vote {hash} …`; the count: `understory tally {hash}`");
     }
     Ok(())
+}
+
+/// The stewards' seats whose terms end before anything that is asked now is decided; all of them
+/// where none does.
+fn seats_to_elect(state: &State) -> u16 {
+    let soon = state.now().max(now()).saturating_add(state.rules.notice.saturating_mul(2));
+    let stays = |s: &&commons::state::Steward| s.until > soon && state.is_member(&s.member);
+    let all = u16::from(state.rules.steward_seats);
+    let staying = state.stewards.iter().filter(stays).count() as u16;
+    if staying < all { all - staying } else { all }
 }
 
 fn topic(name: TopicName) -> ProposalType {
@@ -163,9 +181,46 @@ fn choice(
             choice.effect = Effect::Remove(member, Hash::of(&evidence));
         }
         ProposalType::Appeal => choice.effect = Effect::Overturn,
+        ProposalType::Question if args.list => {
+            let text = std::fs::read_to_string(text)
+                .with_context(|| format!("cannot read the list {text}"))?;
+            let list: SeatList = toml::from_str(&text).context("it does not list seats").hint(
+                "committee = \"…\" and for each seat [[seat]] with name, org (or none) and until",
+            )?;
+            choice.name = format!("seats held on {}", list.committee);
+            choice.effect = Effect::Seats(list.seats());
+        }
         _ => {}
     }
     Ok(choice)
+}
+
+/// Seats that are held already, in a file.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeatList {
+    committee: String,
+    seat: Vec<SeatEntry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeatEntry {
+    name: String,
+    org: Option<String>,
+    /// In Unix seconds.
+    until: u64,
+}
+
+impl SeatList {
+    fn seats(&self) -> HeldSeats {
+        let seat = |entry: &SeatEntry| HeldSeat {
+            name: entry.name.clone(),
+            org: entry.org.clone(),
+            until: entry.until,
+        };
+        HeldSeats { committee: self.committee.clone(), seats: self.seat.iter().map(seat).collect() }
+    }
 }
 
 /// `3:1` or `1/3`.
@@ -200,10 +255,6 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
         match (proposal.body.reveal, proposal.body.method) {
             (Some(_), _) => commit(&desk, proposal, groups)?,
             (None, Method::Approval) => VoteBody::Approve(groups.concat()),
-            (None, Method::Lot) => {
-                return Err(anyhow!("a panel is drawn, not voted on"))
-                    .hint("a draw with --secret takes everybody's secrets: propose it so");
-            }
             (None, _) => VoteBody::Ranking(groups),
         }
     };
@@ -212,7 +263,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
         println!(
             "your ballot is secret; it counts if you reveal it between {} and {}: \
              `understory vote {} --reveal`",
-            time(proposal.body.close),
+            time(proposal.close),
             time(proposal.end()),
             proposal.statement.short()
         );
@@ -222,7 +273,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
 
 /// Whether a ballot, or what opens a secret one, is taken now.
 fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
-    let (close, end) = (proposal.body.close, proposal.end());
+    let (close, end) = (proposal.close, proposal.end());
     let now = now().max(state.now());
     if reveals && proposal.body.reveal.is_none() {
         return Err(anyhow!("the question takes open ballots"))

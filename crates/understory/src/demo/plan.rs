@@ -5,7 +5,7 @@ use crate::{
     cli::DemoArgs,
     config::{Data, RunConfig},
     hint::WithHint,
-    peer::demo_seed,
+    peer_key::demo_seed,
     status::write_atomically,
 };
 use anyhow::{Context, Result, bail};

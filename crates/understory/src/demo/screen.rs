@@ -1,9 +1,13 @@
 //! The demo on a terminal: a view that redraws itself, plain lines elsewhere, JSON for machines.
 
 use super::board::Board;
-use crate::events::{PeerEvent, licences};
+use crate::{
+    events::{PeerEvent, licences},
+    terminal,
+};
 use serve::{Peer, Snapshot};
 use std::io::{IsTerminal, Write};
+use store::plain;
 use swarm::{Kind, Notice, VerdictKind};
 
 /// Lines of news kept below the view.
@@ -197,9 +201,10 @@ impl Screen {
             Notice::Ejected { peer, evidence, .. } => {
                 (format!("ejected {peer}"), format!("{} is out: {evidence}", name(peer)))
             }
-            Notice::Absent { peer, height } => {
-                (format!("absent {peer} {height}"), format!("{} is away: no round waits for it", name(peer)))
-            }
+            Notice::Absent { peer, height } => (
+                format!("absent {peer} {height}"),
+                format!("{} is away: no round waits for it", name(peer)),
+            ),
             Notice::Rejoined { peer, height } => {
                 (format!("back {peer} {height}"), format!("{} is back", name(peer)))
             }
@@ -209,6 +214,7 @@ impl Screen {
     }
 
     fn tell(&mut self, news: String) {
+        let news = plain(&news);
         match self.mode {
             Mode::Lines => put(&news),
             Mode::View => {
@@ -243,13 +249,13 @@ impl Screen {
         }
         out.push_str("\x1b[J");
         self.drawn = lines.len();
-        let mut stdout = std::io::stdout().lock();
+        let mut stdout = terminal::raw_stdout().lock();
         let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
     }
 
     fn headline(&self, s: &Snapshot) -> String {
         let left = s.remaining_s.map_or_else(String::new, |r| format!(", {} left", clock(r)));
-        let what = s.message.as_deref().unwrap_or("");
+        let what = plain(s.message.as_deref().unwrap_or(""));
         let round = if s.rounds > 0 && s.round > 0 {
             format!(" · round {} of {}", s.round, s.rounds)
         } else {
@@ -294,10 +300,9 @@ impl Screen {
             p.vote * 100.0,
             p.audits_passed
         );
-        match (p.status.as_str(), &p.reason) {
-            ("ejected", reason) => {
-                self.red(&format!("{line}  {}", reason.as_deref().unwrap_or("")))
-            }
+        let line = plain(&line);
+        match (p.status.as_str(), p.reason.as_deref().map(plain)) {
+            ("ejected", reason) => self.red(&format!("{line}  {}", reason.unwrap_or_default())),
             (_, Some(reason)) => format!("{line}  {reason}"),
             _ => line,
         }
@@ -321,7 +326,7 @@ impl Screen {
 }
 
 fn put(line: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     // Who reads may be gone; the run goes on.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

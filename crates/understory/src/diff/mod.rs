@@ -40,7 +40,7 @@ pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let difference = find(&a, &b)?;
     a.check_unchanged()?;
     b.check_unchanged()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     if args.json {
         report::json(&difference, &mut out)?;
     } else {

@@ -6,6 +6,7 @@ use crate::inspect::shape;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::Write;
+use store::Plain;
 
 /// A table of layers (or of all tensors), then what else differs.
 pub fn text(difference: &Difference, every: bool, out: &mut impl Write) -> Result<()> {
@@ -18,19 +19,19 @@ pub fn text(difference: &Difference, every: bool, out: &mut impl Write) -> Resul
     }
     for (name, found) in &difference.tensors {
         if let Some(why) = odd(found) {
-            writeln!(out, "{name}: {why}")?;
+            writeln!(out, "{}: {why}", Plain(name))?;
         }
     }
     let none = || "none".to_owned();
     for (name, one, other) in &difference.metadata {
         let [one, other] = [one, other].map(|value| value.clone().unwrap_or_else(none));
-        writeln!(out, "{name}: {one} → {other}")?;
+        writeln!(out, "{}: {} → {}", Plain(name), Plain(one), Plain(other))?;
     }
     if let Some(tokenizer) = &difference.tokenizer {
-        writeln!(out, "tokenizer: {tokenizer}")?;
+        writeln!(out, "tokenizer: {}", Plain(tokenizer))?;
     }
     if let Some(template) = &difference.template {
-        writeln!(out, "chat template: {template}")?;
+        writeln!(out, "chat template: {}", Plain(template))?;
     }
     if difference.is_nothing() {
         writeln!(out, "the same model")?;
@@ -145,7 +146,7 @@ fn layers(difference: &Difference) -> Vec<(String, Distance)> {
 fn tensors(difference: &Difference) -> Vec<(String, Distance)> {
     let all = difference.tensors.iter();
     let rows = all.filter_map(|(name, found)| match &found.compared {
-        Some(Compared::Distance(distance)) => Some((name.clone(), *distance)),
+        Some(Compared::Distance(distance)) => Some((store::plain(name), *distance)),
         _ => None,
     });
     rows.collect()

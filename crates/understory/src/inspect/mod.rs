@@ -13,12 +13,13 @@ use model::Tokenizer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use store::Plain;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let model = Opened::open(&args.model)?;
     let hashes = if args.tensors { hashes(&model)? } else { Vec::new() };
     model.check_unchanged()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     if args.json {
         writeln!(out, "{}", to_json(&model, &hashes))?;
         return Ok(());
@@ -26,7 +27,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     print(&model, &mut out)?;
     for (tensor, hash) in model.tensors.iter().zip(&hashes) {
         let shape = shape(&tensor.shape);
-        writeln!(out, "{hash:.16}  {:<7} {shape:>14}  {}", tensor.element, tensor.name)?;
+        writeln!(out, "{hash:.16}  {:<7} {shape:>14}  {}", tensor.element, Plain(&tensor.name))?;
     }
     Ok(())
 }
@@ -36,7 +37,7 @@ fn hashes(model: &Opened) -> Result<Vec<String>> {
 }
 
 fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
-    let mut line = |name: &str, text: String| writeln!(out, "{name:<13} {text}");
+    let mut line = |name: &str, text: String| writeln!(out, "{name:<13} {}", Plain(text));
     line("model", model.name.clone())?;
     line("format", format!("{}, {} tensors", model.kind(), model.tensors.len()))?;
     let files = model.files();

@@ -10,7 +10,7 @@ mod source;
 
 pub use source::HUB;
 
-use crate::{cli::PullArgs, hint::WithHint, inspect::Opened, units};
+use crate::{cli::PullArgs, hint::WithHint, inspect::Opened, terminal, units};
 use anyhow::{Context, Result, anyhow, bail};
 use choose::Choice;
 use digest::{Digests, Expected};
@@ -240,7 +240,7 @@ impl Pulled {
     }
 
     fn print(&self, args: &PullArgs) -> Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::stdout();
         if args.json {
             let files: Vec<_> = self.files.iter().map(PulledFile::to_json).collect();
             let object = serde_json::json!({

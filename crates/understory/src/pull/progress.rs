@@ -1,7 +1,7 @@
 //! How far a fetch is, on a terminal in one line.
 
-use crate::units;
-use std::io::{IsTerminal, Write};
+use crate::{terminal, units};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Counts bytes of all files together.
@@ -38,21 +38,20 @@ impl Progress {
         self.fetched += bytes;
         if self.on_terminal && self.shown.is_none_or(|shown| shown.elapsed() >= EVERY) {
             self.shown = Some(Instant::now());
-            eprint!("\r\x1b[K{}", self.line());
-            let _ = std::io::stderr().flush();
+            terminal::eprint_over(&self.line());
         }
     }
 
     /// Prints a line above the progress.
     pub fn say(&self, line: &str) {
-        let clear = if self.on_terminal { "\r\x1b[K" } else { "" };
-        eprintln!("{clear}{line}");
+        self.clear();
+        eprintln!("{line}");
     }
 
     /// Takes the progress away.
     pub fn clear(&self) {
         if self.on_terminal {
-            eprint!("\r\x1b[K");
+            terminal::eprint_over("");
         }
     }
 

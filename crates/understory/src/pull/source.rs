@@ -74,16 +74,11 @@ pub fn check_name(name: &str) -> Result<()> {
     let good = name.len() <= 1000
         && name.split('/').all(part_is_good)
         && !name.contains(['\\', ':'])
-        && !name.chars().any(|c| c.is_control() || is_invisible(c));
+        && store::is_plain(name);
     if !good {
         bail!("{name:?} is no name of a file that is taken");
     }
     Ok(())
-}
-
-/// Marks that turn the direction of writing or cannot be seen.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn is_repository_part(part: &str) -> bool {

@@ -1,14 +1,14 @@
 //! What a verification found, in words and as JSON.
 
 use super::stores::Scan;
-use crate::cli::VerifyArgs;
+use crate::{cli::VerifyArgs, terminal};
 use anyhow::Result;
 use serde::Serialize;
 use std::{
-    io::{IsTerminal, Read, Write, stderr, stdout},
+    io::{IsTerminal, Read, Write, stderr},
     time::{Duration, Instant},
 };
-use store::Hash;
+use store::{Hash, Plain};
 use swarm::{PeerId, Record};
 
 /// The answer.
@@ -258,7 +258,7 @@ impl Report {
         if !self.json {
             self.end_progress();
             let worker = rerun.worker.short();
-            writeln!(stdout(), "round {:<4} {worker}  {}", rerun.round, rerun.words())?;
+            writeln!(terminal::stdout(), "round {:<4} {worker}  {}", rerun.round, rerun.words())?;
         }
         self.reruns.push(rerun);
         Ok(())
@@ -271,14 +271,14 @@ impl Report {
             return;
         }
         let of = all.map_or_else(String::new, |n| format!(" of {n}"));
-        eprint!("\r\x1b[K{what} {done}{of} …");
+        terminal::eprint_over(&format!("{what} {done}{of} …"));
         self.on_screen = true;
     }
 
     /// Takes the progress off the screen.
     pub fn end_progress(&mut self) {
         if std::mem::take(&mut self.on_screen) {
-            eprint!("\r\x1b[K");
+            terminal::eprint_over("");
         }
     }
 
@@ -296,7 +296,7 @@ impl Report {
     /// Prints everything that was not printed yet.
     pub fn print(&mut self) -> Result<()> {
         self.end_progress();
-        let mut out = stdout().lock();
+        let mut out = terminal::stdout();
         if self.json {
             return Ok(writeln!(out, "{}", self.to_json())?);
         }
@@ -306,10 +306,10 @@ impl Report {
                 Some(_) => "unavailable",
                 None => "note",
             };
-            writeln!(out, "{kind}: {what}")?;
+            writeln!(out, "{kind}: {}", Plain(what))?;
         }
         for (name, text) in self.summary() {
-            writeln!(out, "{name:<10} {text}")?;
+            writeln!(out, "{name:<10} {}", Plain(text))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use super::*;
 use kernel::{Isa, random::Stream};
 use recipe::corpus::{self, DataOptions};
 use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::AtomicBool, thread, time::Duration};
 use swarm::{Included, Sample};
 
 /// Steps of every contribution here.
@@ -185,6 +185,28 @@ fn states_that_were_not_kept_or_are_gone_are_computed_again() {
     check(&[2, 6]);
 }
 
+/// Does `work` while one update after another comes into the store, as from other peers.
+fn beside_updates_of_others<T>(peer: &Peer, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut update = vec![0; update::encoded_len(peer.worker.run.parameters())];
+            for number in 0..=u8::MAX {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                *update.last_mut().expect("not empty") = number / 2;
+                update[0] = number % 2;
+                peer.put(&update);
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let made = work();
+        done.store(true, Ordering::Relaxed);
+        made
+    })
+}
+
 #[test]
 fn every_cheat_is_found_by_parts_and_whole() {
     let auditor = peer(None);
@@ -199,14 +221,7 @@ fn every_cheat_is_found_by_parts_and_whole() {
     for (cheat, parts) in found_by {
         let author = peer(Some(cheat));
         let job = author.first_job();
-        let store = author.worker.store.clone();
-        let update = vec![0; update::encoded_len(author.worker.run.parameters())];
-        let other = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(300));
-            store.put(&update).expect("somebody's update comes");
-        });
-        let made = author.train(&job);
-        other.join().expect("it does not panic");
+        let made = beside_updates_of_others(&author, || author.train(&job));
         for part in parts {
             let outcome = auditor.served(&author, &job, &made, &[*part]);
             let AuditOutcome::Mismatch { part: found } = outcome else {
@@ -279,7 +294,8 @@ fn a_carry_that_no_training_leaves_is_a_mismatch_whatever_is_sampled() {
     let codes = update::encoded_len(n);
     // A code of the first moments beside a second moment of nothing; scales that are no numbers;
     // second moments past the clip; more steps than there were; none.
-    let changes: [&dyn Fn(&mut Vec<u8>); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change; 5] = [
         &|c| {
             let code = codes - n;
             (c[4 + codes + code], c[4 + 2 * codes + code]) = (127, 0);

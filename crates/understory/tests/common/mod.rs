@@ -92,6 +92,16 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// The next unused invitations that the founder says there are.
+    pub fn invitations(&self) -> Vec<String> {
+        let line = self.wait_for("\"invitations\"");
+        let event: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        let unused = event["unused"].as_array().expect("a list");
+        unused.iter().map(|text| text.as_str().expect("text").to_owned()).collect()
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.leash.take());
@@ -99,9 +109,8 @@ impl Drop for Peer {
     }
 }
 
-/// Four rounds of a tiny model by four peers in `folder`/peer-1 … peer-4, of which the last turns
-/// its updates around.
-pub fn tiny_run(folder: &Path) {
+/// A configuration of a tiny run of so many rounds in `folder`, with its text.
+pub fn tiny_config(folder: &Path, rounds: u32) -> PathBuf {
     let data = folder.join("data");
     fs::create_dir_all(&data).expect("a folder can be made");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -111,16 +120,22 @@ pub fn tiny_run(folder: &Path) {
         fs::copy(source.join(file), data.join(name)).expect("the sources are here");
     }
     let config = folder.join("config.toml");
-    fs::write(&config, format!("[data]\npaths = [{:?}]\n{TINY}", text(&data))).expect("writes");
+    let tiny = TINY.replace("rounds = 4\n", &format!("rounds = {rounds}\n"));
+    fs::write(&config, format!("[data]\npaths = [{:?}]\n{tiny}", text(&data))).expect("writes");
+    config
+}
+
+/// Four rounds of a tiny model by four peers in `folder`/peer-1 … peer-4, of which the last turns
+/// its updates around.
+pub fn tiny_run(folder: &Path) {
+    let config = tiny_config(folder, 4);
     let dir = |n: u32| -> PathBuf { folder.join(format!("peer-{n}")) };
-    let founder = Peer::spawn(&["start", text(&config)], &dir(1), 1, &[]);
-    let started = founder.wait_for("\"ticket\"");
-    let started: serde_json::Value = serde_json::from_str(&started).expect("it is JSON");
-    let ticket = started["ticket"].as_str().expect("it is text").to_owned();
+    let founder = Peer::spawn(&["start", text(&config), "--friends", "3"], &dir(1), 1, &[]);
+    let invitations = founder.invitations();
     let mut peers = vec![founder];
-    for n in 2..=4 {
+    for (n, invitation) in (2..).zip(&invitations) {
         let more: &[&str] = if n == 4 { &["--cheat", "signflip"] } else { &[] };
-        peers.push(Peer::spawn(&["join", &ticket], &dir(n), n, more));
+        peers.push(Peer::spawn(&["join", invitation], &dir(n), n, more));
     }
     for peer in &peers[..3] {
         peer.wait_for("\"finished\"");
@@ -146,5 +161,5 @@ rounds = 4
 steps_min = 4
 steps_max = 4
 keep_every = 2
-min_members = 4
+min_members = 1
 "#;

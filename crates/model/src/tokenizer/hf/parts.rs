@@ -8,7 +8,9 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::super::cut::{Cut, Keep};
-use super::{Normal, Pattern, TokenizerError, invalid, split_merge, unsupported};
+use super::{
+    Budget, Normal, Part, Pattern, PatternError, TokenizerError, invalid, split_merge, unsupported,
+};
 
 #[derive(Deserialize)]
 pub(super) struct File {
@@ -66,12 +68,11 @@ pub(super) enum Normalizer {
 }
 
 impl Normalizer {
-    /// The changes it makes, in order.
-    pub fn steps(&self) -> Result<Vec<Normal>, TokenizerError> {
-        Ok(vec![match self {
+    /// Appends the changes it makes, in order.
+    pub fn steps(&self, all: &mut Vec<Normal>) -> Result<(), TokenizerError> {
+        all.push(match self {
             Normalizer::Sequence { normalizers } => {
-                let steps = normalizers.iter().map(Normalizer::steps);
-                return Ok(steps.collect::<Result<Vec<_>, _>>()?.concat());
+                return normalizers.iter().try_for_each(|normalizer| normalizer.steps(all));
             }
             Normalizer::Nfc => Normal::Nfc,
             Normalizer::Nfd => Normal::Nfd,
@@ -88,7 +89,8 @@ impl Normalizer {
             Normalizer::Replace { .. } => {
                 return Err(unsupported("a normalizer that replaces by an expression"));
             }
-        }])
+        });
+        Ok(())
     }
 }
 
@@ -168,15 +170,17 @@ impl PreTokenizer {
     }
 
     /// How one that only cuts does so.
-    pub fn cut(&self) -> Result<Cut, String> {
+    pub fn cut(&self, budget: &mut Budget) -> Result<Cut, PatternError> {
         match self {
-            PreTokenizer::Split { pattern, behavior, invert } => pattern.cut(*behavior, *invert),
-            PreTokenizer::Digits { individual_digits: true } => Cut::isolating(r"\p{N}"),
-            PreTokenizer::Digits { .. } => Cut::isolating(r"\p{N}+"),
-            PreTokenizer::Punctuation { behavior } => {
-                Source::Regex(r"[\p{P}$+<=>^~|`]".to_owned()).cut(*behavior, false)
+            PreTokenizer::Split { pattern, behavior, invert } => {
+                pattern.cut(*behavior, *invert, budget)
             }
-            _ => Err("a pre-tokenizer in this place".to_owned()),
+            PreTokenizer::Digits { individual_digits: true } => Cut::isolating(r"\p{N}", budget),
+            PreTokenizer::Digits { .. } => Cut::isolating(r"\p{N}+", budget),
+            PreTokenizer::Punctuation { behavior } => {
+                Source::Regex(r"[\p{P}$+<=>^~|`]".to_owned()).cut(*behavior, false, budget)
+            }
+            _ => Err("a pre-tokenizer in this place".to_owned().into()),
         }
     }
 
@@ -206,14 +210,19 @@ impl Metaspace {
     }
 
     /// Before each of its characters, if it cuts.
-    pub fn cut(&self) -> Result<Option<Cut>, String> {
+    pub fn cut(&self, budget: &mut Budget) -> Result<Option<Cut>, PatternError> {
         let mark = Source::String(self.replacement.to_string());
-        self.split.then(|| mark.cut(Behavior::MergedWithNext, false)).transpose()
+        self.split.then(|| mark.cut(Behavior::MergedWithNext, false, budget)).transpose()
     }
 }
 
 impl Source {
-    fn cut(&self, behavior: Behavior, invert: bool) -> Result<Cut, String> {
+    fn cut(
+        &self,
+        behavior: Behavior,
+        invert: bool,
+        budget: &mut Budget,
+    ) -> Result<Cut, PatternError> {
         let keep = match behavior {
             Behavior::Isolated => Keep::Isolated,
             Behavior::Removed => Keep::Removed,
@@ -227,12 +236,20 @@ impl Source {
         };
         // What an expression that matches everything keeps or isolates is the same.
         if matches!(keep, Keep::Isolated) && !invert {
-            return Cut::isolating(&source)
-                .map_err(|why| format!("the expression {source:?}: {why}"));
+            return Cut::isolating(&source, budget).map_err(|why| of_expression(&source, why));
         }
-        let pattern = Pattern::new(&source);
-        let pattern = pattern.map_err(|why| format!("the expression {source:?}: {why}"))?;
+        let pattern = Pattern::new(&source, budget);
+        let pattern = pattern.map_err(|why| of_expression(&source, why))?;
         Ok(Cut::Split { pattern, keep, invert })
+    }
+}
+
+/// Says which expression is not understood.
+fn of_expression(source: &str, why: PatternError) -> PatternError {
+    let shown: String = source.chars().take(200).collect();
+    match why {
+        PatternError::Unknown(why) => format!("the expression {shown:?}: {why}").into(),
+        costly => costly,
     }
 }
 
@@ -268,7 +285,7 @@ pub(super) struct Special {
 
 impl File {
     /// The ids that a template puts before and behind a text.
-    pub fn template(&self) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+    pub fn template(&self, budget: &mut Budget) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
         let mut around = (Vec::new(), Vec::new());
         let mut found = false;
         let mut all: Vec<&PostProcessor> = self.post_processor.iter().collect();
@@ -281,7 +298,7 @@ impl File {
                 }
                 PostProcessor::TemplateProcessing { single, special_tokens } => {
                     found = true;
-                    around = template(single, special_tokens)?;
+                    around = template(single, special_tokens, budget)?;
                 }
             }
         }
@@ -292,6 +309,7 @@ impl File {
 fn template(
     single: &[Slot],
     special: &BTreeMap<String, Special>,
+    budget: &mut Budget,
 ) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
     let (mut before, mut behind, mut texts) = (Vec::new(), Vec::new(), 0);
     for slot in single {
@@ -300,6 +318,7 @@ fn template(
             Slot::SpecialToken { id } => {
                 let token = special.get(id);
                 let token = token.ok_or_else(|| invalid(format!("template's token {id:?}")))?;
+                budget.write(Part::Template, 4 * token.ids.len() as u64)?;
                 if texts == 0 { &mut before } else { &mut behind }.extend(&token.ids);
             }
         }

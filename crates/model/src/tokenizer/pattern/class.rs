@@ -28,6 +28,11 @@ impl Class {
         Class::of_ranges(vec![('\0', '\t'), ('\u{b}', char::MAX)])
     }
 
+    /// The memory it takes.
+    pub fn bytes(&self) -> u64 {
+        (size_of::<Class>() + self.ranges.len() * size_of::<(char, char)>()) as u64
+    }
+
     pub fn has_ascii(&self, byte: u8) -> bool {
         self.ascii[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
     }

@@ -1,6 +1,7 @@
 //! From the text of an expression to its tree.
 
 use super::class::Class;
+use super::{Budget, Part, PatternError};
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +33,12 @@ pub(super) enum How {
 }
 
 /// Reads an expression; its classes are appended to `classes`.
-pub(super) fn parse(source: &str, classes: &mut Vec<Class>) -> Result<Tree, String> {
-    let mut parser = Parser { source, at: 0, classes, sources: Vec::new(), depth: 0 };
+pub(super) fn parse(
+    source: &str,
+    classes: &mut Vec<Class>,
+    budget: &mut Budget,
+) -> Result<Tree, PatternError> {
+    let mut parser = Parser { source, at: 0, classes, sources: Vec::new(), depth: 0, budget };
     let mut fold = false;
     if let Some(rest) = source.strip_prefix("(?i)") {
         parser.at = source.len() - rest.len();
@@ -42,7 +47,7 @@ pub(super) fn parse(source: &str, classes: &mut Vec<Class>) -> Result<Tree, Stri
     let tree = parser.alternatives(fold)?;
     match parser.peek() {
         None => Ok(tree),
-        Some(c) => Err(format!("{c:?} at {}", parser.at)),
+        Some(c) => Err(format!("{c:?} at {}", parser.at).into()),
     }
 }
 
@@ -53,13 +58,14 @@ struct Parser<'a> {
     /// What each class was made from, to make it once.
     sources: Vec<(String, bool)>,
     depth: usize,
+    budget: &'a mut Budget,
 }
 
 impl Parser<'_> {
-    fn alternatives(&mut self, fold: bool) -> Result<Tree, String> {
+    fn alternatives(&mut self, fold: bool) -> Result<Tree, PatternError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!("more than {MAX_DEPTH} groups inside each other"));
+            return Err(format!("more than {MAX_DEPTH} groups inside each other").into());
         }
         let mut ways = vec![self.sequence(fold)?];
         while self.eat("|") {
@@ -69,7 +75,7 @@ impl Parser<'_> {
         Ok(if ways.len() == 1 { ways.remove(0) } else { Tree::Alternatives(ways) })
     }
 
-    fn sequence(&mut self, fold: bool) -> Result<Tree, String> {
+    fn sequence(&mut self, fold: bool) -> Result<Tree, PatternError> {
         let mut parts = Vec::new();
         while let Some(c) = self.peek().filter(|&c| c != '|' && c != ')') {
             let part = self.part(c, fold)?;
@@ -78,7 +84,7 @@ impl Parser<'_> {
         Ok(Tree::Sequence(parts))
     }
 
-    fn part(&mut self, c: char, fold: bool) -> Result<Tree, String> {
+    fn part(&mut self, c: char, fold: bool) -> Result<Tree, PatternError> {
         match c {
             '(' => self.group(fold),
             '[' => {
@@ -93,24 +99,19 @@ impl Parser<'_> {
                 self.at += 1;
                 Ok(Tree::End)
             }
-            '.' => {
-                self.at += 1;
-                self.classes.push(Class::dot());
-                self.sources.push((String::new(), false));
-                Ok(Tree::Class(self.classes.len() as u32 - 1))
-            }
-            '^' | '*' | '+' | '?' | '{' | '}' => Err(format!("{c:?} at {}", self.at)),
+            '.' => self.class(self.at + 1, false),
+            '^' | '*' | '+' | '?' | '{' | '}' => Err(format!("{c:?} at {}", self.at).into()),
             c => self.class(self.at + c.len_utf8(), fold),
         }
     }
 
-    fn group(&mut self, fold: bool) -> Result<Tree, String> {
+    fn group(&mut self, fold: bool) -> Result<Tree, PatternError> {
         let kinds = [("(?:", 0), ("(?i:", 1), ("(?=", 2), ("(?!", 3), ("(?>", 4)];
         let kind = kinds.iter().find(|(open, _)| self.eat(open)).map(|&(_, kind)| kind);
         let kind = match kind {
             Some(kind) => kind,
             None if self.source[self.at..].starts_with("(?") => {
-                return Err(format!("group at {}", self.at));
+                return Err(format!("group at {}", self.at).into());
             }
             None => {
                 self.at += 1;
@@ -119,7 +120,7 @@ impl Parser<'_> {
         };
         let tree = self.alternatives(fold || kind == 1)?;
         if !self.eat(")") {
-            return Err("a group that does not end".to_owned());
+            return Err("a group that does not end".to_owned().into());
         }
         Ok(match kind {
             2 => Tree::Look { tree: Box::new(tree), negative: false },
@@ -129,7 +130,7 @@ impl Parser<'_> {
         })
     }
 
-    fn repeated(&mut self, tree: Tree) -> Result<Tree, String> {
+    fn repeated(&mut self, tree: Tree) -> Result<Tree, PatternError> {
         let (min, max) = match self.peek() {
             Some('?') => (0, 1),
             Some('*') => (0, u32::MAX),
@@ -142,7 +143,7 @@ impl Parser<'_> {
     }
 
     /// `{n}`, `{n,}`, `{n,m}`.
-    fn counted(&mut self, tree: Tree) -> Result<Tree, String> {
+    fn counted(&mut self, tree: Tree) -> Result<Tree, PatternError> {
         let bad = || format!("repetition at {}", self.at);
         let close = self.source[self.at..].find('}').ok_or_else(bad)?;
         let inside = &self.source[self.at + 1..self.at + close];
@@ -153,13 +154,13 @@ impl Parser<'_> {
             Some((min, max)) => (number(min).ok_or_else(bad)?, number(max).ok_or_else(bad)?),
         };
         if max < min {
-            return Err(bad());
+            return Err(bad().into());
         }
         self.at += close + 1;
         self.finish_repeat(tree, min, max)
     }
 
-    fn finish_repeat(&mut self, tree: Tree, min: u32, max: u32) -> Result<Tree, String> {
+    fn finish_repeat(&mut self, tree: Tree, min: u32, max: u32) -> Result<Tree, PatternError> {
         let how = if self.eat("+") {
             How::Possessive
         } else if self.eat("?") {
@@ -168,23 +169,29 @@ impl Parser<'_> {
             How::Greedy
         };
         if let Some(c @ ('?' | '*' | '+' | '{')) = self.peek() {
-            return Err(format!("{c:?} at {}", self.at));
+            return Err(format!("{c:?} at {}", self.at).into());
         }
         Ok(Tree::Repeat { tree: Box::new(tree), min, max, how })
     }
 
     /// Makes the class of the source up to `end` and goes there.
-    fn class(&mut self, end: usize, fold: bool) -> Result<Tree, String> {
+    fn class(&mut self, end: usize, fold: bool) -> Result<Tree, PatternError> {
         let source = &self.source[self.at..end];
         self.at = end;
+        self.budget.step(Part::Expressions, 1 + self.sources.len() as u64)?;
         let known = self.sources.iter().position(|(known, f)| known == source && *f == fold);
         let number = match known {
             Some(number) => number,
             None if self.classes.len() == MAX_CLASSES => {
-                return Err(format!("more than {MAX_CLASSES} classes"));
+                return Err(format!("more than {MAX_CLASSES} classes").into());
             }
             None => {
-                self.classes.push(Class::new(source, fold)?);
+                // Folding goes through all characters of a range, one by one.
+                let each = if fold { FOLDING } else { READING };
+                self.budget.step(Part::Expressions, source.len() as u64 * each)?;
+                let class = if source == "." { Class::dot() } else { Class::new(source, fold)? };
+                self.budget.write(Part::Expressions, class.bytes())?;
+                self.classes.push(class);
                 self.sources.push((source.to_owned(), fold));
                 self.classes.len() - 1
             }
@@ -254,3 +261,6 @@ impl Parser<'_> {
 const MAX_DEPTH: usize = 16;
 const MAX_CLASSES: usize = 256;
 const MAX_COUNT: u32 = 1024;
+/// Steps for each byte of a class.
+const READING: u64 = 1 << 8;
+const FOLDING: u64 = 1 << 14;

@@ -16,7 +16,7 @@ async fn three_members_and_a_witness_converge() {
     for seed in 2..4 {
         others.push(Member::copy(&home, seed, |c| c.peers = peers.clone()).await);
     }
-    let cosigns = |c: &mut Config| (c.peers, c.witness) = (peers.clone(), Some(witness(0)));
+    let cosigns = |c: &mut Config| (c.peers, c.witness) = (peers.clone(), Some(witness(0).0));
     others.push(Member::copy(&home, 4, cosigns).await);
     for member in &others {
         member.until("following", |s| s.covered >= 1).await;
@@ -64,7 +64,7 @@ async fn stewards_hand_the_log_to_another_member_when_its_operator_is_gone() {
     .await;
     let peers = vec![first.at(), heir.at()];
     let seer = Member::copy(&home, 13, |c| {
-        (c.peers, c.witness) = (peers.clone(), Some(witness(0)));
+        (c.peers, c.witness) = (peers.clone(), Some(witness(0).0));
     })
     .await;
     say(&first.home, &founder(0), named(0, "Anna"));
@@ -102,7 +102,7 @@ async fn a_head_that_no_witness_saw_gives_way_to_one_that_they_did() {
     let successor = identity("successor", 0);
     let heir = Member::copy(&home, 22, |c| {
         (c.peers, c.operator) = (peers.clone(), Some(successor.clone()));
-        c.witness = Some(witness(0));
+        c.witness = Some(witness(0).0);
     })
     .await;
     let said = say(&first.home, &founder(0), named(0, "Anna"));

@@ -80,15 +80,15 @@ fn a_witness_remembers_what_it_cosigned() {
     let first = Replica::open(home.clone()).expect("opens");
     let head = first.newest().expect("reads").expect("a head").0;
     let request = first.cosign_request(0, &head).expect("a request");
-    let answer = first.cosign(&witness(0), request.as_bytes(), 1_800_000_000).expect("answers");
+    let answer = first.cosign(&witness(0).0, request.as_bytes(), 1_800_000_000).expect("answers");
     assert!(matches!(answer, Response::Cosigned(_)));
     drop(first);
     let second = Replica::open(home).expect("opens");
-    let answer = second.cosign(&witness(0), request.as_bytes(), 1_800_000_001).expect("answers");
+    let answer = second.cosign(&witness(0).0, request.as_bytes(), 1_800_000_001).expect("answers");
     assert_eq!(answer, Response::Conflict { size: 10 });
     let request = second.cosign_request(10, &head).expect("a request");
-    let answer = second.cosign(&witness(0), request.as_bytes(), 1_800_000_002).expect("answers");
+    let answer = second.cosign(&witness(0).0, request.as_bytes(), 1_800_000_002).expect("answers");
     assert!(matches!(answer, Response::Cosigned(_)));
-    let other = second.cosign(&witness(1), request.as_bytes(), 1_800_000_003).expect("answers");
+    let other = second.cosign(&witness(1).0, request.as_bytes(), 1_800_000_003).expect("answers");
     assert_eq!(other, Response::Conflict { size: 0 }, "each key has a memory of its own");
 }

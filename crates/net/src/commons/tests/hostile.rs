@@ -5,6 +5,7 @@ use crate::{
     book::Saved,
     commons::{
         client::{AskError, ask},
+        intake::{Intake, Network, Origin, Rate},
         replica::Replica,
         service::Link,
         wire::{
@@ -20,6 +21,7 @@ use crate::{
 use commons::{
     Place,
     follow::RangeProof,
+    receipt::Receipt,
     tlog::{Checkpoint, Hash as TreeHash},
 };
 use iroh::endpoint::Connection;
@@ -174,6 +176,11 @@ fn copy_of(home: &Home, dir: &Path) -> Home {
     Home::open(dir).expect("a commons")
 }
 
+/// A peer at no address in particular.
+fn from(seed: u8) -> Origin {
+    Origin { peer: id_of(seed), network: None }
+}
+
 fn here(body: Vec<u8>) -> Option<Vec<u8>> {
     Some([&[Answered::Here as u8], &body[..]].concat())
 }
@@ -307,18 +314,18 @@ async fn a_flood_of_statements_is_bounded_and_members_find_room() {
     let replica = Replica::open(home).expect("opens");
     let strangers: Vec<Statement> = (0..400).map(|n| make(&identity("stranger", n), 0)).collect();
     let refused = |reasons: Vec<Option<String>>| reasons.iter().flatten().count();
-    let count = refused(replica.submit(Some(id_of(1)), &strangers).expect("works"));
+    let count = refused(replica.submit(Some(from(1)), &strangers).expect("works"));
     assert_eq!(count, 400 - 256, "of one peer");
     let one: Vec<Statement> = (0..20).map(|seq| make(&identity("stranger", 1000), seq)).collect();
-    let count = refused(replica.submit(Some(id_of(2)), &one).expect("works"));
+    let count = refused(replica.submit(Some(from(2)), &one).expect("works"));
     assert_eq!(count, 12, "of one author");
     let more: Vec<Statement> = (0..2400).map(|n| make(&identity("sybil", n), 0)).collect();
     for (peer, part) in more.chunks(200).enumerate() {
-        replica.submit(Some(id_of(100 + peer as u8)), part).expect("works");
+        replica.submit(Some(from(100 + peer as u8)), part).expect("works");
     }
     assert_eq!(replica.summary().expect("reads").waiting, 2048, "in all");
     let member: Vec<Statement> = (0..600).map(|seq| make(&founder(1), seq)).collect();
-    let count = refused(replica.submit(Some(id_of(1)), &member).expect("works"));
+    let count = refused(replica.submit(Some(from(1)), &member).expect("works"));
     assert_eq!(count, 88, "of one member");
     assert_eq!(replica.submit(None, &member[..2]).expect("works"), [None, None], "known already");
 }
@@ -344,12 +351,12 @@ async fn room_that_was_lacking_is_found_again() {
         .collect();
     let replica = Replica::open(home).expect("opens");
     let last = [many[512].hash()];
-    let reasons = replica.submit(Some(id_of(1)), &many).expect("works");
+    let reasons = replica.submit(Some(from(1)), &many).expect("works");
     assert_eq!(reasons.iter().position(Option::is_some), Some(512));
     assert_eq!(replica.lacking(&last).expect("reads"), [], "it is not asked for at once");
     replica.integrate(&operator_key()).expect("works").expect("its log");
     assert_eq!(replica.lacking(&last).expect("reads"), last);
-    assert_eq!(replica.submit(Some(id_of(1)), &many[512..]).expect("works"), [None]);
+    assert_eq!(replica.submit(Some(from(1)), &many[512..]).expect("works"), [None]);
     let stranger = identity("stranger", 0);
     let claim = || Claim::Person { name: "x".to_owned() };
     let sign = |place| {
@@ -359,7 +366,7 @@ async fn room_that_was_lacking_is_found_again() {
     let first = sign(Place { log: state.id, seq: 0, prev: None, seen: place.seen });
     let second = sign(Place { log: state.id, seq: 1, prev: Some(first.hash()), seen: place.seen });
     let late = sign(Place { log: state.id, seq: 9, prev: Some(first.hash()), seen: place.seen });
-    let reasons = replica.submit(Some(id_of(2)), &[late, second, first]).expect("works");
+    let reasons = replica.submit(Some(from(2)), &[late, second, first]).expect("works");
     assert_eq!(reasons.iter().map(Option::is_none).collect::<Vec<_>>(), [false, true, true]);
 }
 
@@ -394,7 +401,7 @@ async fn whoever_pretends_to_be_a_witness_does_not_stop_the_clock() {
     first.until("the impostor's word", |s| !s.witnesses.is_empty()).await;
     let peers = vec![first.at()];
     let honest = Member::copy(&home, seeds[1], |c| {
-        (c.peers, c.witness) = (peers, Some(witness(0)));
+        (c.peers, c.witness) = (peers, Some(witness(0).0));
     })
     .await;
     first.until("a mark", |s| s.time > 1_700_000_000).await;
@@ -509,4 +516,181 @@ async fn stranger(home: &Home, seed: u8, victim: &Member) -> Connection {
         drop((endpoint, send, recv));
     });
     connection
+}
+
+/// The operator says that it has a member's statement, and every member that asks keeps that; a
+/// receipt that nobody in charge signed, or one for a log that does not exist yet, is not kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_come_from_the_operator_and_from_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let said = say(&home, &founder(1), named(1, "Bert"));
+    let replica = Replica::open(home.clone()).expect("opens");
+    assert_eq!(replica.unreceipted(64).expect("reads"), [said]);
+    let (id, size) = (replica.id(), replica.last_size());
+    let forged = [
+        Receipt::sign(&founder(0), id, said, size),
+        Receipt::sign(&operator_key(), id, said, size + 1),
+        Receipt::sign(&operator_key(), Hash::of(b"x"), said, size),
+        Receipt::sign(&operator_key(), id, Hash::of(b"x"), size),
+    ];
+    assert_eq!(replica.keep_receipts(&forged).expect("works"), 0);
+    assert_eq!(replica.receipts(&[said], None).expect("works"), []);
+    assert_eq!(replica.receipts(&[said], Some(&founder(0))).expect("works"), []);
+    let given = replica.receipts(&[said], Some(&operator_key())).expect("works");
+    assert_eq!((given.len(), given[0].statement, given[0].size), (1, said, size));
+    assert_eq!(replica.receipts(&[said], None).expect("works"), given, "and passed on");
+    assert_eq!(replica.unreceipted(64).expect("reads"), []);
+}
+
+/// A stranger's statement is promised and placed by the operator's rates; whoever floods it with
+/// keys of its own from one address keeps members and strangers elsewhere waiting for nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_get_places_at_a_rate_and_members_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let state = home.state(&log).expect("a state");
+    let seen = Some(author::head(&log, &state).expect("a head"));
+    drop(log);
+    drop(archive);
+    let make = |key: &Identity| {
+        let place = Place { log: state.id, seq: 0, prev: None, seen };
+        let claim = Claim::Person { name: "x".to_owned() };
+        Statement::sign(key, place, Attest { subject: key.id(), claim }).expect("signed")
+    };
+    let rate = |burst| Rate { per_hour: 1e-6, burst };
+    let intake = Intake { per_key: rate(2.0), per_address: rate(3.0), in_all: rate(5.0) };
+    let replica = Replica::with_intake(home, intake).expect("opens");
+    let at = |last: u8| {
+        let network = Network::of(std::net::IpAddr::from([192, 0, 2, last]));
+        Some(Origin { peer: id_of(last), network })
+    };
+    let flood: Vec<Statement> = (0..40).map(|n| make(&identity("sybil", n))).collect();
+    replica.submit(at(1), &flood).expect("works");
+    let first = replica.integrate(&operator_key()).expect("works").expect("its log");
+    assert_eq!(first.taken, 3, "of one address");
+    let other = [make(&identity("stranger", 1))];
+    let members: Vec<Statement> = (0..3).map(|n| make(&founder(n))).collect();
+    replica.submit(at(2), &other).expect("works");
+    replica.submit(at(1), &members).expect("works");
+    let hashes: Vec<Hash> = other.iter().chain(&members).map(Statement::hash).collect();
+    let promised = replica.receipts(&hashes, Some(&operator_key())).expect("works");
+    assert_eq!(promised.len(), 4, "a stranger elsewhere, and members whoever brings them");
+    let flooded: Vec<Hash> = flood.iter().map(Statement::hash).collect();
+    // New ones are given a few times a second, however often somebody asks.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let promised = replica.receipts(&flooded[..32], Some(&operator_key())).expect("works");
+    assert_eq!(promised, [], "no promise beyond the rate");
+    let second = replica.integrate(&operator_key()).expect("works").expect("its log");
+    assert_eq!(second.taken, 4);
+    let third = replica.integrate(&operator_key()).expect("works").expect("its log");
+    assert_eq!(third.taken, 0, "the others wait");
+    assert_eq!(replica.summary().expect("reads").waiting, 37);
+}
+
+/// Somebody who began and is no member is bounded as a stranger is; a member's rotation finds room
+/// though the key that signs it is in force for nobody yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_begin_makes_nobody_a_member() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let stranger = identity("stranger", 0);
+    let id = state(&home).id;
+    let start = Key {
+        member: stranger.id(),
+        op: commons::statement::KeyOp::Start,
+        keys: vec![commons::statement::DeviceKey::bind(&stranger, &id, &stranger.id())],
+        next: Key::digest(&identity("stranger next", 0).id()),
+        guardians: vec![],
+        threshold: 0,
+    };
+    say(&home, &stranger, start);
+    let replica = Replica::open(home.clone()).expect("opens");
+    replica.integrate(&operator_key()).expect("works").expect("its log");
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let state = home.state(&log).expect("a state");
+    assert_eq!(state.member_of(&stranger.id()), Some(stranger.id()));
+    let mut place = author::next_place(&log, &state, &stranger.id()).expect("a place");
+    let next = identity("next", 1);
+    let rotate = Key {
+        member: founder(1).id(),
+        op: commons::statement::KeyOp::Rotate,
+        keys: vec![commons::statement::DeviceKey::bind(&next, &id, &founder(1).id())],
+        next: Key::digest(&identity("after next", 1).id()),
+        guardians: vec![],
+        threshold: 0,
+    };
+    let rotation = author::draft(&log, &state, &next, rotate).expect("signed");
+    drop((log, archive));
+    let many: Vec<Statement> = (0..40)
+        .map(|_| {
+            let attest =
+                Attest { subject: stranger.id(), claim: Claim::Person { name: "x".to_owned() } };
+            let statement = Statement::sign(&stranger, place, attest).expect("signed");
+            (place.seq, place.prev) = (place.seq + 1, Some(statement.hash()));
+            statement
+        })
+        .collect();
+    let refused = replica.submit(Some(from(1)), &many).expect("works");
+    assert_eq!(refused.iter().flatten().count(), 32);
+    let sybils: Vec<Statement> = (0..300)
+        .map(|n| {
+            let key = identity("sybil", n);
+            let attest =
+                Attest { subject: key.id(), claim: Claim::Person { name: "x".to_owned() } };
+            let place = Place { log: id, seq: 0, prev: None, seen: place.seen };
+            Statement::sign(&key, place, attest).expect("signed")
+        })
+        .collect();
+    replica.submit(Some(from(1)), &sybils).expect("works");
+    assert_eq!(replica.submit(Some(from(1)), &[rotation]).expect("works"), [None]);
+}
+
+/// What all peers at one address have waiting is bounded, however many keys they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_peers_at_one_address_are_bounded_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let state = home.state(&log).expect("a state");
+    let seen = Some(author::head(&log, &state).expect("a head"));
+    drop((log, archive));
+    let replica = Replica::open(home).expect("opens");
+    let mut taken = 0;
+    for peer in 1..=4 {
+        let statements: Vec<Statement> = (0..256)
+            .map(|n| {
+                let key = identity("sybil", 1000 * usize::from(peer) + n);
+                let place = Place { log: state.id, seq: 0, prev: None, seen };
+                let claim = Claim::Person { name: "x".to_owned() };
+                Statement::sign(&key, place, Attest { subject: key.id(), claim }).expect("signed")
+            })
+            .collect();
+        let network = Network::of(std::net::IpAddr::from([192, 0, 2, 1]));
+        let by = Origin { peer: id_of(peer), network };
+        let reasons = replica.submit(Some(by), &statements).expect("works");
+        taken += reasons.iter().filter(|reason| reason.is_none()).count();
+    }
+    assert_eq!(taken, 512);
+}
+
+/// Members decide on other witnesses, and the operator goes on with those before them until the new
+/// one is there, who begins to cosign without being started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_cosigns_as_soon_as_members_name_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = found(folder.path(), "town", 1);
+    let replica = Replica::open(home).expect("opens");
+    let key = identity("later witness", 0);
+    assert_eq!(replica.witness_name(&key.id()).expect("reads"), None);
+    let head = replica.newest().expect("reads").expect("a head").0;
+    let request = replica.cosign_request(0, &head).expect("a request");
+    let answer = replica.cosign(&key, request.as_bytes(), 1_800_000_000).expect("answers");
+    assert_eq!(answer, commons::tlog::Response::UnknownLog, "it is no witness of this log");
+    let (known, name) = witness(1);
+    assert_eq!(replica.witness_name(&known.id()).expect("reads"), Some(name));
 }

@@ -9,7 +9,9 @@ use super::{Config, Handle, Pace, Status, start};
 use commons::{
     Body, Home, Identity, PeerId, Statement, author, operator,
     state::State,
-    statement::{Attest, Claim, Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
+    statement::{
+        Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
+    },
     tlog::KeyName,
 };
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -60,6 +62,7 @@ fn genesis(name: &str, threshold: u8) -> Genesis {
         witnesses: Witnesses { threshold, keys: vec![key(0), key(1)] },
         parent: None,
         created: 1_700_000_000,
+        version: Some(RULES_VERSION),
     }
 }
 

@@ -1,0 +1,73 @@
+//! A peer's secret key: made, shown, taken over.
+
+use crate::{
+    cli::SwarmKeyArgs,
+    commons::{cli::Place, name_peer_key},
+    hint::WithHint,
+    random, status,
+};
+use anyhow::{Context, Result, anyhow};
+use std::{fs, path::Path};
+use store::Hash;
+
+/// Prints this peer's key; says in a commons, where one is named, that it is one's own.
+pub fn show(args: &SwarmKeyArgs) -> Result<()> {
+    fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
+    let id = swarm::Identity::from_seed(own(&args.dir.join("key"))?).id();
+    let mut named = None;
+    if let Some(dir) = &args.commons {
+        let place = Place { dir: dir.clone(), keys: args.keys.clone(), json: args.json };
+        named = Some(name_peer_key(&place, id)?);
+    }
+    match args.json {
+        true => println!("{}", serde_json::json!({ "key": id, "said": named })),
+        false => println!("{id}"),
+    }
+    if named == Some(false) {
+        eprintln!("the commons has this peer as yours already");
+    }
+    Ok(())
+}
+
+/// The key that a demo's peer has by its number.
+pub fn demo_seed(number: u64) -> [u8; 32] {
+    Hash::of_parts("understory 2 demo key", &[&number.to_le_bytes()]).0
+}
+
+/// The secret key in `file`, copied to `path`, so that the next start needs no `--key`.
+pub fn take(file: &Path, path: &Path) -> Result<[u8; 32]> {
+    let seed = read_key(file)
+        .hint("`understory swarm key` makes a key; the file is `key` in the folder of a peer")?;
+    if path.exists() {
+        if read_key(path)? != seed {
+            return Err(anyhow!("{} holds another key", path.display()))
+                .hint("leave out --key, or choose another --dir");
+        }
+        return Ok(seed);
+    }
+    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    Ok(seed)
+}
+
+fn read_key(path: &Path) -> Result<[u8; 32]> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let secret: Hash = text
+        .trim()
+        .parse()
+        .ok()
+        .with_context(|| format!("{} holds no key", path.display()))
+        .hint("restore it from a copy, or remove it to become a new peer")?;
+    Ok(secret.0)
+}
+
+/// The secret key in `path`, made where there is none, readable by the user alone.
+pub fn own(path: &Path) -> Result<[u8; 32]> {
+    // Whatever is in its place is not written over: it may be somebody's only copy.
+    if path.exists() {
+        return read_key(path);
+    }
+    let seed = random::seed()?;
+    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    Ok(seed)
+}

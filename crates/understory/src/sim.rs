@@ -1,0 +1,130 @@
+//! `understory sim attacks`: what comes of every attack that we know of.
+
+use crate::cli::SimArgs;
+use anyhow::{Result, ensure};
+use serde_json::json;
+use sim::zoo::{self, Row};
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// Runs the attacks that `args` names, prints a line for each, and fails if something broke.
+pub fn attacks(args: &SimArgs) -> Result<ExitCode> {
+    let mut rows = zoo::rows(args.seeds);
+    if let Some(only) = &args.only {
+        rows.retain(|row| row.case.name.contains(only.as_str()));
+        ensure!(!rows.is_empty(), "no attack has {only:?} in its name");
+    }
+    let done = run(&rows);
+    if !args.json {
+        println!("{}", header());
+    }
+    for row in &done {
+        match args.json {
+            true => println!("{}", as_json(row)),
+            false => println!("{}", line(row)),
+        }
+    }
+    if args.only.is_none() && !args.json {
+        println!("re-run in a settled run of 50 steps a round: {:.1} %", 100.0 * zoo::steady(0));
+    }
+    let broken: Vec<&Row> = done.iter().filter(|row| !why(row).is_empty()).collect();
+    for row in &broken {
+        eprintln!("{} at {}: {}", row.case.name, row.share_text(), why(row).join(", "));
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// What had to hold for a row and did not.
+fn why(row: &Row) -> Vec<String> {
+    let mut why = row.broken();
+    if row.is_slow() {
+        why.push(format!("{:.0} % of the pace left", 100.0 * row.kept()));
+    }
+    why
+}
+
+/// All rows filled in, on as many threads as the machine has cores.
+fn run(rows: &[Row]) -> Vec<Row> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        let mut mine = Vec::new();
+        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+            mine.push(row.clone().filled());
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            eprint!("\r{done} of {} rows: {:<24}", rows.len(), row.case.name);
+        }
+        mine
+    };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get());
+    let mut all: Vec<Row> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|t| t.join().unwrap_or_default()).collect()
+    });
+    eprintln!();
+    all.sort_by_key(|row| row.number);
+    all
+}
+
+fn header() -> String {
+    format!(
+        "{:<16} {:>5} {:>5} {:>7} {:>5} {:>5} {:>7} {:>9} {:>7} {:>8} {:>7} {:>6} {:>6}",
+        "attack",
+        "share",
+        "seeds",
+        "honest",
+        "forks",
+        "lost",
+        "stalled",
+        "attackers",
+        "after",
+        "expected",
+        "pace",
+        "audits",
+        "loss"
+    )
+}
+
+fn line(row: &Row) -> String {
+    let (sums, after) = (&row.sums, row.caught_after());
+    let after = after.map_or_else(String::new, |a| format!("{a:.1}"));
+    let expected = row.expected().map_or_else(String::new, |e| format!("{e:.1}"));
+    format!(
+        "{:<16} {:>5} {:>5} {:>7} {:>5} {:>5} {:>7} {:>9} {after:>7} {expected:>8} {:>6.0}% {:>5.0}% {:>6.2}",
+        row.case.name,
+        row.share_text(),
+        row.seeds,
+        sums.honest_ejected,
+        sums.forks,
+        sums.lost,
+        sums.stalled,
+        format!("{}/{}", sums.ejected, sums.attackers),
+        100.0 * row.kept(),
+        100.0 * row.audit_share(),
+        row.harm(),
+    )
+}
+
+fn as_json(row: &Row) -> serde_json::Value {
+    let sums = &row.sums;
+    json!({
+        "attack": row.case.name,
+        "what": row.case.what,
+        "share": row.share_text(),
+        "seeds": row.seeds,
+        "honest_ejected": sums.honest_ejected,
+        "forks": sums.forks,
+        "lost": sums.lost,
+        "stalled": sums.stalled,
+        "attackers": sums.attackers,
+        "ejected": sums.ejected,
+        "caught_after": row.caught_after(),
+        "expected": row.expected(),
+        "pace_kept": row.kept(),
+        "audit_share": row.audit_share(),
+        "loss_ratio": row.harm(),
+        "broken": why(row),
+    })
+}
