@@ -66,7 +66,7 @@ pub struct ChainState {
     /// come to light.
     pub previous: Option<Advance>,
     /// Who decides on the next record.
-    voters: Voters,
+    pub(crate) voters: Voters,
 }
 
 /// What later records need to know of an advance.

@@ -440,20 +440,20 @@ impl Model for Setting {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no two honest members decide different values", |_, s| {
+            Property::always("no two honest members decide different values", |_, s: &State| {
                 let decided: BTreeSet<usize> = s.iter().filter_map(|m| m.decided).collect();
                 decided.len() < 2
             }),
-            Property::always("nothing that breaks the rules is decided", |m: &Self, s| {
+            Property::always("nothing that breaks the rules is decided", |m: &Self, s: &State| {
                 s.iter().filter_map(|m| m.decided).all(|v| m.cast.values[v].allowed)
             }),
-            Property::always("no honest member votes twice in one step", |_, s| {
+            Property::always("no honest member votes twice in one step", |_, s: &State| {
                 s.iter().flat_map(|m| m.said).all(|bits| bits.count_ones() < 2)
             }),
-            Property::always("the faulty alone carry nobody to another view", |_, s| {
+            Property::always("the faulty alone carry nobody to another view", |_, s: &State| {
                 s.iter().all(|m| !m.dragged)
             }),
-            Property::sometimes("the first value is decided by all", |_, s| {
+            Property::sometimes("the first value is decided by all", |_, s: &State| {
                 s.iter().all(|m| m.decided == Some(0))
             }),
         ]

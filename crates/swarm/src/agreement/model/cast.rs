@@ -7,6 +7,7 @@ use crate::{
     envelope::SignatureCache,
     members::{fresh_member, member},
     rules::tests::rules,
+    standing::Voters,
 };
 use std::fmt;
 
@@ -104,6 +105,7 @@ impl World {
             ejected: BTreeSet::new(),
             last: None,
             previous: None,
+            voters: Voters::default(),
         };
         let mut world = Self { keys, run, chain };
         let mut contributions = vec![world.commit(0, HEIGHT - 1), world.commit(FAULTY, HEIGHT - 1)];
@@ -117,6 +119,8 @@ impl World {
             contributions,
             members,
             verdicts: Vec::new(),
+            gone: BTreeSet::new(),
+            voters: Voters::default(),
         });
         world
     }
