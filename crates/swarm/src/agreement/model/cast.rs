@@ -9,7 +9,7 @@ use crate::{
     rules::tests::rules,
     standing::Voters,
 };
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 pub const RUN: Hash = Hash([7; 32]);
 /// The height that is decided.
@@ -23,22 +23,28 @@ pub const FAULTY: usize = 3;
 /// A record that may be proposed.
 pub struct Candidate {
     pub hash: Hash,
-    pub body: Vec<u8>,
     /// What the chain says decides on it.
     pub ruling: Option<Ruling>,
     /// Whether it was made to follow the rules.
     pub allowed: bool,
+    culprits: BTreeSet<PeerId>,
 }
+
+/// Author, slot and value of a vote.
+type Ballot = (usize, usize, Option<u8>);
 
 /// One setting.
 pub struct Cast {
     pub ids: [PeerId; 4],
     pub electorate: Electorate,
     pub values: Vec<Candidate>,
-    pub proposers: [usize; 2],
+    /// By view: there are as many views as proposers.
+    pub proposers: Vec<usize>,
     pub seed: Hash,
-    /// Whether members may know that the arbitrary one cheated.
+    /// Whether members may know who cheated.
     pub disputed: bool,
+    /// Every vote there may be; nobody here looks at signatures.
+    pub ballots: HashMap<Ballot, Signed<Vote>>,
     names: String,
 }
 
@@ -49,19 +55,56 @@ impl fmt::Display for Cast {
 }
 
 impl Cast {
-    pub fn new(proposers: [usize; 2], names: &[&str], disputed: bool) -> Self {
+    pub fn new(proposers: &[usize], names: &[&str], disputed: bool) -> Self {
         let world = World::new();
         let ids = std::array::from_fn(|n| world.keys[n].id());
         let electorate = world.chain.electorate(&world.run);
         let draws = |seed: &Hash| {
             let a = Agreement::new(HEIGHT, electorate.clone(), ids[0], *seed, 1000);
-            (0..2).all(|view| a.proposer(view) == Some(ids[proposers[view as usize]]))
+            (0..).zip(proposers).all(|(view, by)| a.proposer(view) == Some(ids[*by]))
         };
         let mut seeds = (0u64..).map(|n| Hash::of(&n.to_le_bytes()));
         let seed = seeds.find(draws).expect("every order is drawn some time");
-        let values = names.iter().map(|name| world.candidate(name)).collect();
-        Self { ids, electorate, values, proposers, seed, disputed, names: names.join(" or ") }
+        let values: Vec<Candidate> = names.iter().map(|name| world.candidate(name)).collect();
+        let (ballots, proposers) = (ballots(&ids, &values), proposers.to_vec());
+        let names = names.join(" or ");
+        Self { ids, electorate, values, proposers, seed, disputed, ballots, names }
     }
+
+    /// How many values there are.
+    pub fn count(&self) -> u8 {
+        self.values.len() as u8
+    }
+
+    /// Whom the records of this setting eject.
+    pub fn culprits(&self) -> BTreeSet<PeerId> {
+        self.values.iter().filter(|v| v.allowed).flat_map(|v| v.culprits.clone()).collect()
+    }
+
+    /// Whether votes of these members for a value are a quorum.
+    pub fn suffice(&self, value: u8, voters: impl Iterator<Item = usize>) -> bool {
+        let of = &self.values[usize::from(value)];
+        let voters: BTreeSet<PeerId> = voters.map(|n| self.ids[n]).collect();
+        let weight: u64 =
+            voters.difference(&of.culprits).map(|id| self.electorate.weight(id)).sum();
+        of.ruling.as_ref().is_some_and(|ruling| weight >= ruling.needed)
+    }
+}
+
+fn ballots(ids: &[PeerId; 4], values: &[Candidate]) -> HashMap<Ballot, Signed<Vote>> {
+    let mut all = HashMap::new();
+    for (author, id) in ids.iter().enumerate() {
+        for slot in 0..SLOTS {
+            let step = if slot % 2 == 0 { Step::Prevote } else { Step::Precommit };
+            for value in (0..values.len() as u8).map(Some).chain([None]) {
+                let (view, hash) = (slot as u32 / 2, value.map(|v| values[usize::from(v)].hash));
+                let vote = Vote { height: HEIGHT, view, step, value: hash };
+                let vote = Signed::assemble(&RUN, *id, vote, Signature([0; 64]));
+                all.insert((author, slot, value), vote);
+            }
+        }
+    }
+    all
 }
 
 /// Four members after an advance to which number 0 and the arbitrary one contributed.
@@ -200,15 +243,11 @@ impl World {
             "baseless repair" => (self.repair(&[0], &[FAULTY]), false),
             _ => unreachable!("no record of that name"),
         };
-        let expected = self.chain.expected(&self.run, &record);
-        record.members = expected.members;
-        record.beacon = expected.beacon;
-        record.round = expected.round;
-        let body = record.to_bytes();
-        let hash = Record::hash_of(&body);
+        self.chain.complete(&self.run, &mut record);
+        let hash = Record::hash_of(&record.to_bytes());
         let cache = SignatureCache::default();
         let ruling = self.chain.ruling_on(&self.run, &record, hash, &cache).ok();
         assert!(!allowed || ruling.is_some(), "{name} breaks a rule");
-        Candidate { hash, body, ruling, allowed }
+        Candidate { hash, ruling, allowed, culprits: record.culprits().collect() }
     }
 }
