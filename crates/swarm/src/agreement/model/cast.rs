@@ -28,6 +28,9 @@ pub struct Candidate {
     /// Whether it was made to follow the rules.
     pub allowed: bool,
     culprits: BTreeSet<PeerId>,
+    /// What each member's vote for it weighs: none of a culprit's.
+    weights: [u64; 4],
+    needed: u64,
 }
 
 /// Author, slot and value of a vote.
@@ -81,13 +84,19 @@ impl Cast {
         self.values.iter().filter(|v| v.allowed).flat_map(|v| v.culprits.clone()).collect()
     }
 
-    /// Whether votes of these members for a value are a quorum.
-    pub fn suffice(&self, value: u8, voters: impl Iterator<Item = usize>) -> bool {
+    /// Whether votes of these members for a value are a quorum: a bit for each member.
+    pub fn suffice(&self, value: u8, voters: u8) -> bool {
         let of = &self.values[usize::from(value)];
-        let voters: BTreeSet<PeerId> = voters.map(|n| self.ids[n]).collect();
-        let weight: u64 =
-            voters.difference(&of.culprits).map(|id| self.electorate.weight(id)).sum();
-        of.ruling.as_ref().is_some_and(|ruling| weight >= ruling.needed)
+        let weigh = |n: &usize| voters >> *n & 1 != 0;
+        let weight: u64 = (0..4).filter(weigh).map(|n| of.weights[n]).sum();
+        of.ruling.is_some() && weight >= of.needed
+    }
+
+    /// Whether members 0 and 1 are alike: they weigh the same, and neither proposes nor cheated.
+    pub fn alike(&self) -> bool {
+        let special =
+            |n: usize| self.proposers.contains(&n) || self.culprits().contains(&self.ids[n]);
+        !special(0) && !special(1)
     }
 }
 
@@ -248,6 +257,13 @@ impl World {
         let cache = SignatureCache::default();
         let ruling = self.chain.ruling_on(&self.run, &record, hash, &cache).ok();
         assert!(!allowed || ruling.is_some(), "{name} breaks a rule");
-        Candidate { hash, ruling, allowed, culprits: record.culprits().collect() }
+        let culprits: BTreeSet<PeerId> = record.culprits().collect();
+        let electorate = self.chain.electorate(&self.run);
+        let weights = std::array::from_fn(|n| match culprits.contains(&self.keys[n].id()) {
+            true => 0,
+            false => electorate.weight(&self.keys[n].id()),
+        });
+        let needed = ruling.as_ref().map_or(u64::MAX, |r| r.needed);
+        Candidate { hash, ruling, allowed, culprits, weights, needed }
     }
 }

@@ -20,7 +20,6 @@ impl Setting {
             valid: None,
             durable: None,
             said: Said::default(),
-            decided: None,
             unproven: false,
             dragged: false,
         };
@@ -29,18 +28,15 @@ impl Setting {
         self.read(me, &a, nothing)
     }
 
-    /// What becomes of a member with a move; `None` past the last view.
-    pub(super) fn outcome(&self, me: usize, member: &Member, what: &Arc<Move>) -> Outcome {
-        let key = (me, *member, what.clone());
-        if let Some(known) = self.outcomes.lock().expect("no thread panics").get(&key) {
-            return *known;
-        }
-        let outcome = match what.as_ref() {
+    /// What becomes of a member with a move; nothing past the last view.
+    pub(super) fn outcome(&self, me: usize, member: &Member, what: &Move) -> Option<Outcome> {
+        match what {
             Move::Take(delivery) => self.take(me, member, delivery),
-            Move::Restart => Some((self.restart(me, member), false)),
-        };
-        self.outcomes.lock().expect("no thread panics").insert(key, outcome);
-        outcome
+            Move::Restart => {
+                let then = self.restart(me, member);
+                Some(Outcome { then, skipped: false, decided: None })
+            }
+        }
     }
 
     fn fresh(&self, me: usize) -> Agreement {
@@ -128,8 +124,8 @@ impl Setting {
         }
     }
 
-    fn take(&self, me: usize, member: &Member, delivery: &Delivery) -> Outcome {
-        let (mut a, mut after) = (self.agreement(me, member), *member);
+    fn take(&self, me: usize, member: &Member, delivery: &Delivery) -> Option<Outcome> {
+        let (mut a, mut then, mut decided) = (self.agreement(me, member), *member, None);
         if delivery.disputed {
             a.discount(self.cast.culprits());
         }
@@ -147,14 +143,23 @@ impl Setting {
         {
             a.offer(self.hash(value), Vec::new(), ruling);
         }
-        if !self.drive(&mut a, me, &mut after, &delivery.votes, Time(0)) {
+        let mut drive = |a: &mut Agreement, now: Time| {
+            self.drive(a, me, (&mut then, &mut decided), &delivery.votes, now)
+        };
+        if !drive(&mut a, Time(0)) {
             return None;
         }
         let skipped = a.view > member.view.into();
-        if delivery.late && !self.drive(&mut a, me, &mut after, &delivery.votes, LATE) {
+        if delivery.late && !drive(&mut a, LATE) {
             return None;
         }
-        Some((self.read(me, &a, after), skipped))
+        let unproven = then.unproven;
+        if decided.is_some() {
+            then = *member;
+            then.unproven = unproven;
+            return Some(Outcome { then, skipped: false, decided });
+        }
+        Some(Outcome { then: self.read(me, &a, then), skipped, decided })
     }
 
     /// Runs until nothing more comes, as the node does; false past the last view.
@@ -162,7 +167,7 @@ impl Setting {
         &self,
         a: &mut Agreement,
         me: usize,
-        member: &mut Member,
+        (member, decided): (&mut Member, &mut Option<u8>),
         given: &[Given],
         now: Time,
     ) -> bool {
@@ -191,7 +196,7 @@ impl Setting {
                     Output::Lock { view, value } => {
                         member.durable = Some((view as u8, self.index(&value)));
                     }
-                    Output::Decided { value, .. } => member.decided = Some(self.index(&value)),
+                    Output::Decided { value, .. } => *decided = Some(self.index(&value)),
                 }
             }
         }
@@ -204,8 +209,9 @@ impl Setting {
     fn is_proven(&self, me: usize, member: &Member, given: &[Given], output: &Output) -> bool {
         let enough = |at: usize, value: u8| {
             let others = given.iter().filter(|(_, slot, v)| (*slot, *v) == (at, Some(value)));
-            let own = (member.said.votes[at] & bit(Some(value)) != 0).then_some(me);
-            self.cast.suffice(value, others.map(|g| g.0).chain(own))
+            let own = member.said.votes[at] & bit(Some(value)) != 0;
+            let own = u8::from(own) << me;
+            self.cast.suffice(value, others.fold(own, |voters, (by, ..)| voters | 1 << by))
         };
         match *output {
             Output::Lock { view, value } => {
