@@ -226,6 +226,33 @@ fn contradictions_are_found_and_far_views_ignored() {
     assert_eq!(kept.collect::<Vec<_>>(), [96, 97, 98, 99]);
 }
 
+/// Each by itself; the last one, which breaks nothing, is taken.
+#[test]
+fn what_is_not_for_this_agreement_is_ignored() {
+    let mut a = agreement(bystander());
+    let (value, body) = value("A");
+    let whose = |a: &Agreement, view: u32| {
+        let by = a.proposer(view).expect("there are voters");
+        peers().into_iter().find(|p| p.id() == by).expect("a peer")
+    };
+    let mut taken = |by: &Identity, proposal: Proposal| {
+        a.propose(Signed::seal(by, &RUN, proposal), body.clone(), Some(ruling(&[])))
+    };
+    let probe = agreement(bystander());
+    let (first, far) = (whose(&probe, 0), whose(&probe, 9));
+    let good = Proposal { height: 1, view: 0, valid_view: None, value };
+    let stranger = Identity::from_seed([9; 32]);
+    assert_eq!(taken(&first, Proposal { height: 2, ..good }), Taken::Ignored);
+    assert_eq!(taken(&first, Proposal { valid_view: Some(0), ..good }), Taken::Ignored);
+    assert_eq!(taken(&far, Proposal { view: 9, ..good }), Taken::Ignored, "too far ahead");
+    assert_eq!(taken(&stranger, good), Taken::Ignored, "out of turn");
+    assert_eq!(taken(&first, good), Taken::New);
+    let other = Proposal { value: Hash::of(b"B"), ..good };
+    assert!(matches!(taken(&first, other), Taken::Contradicts(_)));
+    let vote = Vote { height: 2, view: 0, step: Step::Prevote, value: None };
+    assert_eq!(a.vote(Signed::seal(&peers()[0], &RUN, vote)), Taken::Ignored);
+}
+
 #[test]
 fn a_repair_is_decided_by_those_it_does_not_eject() {
     let me = bystander();

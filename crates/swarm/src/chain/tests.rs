@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Evidence,
+    Evidence, Step, Vote,
     agreement::model::cast::{FAULTY, HEIGHT, RUN, World},
 };
 
@@ -142,4 +142,159 @@ fn a_join_counts_for_a_while_and_not_of_members_or_ejected() {
     assert!(!world.chain.may_join(&join(&world.keys[0], 100)), "a member");
     world.chain.ejected.insert(stranger.id());
     assert!(!world.chain.may_join(&join(&stranger, 100)), "ejected");
+}
+
+/// Why a record may not follow, filled in as its proposer would.
+fn refused(world: &World, mut record: Record, change: impl Fn(&mut Record)) -> Option<String> {
+    world.chain.complete(&world.run, &mut record);
+    change(&mut record);
+    let (hash, cache) = (Record::hash_of(&record.to_bytes()), SignatureCache::default());
+    world.chain.ruling_on(&world.run, &record, hash, &cache).err()
+}
+
+fn certified(world: &World, by: &[usize], run: &Hash) -> Result<ChainState, ChainError> {
+    let mut record = world.advance(0);
+    world.chain.complete(&world.run, &mut record);
+    let body = record.to_bytes();
+    let value = Some(Record::hash_of(&body));
+    let vote = Vote { height: HEIGHT, view: 0, step: Step::Precommit, value };
+    let stranger = crate::Identity::from_seed([9; 32]);
+    let sign = |n: &usize| {
+        let who = world.keys.get(*n).unwrap_or(&stranger);
+        (who.id(), Signed::seal(who, run, vote).signature())
+    };
+    let mut signatures: Vec<_> = by.iter().map(sign).collect();
+    signatures.sort_unstable();
+    let record = SignedRecord::new(body, Certificate { view: 0, signatures }).expect("a record");
+    ChainState::follow(Some(&world.chain), &world.run, &record, &SignatureCache::default())
+}
+
+#[test]
+fn a_certificate_takes_a_quorum_of_voters() {
+    let world = World::new();
+    let follows = |by: &[usize]| certified(&world, by, &RUN).is_ok();
+    assert!(follows(&[0, 1, FAULTY]) && follows(&[0, 1, 2, FAULTY]));
+    assert!(!follows(&[]) && !follows(&[0, 1]) && !follows(&[0, 0, 0]));
+    assert!(!follows(&[0, 1, FAULTY, 9]), "a stranger among them");
+    assert!(certified(&world, &[0, 1, FAULTY], &Hash::of(b"another")).is_err());
+}
+
+#[test]
+fn what_follows_from_a_record_is_in_it() {
+    let world = World::new();
+    let advance = || world.advance(0);
+    assert_eq!(refused(&world, advance(), |_| ()), None);
+    let wrong: [fn(&mut Record); 9] = [
+        |r| r.members[0].grant += 1,
+        |r| r.beacon = Hash::of(b"chosen"),
+        |r| r.round += 1,
+        |r| r.prev = Hash::of(b"elsewhere"),
+        |r| r.run = Hash::of(b"another"),
+        |r| r.contributions[0].haves.clear(),
+        |r| r.contributions[0].haves.truncate(1),
+        |r| r.contributions.clear(),
+        |r| r.kind = Kind::Close,
+    ];
+    for (n, change) in wrong.into_iter().enumerate() {
+        assert!(refused(&world, advance(), change).is_some(), "change {n}");
+    }
+}
+
+/// Two hold it, but one of them weighs a third of a voter and the other nothing beside its author.
+#[test]
+fn holders_weigh_more_than_may_be_faulty() {
+    let world = World::new();
+    let holds = |by: &[usize]| {
+        let holders = by.iter().map(|n| world.keys[*n].id());
+        world.chain.enough_hold(&world.run, &world.keys[0].id(), holders)
+    };
+    assert!(holds(&[1, 2]) && holds(&[1, FAULTY]));
+    assert!(!holds(&[2]) && !holds(&[0, 2]) && !holds(&[0]));
+}
+
+#[test]
+fn a_repair_is_about_the_last_advance_and_does_nothing_else() {
+    let mut world = World::new();
+    let repair = |world: &World| world.repair(&[FAULTY], &[0, 1]);
+    assert_eq!(refused(&world, repair(&world), |_| ()), None);
+    let with_work = Record { contributions: world.advance(0).contributions, ..repair(&world) };
+    assert!(refused(&world, with_work, |_| ()).is_some());
+    assert!(refused(&world, Record { ejected: Vec::new(), ..repair(&world) }, |_| ()).is_some());
+    // Without any contribution that is left, the model goes back to what it was.
+    let all = world.repair(&[0, FAULTY], &[1, 2]);
+    assert_eq!(refused(&world, all.clone(), |_| ()), None);
+    let better = |r: &mut Record| r.state.model.hash = Hash::of(b"a better model");
+    assert!(refused(&world, all, better).is_some());
+    // What came to light late ejects, but does not redo.
+    let late = repair(&world);
+    let mut last = world.chain.last.clone().expect("an advance");
+    world.chain.previous = Some(last.clone());
+    last.height = HEIGHT;
+    world.chain.last = Some(last);
+    assert!(refused(&world, late, |_| ()).expect("it is too late").contains("no part in the last"));
+}
+
+#[test]
+fn statements_in_a_record_are_signed_for_this_run() {
+    let world = World::new();
+    let other = Hash::of(b"another run");
+    let again = |work: &mut Record| {
+        let commit = &mut work.contributions[0].commit;
+        *commit =
+            Signed::assemble(&RUN, commit.author(), *commit.body(), commons::Signature([0; 64]));
+    };
+    assert!(refused(&world, world.advance(0), again).is_some(), "a commit nobody signed");
+    let stranger = crate::Identity::from_seed([9; 32]);
+    let join = Join { nonce: other, height: HEIGHT - 1, chain: other, invitation: None };
+    let joins = |run: &Hash| vec![Signed::seal(&stranger, run, join)];
+    let with = |run: &Hash| Record { joins: joins(run), ..world.advance(0) };
+    assert_eq!(refused(&world, with(&RUN), |_| ()), None);
+    assert!(refused(&world, with(&other), |_| ()).is_some(), "a join for another run");
+    let wrong = Verdict {
+        height: HEIGHT - 1,
+        contributor: world.keys[FAULTY].id(),
+        scope: Scope::Drawn,
+        finding: Finding::Mismatch { part: 0 },
+    };
+    let forged = |n: usize| Signed::seal(&world.keys[n], &other, wrong);
+    let evidence =
+        Evidence::Mismatch { height: HEIGHT - 1, verdicts: sorted(vec![forged(0), forged(1)]) };
+    assert!(!proves(&world, FAULTY, &evidence, &[FAULTY]), "verdicts for another run");
+}
+
+#[test]
+fn a_confirmation_is_blind_if_those_who_made_it_again_say_so() {
+    let world = World::new();
+    let wrong = Finding::Mismatch { part: 0 };
+    let blind = |of: usize| {
+        let digest = Hash::default();
+        let confirmation = verdict(&world, 0, FAULTY, Scope::Drawn, Finding::Confirmed { digest });
+        let scope = Scope::Recheck { auditor: world.keys[of].id() };
+        let verdicts = [1, 2].map(|n| verdict(&world, n, FAULTY, scope, wrong)).to_vec();
+        let evidence = Evidence::BlindConfirmation { confirmation, verdicts: sorted(verdicts) };
+        proves(&world, 0, &evidence, &[0])
+    };
+    assert!(blind(0));
+    assert!(!blind(1), "they made somebody else's again");
+}
+
+#[test]
+fn links_are_those_of_the_chains_committed_to_and_signed() {
+    let mut world = World::new();
+    let by = 1;
+    let link = |after| {
+        crate::draw::own_link(&world.keys[by], &RUN, &world.run.rules, 0, after).expect("in reach")
+    };
+    let (end, right) = (link(0), link(HEIGHT - 1));
+    let id = world.keys[by].id();
+    for m in world.chain.members.iter_mut().filter(|m| m.id == id) {
+        m.link = end;
+    }
+    let shown = |link: Hash, run: &Hash| {
+        let show = Signed::seal(&world.keys[by], run, Show { height: HEIGHT - 1, link });
+        Record { shows: vec![show], ..world.advance(0) }
+    };
+    assert_eq!(refused(&world, shown(right, &RUN), |_| ()), None);
+    assert!(refused(&world, shown(end, &RUN), |_| ()).is_some());
+    assert!(refused(&world, shown(right, &Hash::of(b"another")), |_| ()).is_some());
 }

@@ -212,7 +212,7 @@ impl World {
     }
 
     /// An advance with one contribution, which two others hold.
-    fn advance(&self, by: usize) -> Record {
+    pub fn advance(&self, by: usize) -> Record {
         let commit = self.commit(by, HEIGHT);
         let have = Have { height: HEIGHT, commit: commit.hash() };
         let holders = (0..HONEST).filter(|n| *n != by);
@@ -223,7 +223,7 @@ impl World {
     }
 
     /// A repair that ejects these, with verdicts of those.
-    fn repair(&self, culprits: &[usize], witnesses: &[usize]) -> Record {
+    pub fn repair(&self, culprits: &[usize], witnesses: &[usize]) -> Record {
         let eject = |culprit: &usize| {
             let verdict = Verdict {
                 height: HEIGHT - 1,
