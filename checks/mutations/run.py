@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 # Optimising costs more than it gives where every run compiles anew.
-QUICK = ["--config", "profile.dev.package.understory-swarm.opt-level=0"]
+PLAIN = ["--config", "profile.dev.package.understory-commons.opt-level=0"]
+QUICK = [*PLAIN, "--config", "profile.dev.package.understory-swarm.opt-level=0"]
 # A test may also hang without a rule.
 PATIENCE_S = 900
 
@@ -57,7 +58,7 @@ def check_whole(copy, rules):
     """The tests pass with every rule in place, and each filter names some."""
     for rule in {(r["test"], str(r.get("env"))): r for r in rules}.values():
         # What explores much is optimised as it is for everybody.
-        code, output = cargo(copy, rule, [] if "::model" in rule["test"] else QUICK)
+        code, output = cargo(copy, rule, PLAIN if "::model" in rule["test"] else QUICK)
         if code != 0:
             sys.exit(f"with every rule in place, {rule['test']} fails:\n{output[-3000:]}")
         if not re.search(r"test result: ok\. [1-9]", output):

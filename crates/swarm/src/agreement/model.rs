@@ -204,7 +204,7 @@ fn explore(cast: Cast) -> usize {
     println!("{what}: {states} states");
     let reached = |name: &'static str| {
         let actions = checker.discovery(name)?.into_actions().into_iter();
-        Some(actions.map(|a| format!("\n  {} {:?}", a.who, a.what)).collect::<String>())
+        Some(actions.map(|a| format!("\n  {} {}", a.who, a.what)).collect::<String>())
     };
     for property in checker.model().properties() {
         let (name, path) = (property.name, reached(property.name));

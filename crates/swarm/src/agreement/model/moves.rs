@@ -1,6 +1,7 @@
 //! What a member may be given in one move.
 
 use super::*;
+use std::fmt;
 
 /// Author, slot and value of a vote.
 pub(super) type Given = (usize, usize, Option<u8>);
@@ -25,6 +26,28 @@ pub(super) struct Delivery {
 pub(super) enum Move {
     Take(Delivery),
     Restart,
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Take(given) = self else { return f.write_str("crashes and is back") };
+        let value = |value: Option<u8>| value.map_or("nil".to_owned(), |v| format!("value {v}"));
+        if let Some((by, view, (v, valid_view))) = given.proposal {
+            write!(f, "gets the proposal of value {v} by {by} for view {view}")?;
+            valid_view.map_or(Ok(()), |v| write!(f, ", valid since view {v}"))?;
+            f.write_str("; ")?;
+        }
+        for (by, slot, v) in &given.votes {
+            let step = if slot % 2 == 0 { "prevote" } else { "precommit" };
+            write!(f, "gets the {step} of {by} in view {} for {}; ", slot / 2, value(*v))?;
+        }
+        if let Some(offer) = given.offer {
+            write!(f, "makes value {offer}; ")?;
+        }
+        let more = [(given.disputed, "knows who cheated"), (given.late, "its time runs out")];
+        let more: Vec<&str> = more.iter().filter(|m| m.0).map(|m| m.1).collect();
+        write!(f, "goes on{}{}", if more.is_empty() { "" } else { ": " }, more.join(", "))
+    }
 }
 
 /// What others must have said before a delivery can come about.
