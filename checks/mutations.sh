@@ -4,8 +4,8 @@
 # Fails if a rule can go without a test failing, if its text is no longer in the source, or if the
 # tests fail with every rule in place.
 #
-# A handful by default; all with UNDERSTORY_CI_FULL=1; with a word as argument those whose name has
-# it. The rules are in checks/mutations/rules.toml.
+# A handful by default; all with UNDERSTORY_CI_FULL=1; with an argument those whose name has that word
+# or pattern. The rules are in checks/mutations/rules.toml.
 # UNDERSTORY_MUTATIONS_DIR keeps the copy and what was built (default: a folder that is removed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,8 @@ else
   trap 'rm -rf "$work"' EXIT
 fi
 mkdir -p "$work/source"
-export CARGO_TARGET_DIR=$work/target CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
+# One function changes at a time: that is what incremental compilation is for.
+export CARGO_TARGET_DIR=$work/target CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=0
 git ls-files -z | while IFS= read -r -d '' file; do
   if [ -f "$file" ]; then printf '%s\0' "$file"; fi
 done | tar --null -T - -cf - | tar xf - -C "$work/source"
