@@ -413,6 +413,7 @@ fn the_urgent_goes_first_and_what_waits_long_goes_too() {
     assert!(order.is_sorted_by(|a, b| a > b), "{order:?}");
     // New updates for ever, more than can be had: history has its turn all the same.
     let begun = world.now;
+    world.want(1999, 1999, object(1999, 1 << 20), Urgency::Round, &[]);
     world.want(1000, 1000, object(1000, 1 << 20), Urgency::History, &[]);
     for n in 0..400 {
         world.want(2000 + n, 2000 + n, object(2000 + n, 1 << 20), Urgency::Round, &[]);
