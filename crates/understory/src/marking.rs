@@ -11,6 +11,7 @@ use crate::{
     hint::WithHint,
 };
 use anyhow::{Result, anyhow};
+use net::NetStatus;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -85,6 +86,16 @@ impl Marking {
     /// Takes in a record of this peer's chain.
     pub fn note(&mut self, height: u64, record: Hash) {
         self.plan.note(height, record);
+    }
+
+    /// Takes in the newest record: of what was decided before this process began there is no other
+    /// news.
+    pub fn note_head(&mut self, net: &NetStatus) {
+        if let Some(node) = &net.node
+            && let (Some(height), Some(record)) = (node.height, node.record)
+        {
+            self.note(height, record);
+        }
     }
 
     /// Goes on without waiting for the commons; what there is to tell.

@@ -110,11 +110,11 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     }
     let kept = kept.and_then(|text| text.parse::<Admission>().ok());
     let admission = admission.or_secret_of(kept);
-    // An invitation is worth a vote: the file is for nobody else.
-    status::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
     let named = admission.ticket().checkpoint;
     peer.say(&PeerEvent::Joining { run, checkpoint: named });
     peer.compare_with_commons(&run, named)?;
+    // An invitation is worth a vote: the file is for nobody else.
+    status::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
     peer.take_part(match admission {
         Admission::Ticket(ticket) => Source::Join { ticket },
         Admission::Invitation(invitation) => Source::Invited { invitation },
@@ -290,6 +290,7 @@ impl<'a> Peer<'a> {
                     Ok(Report::Outcome(outcome)) => {
                         if let Outcome::Finished { state, .. } = &outcome {
                             if let Some(marking) = &mut marking {
+                                marking.note_head(&net_status.borrow());
                                 marking.close().await.iter().for_each(|event| self.say(event));
                             }
                             self.record(handle.id(), state.model.hash).await?;
@@ -323,7 +324,10 @@ impl<'a> Peer<'a> {
                     status::Status::of(&net, &handle.ticket().to_string()).write(&self.dir)?;
                     self.tell_lobby(handle, &net, &mut lobby);
                     self.tell_standing(&net, &mut standing);
-                    self.mark(marking.as_mut(), &net).await;
+                    if let Some(marking) = &mut marking {
+                        marking.note_head(&net);
+                        marking.step().await.iter().for_each(|event| self.say(event));
+                    }
                     let t = net.total;
                     self.say(&PeerEvent::Traffic {
                         sent: t.messages_out + t.objects_out,
@@ -374,18 +378,6 @@ impl<'a> Peer<'a> {
     fn marking(&self, run: Hash) -> Option<Marking> {
         let scribe = self.scribe.clone()?;
         Some(Marking::new(scribe, run, self.args.mark_every))
-    }
-
-    /// Goes on with the marks; never waits for the commons.
-    async fn mark(&self, marking: Option<&mut Marking>, net: &net::NetStatus) {
-        let Some(marking) = marking else { return };
-        // What was decided before this process began is known by this alone.
-        if let Some(node) = &net.node
-            && let (Some(height), Some(record)) = (node.height, node.record)
-        {
-            marking.note(height, record);
-        }
-        marking.step().await.iter().for_each(|event| self.say(event));
     }
 
     /// Says in the commons, where one was chosen, what this peer did and what came of the run.

@@ -1,6 +1,6 @@
 //! Marks of training runs' records: who may make one, and what becomes of two that disagree.
 
-use crate::{attacks::withdraw, town::*};
+use crate::{attacks::withdraw, bare::Bare, town::*};
 use commons::{
     ArchiveError, Body, Place, Statement, StatementError,
     state::{MarkedRecord, State},
@@ -107,6 +107,18 @@ fn a_height_that_no_run_has_is_out_of_bounds() {
     let high = milestone(1 << 32, b"never");
     let refused = Statement::sign(&town.people[0].key, place, high).unwrap_err().to_string();
     assert!(refused.contains("height is 4294967296"), "{refused}");
+}
+
+#[test]
+fn a_mark_costs_nobody_more_than_its_bytes() {
+    let mut bare = Bare::new(3, rules());
+    let anna = bare.people[0].key.clone();
+    let before = bare.state.steps();
+    for height in 0..2000 {
+        bare.say(&anna, milestone(height % 50, &height.to_le_bytes())).unwrap();
+    }
+    assert_eq!(bare.state.steps(), before);
+    assert_eq!(marked(&bare.state).len(), 2000);
 }
 
 #[test]
