@@ -1,6 +1,9 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
-use crate::commons::{Mark as Marked, time};
+use crate::{
+    commons::{Mark as Marked, time},
+    units::plural,
+};
 use net::Mark;
 use serde::{Deserialize, Serialize};
 use store::{Hash, Plain};
@@ -160,9 +163,9 @@ fn marks_words(
     let commons = commons.short();
     match marks.last() {
         Some(last) => format!(
-            "commons {commons} has marks of {} records of the run in {seen}; the newest is record \
-             {}, {}{later}",
-            marks.len(),
+            "commons {commons} has {} of the run's records in {seen}; the newest is record {}, {}\
+             {later}",
+            plural(marks.len(), "mark"),
             last.height,
             Plain(last.words())
         ),

@@ -1,7 +1,7 @@
 //! What a verification found, in words and as JSON.
 
 use super::{marks::MarksLine, stores::Scan};
-use crate::{cli::VerifyArgs, terminal};
+use crate::{cli::VerifyArgs, terminal, units::plural};
 use anyhow::Result;
 use serde::Serialize;
 use std::{
@@ -398,10 +398,6 @@ impl Report {
         let n = self.reruns.len();
         format!("{n} of {all} contributions{drawn}: {}{way_out}", parts.join(", "))
     }
-}
-
-fn plural(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A time for people.
