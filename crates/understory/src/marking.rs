@@ -278,7 +278,7 @@ mod tests {
         plan.note(16, Hash::of(b"sixteen"));
         let failed = |plan: &mut Plan, now| plan.ended(16, Err(anyhow!("it is gone")), now);
         let why = PeerEvent::NotMarked { why: "it is gone".to_owned() };
-        assert_eq!(failed(&mut plan, now), [why.clone()]);
+        assert_eq!(failed(&mut plan, now), std::slice::from_ref(&why));
         assert_eq!(plan.next(now), None);
         assert_eq!(plan.next(now + RETRY), Some((16, Hash::of(b"sixteen"))));
         assert_eq!(failed(&mut plan, now + RETRY), []);
