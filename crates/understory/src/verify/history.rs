@@ -85,6 +85,16 @@ impl History {
         Self { run: run.protocol.id, contributions, links: longest }
     }
 
+    /// The hash of the record at `height`.
+    pub fn record(&self, height: u64) -> Option<Hash> {
+        Some(self.links.get(usize::try_from(height).ok()?)?.record.hash())
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
     /// Whether `model` is the root of a state that was decided on.
     pub fn is_root(&self, model: &Hash) -> bool {
         self.links.iter().any(|link| link.body().state.model.hash == *model)
