@@ -30,10 +30,11 @@ fn try_all(wanted: impl Fn(&Row) -> bool + Sync) {
 }
 
 /// The attacks that worked once, by their letters; `understory sim attacks` has all of them, with
-/// more seeds.
+/// more seeds. UNDERSTORY_ATTACK: another part of a name.
 #[test]
 fn three_of_ten_founding_voters_get_nothing() {
-    try_all(|row| row.share == 3 && row.case.name.contains("(F"));
+    let name = std::env::var("UNDERSTORY_ATTACK").unwrap_or("(F".to_owned());
+    try_all(|row| row.share == 3 && row.case.name.contains(&name));
 }
 
 #[test]

@@ -617,4 +617,6 @@ fn is_for_a_value(vote: &Signed<Vote>) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ pub struct ChainState {
     /// Newcomers' work weighs nothing in the sum before this round: some of it took a repair.
     pub wary_until: u32,
     /// Who decides on the next record.
-    voters: Voters,
+    pub(crate) voters: Voters,
 }
 
 /// What later records need to know of an advance.
@@ -210,8 +210,22 @@ impl ChainState {
         self.voters.of(&run.rules, &self.members)
     }
 
+    /// What decides on a record, once it was checked whole.
+    ///
+    /// Errors: why it may not follow.
+    pub(crate) fn ruling_on(
+        &self,
+        run: &Run,
+        record: &Record,
+        hash: Hash,
+        cache: &SignatureCache,
+    ) -> Result<Ruling, String> {
+        Self::after(Some(self), run, record, hash, cache)?;
+        Ok(self.ruling(run, record))
+    }
+
     /// What it takes to decide on a record that was checked whole.
-    pub(crate) fn ruling(&self, run: &Run, record: &Record) -> Ruling {
+    fn ruling(&self, run: &Run, record: &Record) -> Ruling {
         let electorate = self.electorate(run);
         let excluded: BTreeSet<PeerId> = match record.kind {
             Kind::Repair => record.culprits().collect(),
@@ -567,3 +581,6 @@ impl Advance {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

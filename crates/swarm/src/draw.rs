@@ -159,3 +159,57 @@ fn number(seed: &Hash, what: &str, peer: &PeerId, index: u64) -> u64 {
     let hash = Hash::of_parts("understory swarm 2 number", &parts);
     u64::from_le_bytes(hash.0[..8].try_into().expect("eight bytes are eight bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{members::fresh_member, rules::tests::rules};
+
+    const RUN: Hash = Hash([7; 32]);
+
+    #[test]
+    fn a_link_counts_for_its_height_and_author_and_once() {
+        let identity = Identity::from_seed([1; 32]);
+        let link =
+            |who: &Identity, after| own_link(who, &RUN, &rules(), 0, after).expect("in reach");
+        let mut member = Member { link: link(&identity, 0), ..fresh_member(identity.id(), 3) };
+        let is = |member: &Member, height, link| is_link(&rules(), member, height, &link);
+        assert!(is(&member, 5, link(&identity, 2)));
+        assert!(!is(&member, 5, link(&identity, 1)) && !is(&member, 5, link(&identity, 3)));
+        assert!(!is(&member, 5, link(&Identity::from_seed([2; 32]), 2)));
+        assert!(!is(&member, 3, link(&identity, 0)), "the end itself was never secret");
+        (member.link, member.link_at) = (link(&identity, 2), 5);
+        assert!(!is(&member, 5, link(&identity, 2)), "shown already");
+        assert!(is(&member, 6, link(&identity, 3)));
+    }
+
+    #[test]
+    fn the_link_draws_and_without_one_the_record() {
+        let peers: Vec<PeerId> = (1..=20).map(|n| PeerId([n; 32])).collect();
+        let rules = Rules { probation: 0, ..rules() };
+        let all = Electorate::from_weights(peers.iter().map(|p| (*p, 10)).collect());
+        let members: Vec<Member> = peers.iter().map(|p| fresh_member(*p, 0)).collect();
+        let work: Vec<Drawable> =
+            peers.iter().map(|p| Drawable { contributor: *p, steps: 30 }).collect();
+        let drawn = |record: &[u8], link: Option<&[u8]>| {
+            let (record, link) = (Hash::of(record), link.map(Hash::of));
+            draws_of(&rules, &all, &members, &record, &peers[0], link.as_ref(), &work)
+        };
+        let first = drawn(b"a", Some(b"x"));
+        assert_eq!(first, drawn(b"a", Some(b"x")));
+        assert!((0..8u8).any(|n| drawn(b"a", Some(&[n])) != first), "the link must matter");
+        assert!((0..8u8).any(|n| drawn(&[n], Some(b"x")) != first), "the record must matter");
+        assert!((0..8u8).any(|n| drawn(&[n], None) != drawn(b"a", None)));
+        let lists = (0..50u8).flat_map(|n| drawn(&[n], None));
+        assert!(lists.into_iter().all(|d| d.contributor != peers[0]), "nobody audits itself");
+    }
+
+    #[test]
+    fn another_one_stands_in() {
+        let peers: Vec<PeerId> = (1..=3).map(|n| PeerId([n; 32])).collect();
+        let all = Electorate::from_weights(peers.iter().map(|p| (*p, 10)).collect());
+        let by: std::collections::BTreeSet<_> =
+            (0..50u8).filter_map(|n| stand_in(&all, &Hash::of(&[n]), &peers[0])).collect();
+        assert_eq!(by.into_iter().collect::<Vec<_>>(), peers[1..]);
+    }
+}

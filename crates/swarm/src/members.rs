@@ -293,4 +293,90 @@ mod tests {
         members = advance(&members, 3, &[]);
         assert_eq!(seated(&rules(), &members), 0);
     }
+
+    /// What comes of an advance in which number 9 took 64 steps, with these findings.
+    fn audited(
+        verdicts: &[(crate::Scope, Finding)],
+        slack: &[u8],
+        unavailable: &[u8],
+    ) -> (Member, Member) {
+        let nine = crate::Identity::from_seed([9; 32]);
+        let object = crate::ObjectRef { hash: Hash::default(), len: 1 };
+        let commit = Commit {
+            height: 1,
+            round: 0,
+            base: Hash::default(),
+            steps: 64,
+            trail: object,
+            update: object,
+            carry_before: None,
+            carry: object,
+        };
+        let commits = [Signed::seal(&nine, &Hash::default(), commit)];
+        let verdict = |(scope, finding): &(crate::Scope, Finding)| {
+            let (scope, finding) = (*scope, *finding);
+            let body = Verdict { height: 1, contributor: nine.id(), scope, finding };
+            Signed::seal(&crate::Identity::from_seed([1; 32]), &Hash::default(), body)
+        };
+        let verdicts: Vec<_> = verdicts.iter().map(verdict).collect();
+        let who = |n: &u8| if *n == 9 { nine.id() } else { id(*n) };
+        let before = Member { earned: 800, clean: 5, ..fresh_member(nine.id(), 0) };
+        let mut members = founders(4);
+        members.push(before);
+        members.sort_unstable_by_key(|m| m.id);
+        let none = BTreeSet::new();
+        let changes = Changes {
+            height: 2,
+            ejected: &none,
+            joins: &[],
+            contributions: Some(commits.iter().collect()),
+            audited: Some(Audited {
+                height: 1,
+                contributions: &commits,
+                links: Vec::new(),
+                verdicts: &verdicts,
+                slack: slack.iter().map(who).collect(),
+                unavailable: unavailable.iter().map(who).collect(),
+            }),
+        };
+        let after = members_after(&rules(), &members, &changes);
+        (before, *member(&after, &nine.id()).expect("it stays"))
+    }
+
+    #[test]
+    fn confirmed_steps_are_earned_once_and_a_recheck_earns_nothing() {
+        let confirmed = Finding::Confirmed { digest: Hash::default() };
+        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed); 2], &[], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned + 64, before.clean + 1));
+        let scope = crate::Scope::Recheck { auditor: id(2) };
+        let (before, after) = audited(&[(scope, confirmed)], &[], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned, before.clean));
+    }
+
+    #[test]
+    fn who_withholds_or_does_not_audit_loses_standing() {
+        let confirmed = Finding::Confirmed { digest: Hash::default() };
+        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed)], &[], &[9]);
+        assert!(after.clean == 0 && after.standing() < before.standing(), "{after:?}");
+        let (before, after) = audited(&[], &[9], &[]);
+        assert!(after.clean == 5 && after.standing() < before.standing(), "{after:?}");
+    }
+
+    #[test]
+    fn audited_work_replaces_a_grant_and_only_it_gives_a_vote() {
+        let founder = Member { grant: 512, earned: 100, ..fresh_member(id(1), 0) };
+        assert_eq!(founder.standing(), 512);
+        assert_eq!(Member { earned: 600, ..founder }.standing(), 600);
+        let newcomer = Member { earned: 600, clean: 1, ..fresh_member(id(2), 1) };
+        assert!(!newcomer.votes(&rules()), "still in probation");
+        assert!(Member { clean: 2, ..newcomer }.votes(&rules()));
+    }
+
+    #[test]
+    fn as_many_newcomers_as_there_are_voters_that_are_not_away() {
+        let mut members = founders(5);
+        assert_eq!(seats(&rules(), &members), 5);
+        members[0].missed = rules().absent_after;
+        assert_eq!(seats(&rules(), &members), 4);
+    }
 }

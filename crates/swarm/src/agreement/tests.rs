@@ -122,6 +122,39 @@ fn a_locked_voter_prevotes_nothing_else_without_a_newer_quorum() {
     assert_eq!(drive(&mut a, me, 10_001), [nil]);
 }
 
+/// More views than the model looks at.
+#[test]
+fn a_quorum_older_than_the_lock_frees_nobody() {
+    let probe = agreement(0);
+    let busy: Vec<_> = (0..3).map(|view| probe.proposer(view)).collect();
+    let me = peers().iter().position(|p| !busy.contains(&Some(p.id()))).expect("a fourth");
+    let mut a = agreement(me);
+    let go_on = |a: &mut Agreement, view: u32, now: u64| {
+        for n in others(me) {
+            a.vote(vote(n, view, Step::Precommit, None));
+        }
+        drive(a, me, now);
+        drive(a, me, now + 10_000);
+        assert_eq!(a.view(), view + 1);
+    };
+    let b = propose(&mut a, 0, None, "B");
+    drive(&mut a, me, 0);
+    go_on(&mut a, 0, 1);
+    let hash = propose(&mut a, 1, None, "A");
+    for n in others(me).take(2) {
+        a.vote(vote(n, 1, Step::Prevote, Some(hash)));
+    }
+    drive(&mut a, me, 10_001);
+    assert_eq!(a.locked, Some((1, hash)));
+    go_on(&mut a, 1, 10_002);
+    for n in others(me).take(2) {
+        a.vote(vote(n, 0, Step::Prevote, Some(b)));
+    }
+    propose(&mut a, 2, Some(0), "B");
+    let nil = Output::Vote { view: 2, step: Step::Prevote, value: None };
+    assert_eq!(drive(&mut a, me, 20_003), [nil]);
+}
+
 #[test]
 fn a_locked_voter_prevotes_what_it_is_locked_on() {
     let me = bystander();
@@ -191,6 +224,33 @@ fn contradictions_are_found_and_far_views_ignored() {
     let author = peers()[by].id();
     let kept = (1..100).filter(|v| a.known_vote(*v, Step::Prevote, &author).is_some());
     assert_eq!(kept.collect::<Vec<_>>(), [96, 97, 98, 99]);
+}
+
+/// Each by itself; the last one, which breaks nothing, is taken.
+#[test]
+fn what_is_not_for_this_agreement_is_ignored() {
+    let mut a = agreement(bystander());
+    let (value, body) = value("A");
+    let whose = |a: &Agreement, view: u32| {
+        let by = a.proposer(view).expect("there are voters");
+        peers().into_iter().find(|p| p.id() == by).expect("a peer")
+    };
+    let mut taken = |by: &Identity, proposal: Proposal| {
+        a.propose(Signed::seal(by, &RUN, proposal), body.clone(), Some(ruling(&[])))
+    };
+    let probe = agreement(bystander());
+    let (first, far) = (whose(&probe, 0), whose(&probe, 9));
+    let good = Proposal { height: 1, view: 0, valid_view: None, value };
+    let stranger = Identity::from_seed([9; 32]);
+    assert_eq!(taken(&first, Proposal { height: 2, ..good }), Taken::Ignored);
+    assert_eq!(taken(&first, Proposal { valid_view: Some(0), ..good }), Taken::Ignored);
+    assert_eq!(taken(&far, Proposal { view: 9, ..good }), Taken::Ignored, "too far ahead");
+    assert_eq!(taken(&stranger, good), Taken::Ignored, "out of turn");
+    assert_eq!(taken(&first, good), Taken::New);
+    let other = Proposal { value: Hash::of(b"B"), ..good };
+    assert!(matches!(taken(&first, other), Taken::Contradicts(_)));
+    let vote = Vote { height: 2, view: 0, step: Step::Prevote, value: None };
+    assert_eq!(a.vote(Signed::seal(&peers()[0], &RUN, vote)), Taken::Ignored);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::{
-    Body, ChainState, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
+    Body, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
     agreement::Taken, chain::Ruling, parse_message,
 };
 use store::Hash;
@@ -210,8 +210,7 @@ impl Node {
     /// Errors: why it may not follow the head.
     pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Result<Ruling, String> {
         let chain = self.chain.as_ref().ok_or("the run has not begun")?;
-        ChainState::after(Some(chain), &self.run, record, *hash, &self.cache)?;
-        Ok(chain.ruling(&self.run, record))
+        chain.ruling_on(&self.run, record, *hash, &self.cache)
     }
 
     /// A proposal may carry what was lost on the way here.

@@ -1,0 +1,86 @@
+"""Runs the table of checks/mutations.sh: TABLE COPY [PATTERN]."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+# Optimising costs more than it gives where every run compiles anew.
+PLAIN = ["--config", "profile.dev.package.understory-commons.opt-level=0"]
+QUICK = [*PLAIN, "--config", "profile.dev.package.understory-swarm.opt-level=0"]
+# A test may also hang without a rule.
+PATIENCE_S = 900
+
+
+def cargo(copy, rule, quick):
+    """Exit code (nothing if it did not end) and what was printed."""
+    command = ["cargo", "test", *quick, *rule["test"].split()]
+    env = os.environ | rule.get("env", {})
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=env, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stdout + done.stderr
+
+
+def what_succeeds(output):
+    """Which tests failed, and what the first of them says."""
+    names = sorted(set(re.findall(r"^test (\S+).* FAILED$", output, re.M)))
+    said = re.search(r"panicked at [^\n]*\n(.+?)\n(note:|stack|----|\Z|\n)", output, re.S)
+    lines = said.group(1).splitlines()[:12] if said else []
+    return ", ".join(names or ["(did not end)"]) + "".join(f"\n         {line[:220]}" for line in lines)
+
+
+def try_rule(copy, rule):
+    """Whether a test fails without the rule, and what to say about it."""
+    path = copy / rule["file"]
+    source = path.read_text()
+    found = source.count(rule["old"])
+    if found != 1:
+        return False, f"the patch no longer applies: its text is {found} times in {rule['file']}"
+    path.write_text(source.replace(rule["old"], rule["new"]))
+    try:
+        code, output = cargo(copy, rule, QUICK)
+    finally:
+        path.write_text(source)
+    if "could not compile" in output:
+        return False, "does not compile without it:\n" + output[-2000:]
+    if code == 0:
+        return False, "no test fails"
+    return True, what_succeeds(output)
+
+
+def check_whole(copy, rules):
+    """The tests pass with every rule in place, and each filter names some."""
+    for rule in {(r["test"], str(r.get("env"))): r for r in rules}.values():
+        # What explores much is optimised as it is for everybody.
+        code, output = cargo(copy, rule, PLAIN if "::model" in rule["test"] else QUICK)
+        if code != 0:
+            sys.exit(f"with every rule in place, {rule['test']} fails:\n{output[-3000:]}")
+        if not re.search(r"test result: ok\. [1-9]", output):
+            sys.exit(f"{rule['test']} runs nothing")
+
+
+def main():
+    table, copy, word = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    rules = tomllib.loads(table.read_text())["rule"]
+    full = os.environ.get("UNDERSTORY_CI_FULL") == "1"
+    chosen = [r for r in rules if re.search(word, r["name"]) and (word or full or r.get("short"))]
+    # A run that was ended may have left something built without a rule.
+    for file in {r["file"] for r in rules}:
+        os.utime(copy / file)
+    check_whole(copy, chosen)
+    missed = 0
+    for rule in chosen:
+        noticed, what = try_rule(copy, rule)
+        missed += not noticed
+        print(f"{'noticed' if noticed else 'MISSED '}  {rule['name']}: {what}", flush=True)
+    print(f"{len(chosen) - missed} passed, {missed} failed")
+    sys.exit(missed > 0 or not chosen)
+
+
+main()
