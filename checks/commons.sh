@@ -174,6 +174,9 @@ as dora commons verify >/dev/null || fail "the log with the run verifies"
 ok "who did which work is in the log"
 "$understory" verify "$work/peer-anna" --all --commons "$work/dora" --keys "$work/keys-dora" >"$work/verify.log" 2>&1 ||
   fail "Dora re-runs all of it"
+grep -Eq '^marks +[1-9][0-9]* of [0-9]+ confirmed' "$work/verify.log" || fail "the run's records are as three people marked them"
+[ "$(as dora commons show milestones | grep -c CONTRADICTION)" -eq 0 ] || fail "they say the same"
+ok "the run's records are as they are marked in the log"
 until_true "Dora re-ran it, and her word counts too" \
   sh -c "\"$understory\" commons show lineage --dir \"$work/bert\" | grep sapling | grep -q 'confirmed by 3'"
 

@@ -10,7 +10,7 @@ use commons::{
     state::{Roots, State, log_key},
     statement::{
         Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
-        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Parent, Pay, Power,
+        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Milestone, Parent, Pay, Power,
         ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights,
         Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
         WitnessKey, Witnesses, Work, WorkType,
@@ -234,6 +234,7 @@ fn bodies(state: &State) -> Vec<Body> {
             receipt: None,
         }
         .into(),
+        Milestone { run: digest, height: 16, record: digest }.into(),
     ]
 }
 

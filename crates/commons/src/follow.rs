@@ -2,7 +2,7 @@
 //! a proof that they lead to a signed head. What was checked stays; a liar costs one range.
 
 use crate::{
-    Archive, ArchiveError, Snapshot, Statement, StatementError,
+    Archive, ArchiveError, Body, Snapshot, Statement, StatementError,
     state::{ReplayError, Roots, State, log_key},
     tlog::{
         self, Hash as TreeHash, Node, Nodes, ProofError, Signed, SignedCheckpoint,
@@ -145,7 +145,7 @@ pub fn take_in(
     head: &SignedCheckpoint,
 ) -> Result<(), FollowError> {
     let log = archive.snapshot()?;
-    let statements = parse_range(range, log.size())?;
+    let statements = parse_range(archive, range, log.size())?;
     let overlay = Overlay::new(&log, &statements)?;
     let size = log.size() + statements.len() as u64;
     let checkpoint = head.checkpoint();
@@ -179,7 +179,7 @@ pub fn take_hand_over(
     head: &SignedCheckpoint,
 ) -> Result<State, FollowError> {
     let log = archive.snapshot()?;
-    let statements = parse_range(range, log.size())?;
+    let statements = parse_range(archive, range, log.size())?;
     let overlay = Overlay::new(&log, &statements)?;
     let checkpoint = head.checkpoint();
     let size = log.size() + statements.len() as u64;
@@ -211,7 +211,7 @@ pub fn take_history(
     root: &TreeHash,
 ) -> Result<u64, FollowError> {
     let log = archive.snapshot()?;
-    let statements = parse_range(range, log.size())?;
+    let statements = parse_range(archive, range, log.size())?;
     let overlay = Overlay::new(&log, &statements)?;
     let reached = log.size() + statements.len() as u64;
     verify_consistency(reached, &overlay.root_at(reached)?, size, root, &range.proof)?;
@@ -219,7 +219,11 @@ pub fn take_history(
     Ok(archive.append(&statements)?)
 }
 
-fn parse_range(range: &RangeProof, expected: u64) -> Result<Vec<Statement>, FollowError> {
+fn parse_range(
+    archive: &Archive,
+    range: &RangeProof,
+    expected: u64,
+) -> Result<Vec<Statement>, FollowError> {
     let (first, len) = (range.first, range.entries.len());
     let bytes: usize = range.entries.iter().map(|e| e.len()).sum();
     let most = MAX_RANGE_BYTES + crate::statement::MAX_STATEMENT;
@@ -227,7 +231,16 @@ fn parse_range(range: &RangeProof, expected: u64) -> Result<Vec<Statement>, Foll
         return Err(FollowError::Range { first, len, expected });
     }
     let entries: Vec<&[u8]> = range.entries.iter().map(|e| e.as_slice()).collect();
-    parse_all(&entries, first)
+    let statements = parse_all(&entries, first)?;
+    let version = match &archive.genesis().body {
+        Body::Genesis(genesis) => genesis.rules_version(),
+        _ => unreachable!("a log begins with a genesis"),
+    };
+    for (index, statement) in (first..).zip(&statements) {
+        let known = statement.check_version(version);
+        known.map_err(|why| FollowError::Statement { index, why })?;
+    }
+    Ok(statements)
 }
 
 /// Parses statements and checks every signature, on all threads.

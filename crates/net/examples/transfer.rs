@@ -58,6 +58,7 @@ async fn node(folder: &Path, seed: u8, source: Source) -> Result<Handle, Box<dyn
         relay: Relay::None,
         external: Vec::new(),
         max_object: net::MAX_OBJECT,
+        known: Vec::new(),
         keep_everything: true,
     };
     let parts: Arc<net::Parts> = Arc::new(|bytes| {

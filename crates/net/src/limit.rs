@@ -32,13 +32,16 @@ impl Origin {
     }
 
     pub fn of_ip(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self::Ip(ip.into()),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, ..] = ip.segments();
-                Self::Ip(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-            }
-        }
+        Self::Ip(network_of(ip))
+    }
+}
+
+/// The network that one party is likely to have all of: an IPv4 address, or the upper 64 bits of
+/// an IPv6 one.
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

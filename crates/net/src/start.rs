@@ -48,6 +48,9 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Which run.
     pub source: Source,
+    /// Records that the run is known to have beside the one that a ticket names: a history with
+    /// others is refused.
+    pub known: Vec<Checkpoint>,
     /// Where to listen: `127.0.0.1:0` for this machine only, `0.0.0.0:0` for all its networks.
     /// With port 0 the port of the last start is taken again if it is free.
     pub bind: SocketAddr,
@@ -95,15 +98,18 @@ impl Source {
         }
     }
 
-    /// What of it the protocol needs.
-    fn arrival(&self) -> Arrival {
+    /// What of it the protocol needs, with what else is known of the run.
+    fn arrival(&self, known: &[Checkpoint]) -> Arrival {
         let invitation = match self {
             Self::Invited { invitation } => Some(Identity::from_seed(invitation.secret)),
             _ => None,
         };
         let mark = self.ticket().and_then(|ticket| ticket.checkpoint);
-        let checkpoint = mark.map(|Mark { height, record, .. }| Checkpoint { height, record });
-        Arrival { invitation, checkpoint }
+        let named = mark.map(|Mark { height, record, .. }| Checkpoint { height, record });
+        Arrival {
+            invitation,
+            checkpoints: named.into_iter().chain(known.iter().copied()).collect(),
+        }
     }
 }
 
@@ -312,7 +318,7 @@ async fn prepare(
 ) -> Result<(Node, Log, Arc<dyn Worker>, Pins), String> {
     let pins = Pins::new(gather(shared, config, parts, manifest).await?);
     let (store, seed) = (config.store.clone(), config.seed);
-    let arrival = config.source.arrival();
+    let arrival = config.source.arrival(&config.known);
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
         let bytes = store.get(&manifest.hash).map_err(|e| with_causes(&e))?;

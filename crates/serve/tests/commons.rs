@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use commons::Home;
 use commons::statement::{
-    Choice, Effect, Method, ProposalType, Propose, Rules, TieBreak, UnrankedRule,
+    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, UnrankedRule,
 };
 use serde_json::Value;
 use serve::ServeError;
@@ -196,6 +196,37 @@ async fn the_views_say_what_the_log_says() {
     assert_eq!(health["counts"]["operators"], 2);
     assert_eq!(health["overdue"].as_array().unwrap().len(), 1);
     assert_eq!((&health["threshold"], &health["witnesses"]), (&2.into(), &3.into()));
+}
+
+#[tokio::test]
+async fn records_of_runs_are_shown_and_contradictions_counted() {
+    let mut town = small();
+    let run = |name: &[u8]| store::Hash::of(name);
+    let marked = |name: &[u8], height, record: &[u8]| Milestone {
+        run: run(name),
+        height,
+        record: store::Hash::of(record),
+    };
+    town.say(&person(0), marked(b"false", 16, b"one"));
+    town.say(&person(1), marked(b"false", 16, b"other"));
+    for number in 0..2 {
+        town.say(&person(number), marked(b"fine", 16, b"one"));
+        town.say(&person(number), marked(b"fine", 32, b"two"));
+    }
+    town.integrate();
+    let server = start(town).await;
+    let health = server.view("health").await;
+    let counts = &health["counts"];
+    assert_eq!((&counts["runs"], &counts["contradicted"]), (&2.into(), &1.into()));
+    let of = |name: &[u8]| {
+        let id = run(name).to_string();
+        health["runs"].as_array().unwrap().iter().find(|r| r["run"] == id.as_str()).unwrap()
+    };
+    assert_eq!(of(b"false")["contradicted"][0], 16);
+    let fine = of(b"fine");
+    assert_eq!((&fine["heights"], &fine["newest"]["height"]), (&2.into(), &32.into()));
+    assert_eq!(fine["newest"]["records"][0]["by"].as_array().unwrap().len(), 2);
+    assert_eq!(fine["contradicted"].as_array().unwrap().len(), 0);
 }
 
 #[tokio::test]

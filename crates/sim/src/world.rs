@@ -90,6 +90,9 @@ pub struct World {
     pub signatures: SignatureCache,
     /// Least and most milliseconds of a re-run.
     pub audit_ms: (u64, u64),
+    /// Milliseconds of an inner step, trained or re-run; a machine does not gain by doing both at
+    /// once. 0: training and audits take any time, and nothing from each other.
+    pub step_ms: u64,
     rng: Rng,
     run: Run,
     net: Net,
@@ -117,6 +120,8 @@ pub struct Peer {
     clock: (u64, u64),
     dies_after: Option<usize>,
     training: Option<u64>,
+    trains_until: u64,
+    audits_until: u64,
 }
 
 enum Happening {
@@ -167,6 +172,8 @@ impl World {
             clock: (rng.range(0, 1_000_000), rng.range(90, 110)),
             dies_after: None,
             training: None,
+            trains_until: 0,
+            audits_until: 0,
         };
         let nodes: Vec<Peer> = roles.into_iter().enumerate().map(peer).collect();
         let sides = vec![0; nodes.len()];
@@ -179,6 +186,7 @@ impl World {
             notices: Vec::new(),
             signatures: SignatureCache::default(),
             audit_ms: (50, 150),
+            step_ms: 0,
             rng,
             run,
             net,
@@ -247,6 +255,10 @@ impl World {
                 let peer = &mut self.nodes[to];
                 if peer.epoch != epoch || peer.training != Some(id) {
                     return;
+                }
+                if peer.trains_until > self.now {
+                    let due = peer.trains_until;
+                    return self.schedule(due, Happening::Trained { to, epoch, id, job });
                 }
                 peer.training = None;
                 peer.trained_steps += u64::from(job.steps);
@@ -366,6 +378,21 @@ impl World {
         }
     }
 
+    /// When this machine has trained, if it does nothing else but the audits that it has begun.
+    fn trains(&mut self, n: usize, took: u64) -> u64 {
+        let peer = &mut self.nodes[n];
+        peer.trains_until = peer.audits_until.max(self.now) + took;
+        peer.trains_until
+    }
+
+    /// When this machine has done an audit that takes so long; training takes longer by that.
+    fn audits(&mut self, n: usize, took: u64) -> u64 {
+        let peer = &mut self.nodes[n];
+        peer.audits_until = peer.audits_until.max(self.now) + took;
+        peer.trains_until += took;
+        peer.audits_until
+    }
+
     fn hears(&mut self, n: usize, event: &Event) -> bool {
         let Event::Message { bytes, .. } = event else { return true };
         let Ok(message) = swarm::parse_message(bytes) else { return true };
@@ -387,12 +414,13 @@ impl World {
             }
             Action::Persist(entry) => self.nodes[n].log.push(entry),
             Action::Train(job) => {
-                let took = match self.run.rules.target_ms {
-                    0 => self.rng.range(100, 400),
+                let took = match (self.step_ms, self.run.rules.target_ms) {
+                    (0, 0) => self.rng.range(100, 400),
                     // Node 0 is the fastest.
-                    _ => u64::from(job.steps) * (10 + 10 * n as u64),
+                    (0, _) => u64::from(job.steps) * (10 + 10 * n as u64),
+                    (ms, _) => u64::from(job.steps) * ms * self.rng.range(90, 110) / 100,
                 };
-                let time = self.now + took;
+                let time = self.trains(n, took);
                 self.next += 1;
                 let id = self.next;
                 self.nodes[n].training = Some(id);
@@ -416,7 +444,10 @@ impl World {
                             .unwrap_or(honest)
                     }
                 };
-                let time = self.now + self.rng.range(self.audit_ms.0, self.audit_ms.1);
+                let time = match self.step_ms {
+                    0 => self.now + self.rng.range(self.audit_ms.0, self.audit_ms.1),
+                    ms => self.audits(n, u64::from(audited.steps.max(1)) * ms),
+                };
                 let event = Event::Audited { id: job.id, result: Ok(outcome) };
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }

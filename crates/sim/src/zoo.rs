@@ -13,7 +13,7 @@ mod trial;
 mod withholding;
 
 pub use row::{Row, rows};
-pub use trial::{Trial, Verdict, steady, verdict};
+pub use trial::{Trial, Verdict, attacked, rules, steady, verdict};
 
 use crate::{attack::Shared, habits::Habit, world};
 use std::collections::BTreeSet;

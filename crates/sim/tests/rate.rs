@@ -99,6 +99,7 @@ fn measured(audit_milli: u32, every: u32) -> (f64, f64) {
             record: Hash::of_parts("record", &[&round.to_le_bytes()]),
             base: run.initial,
             base_beacon: beacon,
+            wary: false,
             base_members: members.clone(),
             contributions: peers.iter().zip(&made).map(|(p, m)| commit(p, m)).collect(),
             members: members.clone(),

@@ -14,8 +14,7 @@ fn try_all(wanted: impl Fn(&Row) -> bool + Sync) {
             while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let row = row.clone().filled();
                 let mut why = row.broken();
-                let idles = row.case.name.starts_with("idle");
-                if idles && row.is_slow() {
+                if row.is_slow() {
                     why.push(format!("{:.0} % of the pace left", 100.0 * row.kept()));
                 }
                 if !why.is_empty() {

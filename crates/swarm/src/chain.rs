@@ -41,6 +41,9 @@ pub enum ChainError {
     },
 }
 
+/// After a repair that newcomers caused, their work weighs nothing for so many rounds.
+const WARY_ROUNDS: u32 = 8;
+
 /// Everything that follows from the records up to some height.
 #[derive(Clone, Debug)]
 pub struct ChainState {
@@ -65,6 +68,8 @@ pub struct ChainState {
     /// The advance before it: its confirmations may be made again, and a mismatch in it may still
     /// come to light.
     pub previous: Option<Advance>,
+    /// Newcomers' work weighs nothing in the sum before this round: some of it took a repair.
+    pub wary_until: u32,
     /// Who decides on the next record.
     pub(crate) voters: Voters,
 }
@@ -82,6 +87,8 @@ pub struct Advance {
     pub base_beacon: Hash,
     /// The members before it.
     pub base_members: Vec<Member>,
+    /// Whether newcomers' work weighed nothing in it, whatever their standing.
+    pub wary: bool,
     /// The contributions that still count, in the order of their authors' keys.
     pub contributions: Vec<Signed<Commit>>,
     /// The members after it, whose standing says who audits how much of it.
@@ -103,16 +110,29 @@ pub fn verify_chain<'a>(
     run: &Run,
     records: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<SignedRecord>, ChainError> {
+    let mut chain = Vec::new();
+    walk_chain(run, records, |record, _| chain.push(record))?;
+    Ok(chain)
+}
+
+/// The same, handing each record and what it leads to to `each` as it is found right.
+///
+/// Errors: as [`verify_chain`]; the records before have been handed over.
+pub fn walk_chain<'a>(
+    run: &Run,
+    records: impl Iterator<Item = &'a [u8]>,
+    mut each: impl FnMut(SignedRecord, &ChainState),
+) -> Result<(), ChainError> {
     let cache = SignatureCache::default();
     let mut state: Option<ChainState> = None;
-    let mut chain = Vec::new();
     for (height, bytes) in (0..).zip(records) {
         let record = SignedRecord::from_bytes(bytes)
             .map_err(|source| ChainError::Decode { height, source })?;
-        state = Some(ChainState::follow(state.as_ref(), run, &record, &cache)?);
-        chain.push(record);
+        let after = ChainState::follow(state.as_ref(), run, &record, &cache)?;
+        each(record, &after);
+        state = Some(after);
     }
-    Ok(chain)
+    Ok(())
 }
 
 /// The first beacon: nobody knows it before everybody's nonce is known.
@@ -123,18 +143,6 @@ pub fn first_beacon(run: &Run, joins: &[Signed<Join>]) -> Hash {
         parts.push(&join.body().nonce.0);
     }
     Hash::of_parts("understory swarm 2 first beacon", &parts)
-}
-
-/// The beacon after an advance. What it draws is data; nobody knew the links when the work before
-/// was committed to, and one honest voter among those that show theirs is enough.
-fn next_beacon(beacon: &Hash, height: u64, shows: &[Signed<Show>]) -> Hash {
-    let height = height.to_le_bytes();
-    let mut parts: Vec<&[u8]> = vec![&beacon.0, &height];
-    for show in shows {
-        parts.push(&show.envelope().author.0);
-        parts.push(&show.body().link.0);
-    }
-    Hash::of_parts("understory swarm 2 beacon", &parts)
 }
 
 /// The beacon after a repair: fresh data for the round that starts over.
@@ -232,10 +240,22 @@ impl ChainState {
         self.electorate(run).weight(id) > 0
     }
 
-    /// Voters that a round waits for, in the order of their keys.
+    /// Voters that a round waits for, in the order of their keys: settled ones that are not away;
+    /// while nobody is settled, all that are not away. Newcomers are waited for a little longer, if
+    /// at all, so that whatever they do costs the others little.
     pub fn awaited(&self, run: &Run) -> Vec<PeerId> {
-        let away = |id: &PeerId| self.member(id).is_none_or(|m| m.is_away(&run.rules));
-        self.electorate(run).voters().filter(|v| !away(v)).collect()
+        let settled = self.present(run, |m| m.is_settled(&run.rules));
+        match settled.is_empty() {
+            true => self.present(run, |_| true),
+            false => settled,
+        }
+    }
+
+    /// Voters that are not away and of whom `which` holds, in the order of their keys.
+    pub(crate) fn present(&self, run: &Run, which: impl Fn(&Member) -> bool) -> Vec<PeerId> {
+        let here =
+            |id: &PeerId| self.member(id).is_some_and(|m| !m.is_away(&run.rules) && which(m));
+        self.electorate(run).voters().filter(here).collect()
     }
 
     /// Voters whose links and verdicts a round waits for: those of the above that have shown a link
@@ -280,7 +300,22 @@ impl ChainState {
 
     /// The updates of these contributions to the record after this state, with their weights.
     pub fn included(&self, run: &Run, commits: &[Signed<Commit>]) -> Vec<Included> {
-        included(run, &self.members, commits)
+        included(run, &self.members, self.is_wary(), commits)
+    }
+
+    /// Whether newcomers' work weighs nothing in the next advance.
+    fn is_wary(&self) -> bool {
+        self.round < self.wary_until
+    }
+
+    /// [`ChainState::wary_until`] after a record: a repair that newcomers caused is the last one
+    /// they cause for some rounds, however many of them there are.
+    fn wary_after(&self, run: &Run, record: &Record) -> u32 {
+        let is_new = |id: PeerId| self.member(&id).is_some_and(|m| !m.is_settled(&run.rules));
+        match record.kind == Kind::Repair && record.culprits().any(is_new) {
+            true => self.round + WARY_ROUNDS,
+            false => self.wary_until,
+        }
     }
 
     fn check_certificate(
@@ -330,7 +365,7 @@ impl ChainState {
         };
         let members = members_after(&run.rules, &self.members, &changes);
         let beacon = match record.kind {
-            Kind::Advance => next_beacon(&self.beacon, record.height, &record.shows),
+            Kind::Advance => self.next_beacon(run, record),
             Kind::Repair => repaired_beacon(&self.beacon, &culprits),
             Kind::Genesis | Kind::Close => self.beacon,
         };
@@ -351,6 +386,7 @@ impl ChainState {
             beacon,
             members,
             ejected: self.ejected.union(&culprits).copied().collect(),
+            wary_until: self.wary_after(run, record),
             last: last.map(|last| last.without(&culprits)),
             previous: previous.map(|previous| previous.without(&culprits)),
             voters: Voters::default(),
@@ -365,6 +401,23 @@ impl ChainState {
         record.round = expected.round;
     }
 
+    /// The beacon after an advance. What it draws is data; nobody knew the links when the work
+    /// before was committed to, and one honest voter among those that show theirs is enough.
+    /// Newcomers hold links back at no cost, so theirs have no part in it.
+    fn next_beacon(&self, run: &Run, record: &Record) -> Hash {
+        let settled = |show: &&Signed<Show>| {
+            self.member(&show.author()).is_some_and(|m| m.is_settled(&run.rules))
+        };
+        let any = record.shows.iter().any(|show| settled(&show));
+        let height = record.height.to_le_bytes();
+        let mut parts: Vec<&[u8]> = vec![&self.beacon.0, &height];
+        for show in record.shows.iter().filter(|show| !any || settled(show)) {
+            parts.push(&show.envelope().author.0);
+            parts.push(&show.body().link.0);
+        }
+        Hash::of_parts("understory swarm 2 beacon", &parts)
+    }
+
     fn advanced(&self, record: &Record, members: &[Member]) -> Advance {
         Advance {
             height: record.height,
@@ -373,6 +426,7 @@ impl ChainState {
             base: self.state,
             base_beacon: self.beacon,
             base_members: self.members.clone(),
+            wary: self.is_wary(),
             contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
             members: members.to_vec(),
             verdicts: Vec::new(),
@@ -444,9 +498,18 @@ pub(crate) fn in_range(commit: &Signed<Commit>, verdict: &Verdict) -> bool {
     found && !matches!(verdict.scope, Scope::Dispute { part } if !is_part(part))
 }
 
-fn included(run: &Run, members: &[Member], commits: &[Signed<Commit>]) -> Vec<Included> {
+fn included(
+    run: &Run,
+    members: &[Member],
+    wary: bool,
+    commits: &[Signed<Commit>],
+) -> Vec<Included> {
     let electorate = Electorate::of(&run.rules, members);
-    let line = |c: &Signed<Commit>| (member(members, &c.author()), c.body().steps);
+    let settled = |m: &Member| m.is_settled(&run.rules);
+    let author = |c: &Signed<Commit>| member(members, &c.author());
+    // Where only newcomers have worked, there is nothing to keep from them.
+    let wary = wary && commits.iter().filter_map(author).any(settled);
+    let line = |c: &Signed<Commit>| (author(c).filter(|m| !wary || settled(m)), c.body().steps);
     let steps: Vec<_> = commits.iter().map(line).collect();
     let weights = sum_weights(&run.rules, &steps);
     let one = |(commit, weight): (&Signed<Commit>, u64)| Included {
@@ -471,7 +534,14 @@ impl Advance {
 
     /// The updates that still count, with their weights.
     pub fn included(&self, run: &Run) -> Vec<Included> {
-        included(run, &self.base_members, &self.contributions)
+        included(run, &self.base_members, self.wary, &self.contributions)
+    }
+
+    /// Authors of the contributions that weigh something in the sum. A lie in another one changed
+    /// nothing: its author goes, and nothing has to be repaired.
+    pub fn weighty(&self, run: &Run) -> BTreeSet<PeerId> {
+        let included = self.included(run).into_iter();
+        included.filter(|i| i.weight > 0).map(|i| i.worker).collect()
     }
 
     /// The audits that these links draw; with `all`, also those that the rule draws for voters

@@ -8,6 +8,8 @@ use store::Hash;
 const FADES: u64 = 4;
 /// A voter that does not show its draw, or does not say what came of an audit, this part.
 const SLACK: u64 = 8;
+/// Whole audits of newcomers are at most this part of the steps that voters train.
+const AUDIT_BUDGET: usize = 8;
 /// All losses of one advance together are at most this part of all standing: so nobody can drop
 /// the others quickly, and a quorum of the old standing is asked again and again on the way.
 const LOSSES: u64 = 20;
@@ -66,12 +68,15 @@ pub fn joined(join: &Signed<Join>, height: u64, grant: u64) -> Member {
     Member { grant, link: join.body().chain, ..fresh_member(join.author(), height) }
 }
 
-/// How many newcomers in probation a run takes at a time: each of them costs whole audits, of the
-/// fewest steps that a contribution may have, so as many as there are voters are affordable.
+/// How many newcomers in probation a run takes at a time. Each of them costs the voters two whole
+/// audits a round, of the fewest steps that a contribution may have: together at most an eighth of
+/// what the voters train at most, but one may always come, and never more than there are voters.
 pub fn seats(rules: &Rules, members: &[Member]) -> usize {
     let electorate = Electorate::of(rules, members);
     let away = |id: &PeerId| member(members, id).is_some_and(|m| m.is_away(rules));
-    electorate.voters().filter(|v| !away(v)).count().max(2)
+    let voters = electorate.voters().filter(|v| !away(v)).count().max(1);
+    let each = AUDIT_BUDGET * 2 * rules.steps_min.max(1) as usize;
+    (voters * rules.steps_max as usize).div_ceil(each).min(voters)
 }
 
 /// How many newcomers a genesis record may have: as many as there are seats for, and those that the
@@ -112,6 +117,7 @@ pub struct Audited<'a> {
     /// Verdicts.
     pub verdicts: &'a [Signed<Verdict>],
     /// Voters that did not show a link, or did not say what came of an audit they had drawn.
+    /// Newcomers are not waited for, so they lose nothing by it, and are credited nothing.
     pub slack: BTreeSet<PeerId>,
     /// Contributors whose objects holders of more standing than may be faulty could not get.
     pub unavailable: BTreeSet<PeerId>,
@@ -122,7 +128,7 @@ pub fn members_after(rules: &Rules, before: &[Member], changes: &Changes<'_>) ->
     let mut after: Vec<Member> =
         before.iter().filter(|m| !changes.ejected.contains(&m.id)).copied().collect();
     if let Some(audited) = &changes.audited {
-        credit(&mut after, audited);
+        credit(rules, &mut after, audited);
     }
     if let Some(contributions) = &changes.contributions {
         after.iter_mut().for_each(|m| count(m, contributions));
@@ -146,7 +152,7 @@ pub fn members_after(rules: &Rules, before: &[Member], changes: &Changes<'_>) ->
 }
 
 /// Confirmed steps are standing; links move on.
-fn credit(members: &mut [Member], audited: &Audited<'_>) {
+fn credit(rules: &Rules, members: &mut [Member], audited: &Audited<'_>) {
     for member in members {
         if let Some((_, link)) = audited.links.iter().find(|(id, _)| *id == member.id) {
             (member.link, member.link_at) = (*link, audited.height);
@@ -156,7 +162,9 @@ fn credit(members: &mut [Member], audited: &Audited<'_>) {
         if audited.unavailable.contains(&member.id) {
             // Whoever withholds what its work can be checked by is a newcomer again.
             member.clean = 0;
-        } else if audited.verdicts.iter().any(|v| confirms(v.body(), &member.id)) {
+        } else if audited.verdicts.iter().any(|v| confirms(v.body(), &member.id))
+            && (member.is_settled(rules) || !audited.slack.contains(&member.id))
+        {
             member.clean = member.clean.saturating_add(1);
             member.earned = member.earned.saturating_add(commit.body().steps.into());
         }
@@ -185,9 +193,11 @@ fn take(rules: &Rules, members: &mut [Member], audited: Option<&Audited<'_>>) {
     let loss = |m: &Member| {
         let slack = audited.is_some_and(|a| a.slack.contains(&m.id));
         let withheld = audited.is_some_and(|a| a.unavailable.contains(&m.id));
-        match (m.is_away(rules), withheld, slack) {
-            (true, ..) | (_, true, _) => m.standing().div_ceil(FADES),
-            (.., true) => m.standing().div_ceil(SLACK),
+        match m.is_settled(rules) {
+            // A newcomer that withholds begins again: rounds do not wait for it a second time.
+            false if withheld => m.standing(),
+            _ if m.is_away(rules) || withheld => m.standing().div_ceil(FADES),
+            true if slack => m.standing().div_ceil(SLACK),
             _ => 0,
         }
     };

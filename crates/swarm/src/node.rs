@@ -61,6 +61,9 @@ pub enum RestoreError {
         /// Whose it is.
         author: PeerId,
     },
+    /// The log's records are not those that the run is known to have.
+    #[error("{0}")]
+    OtherHistory(String),
 }
 
 /// What a result is for.
@@ -99,8 +102,8 @@ enum Life {
 pub struct Arrival {
     /// The secret of an invitation: makes this key a founding voter.
     pub invitation: Option<Identity>,
-    /// A record that the run is known to have: another history is refused.
-    pub checkpoint: Option<Checkpoint>,
+    /// Records that the run is known to have: another history is refused.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 /// A record that somebody who was there vouches for. Old keys can write another past; nobody who
@@ -118,7 +121,7 @@ pub struct Node {
     identity: Identity,
     run: Run,
     arrival: Arrival,
-    /// Before the record that the ticket names is there: what each peer has shown.
+    /// Before the newest record that the run is known to have is there: what each peer has shown.
     shown: BTreeMap<PeerId, Shown>,
     records: Vec<SignedRecord>,
     chain: Option<ChainState>,
@@ -264,6 +267,7 @@ impl Node {
                 let record = SignedRecord::from_bytes(&bytes).map_err(|e| bad(e.to_string()))?;
                 let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
                     .map_err(|e| bad(e.to_string()))?;
+                self.fits(next.height, next.hash).map_err(RestoreError::OtherHistory)?;
                 self.keep_book(&next);
                 self.note_own_join(&record);
                 self.chain = Some(next);

@@ -1,11 +1,13 @@
-//! What a joiner is shown: with a record that its ticket names it cannot be given another past.
-//! The founder writes two histories of one run, as whoever has its old keys could.
+//! What a joiner is shown: with a record that its ticket names, or records that a commons has marked,
+//! it cannot be given another past. The founder writes two histories of one run, as whoever has its
+//! old keys could.
 
 use std::collections::VecDeque;
 use store::Hash;
 use swarm::{
-    Action, AggregateOutput, Arrival, Checkpoint, Event, Identity, Message, Node, Notice,
-    ObjectRef, PeerId, Rules, Run, SignedRecord, State, Time, TrainOutput, Trained, parse_message,
+    Action, AggregateOutput, Arrival, Checkpoint, Event, Identity, LogEntry, Message, Node, Notice,
+    ObjectRef, PeerId, RestoreError, Rules, Run, SignedRecord, State, Time, TrainOutput, Trained,
+    parse_message,
 };
 
 fn object(parts: &[&[u8]], len: u64) -> ObjectRef {
@@ -41,6 +43,11 @@ fn run(rounds: u32) -> Run {
 
 /// The records of a run that the founder does alone; `tale` makes the history another one.
 fn history(run: &Run, tale: &[u8]) -> Vec<SignedRecord> {
+    rewritten(run, tale, 0)
+}
+
+/// The records of a run of which those from height `from` on are another tale.
+fn rewritten(run: &Run, tale: &[u8], from: u64) -> Vec<SignedRecord> {
     let founder = Identity::from_seed([1; 32]);
     let mut node = Node::new(founder, run.clone(), Vec::new(), Arrival::default()).expect("a node");
     let mut events = VecDeque::from([Event::Start]);
@@ -50,6 +57,7 @@ fn history(run: &Run, tale: &[u8]) -> Vec<SignedRecord> {
         for action in actions {
             match action {
                 Action::Train(job) => {
+                    let tale = if job.height < from { b"as it was" } else { tale };
                     let part = |name: &[u8], len| object(&[name, tale, &job.base.root().0], len);
                     let (trail, update) = (part(b"trail", 64), part(b"update", 10));
                     let output = TrainOutput { trail, update, carry: part(b"carry", 10) };
@@ -82,14 +90,14 @@ struct Joiner {
     now: u64,
     said: Vec<String>,
     out: Vec<PeerId>,
+    log: Vec<LogEntry>,
 }
 
 impl Joiner {
-    fn new(run: &Run, checkpoint: Option<Checkpoint>) -> Self {
-        let arrival = Arrival { invitation: None, checkpoint };
-        let me = Identity::from_seed([9; 32]);
-        let node = Node::new(me, run.clone(), Vec::new(), arrival).expect("a node");
-        let mut joiner = Self { node, now: 0, said: Vec::new(), out: Vec::new() };
+    fn new(run: &Run, checkpoints: &[Checkpoint]) -> Self {
+        let node = restart(run, checkpoints, Vec::new()).expect("a node");
+        let (said, out, log) = (Vec::new(), Vec::new(), Vec::new());
+        let mut joiner = Self { node, now: 0, said, out, log };
         joiner.handle(Event::Start);
         joiner
     }
@@ -103,6 +111,7 @@ impl Joiner {
                     self.said.push(why.clone());
                 }
                 Action::Disconnect { peer, .. } => self.out.push(*peer),
+                Action::Persist(entry) => self.log.push(entry.clone()),
                 _ => {}
             }
         }
@@ -138,14 +147,27 @@ impl Joiner {
     }
 }
 
+/// The joiner with what it had persisted.
+fn restart(
+    run: &Run,
+    checkpoints: &[Checkpoint],
+    log: Vec<LogEntry>,
+) -> Result<Node, RestoreError> {
+    let arrival = Arrival { invitation: None, checkpoints: checkpoints.to_vec() };
+    Node::new(Identity::from_seed([9; 32]), run.clone(), log, arrival)
+}
+
 fn hashes(records: &[SignedRecord]) -> Vec<Hash> {
     records.iter().map(SignedRecord::hash).collect()
 }
 
+fn at(records: &[SignedRecord], height: usize) -> Checkpoint {
+    Checkpoint { height: height as u64, record: records[height].hash() }
+}
+
 /// A checkpoint in the middle of a history.
 fn middle(records: &[SignedRecord]) -> Checkpoint {
-    let height = records.len() / 2;
-    Checkpoint { height: height as u64, record: records[height].hash() }
+    at(records, records.len() / 2)
 }
 
 #[test]
@@ -154,7 +176,7 @@ fn another_history_is_refused_and_the_right_one_taken_after_it() {
     let (right, wrong) = (history(&run, b"as it was"), history(&run, b"as it was not"));
     assert_eq!(right[0].hash(), wrong[0].hash(), "both begin alike");
     assert_ne!(right[1].hash(), wrong[1].hash());
-    let mut joiner = Joiner::new(&run, Some(middle(&right)));
+    let mut joiner = Joiner::new(&run, &[middle(&right)]);
     // It asks who shows a false past no more, and keeps nothing of it.
     joiner.shown(&run, 2, &wrong, 2);
     assert!(joiner.hashes().is_empty(), "{:?}", joiner.said);
@@ -170,11 +192,11 @@ fn a_false_past_that_ends_before_the_known_record_counts_for_nothing() {
     let run = run(6);
     let (right, wrong) = (history(&run, b"as it was"), history(&run, b"as it was not"));
     let known = middle(&right);
-    let mut joiner = Joiner::new(&run, Some(known));
+    let mut joiner = Joiner::new(&run, &[known]);
     let short = &wrong[..known.height as usize];
     joiner.shown(&run, 2, short, 256);
     assert!(joiner.hashes().is_empty(), "taken up, it could not be left again");
-    let waits = joiner.said.iter().any(|why| why.contains("the ticket names"));
+    let waits = joiner.said.iter().any(|why| why.contains("the run is known to have"));
     assert!(waits, "{:?}", joiner.said);
     // Many who do so keep nobody out.
     for peer in 20..40 {
@@ -191,7 +213,7 @@ fn a_wrong_checkpoint_takes_up_no_history_at_all() {
     let run = run(4);
     let right = history(&run, b"as it was");
     let wrong = Checkpoint { record: Hash::of(b"no record"), ..middle(&right) };
-    let mut joiner = Joiner::new(&run, Some(wrong));
+    let mut joiner = Joiner::new(&run, &[wrong]);
     joiner.shown(&run, 2, &right, 256);
     assert!(joiner.hashes().is_empty());
 }
@@ -200,7 +222,67 @@ fn a_wrong_checkpoint_takes_up_no_history_at_all() {
 fn without_a_known_record_the_first_history_is_taken() {
     let run = run(4);
     let right = history(&run, b"as it was");
-    let mut joiner = Joiner::new(&run, None);
+    let mut joiner = Joiner::new(&run, &[]);
     joiner.shown(&run, 2, &right, 256);
     assert_eq!(joiner.hashes(), hashes(&right));
+}
+
+#[test]
+fn history_rewritten_from_some_height_on_is_refused_by_a_later_mark() {
+    let run = run(8);
+    let right = history(&run, b"as it was");
+    let wrong = rewritten(&run, b"as it was not", 4);
+    assert_eq!(hashes(&right[..4]), hashes(&wrong[..4]), "old keys go on from what is true");
+    assert_ne!(right[4].hash(), wrong[4].hash());
+    // The ticket is of before, so it does not tell the two apart; the marks do.
+    let known = [at(&right, 2), at(&right, 5), at(&right, 7)];
+    let mut joiner = Joiner::new(&run, &known[..1]);
+    joiner.shown(&run, 2, &wrong, 3);
+    assert_eq!(joiner.hashes(), hashes(&wrong));
+    let mut joiner = Joiner::new(&run, &known);
+    joiner.shown(&run, 2, &wrong, 3);
+    assert!(joiner.hashes().is_empty(), "{:?}", joiner.said);
+    assert_eq!(joiner.out, [Identity::from_seed([2; 32]).id()]);
+    let why = joiner.said.iter().find(|why| why.contains("another history")).expect("it says so");
+    assert!(why.contains("record 5 is") && why.contains(&known[1].record.short()), "{why}");
+    joiner.shown(&run, 3, &right, 3);
+    assert_eq!(joiner.hashes(), hashes(&right));
+}
+
+#[test]
+fn a_past_that_ends_before_the_newest_mark_counts_for_nothing_though_it_has_the_older_ones() {
+    let run = run(8);
+    let right = history(&run, b"as it was");
+    let mut joiner = Joiner::new(&run, &[at(&right, 6), at(&right, 2)]);
+    joiner.shown(&run, 2, &right[..5], 256);
+    assert!(joiner.hashes().is_empty());
+    let awaited = format!("{} at height 6", at(&right, 6).record.short());
+    assert!(joiner.said.iter().any(|why| why.contains(&awaited)), "{:?}", joiner.said);
+    assert!(joiner.out.is_empty(), "who is behind tells no lie");
+    joiner.shown(&run, 2, &right, 256);
+    assert_eq!(joiner.hashes(), hashes(&right));
+}
+
+#[test]
+fn of_two_records_for_one_height_neither_history_is_taken() {
+    let run = run(6);
+    let (right, wrong) = (history(&run, b"as it was"), history(&run, b"as it was not"));
+    let mut joiner = Joiner::new(&run, &[middle(&right), middle(&wrong)]);
+    joiner.shown(&run, 2, &right, 256);
+    joiner.shown(&run, 3, &wrong, 256);
+    assert!(joiner.hashes().is_empty());
+    assert_eq!(joiner.out.len(), 2);
+}
+
+#[test]
+fn a_false_past_that_was_taken_up_before_is_found_at_the_next_start() {
+    let run = run(6);
+    let (right, wrong) = (history(&run, b"as it was"), history(&run, b"as it was not"));
+    let mut joiner = Joiner::new(&run, &[]);
+    joiner.shown(&run, 2, &wrong, 256);
+    assert_eq!(joiner.hashes(), hashes(&wrong));
+    let refused = restart(&run, &[middle(&right)], joiner.log.clone()).err().expect("refused");
+    assert!(matches!(&refused, RestoreError::OtherHistory(why) if why.contains("another history")));
+    let node = restart(&run, &[middle(&wrong)], joiner.log).expect("its own history has it");
+    assert_eq!(node.chain().len(), wrong.len());
 }

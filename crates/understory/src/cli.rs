@@ -247,7 +247,8 @@ pub struct VerifyArgs {
     /// Seed of the sample; by default drawn anew
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Say in the commons of this folder whether the model's derivation came out the same
+    /// Compare the run's records with the marks in the commons of this folder. Say there, as a
+    /// member, whether the model's derivation came out the same
     #[arg(long, value_name = "DIR")]
     pub commons: Option<PathBuf>,
     /// Folder of your keys in the commons
@@ -389,12 +390,17 @@ pub struct PeerArgs {
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
     /// Say in the commons of this folder what work was done and what came of it, by yourself and by
-    /// others
+    /// others, and mark the run's records. With `join` a history that contradicts its marks is
+    /// refused, also for those who are no members
     #[arg(long, value_name = "DIR")]
     pub commons: Option<PathBuf>,
     /// Folder of your keys in the commons
     #[arg(long, value_name = "DIR", requires = "commons")]
     pub keys: Option<PathBuf>,
+    /// Mark the records whose height this number divides, at most one a minute, and the last one
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "commons",
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub mark_every: u64,
     /// Threads; changes no bit
     #[arg(long)]
     pub threads: Option<usize>,

@@ -1,5 +1,9 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
+use crate::{
+    commons::{Mark as Marked, time},
+    units::plural,
+};
 use net::Mark;
 use serde::{Deserialize, Serialize};
 use store::{Hash, Plain};
@@ -13,6 +17,9 @@ pub enum PeerEvent {
     Preparing { what: String, done: Option<f64> },
     /// A ticket or an invitation was taken; the record that it names.
     Joining { run: Hash, checkpoint: Option<Mark> },
+    /// What the part of a commons' log that enough witnesses have cosigned says of the run's records;
+    /// how many marks beyond it do not count yet.
+    Marks { commons: Hash, size: u64, witnessed: Option<u64>, marks: Vec<Marked>, later: usize },
     /// Who is there before the run begins: keys, founding voters that are missing, and how many
     /// invitations nobody has used.
     Lobby { here: Vec<PeerId>, awaited: Vec<PeerId>, unused: usize },
@@ -50,6 +57,12 @@ pub enum PeerEvent {
     Recorded { statements: usize },
     /// They could not be.
     NotRecorded { why: String },
+    /// The record at this height was marked in the commons.
+    Marked { height: u64 },
+    /// It could not be; it is tried again.
+    NotMarked { why: String },
+    /// Members have marked different records at one height.
+    MarkedOtherwise { height: u64, said: String },
     /// This peer cannot go on.
     Failed { error: String },
     /// This peer ended in order and can go on later.
@@ -107,6 +120,17 @@ impl PeerEvent {
             }
             Self::Recorded { statements } => format!("{statements} statements in the commons"),
             Self::NotRecorded { why } => format!("nothing was said in the commons: {}", Plain(why)),
+            Self::Marks { commons, size, witnessed, marks, later } => {
+                marks_words(commons, *size, *witnessed, marks, *later)
+            }
+            Self::Marked { height } => format!("record {height} is marked in the commons"),
+            Self::NotMarked { why } => {
+                format!("no mark in the commons, and it is tried again: {}", Plain(why))
+            }
+            Self::MarkedOtherwise { height, said } => format!(
+                "WARNING: members of the commons say two things of record {height}: {}",
+                Plain(said)
+            ),
             Self::Failed { error } => format!("failed: {}", Plain(error)),
             Self::Stopped => "stopped; the same command goes on from here".to_owned(),
             Self::Progress { .. }
@@ -117,6 +141,38 @@ impl PeerEvent {
                 return None;
             }
         })
+    }
+}
+
+/// What a joiner holds against the history that it is shown, or that there is nothing.
+fn marks_words(
+    commons: &Hash,
+    size: u64,
+    witnessed: Option<u64>,
+    marks: &[Marked],
+    later: usize,
+) -> String {
+    let seen = match witnessed {
+        Some(at) => format!("the {size} statements that its witnesses saw by {}", time(at)),
+        None => "nothing, for too few witnesses have cosigned it".to_owned(),
+    };
+    let later = match later {
+        0 => String::new(),
+        n => format!("; {n} beyond that do not count, since too few witnesses have cosigned them"),
+    };
+    let commons = commons.short();
+    match marks.last() {
+        Some(last) => format!(
+            "commons {commons} has {} of the run's records in {seen}; the newest is record {}, {}\
+             {later}",
+            plural(marks.len(), "mark"),
+            last.height,
+            Plain(last.words())
+        ),
+        None => format!(
+            "WARNING: commons {commons} has no mark of this run in {seen}{later}: nothing but the \
+             ticket speaks for the history that you are shown"
+        ),
     }
 }
 

@@ -22,6 +22,7 @@ mod generate;
 mod hint;
 mod inspect;
 mod invitations;
+mod marking;
 mod model_source;
 mod peer;
 mod peer_key;

@@ -10,6 +10,7 @@ use crate::{
     hint::WithHint,
     invitations::Invitations,
     kernel_for,
+    marking::{self, Marking},
     model_source::{MODEL_REF, RUN_REF},
     peer_key, status, worker,
     worker::{TrainingWorker, WorkTime},
@@ -64,7 +65,7 @@ pub fn go_on(args: &ContinueArgs) -> Result<()> {
     // Who goes on is the same peer, unless another is named.
     let old_key = args.from.join("key");
     let key = args.peer.key.as_deref().or_else(|| old_key.exists().then_some(&*old_key));
-    let mut peer = Peer::open_as(&args.peer, key)?;
+    let mut peer = Peer::open_as(&args.peer, key, of_member)?;
     if let Some(id) = peer.store.get_ref(RUN_REF)? {
         return Err(anyhow::anyhow!("{} holds run {}", peer.dir.display(), id.short())).hint(
             "name a new folder with --dir; a run that was begun goes on with `understory swarm \
@@ -85,7 +86,7 @@ pub fn go_on(args: &ContinueArgs) -> Result<()> {
 
 /// Joins a run, or goes on with the one in the folder.
 pub fn join(args: &JoinArgs) -> Result<()> {
-    let peer = Peer::open(&args.peer)?;
+    let mut peer = Peer::open_as(&args.peer, args.peer.key.as_deref(), Scribe::of_member)?;
     let path = peer.ticket_file();
     let kept = fs::read_to_string(&path).ok();
     let text = match args.ticket.as_deref() {
@@ -109,9 +110,11 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     }
     let kept = kept.and_then(|text| text.parse::<Admission>().ok());
     let admission = admission.or_secret_of(kept);
+    let named = admission.ticket().checkpoint;
+    peer.say(&PeerEvent::Joining { run, checkpoint: named });
+    peer.compare_with_commons(&run, named)?;
     // An invitation is worth a vote: the file is for nobody else.
     status::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
-    peer.say(&PeerEvent::Joining { run, checkpoint: admission.ticket().checkpoint });
     peer.take_part(match admission {
         Admission::Ticket(ticket) => Source::Join { ticket },
         Admission::Invitation(invitation) => Source::Invited { invitation },
@@ -120,6 +123,11 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 
 /// The most bytes of a ticket that is read from standard input.
 const MAX_TICKET: u64 = 32 << 10;
+
+/// The commons of somebody who has to be a member of it.
+fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<Scribe>> {
+    Scribe::open(dir, keys).map(Some)
+}
 
 /// The folder of a peer and how it is to run.
 struct Peer<'a> {
@@ -130,15 +138,20 @@ struct Peer<'a> {
     kernel: Kernel,
     scribe: Option<Scribe>,
     invitations: Invitations,
+    /// Records that a commons knows the run to have.
+    known: Vec<swarm::Checkpoint>,
 }
+
+/// How a commons is opened in a folder, with keys from another.
+type OpenCommons = fn(&Path, Option<&Path>) -> Result<Option<Scribe>>;
 
 impl<'a> Peer<'a> {
     fn open(args: &'a PeerArgs) -> Result<Self> {
-        Self::open_as(args, args.key.as_deref())
+        Self::open_as(args, args.key.as_deref(), of_member)
     }
 
     /// The peer whose secret key is in the file `named`, if one is.
-    fn open_as(args: &'a PeerArgs, named: Option<&Path>) -> Result<Self> {
+    fn open_as(args: &'a PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Result<Self> {
         let dir = args.dir.clone();
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let store = Store::open(dir.join("store"))?;
@@ -149,9 +162,24 @@ impl<'a> Peer<'a> {
         };
         let kernel = kernel_for(args.threads)?;
         let scribe = args.commons.as_deref();
-        let scribe = scribe.map(|dir| Scribe::open(dir, args.keys.as_deref())).transpose()?;
-        let invitations = Invitations::read(&dir)?;
-        Ok(Self { args, dir, store, seed, kernel, scribe, invitations })
+        let scribe = scribe.map(|dir| commons(dir, args.keys.as_deref())).transpose()?.flatten();
+        let (invitations, known) = (Invitations::read(&dir)?, Vec::new());
+        Ok(Self { args, dir, store, seed, kernel, scribe, invitations, known })
+    }
+
+    /// Has the run's records as a commons knows them, where one was named, held against the history
+    /// that is shown.
+    fn compare_with_commons(&mut self, run: &Hash, named: Option<net::Mark>) -> Result<()> {
+        let Some(dir) = self.args.commons.as_deref() else { return Ok(()) };
+        let named = named.map(|m| swarm::Checkpoint { height: m.height, record: m.record });
+        let (known, event) = marking::known(dir, run, named)?;
+        self.known = known;
+        self.say(&event);
+        if self.scribe.is_none() {
+            let why = "your key is no member's there; its marks are looked at".to_owned();
+            self.say(&PeerEvent::NotRecorded { why });
+        }
+        Ok(())
     }
 
     fn id(&self) -> PeerId {
@@ -217,6 +245,7 @@ impl<'a> Peer<'a> {
             folder: self.dir.clone(),
             seed: self.seed,
             source,
+            known: self.known.clone(),
             bind: self.args.bind,
             relay,
             external: Vec::new(),
@@ -252,6 +281,7 @@ impl<'a> Peer<'a> {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut newest = Newest::default();
         let (mut lobby, mut standing) = (None, None);
+        let mut marking = self.marking(handle.run());
         let mut hurry = std::pin::pin!(stop_signal(self.args.leash));
         loop {
             tokio::select! {
@@ -259,6 +289,10 @@ impl<'a> Peer<'a> {
                 report = reports.recv() => match report {
                     Ok(Report::Outcome(outcome)) => {
                         if let Outcome::Finished { state, .. } = &outcome {
+                            if let Some(marking) = &mut marking {
+                                marking.note_head(&net_status.borrow());
+                                marking.close().await.iter().for_each(|event| self.say(event));
+                            }
                             self.record(handle.id(), state.model.hash).await?;
                         }
                         if self.args.once || !matches!(outcome, Outcome::Finished { .. }) {
@@ -272,7 +306,14 @@ impl<'a> Peer<'a> {
                         let why = format!("this peer was ejected: {evidence}");
                         return Ok(Outcome::Failed { why });
                     }
-                    Ok(report) => self.report(handle, report, &mut newest)?,
+                    Ok(report) => {
+                        if let (Some(marking), Report::Notice(Notice::Decided(record))) =
+                            (&mut marking, &report)
+                        {
+                            marking.note(record.height, record.record);
+                        }
+                        self.report(handle, report, &mut newest)?;
+                    }
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                     Err(_) => return Ok(handle.finished().await),
                 },
@@ -283,6 +324,10 @@ impl<'a> Peer<'a> {
                     status::Status::of(&net, &handle.ticket().to_string()).write(&self.dir)?;
                     self.tell_lobby(handle, &net, &mut lobby);
                     self.tell_standing(&net, &mut standing);
+                    if let Some(marking) = &mut marking {
+                        marking.note_head(&net);
+                        marking.step().await.iter().for_each(|event| self.say(event));
+                    }
                     let t = net.total;
                     self.say(&PeerEvent::Traffic {
                         sent: t.messages_out + t.objects_out,
@@ -327,6 +372,12 @@ impl<'a> Peer<'a> {
             vote: m.weight as f64 / node.weight.max(1) as f64,
         });
         self.say(&PeerEvent::Standing { height, members: members.collect() });
+    }
+
+    /// The marks of this run, where a commons was chosen and this peer's is a member's key there.
+    fn marking(&self, run: Hash) -> Option<Marking> {
+        let scribe = self.scribe.clone()?;
+        Some(Marking::new(scribe, run, self.args.mark_every))
     }
 
     /// Says in the commons, where one was chosen, what this peer did and what came of the run.

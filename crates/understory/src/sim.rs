@@ -1,10 +1,11 @@
 //! `understory sim attacks`: what comes of every attack that we know of.
 
-use crate::cli::SimArgs;
+use crate::{cli::SimArgs, terminal::eprint_over};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use sim::zoo::{self, Row};
 use std::{
+    io::{IsTerminal, stderr},
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -49,12 +50,15 @@ fn why(row: &Row) -> Vec<String> {
 /// All rows filled in, on as many threads as the machine has cores.
 fn run(rows: &[Row]) -> Vec<Row> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let watched = stderr().is_terminal();
     let work = || {
         let mut mine = Vec::new();
         while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
             mine.push(row.clone().filled());
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            eprint!("\r{done} of {} rows: {:<24}", rows.len(), row.case.name);
+            if watched {
+                eprint_over(&format!("{done} of {} rows: {}", rows.len(), row.case.name));
+            }
         }
         mine
     };
@@ -63,7 +67,9 @@ fn run(rows: &[Row]) -> Vec<Row> {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|t| t.join().unwrap_or_default()).collect()
     });
-    eprintln!();
+    if watched {
+        eprintln!();
+    }
     all.sort_by_key(|row| row.number);
     all
 }

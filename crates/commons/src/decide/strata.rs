@@ -87,10 +87,19 @@ impl Strata {
     ///
     /// Errors: [`SortitionError::BadQuota`], or [`SortitionError::Impossible`].
     pub fn check(&self, quotas: &Quotas) -> Result<(), SortitionError> {
+        self.feasible_groups(quotas, &BTreeSet::new()).map(drop)
+    }
+
+    /// People by the quotas that speak of them, if a panel of them meets the quotas.
+    fn feasible_groups(
+        &self,
+        quotas: &Quotas,
+        without: &BTreeSet<u32>,
+    ) -> Result<Vec<Group>, SortitionError> {
         quotas.check()?;
-        let groups = self.groups(quotas, &BTreeSet::new());
+        let groups = self.groups(quotas, without);
         let cells: Vec<Cell> = groups.iter().map(Group::cell).collect();
-        if feasible(&cells, quotas) { Ok(()) } else { Err(SortitionError::Impossible) }
+        if feasible(&cells, quotas) { Ok(groups) } else { Err(SortitionError::Impossible) }
     }
 
     /// Draws the panel that `seed` says, without the people of these places; and how many numbers
@@ -103,12 +112,7 @@ impl Strata {
         without: &BTreeSet<u32>,
         seed: &[u8; 32],
     ) -> Result<(Drawn, u64), SortitionError> {
-        quotas.check()?;
-        let groups = self.groups(quotas, without);
-        let all: Vec<Cell> = groups.iter().map(Group::cell).collect();
-        if !feasible(&all, quotas) {
-            return Err(SortitionError::Impossible);
-        }
+        let groups = self.feasible_groups(quotas, without)?;
         let shares: Vec<&Share> = quotas.houses.iter().chain(&quotas.employers).collect();
         let houses = quotas.houses.len();
         let mut spent = 0;

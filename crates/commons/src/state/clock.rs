@@ -47,6 +47,12 @@ impl State {
         self.operators[at.saturating_sub(1)].key
     }
 
+    /// The size of the log at which whoever operated it at `size` was replaced.
+    pub(crate) fn operator_until(&self, size: u64) -> u64 {
+        let next = self.operators.iter().find(|operator| operator.since > size);
+        next.map_or(u64::MAX, |next| next.since)
+    }
+
     /// Who may sign the next checkpoint.
     pub fn operator(&self) -> PeerId {
         self.operator_at(self.size)

@@ -193,12 +193,9 @@ impl State {
         let houses = proposal.houses();
         let elections: Vec<Election> =
             houses.into_iter().map(|house| self.election(proposal, house, None)).collect();
-        match elections.as_slice() {
-            [users, contributors] => {
-                let house = |election| decide::House { election, ballots: &[] };
-                decide::check_houses(house(users), house(contributors))?;
-            }
-            all => all.iter().try_for_each(Election::check)?,
+        if let [users, contributors] = elections.as_slice() {
+            let house = |election| decide::House { election, ballots: &[] };
+            decide::check_houses(house(users), house(contributors))?;
         }
         elections.iter().try_for_each(Election::check)
     }

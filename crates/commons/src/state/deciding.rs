@@ -237,7 +237,7 @@ impl State {
 
     /// A secret that its author could not get into the log, brought by another member.
     pub(super) fn take_missing(&mut self, index: u64, bytes: &[u8]) -> Result<(), Refused> {
-        let missing = Statement::parse(bytes).map_err(|e| e.to_string())?;
+        let missing = self.read(bytes).map_err(|e| e.to_string())?;
         let Body::Vote(vote) = &missing.body else { return Ok(()) };
         if missing.log != self.id {
             return Err("the statement is of another commons".into());

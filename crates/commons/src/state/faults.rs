@@ -186,8 +186,8 @@ impl State {
         let Evidence::TwoStatements(a, b) = &check.evidence else {
             return Err("equivocation is proven by two statements".into());
         };
-        let a = Statement::parse(a).map_err(|e| format!("first statement: {e}"))?;
-        let b = Statement::parse(b).map_err(|e| format!("second statement: {e}"))?;
+        let a = self.read(a).map_err(|e| format!("first statement: {e}"))?;
+        let b = self.read(b).map_err(|e| format!("second statement: {e}"))?;
         let same_place = (a.log, a.author, a.seq) == (b.log, b.author, b.seq) && a.log == self.id;
         if !same_place || a.hash() == b.hash() {
             return Err("the two statements do not contradict each other".into());

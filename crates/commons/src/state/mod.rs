@@ -18,6 +18,7 @@ mod electorate;
 mod faults;
 mod force;
 mod keys;
+mod milestones;
 mod panel;
 mod people;
 mod receipts;
@@ -30,13 +31,14 @@ pub use deciding::{Cast, Held, Proposal, Status};
 pub use electorate::{Elector, Electorate};
 pub use faults::{Equivocation, Split};
 pub use keys::{KeyRing, Recovery};
+pub use milestones::MarkedRecord;
 pub use panel::Round;
 pub use people::{Affiliation, Member, Steward};
 pub use receipts::Promised;
 pub use time::Coming;
 
 use crate::{
-    ArchiveError, Body, PeerId, Snapshot, Statement,
+    ArchiveError, Body, PeerId, Snapshot, Statement, StatementError,
     statement::{
         Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
         Verdict, Witnesses,
@@ -109,6 +111,8 @@ pub struct State {
     pub edges: Vec<Edge>,
     /// Work, in the log's order.
     pub work: Vec<WorkDone>,
+    /// Records of training runs, by run and height: who said which record it is there.
+    milestones: milestones::Milestones,
     /// Who uses what, by member and artifact.
     pub uses: BTreeMap<(PeerId, Hash), LiveUse>,
     /// Declared powers, by who declared them, over what kind of thing, and which.
@@ -257,6 +261,7 @@ impl State {
         self.artifacts = parent.artifacts.clone();
         self.edges = parent.edges.clone();
         self.work = parent.work.clone();
+        self.milestones = parent.milestones.clone();
         self.uses = parent.uses.clone();
         self.powers = parent.powers.clone();
         self.checkable = parent.checkable.clone();
@@ -298,6 +303,7 @@ impl State {
             artifacts: BTreeMap::new(),
             edges: Vec::new(),
             work: Vec::new(),
+            milestones: BTreeMap::new(),
             uses: BTreeMap::new(),
             powers: BTreeMap::new(),
             equivocations: Vec::new(),
@@ -331,9 +337,12 @@ impl State {
     /// Takes in the log's next statement, whose signature was checked. Whatever it says, it has
     /// its place; whether it counts is the state's to say.
     ///
-    /// Errors: the log cannot be read.
+    /// Errors: the log cannot be read, or is of a version of the rules without such statements.
     pub fn apply(&mut self, statement: &Statement, log: &impl Roots) -> Result<(), ArchiveError> {
         let index = self.size;
+        statement
+            .check_version(self.version)
+            .map_err(|why| ArchiveError::Statement { index, why })?;
         let outcome = match self.sees_this_history(statement, log)? {
             Err(reason) => Err(reason),
             Ok(()) => match self.chain(statement) {
@@ -392,6 +401,13 @@ impl State {
         self.keys.owner_of(key)
     }
 
+    /// Reads a statement that is shown in another.
+    fn read(&self, bytes: &[u8]) -> Result<Statement, StatementError> {
+        let statement = Statement::parse(bytes)?;
+        statement.check_version(self.version)?;
+        Ok(statement)
+    }
+
     fn take(
         &mut self,
         index: u64,
@@ -437,6 +453,7 @@ impl State {
             Body::Rights(rights) => self.take_rights(index, author, rights),
             Body::Propose(propose) => self.take_proposal(index, author, hash, propose),
             Body::Vote(vote) => self.take_vote(index, author, statement, vote),
+            Body::Milestone(milestone) => self.take_milestone(index, author, statement, *milestone),
             // Their views come with what they are about; here they only have to be in bounds.
             Body::Evaluate(_) | Body::Boundary(_) | Body::Pay(_) => Ok(()),
             Body::Genesis(_) | Body::Key(_) | Body::Attest(_) => {

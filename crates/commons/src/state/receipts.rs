@@ -65,8 +65,7 @@ impl State {
     }
 
     fn is_left_out(&self, promised: &Promised) -> bool {
-        let next = self.operators.iter().find(|operator| operator.since > promised.size);
-        let end = next.map_or(u64::MAX, |next| next.since);
+        let end = self.operator_until(promised.size);
         let first = self.marks.partition_point(|mark| mark.size <= promised.size);
         let last = self.marks.partition_point(|mark| mark.size < end);
         self.place(&promised.statement).is_none()

@@ -3,6 +3,7 @@
 mod artifact;
 mod bounds;
 mod govern;
+mod milestone;
 mod people;
 
 pub use artifact::{
@@ -15,6 +16,7 @@ pub use govern::{
     Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules, TieBreak, UnrankedRule,
     Vote, VoteBody, WitnessKey, Witnesses,
 };
+pub use milestone::Milestone;
 pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};
 
 use crate::{
@@ -27,6 +29,9 @@ use store::Hash;
 
 /// What every signature on a statement covers first.
 const DOMAIN: &[u8] = b"understory commons 1\n";
+
+/// The last kind that version 1 of the rules has.
+const LAST_OF_VERSION_1: u8 = 14;
 
 /// Bytes a statement may have: what a C2SP entry bundle holds.
 pub const MAX_STATEMENT: usize = 65_535;
@@ -80,6 +85,8 @@ pub enum Body {
     Vote(Vote),
     /// 14: money or its like.
     Pay(Pay),
+    /// 15: a record of a training run. Since version 2 of the rules.
+    Milestone(Milestone),
 }
 
 /// Runs `$each!(Variant, number)` for every kind: the one list of them.
@@ -87,7 +94,8 @@ macro_rules! kinds {
     ($each:ident) => {
         $each! {
             Genesis 1, Key 2, Attest 3, Publish 4, Derive 5, Work 6, Evaluate 7,
-            Check 8, Use 9, Boundary 10, Rights 11, Propose 12, Vote 13, Pay 14
+            Check 8, Use 9, Boundary 10, Rights 11, Propose 12, Vote 13, Pay 14,
+            Milestone 15
         }
     };
 }
@@ -117,7 +125,7 @@ macro_rules! body_table {
                     })*
                     _ => Err(DecodeError::Malformed {
                         what: "statement",
-                        why: format!("kind {kind} is not one of 1 to 14"),
+                        why: format!("kind {kind} is not one of 1 to 15"),
                     }),
                 }
             }
@@ -226,6 +234,14 @@ pub enum StatementError {
     /// Only a genesis stands outside a log.
     #[error("{0}")]
     Genesis(&'static str),
+    /// Of a kind that came later than the rules of the log.
+    #[error("kind {kind} is none of version {version} of the rules")]
+    Kind {
+        /// The kind.
+        kind: u8,
+        /// The version that the log's genesis names.
+        version: u32,
+    },
     /// Longer than an entry may be.
     #[error("statement of {0} bytes, at most {MAX_STATEMENT} are allowed")]
     TooLong(usize),
@@ -296,6 +312,17 @@ impl Statement {
         let signature: [u8; 64] =
             self.bytes[self.bytes.len() - 64..].try_into().expect("64 bytes were asked for");
         self.author.verifies(&signed_part(&self.bytes), &Signature(signature))
+    }
+
+    /// Whether a log of this version of the rules may have such a statement.
+    ///
+    /// Errors: [`StatementError::Kind`], as for any bytes that are no statement there.
+    pub fn check_version(&self, version: u32) -> Result<(), StatementError> {
+        let kind = self.body.kind();
+        if version < 2 && kind > LAST_OF_VERSION_1 {
+            return Err(StatementError::Kind { kind, version });
+        }
+        Ok(())
     }
 
     /// The bytes, as they were signed and are kept and sent.

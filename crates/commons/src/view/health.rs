@@ -126,8 +126,7 @@ pub fn overdue(log: &Snapshot, state: &State) -> Result<Vec<Overdue>, ArchiveErr
             continue;
         };
         // Whoever operates the log since promised nothing.
-        let next = state.operators.iter().find(|operator| operator.since > receipt.size);
-        let end = next.map_or(u64::MAX, |next| next.since);
+        let end = state.operator_until(receipt.size);
         let checkpoints = log.checkpoints_within(receipt.size + 1..end, least)?;
         if checkpoints >= least {
             let Receipt { statement, operator, .. } = receipt;

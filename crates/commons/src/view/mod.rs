@@ -5,12 +5,14 @@ mod health;
 mod lineage;
 mod margin;
 mod members;
+mod milestones;
 mod tally;
 
 pub use health::{ComingWitnesses, Health, Overdue, Unanswered, health, overdue, unanswered};
 pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
 pub use margin::{Margin, Missing, margin};
 pub use members::{MemberView, Members, Vouch, members};
+pub use milestones::{MarkedRun, Milestone, Milestones, SaidRecord, milestones};
 pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
 
 use crate::state::State;
@@ -22,6 +24,7 @@ pub fn digests(state: &State) -> Vec<(String, Hash)> {
     let mut digests = vec![
         ("members".to_owned(), digest(&members(state))),
         ("lineage".to_owned(), digest(&lineage(state))),
+        ("milestones".to_owned(), digest(&milestones(state))),
         ("health".to_owned(), digest(&health(state))),
     ];
     let mut proposals: Vec<_> = state.proposals.values().collect();

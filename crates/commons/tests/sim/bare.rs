@@ -4,7 +4,7 @@ use crate::town::*;
 use commons::{
     ArchiveError, Body, Identity, PeerId, Place, Seen, Statement, author,
     state::{Roots, State},
-    statement::{Attest, Claim, DeviceKey, Key, KeyOp, Rules},
+    statement::{Claim, Rules},
     tlog::Hash as TreeHash,
 };
 use std::collections::BTreeMap;
@@ -62,14 +62,7 @@ impl Bare {
     pub fn join(&mut self, vouchers: &[Person]) -> Person {
         self.number += 1;
         let person = Person::new(self.number);
-        let start = Key {
-            member: person.id,
-            op: KeyOp::Start,
-            keys: vec![DeviceKey::bind(&person.key, &self.state.id, &person.id)],
-            next: Key::digest(&person.next.id()),
-            guardians: vec![],
-            threshold: 0,
-        };
+        let start = start_body(&self.state.id, &person);
         self.say(&person.key, start).unwrap();
         for voucher in vouchers {
             self.say(&voucher.key, vouch(&person.id)).unwrap();
@@ -108,8 +101,4 @@ impl Bare {
         // Counting members and admitting them again are each paid for, and so is a roll.
         3 * 64 * statements + 20_000
     }
-}
-
-pub fn withdraw(subject: &PeerId) -> Attest {
-    Attest { subject: *subject, claim: Claim::Vouch { withdrawn: true } }
 }

@@ -1,36 +1,18 @@
 //! People who make others work: what a statement costs everybody, in counted steps.
 
-use crate::{bare::*, town::*, voting::*};
+use crate::{attacks::withdraw, bare::*, town::*, voting::*};
 use commons::{
     PeerId,
     state::Electorate,
     statement::{
-        Choice, Claim, Effect, Method, ProposalType, Propose, Quota, Rules, TieBreak, UnrankedRule,
-        Verdict, Work, WorkType,
+        Choice, Claim, Effect, Method, ProposalType, Propose, Quota, Rules, Verdict, Work, WorkType,
     },
 };
 use std::{collections::BTreeSet, sync::Arc};
 use store::Hash;
 
 fn plain(options: Vec<Choice>) -> Propose {
-    Propose {
-        topic: ProposalType::Question,
-        title: "a question".into(),
-        text: String::new(),
-        default: Some(options.len() as u16 - 1),
-        options,
-        houses: vec![],
-        method: Method::Schulze,
-        unranked: UnrankedRule::Last,
-        tie: TieBreak::Listed,
-        seats: 1,
-        cap: None,
-        quotas: vec![],
-        close: START + 2 * DAY,
-        reveal: None,
-        appeals: None,
-        held: None,
-    }
+    closing(START + 2 * DAY, ProposalType::Question, options)
 }
 
 /// A panel that is refused once its electors are known.

@@ -9,6 +9,7 @@ mod draws;
 mod forks;
 mod keys;
 mod members;
+mod milestones;
 mod old;
 mod portable;
 mod random;

@@ -5,8 +5,8 @@ use commons::{
     Archive, Identity, follow,
     state::{State, Status},
     statement::{
-        Claim, Derive, DeviceKey, Effect, House, Key, KeyOp, Parent, ProposalType, Propose,
-        Purpose, Relation, Reproducible, Use, Verdict, Vote, VoteBody,
+        Claim, Derive, DeviceKey, Effect, House, Key, KeyOp, Milestone, Parent, ProposalType,
+        Propose, Purpose, Relation, Reproducible, Use, Verdict, Vote, VoteBody,
     },
     verify::verify,
     view,
@@ -25,6 +25,7 @@ enum Act {
     Uses(u8),
     Derive(u8, u8, u8),
     Judge(u8, u8, bool),
+    Mark(u8, u8, u8),
     Ask(u8, bool),
     Vote(u8, u8, Vec<u16>),
     Rotate(u8, bool),
@@ -42,6 +43,7 @@ fn act() -> impl Strategy<Value = Act> {
         who.clone().prop_map(Act::Uses),
         (who.clone(), 0u8..5, 0u8..5).prop_map(|(a, c, p)| Act::Derive(a, c, p)),
         (who.clone(), any::<u8>(), any::<bool>()).prop_map(|(a, s, v)| Act::Judge(a, s, v)),
+        (who.clone(), 0u8..4, 0u8..2).prop_map(|(a, h, r)| Act::Mark(a, h, r)),
         (who.clone(), any::<bool>()).prop_map(|(a, k)| Act::Ask(a, k)),
         (
             who.clone(),
@@ -110,6 +112,10 @@ impl Play {
                 let Some(subject) = pick(&self.asked, *of) else { return };
                 let verdict = if *good { Verdict::Confirmed } else { Verdict::Mismatch };
                 town.say(&key(*a), check(subject, verdict));
+            }
+            Act::Mark(a, height, record) => {
+                let (run, height) = (Hash::of(b"run"), u64::from(*height));
+                town.say(&key(*a), Milestone { run, height, record: Hash::of(&[*record]) });
             }
             Act::Ask(a, charter) => {
                 let (topic, effect, houses) = if *charter {

@@ -284,9 +284,7 @@ fn members_are_not_kept_waiting_by_a_policy_for_others() {
     let people = town.people.clone();
     let options = vec![choice("yes", Effect::None), no_change()];
     let asked = town.must(&people[0].key, question(&town, ProposalType::Question, options));
-    let withdraw =
-        commons::statement::Attest { subject: dora.id, claim: Claim::Vouch { withdrawn: true } };
-    town.must(&people[0].key, withdraw);
+    town.must(&people[0].key, crate::attacks::withdraw(&dora.id));
     let stranger = Person::new(70);
     let rotate = Key {
         member: people[1].id,

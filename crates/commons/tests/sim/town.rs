@@ -227,14 +227,7 @@ impl Town {
     }
 
     pub fn start_body(&self, person: &Person) -> Key {
-        Key {
-            member: person.id,
-            op: KeyOp::Start,
-            keys: vec![DeviceKey::bind(&person.key, &self.state.id, &person.id)],
-            next: Key::digest(&person.next.id()),
-            guardians: vec![],
-            threshold: 0,
-        }
+        start_body(&self.state.id, person)
     }
 
     /// Somebody new whom the given people vouch for.
@@ -284,4 +277,16 @@ pub fn views(state: &State) -> BTreeMap<String, Hash> {
 pub fn commit(proposal: &Hash, voter: &PeerId, salt: &Hash, groups: &[Vec<u16>]) -> Hash {
     let ballot = canonical::encode(&groups.to_vec());
     Hash(commons::decide::commitment(&proposal.0, &voter.0, &salt.0, &ballot))
+}
+
+/// How somebody begins in the log of this name.
+pub fn start_body(log: &Hash, person: &Person) -> Key {
+    Key {
+        member: person.id,
+        op: KeyOp::Start,
+        keys: vec![DeviceKey::bind(&person.key, log, &person.id)],
+        next: Key::digest(&person.next.id()),
+        guardians: vec![],
+        threshold: 0,
+    }
 }

@@ -17,6 +17,11 @@ pub fn choice(name: &str, effect: Effect) -> Choice {
 }
 
 pub fn question(town: &Town, topic: ProposalType, options: Vec<Choice>) -> Propose {
+    closing(town.now + 2 * DAY, topic, options)
+}
+
+/// A question that closes then.
+pub fn closing(close: u64, topic: ProposalType, options: Vec<Choice>) -> Propose {
     Propose {
         topic,
         title: "a question".into(),
@@ -30,7 +35,7 @@ pub fn question(town: &Town, topic: ProposalType, options: Vec<Choice>) -> Propo
         seats: 1,
         cap: None,
         quotas: vec![],
-        close: town.now + 2 * DAY,
+        close,
         reveal: None,
         appeals: None,
         held: None,

@@ -3,12 +3,12 @@
 //! brings them, and in all. Members' never have. It is the operator's policy and no part of the log's
 //! meaning: another operator may have another, and what has its place counts by the log alone.
 
-use crate::limit::Bucket;
+use crate::limit::{Bucket, network_of};
 use commons::{PeerId, Statement};
 use iroh::{TransportAddr, endpoint::Connection};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -42,22 +42,14 @@ impl Default for Intake {
     }
 }
 
-/// A network that one party is likely to have all of: an IPv4 address, or 64 bits of an IPv6 one.
+/// Whose statements count together: see [`network_of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Network(IpAddr);
 
 impl Network {
     /// That of an address; none for this machine's own, which nobody has to be kept from.
     pub fn of(address: IpAddr) -> Option<Self> {
-        let address = address.to_canonical();
-        match address {
-            _ if address.is_loopback() => None,
-            IpAddr::V4(_) => Some(Self(address)),
-            IpAddr::V6(v6) => {
-                let upper = v6.to_bits() & !u128::from(u64::MAX);
-                Some(Self(Ipv6Addr::from_bits(upper).into()))
-            }
-        }
+        (!address.to_canonical().is_loopback()).then(|| Self(network_of(address)))
     }
 
     /// Where the other end of a connection is now; none by a relay.

@@ -26,8 +26,7 @@ impl Replica {
                 return Ok(known);
             }
             drop(log);
-            let origins = waiting.origins();
-            let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+            let mut admit = |s: &Statement| gate.lets_in(s, waiting.origin(s));
             receipt::promise(archive, state, operator, &wanted, &mut admit)?;
             Ok(kept(&archive.snapshot()?, &wanted)?)
         })

@@ -476,18 +476,18 @@ impl Replica {
     pub fn integrate(&self, operator: &Identity) -> Result<Option<Batch>> {
         self.with_gate(|archive, state, waiting, gate| {
             let log = archive.snapshot()?;
+            let waiting = waiting.fresh(&log)?;
             let may = if state.operator() == operator.id() {
                 // Beyond the newest head are only the first of the statements under one that comes.
                 log.latest_checkpoint()?.is_some_and(|c| c.checkpoint().size == log.size())
             } else {
-                waiting.fresh(&log)?.names_operator(&operator.id())
+                waiting.names_operator(&operator.id())
             };
-            let origins = waiting.fresh(&log)?.origins();
             drop(log);
             if !may {
                 return Ok(None);
             }
-            let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+            let mut admit = |s: &Statement| gate.lets_in(s, waiting.origin(s));
             let batch = match operator::integrate_some(archive, state, operator, &mut admit) {
                 Err(OperatorError::NotOperator(_)) => None,
                 batch => Some(batch?),
@@ -541,8 +541,8 @@ impl Replica {
             keep_news(archive, archive.snapshot()?, state, head)?;
             let written = operator::mark(archive, state, operator, head)?.is_some();
             if written {
-                let origins = waiting.fresh(&archive.snapshot()?)?.origins();
-                let mut admit = |s: &Statement| gate.lets_in(s, origins.get(&s.hash()).copied());
+                let waiting = waiting.fresh(&archive.snapshot()?)?;
+                let mut admit = |s: &Statement| gate.lets_in(s, waiting.origin(s));
                 operator::integrate_some(archive, state, operator, &mut admit)?;
                 waiting.forget();
             }

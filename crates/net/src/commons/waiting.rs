@@ -60,9 +60,9 @@ impl Waiting {
         self.crowded.clear();
     }
 
-    /// Who brought what waits of authors who are no members.
-    pub fn origins(&self) -> BTreeMap<Hash, Origin> {
-        self.brought.clone()
+    /// Who brought a statement that waits, if its author is no member.
+    pub fn origin(&self, statement: &Statement) -> Option<Origin> {
+        self.brought.get(&statement.hash()).copied()
     }
 
     /// How many wait.

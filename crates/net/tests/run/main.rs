@@ -61,6 +61,7 @@ impl Peer {
             relay: Relay::None,
             external: Vec::new(),
             max_object: net::MAX_OBJECT,
+            known: Vec::new(),
             keep_everything: true,
         };
         let (step, cheats) = (self.step, self.cheats);

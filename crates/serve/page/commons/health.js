@@ -6,10 +6,10 @@ import { clean, facts, hash, list, span, table, when, who } from "./words.js";
 
 /** What cannot wait, above every view. */
 export const alarms = (() => {
-  const draw = whenChanged(({ overdue, left_out, splits, counts }) => {
-    byId("alarms").replaceChildren(...[counts.splits && split(splits, counts), counts.overdue && late(overdue, counts), counts.left_out && broken(left_out, counts)].filter(Boolean));
+  const draw = whenChanged(({ overdue, left_out, splits, runs, counts }) => {
+    byId("alarms").replaceChildren(...[counts.splits && split(splits, counts), counts.overdue && late(overdue, counts), counts.left_out && broken(left_out, counts), counts.contradicted && otherwise(runs, counts)].filter(Boolean));
   });
-  return ({ overdue, left_out, splits, counts }) => draw({ overdue, left_out, splits, counts });
+  return ({ overdue, left_out, splits, runs, counts }) => draw({ overdue, left_out, splits, runs, counts });
 })();
 
 const alarm = (...parts) => h("p", { class: "alarm-line" }, h("strong", { class: "alarm-word", text: "Alarm" }), h("span", {}, parts));
@@ -34,10 +34,16 @@ function split(splits, counts) {
     h("a", { href: "#health", text: "Details" }));
 }
 
+function otherwise(runs, counts) {
+  const several = runs.filter(({ contradicted }) => contradicted.length > 0);
+  return alarm(`Members say two things of ${plural(counts.contradicted, "record")} of run `, ...list(several.map(({ run }) => hash(run)), 4), ": one of the histories is false. ",
+    h("a", { href: "#health", text: "Details" }));
+}
+
 /** Draws the view. */
 export const showHealth = whenChanged((health) => {
   const { counts, last_mark: mark } = health;
-  const fine = !(counts.overdue || counts.left_out || counts.splits || counts.equivocations);
+  const fine = !(counts.overdue || counts.left_out || counts.splits || counts.equivocations || counts.contradicted);
   setText(byId("health-note"), fine ? "Nobody contradicts themselves, and nothing waits for too long." : "Something needs a look.");
   byId("health").replaceChildren(
     h("div", { class: "houses two" },
@@ -66,6 +72,10 @@ export const showHealth = whenChanged((health) => {
       health.splits.length > 0 && table(["Operator", "Came out at", "Differs by size", "Other root", "Proof"], health.splits.map((one) => ({ cells: [who(one.operator), `statement ${whole(one.index)}`, whole(one.size), hash(one.other), hash(one.statement)] }))), "bad", counts.splits > 0),
     section(`Authors that said two things in one place: ${whole(counts.equivocations)}`, h("p", { class: "note", text: "Nothing that such a key signed from that place on counts." }),
       health.equivocations.length > 0 && table(["Author", "From its statement", "One", "The other", "Came out at"], health.equivocations.map((one) => ({ cells: [who(one.author), `number ${whole(one.seq + 1)}`, hash(one.first), hash(one.second), `statement ${whole(one.index)}`] }))), "warn", counts.equivocations > 0),
+    section(`Runs with marked records: ${whole(counts.runs)}`, h("p", { class: "note", text: "What members say a training run’s records are. Who joins the run compares the history that it is shown with them." }),
+      health.runs.length > 0 && table(["Run", "Marked heights", "Newest", "Record", "By", "Two records at"], health.runs.map(({ run, heights, newest, contradicted }) => ({
+        cells: [hash(run), whole(heights), whole(newest.height), list(newest.records.map(({ record }) => hash(record)), 4), list(newest.records.flatMap(({ by }) => by).map(who), 4), contradicted.length === 0 ? "none" : contradicted.slice(-4).map(whole).join(", ")],
+      }))), "bad", counts.contradicted > 0),
     section("Operators", h("p", { class: "note", text: "Who gave statements their place and signed checkpoints, over the log’s length." }), operators(health)),
     section(`Void statements: ${whole(health.void)}`, h("p", { class: "note", text: health.void > health.last_void.length ? `They have their place and count for nothing. The last ${whole(health.last_void.length)}:` : "They have their place and count for nothing." }),
       health.last_void.length > 0 && table(["Statement", "Hash", "Why"], health.last_void.map((one) => ({ cells: [whole(one.index), hash(one.statement), h("bdi", { text: clean(one.reason) })] })))));

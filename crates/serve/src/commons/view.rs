@@ -344,6 +344,8 @@ struct Health {
     health: view::Health,
     overdue: Vec<Overdue>,
     unanswered: Vec<Unanswered>,
+    /// Runs of which members have marked records.
+    runs: Vec<Marked>,
     /// Checkpoints after which a statement that waits is overdue.
     overdue_after: u32,
 }
@@ -357,6 +359,20 @@ struct Counts {
     /// What an operator signed to have and left out, as receipts in the log show.
     left_out: usize,
     unanswered: usize,
+    runs: usize,
+    /// Heights of runs of which members say different things.
+    contradicted: usize,
+}
+
+/// The marked records of a run.
+#[derive(Serialize)]
+struct Marked {
+    run: Hash,
+    /// How many heights have a mark.
+    heights: usize,
+    newest: view::Milestone,
+    /// The newest heights of which members say different things.
+    contradicted: Vec<u64>,
 }
 
 /// Where a commons was forked from.
@@ -369,6 +385,7 @@ struct Parent {
 fn health(reading: &Reading) -> Health {
     let state = &reading.state;
     let mut health = view::health(state);
+    let mut runs = view::milestones(state).runs;
     let counts = Counts {
         operators: health.operators.len(),
         equivocations: health.equivocations.len(),
@@ -376,7 +393,12 @@ fn health(reading: &Reading) -> Health {
         overdue: reading.overdue.len(),
         left_out: health.left_out.len(),
         unanswered: reading.unanswered.len(),
+        runs: runs.len(),
+        contradicted: runs.iter().map(|run| run.contradicted.len()).sum(),
     };
+    // Contradictions are not to be missed among many runs.
+    runs.sort_by_key(|run| !run.contradicted.is_empty());
+    newest(&mut runs);
     newest(&mut health.operators);
     newest(&mut health.equivocations);
     newest(&mut health.splits);
@@ -391,8 +413,16 @@ fn health(reading: &Reading) -> Health {
         health,
         unanswered: reading.unanswered.iter().take(MAX_EVENTS).cloned().collect(),
         overdue: reading.overdue.iter().take(MAX_EVENTS).cloned().collect(),
+        runs: runs.into_iter().filter_map(marked).collect(),
         overdue_after: state.rules.overdue_after,
     }
+}
+
+fn marked(run: view::MarkedRun) -> Option<Marked> {
+    let view::MarkedRun { run, mut contradicted, mut milestones } = run;
+    newest(&mut contradicted);
+    let heights = milestones.len();
+    Some(Marked { run, heights, newest: milestones.pop()?, contradicted })
 }
 
 fn newest<T>(all: &mut Vec<T>) {

@@ -6,8 +6,12 @@ use crate::{
     work::{self, Objects},
     world::to_all,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
-use swarm::{AuditJob, AuditOutcome, Event, Identity, Join, Message, Signed, TrainJob, Trained};
+use swarm::{
+    AuditJob, AuditOutcome, Event, Finding, Identity, Join, Message, PeerId, Scope, Signed,
+    TrainJob, Trained, Verdict,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum New {
@@ -21,31 +25,87 @@ enum New {
     Deaf,
     /// Asks again and again with the join it came with, and with others'.
     Old,
-    /// Asks with a new join at every occasion.
+    /// Asks with new joins all the time.
     Many,
     /// Works as it should: one machine, so many keys.
     Split,
+    /// Each one cheats in a round of its own once it votes: as many repairs as can be.
+    Turns,
+    /// Commits, serves the update, and none of what an audit needs.
+    Closed,
+    /// Once it votes it neither shows links nor says what it found, and commits as late as counts.
+    Silent,
+    /// Says everything to every second peer only, and late.
+    Whispers,
+    /// Once it votes it says that all work is wrong.
+    Accuses,
 }
 
 struct Newcomer {
     new: New,
     plan: Plan,
     heard: Vec<Vec<u8>>,
+    /// Updates and trails of its contributions: what it takes to be included.
+    outputs: BTreeSet<Hash>,
+    /// Heights that its members have spoken about last.
+    said: BTreeMap<usize, Option<u64>>,
 }
 
 fn newcomer(new: New, plan: &Plan) -> Shared {
-    shared(Newcomer { new, plan: plan.clone(), heard: Vec::new() })
+    shared(Newcomer {
+        new,
+        plan: plan.clone(),
+        heard: Vec::new(),
+        outputs: BTreeSet::new(),
+        said: BTreeMap::new(),
+    })
 }
 
 impl Newcomer {
     fn is_bad(&self, scene: &Scene) -> bool {
-        let me = scene.identity.id();
-        let member = scene.node.and_then(|n| n.chain_state()?.member(&me));
+        let height = scene.node.and_then(|n| n.status().height).unwrap_or(0) as usize;
         match self.new {
             New::Gang => true,
-            New::Bought => member.is_some_and(|m| m.votes(&scene.run.rules)),
+            New::Bought => Self::votes(scene),
+            New::Turns => Self::votes(scene) && height % 3 == scene.me % 3,
             _ => false,
         }
+    }
+
+    fn votes(scene: &Scene) -> bool {
+        let me = scene.identity.id();
+        let member = scene.node.and_then(|n| n.chain_state()?.member(&me));
+        member.is_some_and(|m| m.votes(&scene.run.rules))
+    }
+
+    /// What a newcomer that votes and is silent makes of a message.
+    fn silent(scene: &Scene, to: usize, message: &Message) -> Option<Vec<Saying>> {
+        match message {
+            Message::Show(_) | Message::Verdict(_) => silence(),
+            Message::Commit(_) => {
+                let late = scene.run.rules.commit_timeout_ms * 9 / 10;
+                Some(vec![(to, late, message.to_bytes())])
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this member says something about the newest record for the first time.
+    fn is_first(&mut self, scene: &Scene) -> bool {
+        let height = scene.node.and_then(|n| n.status().height);
+        self.said.insert(scene.me, height) != Some(height)
+    }
+
+    /// Accuses everybody in the newest advance.
+    fn accusations(scene: &Scene) -> Vec<Saying> {
+        let last = scene.node.and_then(|n| n.chain_state()?.last.as_ref());
+        let accuse = |contributor: PeerId, height: u64| {
+            let (scope, finding) = (Scope::Dispute { part: 0 }, Finding::Mismatch { part: 0 });
+            let verdict = Verdict { height, contributor, scope, finding };
+            Message::Verdict(Signed::seal(scene.identity, &scene.run.id, verdict))
+        };
+        let work = last.into_iter().flat_map(|l| l.contributions.iter().map(|c| (c, l.height)));
+        work.flat_map(|(c, height)| to_all(scene, &accuse(c.author(), height))).collect()
     }
 
     fn another_join(scene: &mut Scene) -> Vec<Saying> {
@@ -61,10 +121,12 @@ impl Newcomer {
 
 impl Attack for Newcomer {
     fn train(&mut self, scene: &mut Scene, job: &TrainJob, objects: &mut Objects) -> Trained {
-        match self.is_bad(scene) {
+        let trained = match self.is_bad(scene) {
             true => work::changed(job, objects, |v| -v),
             false => work::train(job, objects),
-        }
+        };
+        self.outputs.extend([trained.output.update.hash, trained.output.trail.hash]);
+        trained
     }
 
     fn audit(&mut self, scene: &mut Scene, job: &AuditJob, honest: AuditOutcome) -> AuditOutcome {
@@ -75,10 +137,14 @@ impl Attack for Newcomer {
         }
     }
 
-    fn says(&mut self, scene: &mut Scene, _: usize, message: &Message) -> Option<Vec<Saying>> {
+    fn says(&mut self, scene: &mut Scene, to: usize, message: &Message) -> Option<Vec<Saying>> {
         match (self.new, message) {
             (New::Idle, Message::Join(_)) => None,
             (New::Idle, _) => silence(),
+            (New::Silent, _) if Self::votes(scene) => Self::silent(scene, to, message),
+            (New::Whispers, Message::Join(_)) => None,
+            (New::Whispers, _) if to.is_multiple_of(2) => silence(),
+            (New::Whispers, _) => Some(vec![(to, scene.rng.range(0, 1500), message.to_bytes())]),
             (New::Old, Message::Join(join)) if join.author() == scene.identity.id() => {
                 if self.heard.len() < 64 {
                     self.heard.push(message.to_bytes());
@@ -90,8 +156,10 @@ impl Attack for Newcomer {
     }
 
     fn besides(&mut self, scene: &mut Scene, _: &Event) -> Vec<Saying> {
-        match self.new {
-            New::Many if scene.rng.chance(5) => Self::another_join(scene),
+        let new = self.new;
+        match new {
+            New::Accuses if Self::votes(scene) && self.is_first(scene) => Self::accusations(scene),
+            New::Many if scene.rng.chance(1) => Self::another_join(scene),
             New::Old if scene.rng.chance(5) && !self.heard.is_empty() => {
                 let at = scene.rng.range(0, self.heard.len() as u64 - 1) as usize;
                 let bytes = &self.heard[at];
@@ -102,9 +170,10 @@ impl Attack for Newcomer {
         }
     }
 
-    fn serves(&mut self, _: &mut Scene, _: &Hash, _: usize) -> Serve {
+    fn serves(&mut self, _: &mut Scene, object: &Hash, _: usize) -> Serve {
         match self.new {
             New::Deaf => Serve::Never,
+            New::Closed if !self.outputs.contains(object) => Serve::Never,
             _ => Serve::Honestly,
         }
     }
@@ -133,6 +202,21 @@ pub(super) const CASES: &[Case] = &[
     newcomers("old joins", "join again with what they joined with", (4, 4), |p| {
         newcomer(New::Old, p)
     }),
-    newcomers("many joins", "a new join at every occasion", (8, 4), |p| newcomer(New::Many, p)),
+    newcomers("many joins", "new joins all the time", (8, 4), |p| newcomer(New::Many, p)),
     newcomers("split", "one machine over ten keys", (10, 4), |p| newcomer(New::Split, p)),
+    newcomers("in turns", "each cheats in a round of its own once it votes", (12, 4), |p| {
+        newcomer(New::Turns, p)
+    }),
+    newcomers("closed", "newcomers that serve nothing that audits need", (8, 4), |p| {
+        newcomer(New::Closed, p)
+    }),
+    newcomers("silent voters", "they vote, audit nothing and commit late", (8, 4), |p| {
+        newcomer(New::Silent, p)
+    }),
+    newcomers("whispers", "what they say comes late, and to some only", (8, 4), |p| {
+        newcomer(New::Whispers, p)
+    }),
+    newcomers("new accusers", "once they vote, all work is wrong", (8, 4), |p| {
+        newcomer(New::Accuses, p)
+    }),
 ];

@@ -17,9 +17,25 @@ pub const PEERS: usize = 10;
 /// The most virtual time of a trial, in milliseconds.
 const LIMIT: u64 = 20 * 60 * 1000;
 
-/// The rules of every trial.
+/// Milliseconds of an inner step.
+const STEP_MS: u64 = 100;
+
+/// The rules of every trial: with the times as long, beside a round's training, as in the default
+/// rules of a real run.
 pub fn rules() -> Rules {
-    Rules { rounds: 10, max_members: 64, ..work::rules() }
+    let (steps_min, steps_max) = (2, 16);
+    let (commit_timeout_ms, audit_timeout_ms, draw_timeout_ms) = (4000, 4000, 700);
+    Rules {
+        rounds: 10,
+        max_members: 64,
+        steps_min,
+        steps_max,
+        commit_timeout_ms,
+        audit_timeout_ms,
+        draw_timeout_ms,
+        view_timeout_ms: 300,
+        ..work::rules()
+    }
 }
 
 /// What came of one attack in one world.
@@ -121,7 +137,29 @@ fn cast(place: Place, share: usize) -> (usize, usize, BTreeSet<usize>) {
     }
 }
 
+/// The world of an attack, run to its end.
+pub fn attacked(case: &Case, share: usize, seed: u64, rules: &Rules) -> World {
+    play(case, share, seed, true, rules).0
+}
+
 fn trial(case: &Case, share: usize, seed: u64, attacked: bool) -> Trial {
+    let (world, plan, honest) = play(case, share, seed, attacked, &rules());
+    if std::env::var("TRACE").is_ok() && attacked {
+        for (n, notice) in &world.notices {
+            eprintln!("{n} {notice:?}");
+        }
+    }
+    measure(&world, &plan, &honest, attacked)
+}
+
+/// The world at its end, who the attackers are, and the numbers of the honest peers.
+fn play(
+    case: &Case,
+    share: usize,
+    seed: u64,
+    attacked: bool,
+    rules: &Rules,
+) -> (World, Plan, Vec<usize>) {
     let (founders, peers, friends) = cast(case.place, share);
     let plan = Plan::new(seed, friends);
     let attack = (case.make)(&plan);
@@ -130,8 +168,9 @@ fn trial(case: &Case, share: usize, seed: u64, attacked: bool) -> Trial {
         founds: n < founders,
         attack: (attacked && plan.friends.contains(&n)).then(|| attack.clone()),
     };
-    let rules = Rules { min_members: founders as u32, ..rules() };
+    let rules = Rules { min_members: founders as u32, ..rules.clone() };
     let mut world = World::new(seed, (0..peers).map(role).collect(), rules, Net::GOOD);
+    world.step_ms = STEP_MS;
     for peer in &mut world.nodes {
         shards().into_iter().for_each(|shard| {
             put(&mut peer.objects, shard);
@@ -148,12 +187,7 @@ fn trial(case: &Case, share: usize, seed: u64, attacked: bool) -> Trial {
         honest.iter().all(|n| world.nodes[*n].finished.is_some() || world.nodes[*n].fatal.is_some())
     };
     world.run(LIMIT, done);
-    if std::env::var("TRACE").is_ok() && attacked {
-        for (n, notice) in &world.notices {
-            eprintln!("{n} {notice:?}");
-        }
-    }
-    measure(&world, &plan, &honest, attacked)
+    (world, plan, honest)
 }
 
 fn measure(world: &World, plan: &Plan, honest: &[usize], attacked: bool) -> Trial {

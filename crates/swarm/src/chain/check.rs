@@ -56,6 +56,7 @@ impl ChainState {
             ejected: BTreeSet::new(),
             last: None,
             previous: None,
+            wary_until: 0,
             voters: Voters::default(),
         })
     }
@@ -166,10 +167,11 @@ impl ChainState {
             && record.verdicts.is_empty()
             && !record.ejected.is_empty();
         demand(bare, || "a repair ejects and nothing else".to_owned())?;
+        let weighty = last.weighty(run);
         for ejection in &record.ejected {
-            demand(evidence::is_of(&ejection.evidence, last, &ejection.peer), || {
-                format!("{} has no part in the last advance", ejection.peer)
-            })?;
+            let peer = &ejection.peer;
+            let fits = evidence::is_of(&ejection.evidence, last, peer) && weighty.contains(peer);
+            demand(fits, || format!("{peer} has no part in the last advance that weighs"))?;
         }
         let left = last.clone().without(&record.culprits().collect()).included(run);
         let nothing_left = left.iter().all(|i| i.weight == 0);

@@ -1,9 +1,10 @@
-//! The past that a joiner is shown. While the record that its ticket names is not in it, nothing
-//! of it counts: whoever has old keys can write another history that ends before that record, and
-//! a joiner that took it up could not come back from it.
+//! The past that a joiner is shown. While the newest record that it knows of, by its ticket or by a
+//! commons, is not in it, nothing of it counts: whoever has old keys can write another history that
+//! ends before that record, and a joiner that took it up could not come back from it.
 
 use super::{Checkpoint, Node, catchup::PAGE};
 use crate::{ChainState, MAX_RECORDS, PeerId, SignedRecord, Time};
+use store::Hash;
 
 /// Peers from which a past is taken at a time.
 const MAX_SHOWN: usize = 4;
@@ -21,9 +22,26 @@ pub(super) struct Shown {
 }
 
 impl Node {
-    /// The record that a past must have, while this node's own does not reach it.
+    /// The newest record that a past must have, while this node's own does not reach it.
     pub(super) fn unproven(&self) -> Option<Checkpoint> {
-        self.arrival.checkpoint.filter(|known| self.records.len() as u64 <= known.height)
+        let newest = self.arrival.checkpoints.iter().max_by_key(|known| known.height);
+        newest.copied().filter(|known| self.records.len() as u64 <= known.height)
+    }
+
+    /// Whether a record at this height may be the run's, by all that is known of it.
+    ///
+    /// Errors: the run is known to have another one there.
+    pub(super) fn fits(&self, height: u64, record: Hash) -> Result<(), String> {
+        let mut known = self.arrival.checkpoints.iter().filter(|known| known.height == height);
+        match known.find(|known| known.record != record) {
+            None => Ok(()),
+            Some(known) => Err(format!(
+                "record {height} is {}, but the run is known to have {} there: this is another \
+                 history of the run",
+                record.short(),
+                known.record.short()
+            )),
+        }
     }
 
     /// The height of the first record that this node lacks of what `peer` has shown.
@@ -54,17 +72,13 @@ impl Node {
                 return Err(error.to_string());
             }
         };
+        if let Err(why) = self.fits(next.height, next.hash) {
+            self.shown.remove(&from);
+            self.shun(&from);
+            return Err(why);
+        }
         if next.height == known.height {
             let records = self.shown.remove(&from).map_or(Vec::new(), |shown| shown.records);
-            if next.hash != known.record {
-                self.shun(&from);
-                return Err(format!(
-                    "its record {} is {}, the ticket names {}: this is another history of the run",
-                    next.height,
-                    next.hash.short(),
-                    known.record.short()
-                ));
-            }
             self.shown.clear();
             let mut proven = records.into_iter().chain([record]);
             return proven.try_for_each(|r| self.follow(r, Some(from))).map(|()| true);

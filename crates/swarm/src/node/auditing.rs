@@ -349,7 +349,8 @@ impl Node {
     }
 
     /// Whether a verdict is new and a voter's, and one that was asked for: by its draw, by a
-    /// dispute; or one that begins a dispute, which costs its author dearly if it is refuted.
+    /// dispute; or one that begins a dispute, which costs its author dearly if it is refuted. A
+    /// newcomer, which has little to lose, may begin one in each advance.
     fn wants(&self, verdict: &Signed<Verdict>) -> bool {
         let (body, author) = (verdict.body(), verdict.author());
         let (Some(book), Some(chain)) = (self.books.get(&body.height), &self.chain) else {
@@ -358,13 +359,14 @@ impl Node {
         let Some(commit) = book.commit(&body.contributor) else { return false };
         let known = book.verdicts.contains_key(&(body.contributor, author, body.scope));
         let voter = chain.votes(&self.run, &author) && author != body.contributor;
+        let settled = chain.member(&author).is_some_and(|m| m.is_settled(&self.run.rules));
         let asked = match (body.scope, body.finding) {
             (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
             // To begin a dispute takes one part; more would only be more work for everybody.
             (scope @ Scope::Dispute { part }, Finding::Mismatch { part: found }) => {
                 part == found
                     && (book.is_asked(&body.contributor, scope)
-                        || !book.has_accused(&body.contributor, &author))
+                        || !book.has_accused(&author, settled.then_some(body.contributor)))
             }
             (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
             (scope @ Scope::Recheck { auditor }, _) => {
@@ -396,13 +398,19 @@ impl Node {
     }
 
     /// Contributors of the newest advance that are proven to have cheated, by this node's own
-    /// re-run too.
+    /// re-run too, with work that weighed something: that has to be repaired.
     pub(super) fn guilty(&self) -> BTreeSet<PeerId> {
         let last = self.chain.as_ref().and_then(|c| c.last.as_ref()).map(|l| l.height);
         match self.newest_book().filter(|b| Some(b.advance.height) == last) {
-            Some(book) => self.proven(book).into_keys().collect(),
+            Some(book) => self.to_repair(book).into_keys().collect(),
             None => BTreeSet::new(),
         }
+    }
+
+    fn to_repair(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let (weighty, mut proven) = (book.advance.weighty(&self.run), self.proven(book));
+        proven.retain(|peer, _| weighty.contains(peer));
+        proven
     }
 
     fn proven(&self, book: &Book) -> BTreeMap<PeerId, Evidence> {
@@ -427,7 +435,7 @@ impl Node {
             return BTreeMap::new();
         };
         let all = chain.electorate(&self.run);
-        consistent(&all, self.proven(book), book)
+        consistent(&all, self.to_repair(book), book)
     }
 
     /// Everybody that has to go with the next ordinary record, and why: those that contradicted
@@ -504,12 +512,15 @@ impl Node {
         self.books.get(&height)?.answer(contributor, &self.id(), scope)
     }
 
-    /// Whether an accusation about the newest advance is still to be answered.
+    /// Whether an accusation about the newest advance is still to be answered. Work that weighed
+    /// nothing is judged beside the next round, which does not wait for it.
     pub(super) fn is_disputed(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return false };
         let all = chain.electorate(&self.run);
-        book.accusations().iter().any(|accusation| {
-            let dispute = book.dispute(chain, &all, accusation);
+        let weighty = book.advance.weighty(&self.run);
+        let accusations = book.accusations().into_iter();
+        accusations.filter(|a| weighty.contains(&a.contributor)).any(|accusation| {
+            let dispute = book.dispute(chain, &all, &accusation);
             let open = matches!(dispute, Dispute::Open | Dispute::Proven);
             let here = |id: &PeerId| !chain.ejected.contains(id);
             open && here(&accusation.accused()) && here(&accusation.accuser)
@@ -519,17 +530,20 @@ impl Node {
     /// Of two voters neither can prove anything to the other: a mismatch stops the run.
     pub(super) fn stalemate(&self) -> Option<PeerId> {
         let (book, chain, me) = (self.newest_book()?, self.chain.as_ref()?, self.id());
-        let two = chain.electorate(&self.run).voters().count() == 2;
-        let mine = book.accusations().into_iter().find(|a| a.accuser == me)?;
-        (two && chain.member(&mine.contributor).is_some()).then_some(mine.contributor)
+        let all = chain.electorate(&self.run);
+        let other = all.voters().find(|v| *v != me).filter(|_| all.voters().count() == 2)?;
+        let accuses = |a: Accusation| a.accuser == me && a.contributor == other;
+        book.accusations().into_iter().any(accuses).then_some(other)
     }
 
     /// Whether all drawn audits of the newest advance are over, but for those of voters that
-    /// nobody waits for.
+    /// nobody waits for and of work that weighed nothing.
     pub(super) fn audits_are_done(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return true };
         let awaited = chain.auditing(&self.run);
-        let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
+        let weighty = book.advance.weighty(&self.run);
+        let waits =
+            |d: &&crate::Draw| awaited.contains(&d.auditor) && weighty.contains(&d.contributor);
         book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
     }
 

@@ -184,11 +184,11 @@ impl Book {
         all.filter(|a| !self.advance.gone.contains(&a.accuser)).collect()
     }
 
-    /// Whether `author` has found a mismatch in this contribution already.
-    pub fn has_accused(&self, contributor: &PeerId, author: &PeerId) -> bool {
+    /// Whether `author` has found a mismatch already: in this contribution, or in any.
+    pub fn has_accused(&self, author: &PeerId, contributor: Option<PeerId>) -> bool {
+        let about = |a: &Accusation| contributor.is_none_or(|c| c == a.contributor);
         let mut accusations = self.accusations().into_iter();
-        accusations
-            .any(|a| (a.contributor, a.accuser) == (*contributor, *author) && a.scope.is_of_work())
+        accusations.any(|a| a.accuser == *author && about(&a) && a.scope.is_of_work())
     }
 
     /// Parts that drawn auditors could not get what it takes for: the others try.

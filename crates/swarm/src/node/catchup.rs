@@ -267,8 +267,8 @@ impl Node {
         }
         if let Some(known) = self.unproven() {
             return Some(format!(
-                "no peer has shown a past yet with the record that the ticket names ({} at height \
-                 {})",
+                "no peer has shown a past yet with the record that the run is known to have ({} at \
+                 height {})",
                 known.record.short(),
                 known.height
             ));

@@ -6,12 +6,15 @@ use super::{
 };
 use crate::{
     Certificate, Ejection, Evidence, Finding, Kind, MAX_RECORD, Message, Notice, PeerId, Proposal,
-    Record, Scope, Signed, SignedRecord, Vote,
+    Record, Scope, Show, Signed, SignedRecord, Verdict, Vote,
     agreement::{Output, Validity},
     log::Entry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
+
+/// Newcomers have this part of the time that the settled voters took, once those are done.
+const NEWCOMERS_GRACE: u64 = 8;
 
 impl Node {
     /// Proposes, votes, decides.
@@ -39,7 +42,7 @@ impl Node {
     }
 
     /// Which record this node thinks is due.
-    fn due(&self) -> Option<Kind> {
+    fn due(&mut self) -> Option<Kind> {
         let (work, chain, rules) = (self.work.as_ref()?, self.chain.as_ref()?, &self.run.rules);
         if work.sync != Wanted::Here {
             return None;
@@ -71,23 +74,39 @@ impl Node {
 
     /// The contributions of all that are waited for are here, or the time is up and what was
     /// committed is here, or the time for that is up too; and there is one that weighs something.
-    /// Newcomers are not waited for, so that nobody without standing can hold a round up.
-    fn contributions_are_in(&self) -> bool {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
-        let (age, rules) = (work.age(self.now), &self.run.rules);
-        let awaited = chain.awaited(&self.run);
-        let (mut committed, mut missing) = (0, 0);
-        for member in awaited.iter().filter(|m| !self.evidence.contains_key(m)) {
-            match admissible(&self.run, work, chain, member) {
-                Some(_) => {}
-                None if work.commits.get(member).is_some_and(|s| !s.bad) => committed += 1,
-                None => missing += 1,
-            }
-        }
+    /// Once they are, voters among the newcomers have some more time; the others have none, so that
+    /// nobody without standing can hold a round up.
+    fn contributions_are_in(&mut self) -> bool {
+        let (now, Some(work), Some(chain)) = (self.now, &self.work, &self.chain) else {
+            return false;
+        };
+        let (age, rules) = (work.age(now), &self.run.rules);
+        let (committed, missing) = self.not_in(&chain.awaited(&self.run));
         let closed = rules.commit_timeout_ms;
         let over = closed.saturating_add(rules.view_timeout_ms);
         let in_time = committed + missing == 0 || committed == 0 && age >= closed || age >= over;
-        in_time && chain.weighs(&self.run, &self.admissible_here())
+        if !in_time {
+            return false;
+        }
+        let late = self.not_in(&chain.present(&self.run, |_| true)) != (0, 0);
+        let Some(work) = &mut self.work else { return false };
+        let grace = age / NEWCOMERS_GRACE;
+        let over = *work.grace_until.get_or_insert(now.after(grace));
+        let weighs = self
+            .chain
+            .as_ref()
+            .is_some_and(|chain| chain.weighs(&self.run, &self.admissible_here()));
+        weighs && (!late || now >= over)
+    }
+
+    /// How many of these have committed to what is not admissible yet, and how many to nothing.
+    fn not_in(&self, members: &[PeerId]) -> (usize, usize) {
+        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return (0, 0) };
+        let honest = members.iter().filter(|m| !self.evidence.contains_key(m));
+        let not_yet = honest.filter(|m| admissible(&self.run, work, chain, m).is_none()).copied();
+        let committed = |m: &PeerId| work.commits.get(m).is_some_and(|slot| !slot.bad);
+        let (committed, missing): (Vec<PeerId>, Vec<PeerId>) = not_yet.partition(committed);
+        (committed.len(), missing.len())
     }
 
     /// Every contribution that may go into the next record, in the order of the authors' keys.
@@ -307,18 +326,24 @@ impl Node {
         }
     }
 
-    /// Whether a record lacks contributions, links, verdicts or ejections that this node could put
-    /// into it: nobody who proposes spares itself or leaves others out.
+    /// Whether a record lacks contributions, links or verdicts of settled voters, or ejections,
+    /// that this node could put into it: nobody who proposes spares itself or leaves others out.
+    /// What newcomers say is not insisted on: they could say it to some and not to others.
     fn leaves_out(&self, record: &Record) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        let awaited: BTreeSet<PeerId> = chain.awaited(&self.run).into_iter().collect();
         let out: BTreeSet<PeerId> = record.culprits().collect();
         let commits = self.admissible_here();
-        let stays = |c: &&crate::Contribution| !out.contains(&c.commit.author());
+        let counts = |author: PeerId| awaited.contains(&author) && !out.contains(&author);
         let has =
             |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
         let advance = record.kind == Kind::Advance;
-        advance && commits.iter().filter(stays).any(|c| !has(c))
-            || self.shows_for_record().iter().any(|s| !record.shows.contains(s))
-            || self.verdicts_for_record().iter().any(|v| !record.verdicts.contains(v))
+        let lacks_show = |s: &Signed<Show>| counts(s.author()) && !record.shows.contains(s);
+        let lacks_verdict =
+            |v: &Signed<Verdict>| counts(v.author()) && !record.verdicts.contains(v);
+        advance && commits.iter().any(|c| counts(c.commit.author()) && !has(c))
+            || self.shows_for_record().iter().any(lacks_show)
+            || self.verdicts_for_record().iter().any(lacks_verdict)
             || self.evidence_for_advance().keys().any(|peer| !out.contains(peer))
     }
 

@@ -18,14 +18,7 @@ impl Node {
     ) -> Result<(), String> {
         let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
             .map_err(|e| e.to_string())?;
-        let known = self.arrival.checkpoint.filter(|c| c.height == next.height);
-        if known.is_some_and(|c| c.record != next.hash) {
-            return Err(format!(
-                "record {} is {}, but the run is known to have another one there",
-                next.height,
-                next.hash.short()
-            ));
-        }
+        self.fits(next.height, next.hash)?;
         let mine = self.own_aggregate(record.record());
         if let Some(mine) = mine.filter(|s| *s != next.state) {
             let (height, theirs) = (next.height, next.state.root());

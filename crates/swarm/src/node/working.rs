@@ -27,6 +27,8 @@ pub struct Work {
     kept: Vec<ObjectRef>,
     /// Since when this node thinks that a record is due.
     pub due_since: Option<Time>,
+    /// The settled voters' contributions are in: so long voters among the newcomers have.
+    pub grace_until: Option<Time>,
     pub commits: BTreeMap<PeerId, Slot>,
     /// By hash of the commit, then by holder.
     haves: BTreeMap<Hash, BTreeMap<PeerId, Signed<Have>>>,
@@ -70,6 +72,7 @@ impl Work {
             trained_ms: 0,
             kept: Vec::new(),
             due_since: None,
+            grace_until: None,
             commits: BTreeMap::new(),
             haves: BTreeMap::new(),
             agreement,
@@ -119,6 +122,7 @@ impl Work {
         ];
         let patience = rules.view_timeout_ms.saturating_mul(2);
         times.extend(self.due_since.map(|since| since.after(patience)));
+        times.extend(self.grace_until);
         times.extend(self.agreement.deadline());
         let fetches = self.commits.values().map(|s| s.update).chain([self.sync]);
         times.extend(fetches.filter_map(|w| match w {

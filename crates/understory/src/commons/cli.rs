@@ -106,7 +106,7 @@ pub enum CommonsCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Show members, lineage, questions, health or the log itself
+    /// Show members, lineage, milestones, questions, health or the log itself
     Show {
         /// What
         #[arg(value_enum, default_value_t = Shown::Members)]
@@ -390,6 +390,8 @@ pub enum Shown {
     Members,
     /// What was made from what
     Lineage,
+    /// Records of training runs that members have marked
+    Milestones,
     /// Questions and how they stand
     Questions,
     /// Whether the log is well

@@ -6,6 +6,7 @@ mod desk;
 mod key;
 mod keys;
 mod log;
+mod marked;
 mod peer_keys;
 mod prove;
 mod questions;
@@ -16,9 +17,11 @@ mod show;
 mod vote;
 
 pub use key::key;
+pub use marked::{Mark, Marked, Marks, contradictions, marks};
 pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
 pub use record::{Ended, Scribe};
+pub use show::time;
 pub use vote::{propose, vote};
 
 use anyhow::Result;

@@ -70,15 +70,36 @@ impl Scribe {
     ///
     /// Errors: there is none, or the key is in force for nobody there.
     pub fn open(dir: &Path, keys: Option<&Path>) -> Result<Self> {
+        Self::of_member(dir, keys)?
+            .context("your key is no member's in this commons")
+            .hint("begin with `understory commons introduce NAME`, or leave out --commons")
+    }
+
+    /// Opens the commons in `dir` for somebody who only reads it if it is no member.
+    ///
+    /// Errors: there is none, or the key cannot be opened.
+    pub fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<Self>> {
         let place = Place { dir: dir.to_owned(), keys: keys.map(Path::to_owned), json: false };
         let desk = Desk::open(&place)?;
+        let key = desk.keys.has(Role::Current).then(|| desk.keys.public(Role::Current));
+        let member = key.transpose()?.and_then(|key| desk.state.member_of(&key));
+        if !member.is_some_and(|id| desk.state.is_member(&id)) {
+            return Ok(None);
+        }
+        // The log is not open while a passphrase is asked for.
+        drop(desk);
         let me = Keys::at(keys)?.identity(Role::Current)?;
-        desk.state
-            .member_of(&me.id())
-            .filter(|id| desk.state.is_member(id))
-            .context("your key is no member's in this commons")
-            .hint("begin with `understory commons introduce NAME`, or leave out --commons")?;
-        Ok(Self { place, me })
+        Ok(Some(Self { place, me }))
+    }
+
+    /// Where the commons is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whose key signs.
+    pub(super) fn me(&self) -> &Identity {
+        &self.me
     }
 
     /// Says what this peer did in a run and what the run made, then confirms what others say of

@@ -16,6 +16,7 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
     match shown {
         Shown::Members => print(place.json, &view::members(&state), || members(&state)),
         Shown::Lineage => print(place.json, &view::lineage(&state), || lineage(&state)),
+        Shown::Milestones => print(place.json, &view::milestones(&state), || milestones(&state)),
         Shown::Health => {
             let log = desk.log()?;
             let overdue = view::overdue(&log, &state)?;
@@ -137,6 +138,24 @@ fn lineage(state: &State) -> String {
     if out.is_empty() { "nothing was made here yet\n".into() } else { out }
 }
 
+fn milestones(state: &State) -> String {
+    let view = view::milestones(state);
+    let mut out = String::new();
+    for run in &view.runs {
+        let _ = writeln!(out, "run {}", run.run);
+        for milestone in &run.milestones {
+            let several = milestone.records.len() > 1;
+            let alarm = if several { "  CONTRADICTION" } else { "" };
+            for said in &milestone.records {
+                let by: Vec<String> = said.by.iter().map(|id| name_of(state, id)).collect();
+                let (height, record) = (milestone.height, said.record);
+                let _ = writeln!(out, "  {height:6}  {record}  {}{alarm}", by.join(", "));
+            }
+        }
+    }
+    if out.is_empty() { "no record of a run was marked here yet\n".into() } else { out }
+}
+
 /// What waits for too long, and whether anybody can be charged with it.
 fn late(
     state: &State,
@@ -229,6 +248,13 @@ fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
             "ALARM  the log has two histories: `understory commons prove --split` writes ",
         );
         out.push_str("the proof for others\n");
+    }
+    for run in view::milestones(state).runs.iter().filter(|run| !run.contradicted.is_empty()) {
+        let _ = writeln!(
+            out,
+            "ALARM  members say two things of a record of run {}: `understory commons show milestones`",
+            run.run.short()
+        );
     }
     for double in &health.equivocations {
         let _ = writeln!(

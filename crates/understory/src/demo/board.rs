@@ -130,6 +130,10 @@ impl Board {
             | PeerEvent::Joining { .. }
             | PeerEvent::Lobby { .. }
             | PeerEvent::Invitations { .. }
+            | PeerEvent::Marks { .. }
+            | PeerEvent::Marked { .. }
+            | PeerEvent::NotMarked { .. }
+            | PeerEvent::MarkedOtherwise { .. }
             | PeerEvent::Recorded { .. }
             | PeerEvent::NotRecorded { .. } => {}
         }

@@ -8,8 +8,8 @@ use super::{
 use anyhow::Result;
 use store::Hash;
 use swarm::{
-    AggregateJob, ChainError, ChainState, Commit, Evidence, Included, Kind, Record, SignatureCache,
-    Signed, SignedRecord, State, WorkError, Worker,
+    AggregateJob, ChainState, Commit, Evidence, Included, Kind, Record, Signed, SignedRecord,
+    State, WorkError, Worker, walk_chain,
 };
 
 /// What the logs agree on.
@@ -85,6 +85,16 @@ impl History {
         Self { run: run.protocol.id, contributions, links: longest }
     }
 
+    /// The hash of the record at `height`.
+    pub fn record(&self, height: u64) -> Option<Hash> {
+        Some(self.links.get(usize::try_from(height).ok()?)?.record.hash())
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
     /// Whether `model` is the root of a state that was decided on.
     pub fn is_root(&self, model: &Hash) -> bool {
         self.links.iter().any(|link| link.body().state.model.hash == *model)
@@ -106,25 +116,12 @@ impl History {
 
 /// The records up to the first that cannot follow, and what is wrong with that one.
 fn valid_part(run: &OpenRun, records: &[Vec<u8>]) -> (Vec<Link>, Option<String>) {
-    let cache = SignatureCache::default();
-    let mut state: Option<ChainState> = None;
     let mut links = Vec::new();
-    for (height, bytes) in (0..).zip(records) {
-        let record =
-            SignedRecord::from_bytes(bytes).map_err(|source| ChainError::Decode { height, source });
-        let next = record.and_then(|record| {
-            let after = ChainState::follow(state.as_ref(), &run.protocol, &record, &cache)?;
-            Ok((record, after))
-        });
-        match next {
-            Ok((record, after)) => {
-                links.push(Link { sum: sum(run, &record, &after), record });
-                state = Some(after);
-            }
-            Err(error) => return (links, Some(error.to_string())),
-        }
-    }
-    (links, None)
+    let records = records.iter().map(Vec::as_slice);
+    let done = walk_chain(&run.protocol, records, |record, after| {
+        links.push(Link { sum: sum(run, &record, after), record });
+    });
+    (links, done.err().map(|error| error.to_string()))
 }
 
 fn sum(run: &OpenRun, record: &SignedRecord, after: &ChainState) -> Option<Sum> {

@@ -4,6 +4,7 @@
 //! scratch store of links; what has to be computed lands there and goes away at the end.
 
 mod history;
+mod marks;
 mod report;
 mod rerun;
 mod schedule;
@@ -34,13 +35,17 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     }
     let kernel = kernel_for(args.threads)?;
     let scribe = args.commons.as_deref();
-    let scribe = scribe.map(|dir| Scribe::open(dir, args.keys.as_deref())).transpose()?;
+    let scribe =
+        scribe.map(|dir| Scribe::of_member(dir, args.keys.as_deref())).transpose()?.flatten();
     let scratch = Scratch::new("verify")?;
     let mut report = Report::new(args)?;
     let (peers, overlay) = stores::open(&folders, &scratch, kernel.threads(), &mut report)?;
     if let Some(run) = OpenRun::open(&peers, overlay, kernel, &mut report)? {
         let history = History::read(&peers, &run, &mut report);
         stores::check_refs(&peers, &history, &mut report)?;
+        if let Some(dir) = &args.commons {
+            marks::check(dir, &history, &mut report)?;
+        }
         history.replay(&run, &mut report)?;
         rerun::rerun(args, &run, &history, &mut report)?;
     }

@@ -1,7 +1,7 @@
 //! What a verification found, in words and as JSON.
 
-use super::stores::Scan;
-use crate::{cli::VerifyArgs, terminal};
+use super::{marks::MarksLine, stores::Scan};
+use crate::{cli::VerifyArgs, terminal, units::plural};
 use anyhow::Result;
 use serde::Serialize;
 use std::{
@@ -143,6 +143,8 @@ pub struct Report {
     pub seed: u64,
     /// How long it took.
     pub seconds: f64,
+    /// What a commons has marked of it, if one was named.
+    pub marks: Option<MarksLine>,
     json: bool,
     begun: Instant,
     on_screen: bool,
@@ -170,6 +172,7 @@ impl Report {
             run: None,
             seed,
             seconds: 0.0,
+            marks: None,
             json: args.json,
             begun: Instant::now(),
             on_screen: false,
@@ -324,6 +327,7 @@ impl Report {
             "chain": self.chain,
             "peers": self.peers,
             "roots": self.roots,
+            "marks": self.marks,
             "contributions": self.drawn.map(|d| d.0),
             "seed": self.seed,
             "rerun": self.reruns,
@@ -350,6 +354,9 @@ impl Report {
             let Roots { same, other, unavailable } = self.roots;
             let all = same + other + unavailable;
             lines.push(("roots", format!("{same} of {all} added up again to the same bits")));
+        }
+        if let Some(marks) = &self.marks {
+            lines.push(("marks", marks.words()));
         }
         if let Some((all, share)) = self.drawn {
             lines.push(("re-run", self.rerun_words(all, share)));
@@ -391,10 +398,6 @@ impl Report {
         let n = self.reruns.len();
         format!("{n} of {all} contributions{drawn}: {}{way_out}", parts.join(", "))
     }
-}
-
-fn plural(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A time for people.

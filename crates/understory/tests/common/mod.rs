@@ -62,6 +62,7 @@ impl Peer {
             .args(["--dir", text(folder), "--bind", "127.0.0.1:0", "--key-seed", &key])
             .args(["--threads", "1", "--leash", "--json"])
             .args(more)
+            .env("UNDERSTORY_PASSPHRASE", "soil")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -299,15 +299,10 @@ async fn hints_that_are_none_end_the_connection() {
 async fn a_flood_of_statements_is_bounded_and_members_find_room() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let archive = home.archive().expect("opens");
-    let log = archive.snapshot().expect("reads");
-    let state = home.state(&log).expect("a state");
-    let seen = Some(author::head(&log, &state).expect("a head"));
-    drop(log);
-    drop(archive);
+    let first = next_place(&home, &identity("stranger", 0));
     let make = |key: &Identity, seq: u64| {
         let prev = (seq > 0).then(|| Hash::of(b"any"));
-        let place = Place { log: state.id, seq, prev, seen };
+        let place = Place { seq, prev, ..first };
         let claim = Claim::Person { name: "x".to_owned() };
         Statement::sign(key, place, Attest { subject: key.id(), claim }).expect("signed")
     };
@@ -336,12 +331,7 @@ async fn a_flood_of_statements_is_bounded_and_members_find_room() {
 async fn room_that_was_lacking_is_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let archive = home.archive().expect("opens");
-    let log = archive.snapshot().expect("reads");
-    let state = home.state(&log).expect("a state");
-    let mut place = author::next_place(&log, &state, &founder(1).id()).expect("a place");
-    drop(log);
-    drop(archive);
+    let mut place = next_place(&home, &founder(1));
     let many: Vec<Statement> = (0..513)
         .map(|_| {
             let statement = Statement::sign(&founder(1), place, named(1, "Bert")).expect("signed");
@@ -363,9 +353,9 @@ async fn room_that_was_lacking_is_found_again() {
         let attest = Attest { subject: stranger.id(), claim: claim() };
         Statement::sign(&stranger, place, attest).expect("signed")
     };
-    let first = sign(Place { log: state.id, seq: 0, prev: None, seen: place.seen });
-    let second = sign(Place { log: state.id, seq: 1, prev: Some(first.hash()), seen: place.seen });
-    let late = sign(Place { log: state.id, seq: 9, prev: Some(first.hash()), seen: place.seen });
+    let first = sign(Place { log: place.log, seq: 0, prev: None, seen: place.seen });
+    let second = sign(Place { log: place.log, seq: 1, prev: Some(first.hash()), seen: place.seen });
+    let late = sign(Place { log: place.log, seq: 9, prev: Some(first.hash()), seen: place.seen });
     let reasons = replica.submit(Some(from(2)), &[late, second, first]).expect("works");
     assert_eq!(reasons.iter().map(Option::is_none).collect::<Vec<_>>(), [false, true, true]);
 }
@@ -549,16 +539,10 @@ async fn receipts_come_from_the_operator_and_from_nobody_else() {
 async fn strangers_get_places_at_a_rate_and_members_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let archive = home.archive().expect("opens");
-    let log = archive.snapshot().expect("reads");
-    let state = home.state(&log).expect("a state");
-    let seen = Some(author::head(&log, &state).expect("a head"));
-    drop(log);
-    drop(archive);
+    let first = next_place(&home, &identity("stranger", 0));
     let make = |key: &Identity| {
-        let place = Place { log: state.id, seq: 0, prev: None, seen };
         let claim = Claim::Person { name: "x".to_owned() };
-        Statement::sign(key, place, Attest { subject: key.id(), claim }).expect("signed")
+        Statement::sign(key, first, Attest { subject: key.id(), claim }).expect("signed")
     };
     let rate = |burst| Rate { per_hour: 1e-6, burst };
     let intake = Intake { per_key: rate(2.0), per_address: rate(3.0), in_all: rate(5.0) };
@@ -654,20 +638,15 @@ async fn to_begin_makes_nobody_a_member() {
 async fn many_peers_at_one_address_are_bounded_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let archive = home.archive().expect("opens");
-    let log = archive.snapshot().expect("reads");
-    let state = home.state(&log).expect("a state");
-    let seen = Some(author::head(&log, &state).expect("a head"));
-    drop((log, archive));
+    let first = next_place(&home, &identity("stranger", 0));
     let replica = Replica::open(home).expect("opens");
     let mut taken = 0;
     for peer in 1..=4 {
         let statements: Vec<Statement> = (0..256)
             .map(|n| {
                 let key = identity("sybil", 1000 * usize::from(peer) + n);
-                let place = Place { log: state.id, seq: 0, prev: None, seen };
                 let claim = Claim::Person { name: "x".to_owned() };
-                Statement::sign(&key, place, Attest { subject: key.id(), claim }).expect("signed")
+                Statement::sign(&key, first, Attest { subject: key.id(), claim }).expect("signed")
             })
             .collect();
         let network = Network::of(std::net::IpAddr::from([192, 0, 2, 1]));

@@ -7,7 +7,7 @@ mod visits;
 
 use super::{Config, Handle, Pace, Status, start};
 use commons::{
-    Body, Home, Identity, PeerId, Statement, author, operator,
+    Body, Home, Identity, PeerId, Place, Statement, author, operator,
     state::State,
     statement::{
         Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
@@ -77,6 +77,14 @@ fn found(dir: &Path, name: &str, threshold: u8) -> Home {
 fn bare_copy(of: &Home, dir: &Path) -> Home {
     let genesis = of.archive().expect("opens").genesis().clone();
     Home::create(dir, &genesis, None).expect("created")
+}
+
+/// The next place in an author's chain, as its folder has the log.
+fn next_place(home: &Home, key: &Identity) -> Place {
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let state = home.state(&log).expect("a state");
+    author::next_place(&log, &state, &key.id()).expect("a place")
 }
 
 fn say(home: &Home, key: &Identity, body: impl Into<Body>) -> Hash {

@@ -1,0 +1,122 @@
+//! Marks of a training run's records in the log of a commons: read for whoever is shown the run's
+//! history, and written by members who take part in it.
+
+use super::{
+    desk::{Desk, name_of, now, open_home},
+    record::Scribe,
+};
+use anyhow::{Context, Result};
+use commons::{
+    portable::cosigned_head,
+    state::{MarkedRecord, State},
+    statement::Milestone,
+};
+use std::{collections::BTreeMap, path::Path};
+use store::Hash;
+
+/// What the witnessed part of a log says of a run's records.
+pub struct Marks {
+    /// The commons' id.
+    pub commons: Hash,
+    /// Statements that enough witnesses have seen; 0 if they have seen none.
+    pub size: u64,
+    /// When they saw them.
+    pub time: Option<u64>,
+    /// In the order of heights: of one height more than one where members contradict each other.
+    pub records: Vec<Mark>,
+    /// Marks beyond that part: they count for nothing yet.
+    pub unwitnessed: usize,
+}
+
+/// A record, and the members who say that it is the run's.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mark {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub record: Hash,
+    /// What the members are called.
+    pub by: Vec<String>,
+}
+
+impl Mark {
+    fn new(state: &State, marked: &MarkedRecord) -> Self {
+        let by = marked.by.iter().map(|(member, _)| name_of(state, member)).collect();
+        Self { height: marked.height, record: marked.record, by }
+    }
+
+    /// Who says what of this record, in words.
+    pub fn words(&self) -> String {
+        format!("{} by {}", self.record.short(), self.by.join(" and "))
+    }
+}
+
+/// What the log in `dir` says of a run's records, as far as enough witnesses have cosigned it.
+///
+/// Errors: there is no commons, or it cannot be read.
+pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
+    let home = open_home(dir)?;
+    let archive = home.archive()?;
+    let log = archive.snapshot()?;
+    let whole = home.state(&log)?;
+    let head = cosigned_head(&log, &whole)?;
+    let size = head.as_ref().map_or(0, |head| head.checkpoint().size);
+    let time = head.and_then(|head| whole.policy().witnessed(&head).ok()?.time());
+    let count = |marked: &[MarkedRecord]| marked.iter().map(|m| m.by.len()).sum::<usize>();
+    let all = count(&whole.marked_records(run));
+    let state = if size == 0 { None } else { Some(home.state_at(&log, size)?) };
+    let marked = state.as_ref().map_or(Vec::new(), |state| state.marked_records(run));
+    let unwitnessed = all.saturating_sub(count(&marked));
+    let records = state.iter().flat_map(|state| marked.iter().map(|m| Mark::new(state, m)));
+    Ok(Marks { commons: whole.id, size, time, records: records.collect(), unwitnessed })
+}
+
+/// Heights of which members say different things, and what.
+pub fn contradictions(marks: &[Mark]) -> Vec<(u64, String)> {
+    let mut at: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for mark in marks {
+        at.entry(mark.height).or_default().push(mark.words());
+    }
+    let several = at.into_iter().filter(|(_, said)| said.len() > 1);
+    several.map(|(height, said)| (height, said.join(", "))).collect()
+}
+
+/// What became of a pass over the marks of a run.
+pub struct Marked {
+    /// Heights whose records were marked now.
+    pub said: Vec<u64>,
+    /// Heights of which members say different things, and what.
+    pub contradictions: Vec<(u64, String)>,
+}
+
+impl Scribe {
+    /// Marks the record `due`, and one that somebody marked otherwise than it is in `own`, by
+    /// height. What was marked before is not marked again.
+    ///
+    /// Errors: the commons cannot be read or written, or its member is none any more.
+    pub fn mark(&self, run: Hash, due: (u64, Hash), own: &BTreeMap<u64, Hash>) -> Result<Marked> {
+        let desk = Desk::open(self.place())?;
+        let ahead = desk.ahead()?;
+        let me = ahead.member_of(&self.me().id()).filter(|me| ahead.is_member(me));
+        let me = me.context("your key is no member's in this commons any more")?;
+        let known = ahead.marked_records(&run);
+        let mine = |height: u64| {
+            known.iter().any(|m| m.height == height && m.by.iter().any(|(by, _)| *by == me))
+        };
+        // Others learn by it that the two contradict each other.
+        let other = known.iter().find(|m| {
+            own.get(&m.height).is_some_and(|record| *record != m.record) && !mine(m.height)
+        });
+        let other = other.map(|m| (m.height, own[&m.height]));
+        let wanted = [Some(due), other.filter(|other| other.0 != due.0)];
+        let mut said = Vec::new();
+        for (height, record) in wanted.into_iter().flatten().filter(|(height, _)| !mine(*height)) {
+            let milestone = Milestone { run, height, record };
+            desk.archive.write_at(&desk.state, self.me(), now(), milestone)?;
+            said.push(height);
+        }
+        let marks: Vec<Mark> =
+            desk.ahead()?.marked_records(&run).iter().map(|m| Mark::new(&ahead, m)).collect();
+        Ok(Marked { said, contradictions: contradictions(&marks) })
+    }
+}
