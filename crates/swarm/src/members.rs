@@ -135,7 +135,7 @@ pub fn members_after(rules: &Rules, before: &[Member], changes: &Changes<'_>) ->
     }
     if changes.contributions.is_some() {
         let full = after.clone();
-        take(rules, &mut after, changes.audited.as_ref());
+        take(rules, before, &mut after, changes.audited.as_ref());
         after.retain(|m| !m.is_away(rules) || m.standing() > 0);
         // Somebody has to vote on the next record.
         if Electorate::of(rules, &after).total() == 0 {
@@ -188,12 +188,13 @@ fn count(member: &mut Member, contributions: &[&Signed<Commit>]) {
     }
 }
 
-/// Takes standing from whoever is away, does not audit, or withholds what audits need.
-fn take(rules: &Rules, members: &mut [Member], audited: Option<&Audited<'_>>) {
+/// Takes standing from whoever is away, does not audit, or withholds what audits need. Who was
+/// settled `before` pays as such, though what it withheld makes it a newcomer.
+fn take(rules: &Rules, before: &[Member], members: &mut [Member], audited: Option<&Audited<'_>>) {
     let loss = |m: &Member| {
         let slack = audited.is_some_and(|a| a.slack.contains(&m.id));
         let withheld = audited.is_some_and(|a| a.unavailable.contains(&m.id));
-        match m.is_settled(rules) {
+        match member(before, &m.id).is_some_and(|m| m.is_settled(rules)) {
             // A newcomer that withholds begins again: rounds do not wait for it a second time.
             false if withheld => m.standing(),
             _ if m.is_away(rules) || withheld => m.standing().div_ceil(FADES),
@@ -294,8 +295,10 @@ mod tests {
         assert_eq!(seated(&rules(), &members), 0);
     }
 
-    /// What comes of an advance in which number 9 took 64 steps, with these findings.
+    /// What comes of an advance in which number 9, of so many clean audits, took 64 steps, with these
+    /// findings.
     fn audited(
+        clean: u32,
         verdicts: &[(crate::Scope, Finding)],
         slack: &[u8],
         unavailable: &[u8],
@@ -320,7 +323,7 @@ mod tests {
         };
         let verdicts: Vec<_> = verdicts.iter().map(verdict).collect();
         let who = |n: &u8| if *n == 9 { nine.id() } else { id(*n) };
-        let before = Member { earned: 800, clean: 5, ..fresh_member(nine.id(), 0) };
+        let before = Member { earned: 80, clean, ..fresh_member(nine.id(), 0) };
         let mut members = founders(4);
         members.push(before);
         members.sort_unstable_by_key(|m| m.id);
@@ -346,20 +349,37 @@ mod tests {
     #[test]
     fn confirmed_steps_are_earned_once_and_a_recheck_earns_nothing() {
         let confirmed = Finding::Confirmed { digest: Hash::default() };
-        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed); 2], &[], &[]);
+        let (before, after) = audited(5, &[(crate::Scope::Drawn, confirmed); 2], &[], &[]);
         assert_eq!((after.earned, after.clean), (before.earned + 64, before.clean + 1));
         let scope = crate::Scope::Recheck { auditor: id(2) };
-        let (before, after) = audited(&[(scope, confirmed)], &[], &[]);
+        let (before, after) = audited(5, &[(scope, confirmed)], &[], &[]);
         assert_eq!((after.earned, after.clean), (before.earned, before.clean));
     }
 
     #[test]
     fn who_withholds_or_does_not_audit_loses_standing() {
-        let confirmed = Finding::Confirmed { digest: Hash::default() };
-        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed)], &[], &[9]);
-        assert!(after.clean == 0 && after.standing() < before.standing(), "{after:?}");
-        let (before, after) = audited(&[], &[9], &[]);
-        assert!(after.clean == 5 && after.standing() < before.standing(), "{after:?}");
+        let tenure = rules().tenure();
+        let confirmed = [(crate::Scope::Drawn, Finding::Confirmed { digest: Hash::default() })];
+        let (before, after) = audited(tenure, &confirmed, &[], &[9]);
+        let lost = after.standing() < before.standing() && after.standing() > 0;
+        assert!(after.clean == 0 && lost, "{after:?}");
+        let (before, after) = audited(tenure, &[], &[9], &[]);
+        assert!(after.clean == tenure && after.standing() < before.standing(), "{after:?}");
+        let (before, after) = audited(5, &confirmed, &[], &[9]);
+        assert_eq!((after.standing(), after.clean), (0, 0), "a newcomer begins again");
+        let (_, after) = audited(5, &confirmed, &[9], &[]);
+        assert_eq!(
+            (after.standing(), after.clean),
+            (before.standing(), 5),
+            "neither gains nor loses"
+        );
+    }
+
+    #[test]
+    fn whole_audits_of_newcomers_are_an_eighth_of_the_work() {
+        let costly = Rules { steps_min: 16, steps_max: 64, ..rules() };
+        assert_eq!(seats(&costly, &founders(8)), 2);
+        assert_eq!(seats(&costly, &founders(1)), 1, "one may always come");
     }
 
     #[test]

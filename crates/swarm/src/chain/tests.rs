@@ -323,3 +323,64 @@ fn who_decides_on_a_record_is_not_changed_by_it() {
     assert_eq!(ruling.needed, before.quorum());
     assert_ne!(ruling.needed, after.quorum());
 }
+
+/// A world in whose last advance the newcomer has worked too.
+fn with_a_newcomers_work() -> World {
+    let mut world = World::new();
+    let commit = world.commit(2, HEIGHT - 1);
+    let last = world.chain.last.as_mut().expect("an advance");
+    last.contributions.push(commit);
+    last.contributions.sort_unstable_by_key(Signed::author);
+    world
+}
+
+#[test]
+fn what_weighed_nothing_takes_no_repair() {
+    let mut world = with_a_newcomers_work();
+    let repair = world.repair(&[2], &[0, 1]);
+    assert_eq!(refused(&world, repair.clone(), |_| ()), None);
+    world.chain.last.as_mut().expect("an advance").wary = true;
+    assert!(refused(&world, repair, |_| ()).expect("no harm").contains("that weighs"));
+}
+
+#[test]
+fn after_a_repair_that_a_newcomer_caused_newcomers_weigh_nothing_for_some_rounds() {
+    let world = with_a_newcomers_work();
+    let weights_after = |culprit: usize| {
+        let mut repair = world.repair(&[culprit], &[0, 1]);
+        world.chain.complete(&world.run, &mut repair);
+        let (hash, cache) = (Record::hash_of(&repair.to_bytes()), SignatureCache::default());
+        let after = ChainState::after(Some(&world.chain), &world.run, &repair, hash, &cache);
+        let mut after = after.expect("it follows");
+        // Another newcomer, with the standing that the first one had.
+        after.members = world.chain.members.clone();
+        let commits = [0, 2].map(|n| world.commit(n, HEIGHT + 1));
+        let weigh = |n: usize, after: &ChainState| {
+            let included = after.included(&world.run, &commits);
+            included.iter().find(|i| i.worker == world.keys[n].id()).map(|i| i.weight)
+        };
+        (weigh(0, &after) > Some(0), weigh(2, &after) > Some(0))
+    };
+    assert_eq!(weights_after(2), (true, false));
+    assert_eq!(weights_after(FAULTY), (true, true), "a settled member caused it");
+}
+
+#[test]
+fn newcomers_links_have_no_part_in_the_beacon_and_rounds_wait_for_settled_voters() {
+    let world = World::new();
+    let beacon = |by: &[usize]| {
+        let show = |n: &usize| {
+            let show = Show { height: HEIGHT - 1, link: Hash::of(&[*n as u8]) };
+            Signed::seal(&world.keys[*n], &RUN, show)
+        };
+        let mut record = Record { shows: by.iter().map(show).collect(), ..world.advance(0) };
+        world.chain.complete(&world.run, &mut record);
+        record.beacon
+    };
+    assert_eq!(beacon(&[0, 1]), beacon(&[0, 1, 2]));
+    assert_ne!(beacon(&[0]), beacon(&[0, 1]));
+    assert_ne!(beacon(&[2]), beacon(&[]), "alone, any link is better than none");
+    let mut settled = [0, 1, FAULTY].map(|n| world.keys[n].id());
+    settled.sort_unstable();
+    assert_eq!(world.chain.awaited(&world.run), settled);
+}
