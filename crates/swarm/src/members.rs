@@ -294,8 +294,18 @@ mod tests {
         assert_eq!(seated(&rules(), &members), 0);
     }
 
-    /// What comes of an advance in which number 9 took 64 steps, with these findings.
+    /// What comes of an advance in which number 9, settled, took 64 steps, with these findings.
     fn audited(
+        verdicts: &[(crate::Scope, Finding)],
+        slack: &[u8],
+        unavailable: &[u8],
+    ) -> (Member, Member) {
+        audited_at(rules().tenure(), verdicts, slack, unavailable)
+    }
+
+    /// The same, with so many clean audits before.
+    fn audited_at(
+        clean: u32,
         verdicts: &[(crate::Scope, Finding)],
         slack: &[u8],
         unavailable: &[u8],
@@ -320,7 +330,7 @@ mod tests {
         };
         let verdicts: Vec<_> = verdicts.iter().map(verdict).collect();
         let who = |n: &u8| if *n == 9 { nine.id() } else { id(*n) };
-        let before = Member { earned: 800, clean: 5, ..fresh_member(nine.id(), 0) };
+        let before = Member { earned: 800, clean, ..fresh_member(nine.id(), 0) };
         let mut members = founders(4);
         members.push(before);
         members.sort_unstable_by_key(|m| m.id);
@@ -359,7 +369,21 @@ mod tests {
         let (before, after) = audited(&[(crate::Scope::Drawn, confirmed)], &[], &[9]);
         assert!(after.clean == 0 && after.standing() < before.standing(), "{after:?}");
         let (before, after) = audited(&[], &[9], &[]);
-        assert!(after.clean == 5 && after.standing() < before.standing(), "{after:?}");
+        assert_eq!(after.clean, before.clean);
+        assert!(after.standing() < before.standing(), "{after:?}");
+    }
+
+    #[test]
+    fn a_newcomer_that_withholds_begins_again_and_one_that_does_not_audit_gains_nothing() {
+        let confirmed = [(crate::Scope::Drawn, Finding::Confirmed { digest: Hash::default() })];
+        let new = rules().tenure() - 1;
+        let (_, after) = audited_at(new, &confirmed, &[], &[9]);
+        // At most a twentieth of all standing goes with one record.
+        assert!(after.clean == 0 && after.standing() < 800 - 100, "{after:?}");
+        let (before, after) = audited_at(new, &confirmed, &[9], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned, before.clean));
+        let (before, after) = audited_at(new, &confirmed, &[], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned + 64, before.clean + 1));
     }
 
     #[test]
@@ -378,5 +402,13 @@ mod tests {
         assert_eq!(seats(&rules(), &members), 5);
         members[0].missed = rules().absent_after;
         assert_eq!(seats(&rules(), &members), 4);
+    }
+
+    #[test]
+    fn whole_audits_of_newcomers_are_an_eighth_of_what_voters_train() {
+        let of = |steps_min, voters| seats(&Rules { steps_min, ..rules() }, &founders(voters));
+        assert_eq!((of(8, 4), of(8, 10), of(8, 1)), (2, 5, 1));
+        assert_eq!((of(64, 4), of(64, 16), of(64, 17)), (1, 1, 2), "all steps are audited twice");
+        assert_eq!(of(1, 4), 4, "never more than voters");
     }
 }

@@ -298,3 +298,50 @@ fn links_are_those_of_the_chains_committed_to_and_signed() {
     assert!(refused(&world, shown(end, &RUN), |_| ()).is_some());
     assert!(refused(&world, shown(right, &Hash::of(b"another")), |_| ()).is_some());
 }
+
+#[test]
+fn newcomers_links_change_no_beacon() {
+    let world = World::new();
+    let show = |by: usize, link: &[u8]| {
+        let link = Hash::of(link);
+        Signed::seal(&world.keys[by], &RUN, Show { height: HEIGHT - 1, link })
+    };
+    let beacon = |shows: Vec<Signed<Show>>| {
+        world.chain.expected(&world.run, &Record { shows, ..world.advance(0) }).beacon
+    };
+    let alone = beacon(vec![show(0, b"a")]);
+    assert_ne!(beacon(vec![show(0, b"b")]), alone);
+    assert_eq!(beacon(vec![show(0, b"a"), show(2, b"c")]), alone, "number 2 is a newcomer");
+    assert_ne!(beacon(vec![show(0, b"a"), show(1, b"c")]), alone);
+    assert_ne!(beacon(vec![show(2, b"c")]), beacon(vec![show(2, b"d")]), "nobody else shows any");
+}
+
+#[test]
+fn work_that_weighed_nothing_is_not_repaired() {
+    let mut world = World::new();
+    let repair = world.repair(&[FAULTY], &[0, 1]);
+    assert_eq!(refused(&world, repair.clone(), |_| ()), None);
+    let id = world.keys[FAULTY].id();
+    let last = world.chain.last.as_mut().expect("an advance");
+    for line in last.base_members.iter_mut().filter(|m| m.id == id) {
+        (line.grant, line.clean) = (0, 0);
+    }
+    assert!(refused(&world, repair, |_| ()).is_some());
+}
+
+#[test]
+fn after_a_repair_that_newcomers_caused_their_work_weighs_nothing_for_eight_rounds() {
+    let mut world = World::new();
+    let commits = [world.commit(0, HEIGHT), world.commit(2, HEIGHT)];
+    let newcomers = |chain: &ChainState| chain.included(&world.run, &commits)[1].weight;
+    assert!(newcomers(&world.chain) > 0);
+    let id = world.keys[FAULTY].id();
+    let line = world.chain.members.iter_mut().find(|m| m.id == id).expect("a member");
+    (line.grant, line.clean) = (0, world.run.rules.probation);
+    let mut after = world.chain.expected(&world.run, &world.repair(&[FAULTY], &[0, 1]));
+    assert_eq!(newcomers(&after), 0);
+    after.round += WARY_ROUNDS;
+    assert!(newcomers(&after) > 0);
+    let settled = world.chain.expected(&world.run, &world.repair(&[0], &[1, FAULTY]));
+    assert!(newcomers(&settled) > 0, "a settled member's lie says nothing of newcomers");
+}

@@ -157,6 +157,7 @@ impl World {
             ejected: BTreeSet::new(),
             last: None,
             previous: None,
+            wary_until: 0,
             voters: Voters::default(),
         };
         let mut world = Self { keys, run, chain };
@@ -168,6 +169,7 @@ impl World {
             base: state,
             base_beacon: world.chain.beacon,
             base_members: members.clone(),
+            wary: false,
             contributions,
             members,
             verdicts: Vec::new(),
