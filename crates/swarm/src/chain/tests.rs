@@ -184,7 +184,7 @@ fn what_follows_from_a_record_is_in_it() {
     let world = World::new();
     let advance = || world.advance(0);
     assert_eq!(refused(&world, advance(), |_| ()), None);
-    let wrong: [fn(&mut Record); 9] = [
+    let wrong: [fn(&mut Record); 7] = [
         |r| r.members[0].grant += 1,
         |r| r.beacon = Hash::of(b"chosen"),
         |r| r.round += 1,
@@ -192,15 +192,24 @@ fn what_follows_from_a_record_is_in_it() {
         |r| r.run = Hash::of(b"another"),
         |r| r.contributions[0].haves.clear(),
         |r| r.contributions[0].haves.truncate(1),
-        |r| r.contributions.clear(),
-        |r| r.kind = Kind::Close,
     ];
     for (n, change) in wrong.into_iter().enumerate() {
         assert!(refused(&world, advance(), change).is_some(), "change {n}");
     }
 }
 
-/// Two hold it, but one of them weighs a third of a voter and the other nothing beside its author.
+#[test]
+fn an_advance_has_work_and_the_end_comes_after_all_rounds() {
+    let mut world = World::new();
+    let idle = Record { contributions: Vec::new(), ..world.advance(0) };
+    assert!(refused(&world, idle, |_| ()).expect("no work").contains("of any weight"));
+    let end = |world: &World| refused(world, world.blank(Kind::Close), |_| ());
+    assert!(end(&world).expect("too early").contains("rounds are done"));
+    world.chain.round = world.run.rules.rounds;
+    assert_eq!(end(&world), None);
+}
+
+/// Who weighs a third of a voter holds too little alone, and the author counts for nothing.
 #[test]
 fn holders_weigh_more_than_may_be_faulty() {
     let world = World::new();
@@ -238,12 +247,11 @@ fn a_repair_is_about_the_last_advance_and_does_nothing_else() {
 fn statements_in_a_record_are_signed_for_this_run() {
     let world = World::new();
     let other = Hash::of(b"another run");
-    let again = |work: &mut Record| {
-        let commit = &mut work.contributions[0].commit;
-        *commit =
-            Signed::assemble(&RUN, commit.author(), *commit.body(), commons::Signature([0; 64]));
-    };
-    assert!(refused(&world, world.advance(0), again).is_some(), "a commit nobody signed");
+    let commit = world.commit(0, HEIGHT);
+    let unsigned = commons::Signature([0; 64]);
+    let unsigned = Signed::assemble(&RUN, commit.author(), *commit.body(), unsigned);
+    let record = world.advance_with(0, unsigned);
+    assert!(refused(&world, record, |_| ()).expect("nobody's commit").contains("not signed"));
     let stranger = crate::Identity::from_seed([9; 32]);
     let join = Join { nonce: other, height: HEIGHT - 1, chain: other, invitation: None };
     let joins = |run: &Hash| vec![Signed::seal(&stranger, run, join)];
@@ -297,6 +305,23 @@ fn links_are_those_of_the_chains_committed_to_and_signed() {
     assert_eq!(refused(&world, shown(right, &RUN), |_| ()), None);
     assert!(refused(&world, shown(end, &RUN), |_| ()).is_some());
     assert!(refused(&world, shown(right, &Hash::of(b"another")), |_| ()).is_some());
+}
+
+/// The advance that the model of the agreement decides on takes standing from whoever showed no
+/// link; what it takes to decide is by the standing before.
+#[test]
+fn who_decides_on_a_record_is_not_changed_by_it() {
+    let world = World::new();
+    let mut record = world.advance(0);
+    world.chain.complete(&world.run, &mut record);
+    let (hash, cache) = (Record::hash_of(&record.to_bytes()), SignatureCache::default());
+    let after = ChainState::after(Some(&world.chain), &world.run, &record, hash, &cache);
+    let (before, after) =
+        (world.chain.electorate(&world.run), after.expect("it follows").electorate(&world.run));
+    assert_ne!(before.weights(), after.weights());
+    let ruling = world.chain.ruling_on(&world.run, &record, hash, &cache).expect("it follows");
+    assert_eq!(ruling.needed, before.quorum());
+    assert_ne!(ruling.needed, after.quorum());
 }
 
 #[test]

@@ -21,6 +21,8 @@ enum Kind {
     BreaksAt(u64, u64),
     /// Sends wrong bytes at a rate.
     Junk(u64),
+    /// Sends wrong bytes at a rate until so many, then ends.
+    JunkBreaksAt(u64, u64),
     /// One byte each time before a limit on silence would be reached.
     Drips,
 }
@@ -162,6 +164,7 @@ impl World {
             Kind::StopsAt(rate, most) => (at(rate).min(most), false, true),
             Kind::BreaksAt(rate, most) => (at(rate).min(most), at(rate) >= most, true),
             Kind::Junk(rate) => (at(rate), false, false),
+            Kind::JunkBreaksAt(rate, most) => (at(rate).min(most), at(rate) >= most, false),
             Kind::Drips => (age / (self.limits.start_ms - STEP), false, true),
         };
         let held = self.held.get(&object).map_or(0, |held| held.0);
@@ -357,6 +360,16 @@ fn a_wrong_part_does_not_spoil_the_object() {
     assert_eq!(world.fetching.providers.faults(peer(2), Time(world.now), &limits()), (0, 0));
 }
 
+/// A wrong beginning from whoever is asked first, quickly and in each round, is no part of what
+/// the honest provider is asked for.
+#[test]
+fn a_wrong_beginning_in_each_round_does_not_spoil_the_object() {
+    let mut world = World::new(limits(), &[Kind::JunkBreaksAt(10 << 20, 100_000), FAST]);
+    world.want(1, 1, object(1, 2_000_000), Urgency::Round, &[peer(1)]);
+    world.run(60_000);
+    assert!(world.here(1));
+}
+
 #[test]
 fn memory_is_bounded_and_slow_holders_of_it_give_way() {
     let limits = Limits { memory: 4 << 20, ..limits() };
@@ -398,12 +411,13 @@ fn the_urgent_goes_first_and_what_waits_long_goes_too() {
     world.run(20_000);
     let order: Vec<u64> = (0..4).map(|n| world.took(n)).collect();
     assert!(order.is_sorted_by(|a, b| a > b), "{order:?}");
-    // New updates for ever: history has its turn all the same.
+    // New updates for ever, more than can be had: history has its turn all the same.
     let begun = world.now;
+    world.want(1999, 1999, object(1999, 1 << 20), Urgency::Round, &[]);
     world.want(1000, 1000, object(1000, 1 << 20), Urgency::History, &[]);
     for n in 0..400 {
         world.want(2000 + n, 2000 + n, object(2000 + n, 1 << 20), Urgency::Round, &[]);
-        for _ in 0..20 {
+        for _ in 0..15 {
             world.step();
         }
     }

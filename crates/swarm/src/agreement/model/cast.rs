@@ -195,7 +195,7 @@ impl World {
         Signed::seal(&self.keys[by], &RUN, commit)
     }
 
-    fn blank(&self, kind: Kind) -> Record {
+    pub fn blank(&self, kind: Kind) -> Record {
         Record {
             run: RUN,
             height: HEIGHT,
@@ -215,7 +215,10 @@ impl World {
 
     /// An advance with one contribution, which two others hold.
     pub fn advance(&self, by: usize) -> Record {
-        let commit = self.commit(by, HEIGHT);
+        self.advance_with(by, self.commit(by, HEIGHT))
+    }
+
+    pub fn advance_with(&self, by: usize, commit: Signed<Commit>) -> Record {
         let have = Have { height: HEIGHT, commit: commit.hash() };
         let holders = (0..HONEST).filter(|n| *n != by);
         let mut haves: Vec<_> = holders.map(|n| Signed::seal(&self.keys[n], &RUN, have)).collect();
