@@ -79,12 +79,14 @@ impl Forger {
 }
 
 impl Habit for Forger {
-    /// It votes for its own records only.
+    /// It votes for its own records only, and keeps to itself that its node would have voted
+    /// otherwise.
     fn says(&mut self, scene: &Scene, message: &Message) -> bool {
         let me = scene.identity.id();
         match message {
             Message::Proposal { header, .. } => header.author() != me,
             Message::Vote(vote) => vote.author() != me,
+            Message::Evidence(evidence) => evidence.equivocator() != Some(me),
             _ => true,
         }
     }
@@ -105,7 +107,7 @@ impl Habit for Forger {
             println!("proposed {claim:?} at height {height} in view {view}");
             messages.extend(Self::proposed(scene, &record, view));
             if claim == Claim::Strangers {
-                messages.push(decided(scene, &record));
+                messages.push(decided(scene, &record, view));
             }
         }
         messages
@@ -199,18 +201,19 @@ fn evidence(scene: &Scene, claim: Claim, height: u64, peer: PeerId) -> Evidence 
     }
 }
 
-/// The record as if it was decided, by the proposer and strangers.
-fn decided(scene: &Scene, record: &Record) -> Message {
+/// The record as if it was decided, by the proposer and strangers. The proposer has given no other
+/// vote in this view: that would be proof against it.
+fn decided(scene: &Scene, record: &Record, view: u32) -> Message {
     let (run, body) = (scene.run(), record.to_bytes());
     let value = Some(Record::hash_of(&body));
-    let vote = Vote { height: record.height, view: 0, step: Step::Precommit, value };
+    let vote = Vote { height: record.height, view, step: Step::Precommit, value };
     let mut signatures: Vec<_> = (0..4)
         .map(|n| Identity::from_seed([200 + n; 32]))
         .map(|who| (who.id(), Signed::seal(&who, &run, vote).signature()))
         .chain([(scene.identity.id(), Signed::seal(scene.identity, &run, vote).signature())])
         .collect();
     signatures.sort_unstable_by_key(|(id, _)| *id);
-    let certificate = Certificate { view: 0, signatures };
+    let certificate = Certificate { view, signatures };
     let signed = SignedRecord::new(body, certificate).expect("a record just encoded decodes");
     Message::Records { run, records: vec![signed.to_bytes().into()] }
 }
