@@ -92,7 +92,12 @@ impl Habit for Eraser {
                     return;
                 };
                 *field = object;
-                self.tell("another's work", object.hash);
+                let what = match self.field {
+                    Field::Update => "another's update",
+                    Field::Trail => "another's trail",
+                    Field::Carry => "another's carry",
+                };
+                self.tell(what, object.hash);
             }
         }
     }
