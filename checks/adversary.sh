@@ -5,6 +5,7 @@
 #   repair  F1, F2  proposes records that claim culprits, voters or an end
 #   erase   F3, F4  names what others need as its own work, and as missing
 #   drip    F5      serves a byte every three seconds, and reads as slowly
+#   audits  F5      the same, but for its updates, so that its work counts and only audits wait
 #   idle    F15     forty keys that join again and again and do nothing
 #
 # adversary.sh [PART…]: by default all. UNDERSTORY and ROGUE name the two programs; without them they
@@ -191,23 +192,20 @@ drip_run() {
   echo "figure  $part: $before ms a round before, $after ms in the first eight rounds with it" \
     "($(percent "$before" "$after") %), $ms ms later ($(percent "$before" "$ms") %)"
   key=$(key_of_attacker dripper)
-  check "$part: its voice gets weaker, or its work is not taken" loses "$key"
+  check "$part: it loses standing" loses "$key"
   holds 1 2 3
   sed -n 's/^height/figure  '"$part"': dripper at height/p' "$run/dripper.out" | tail -n 3
   stop_all
   check "$part: the run is confirmed" confirmed
 }
-# Its part of the weight has become less than half of what it was.
+# What it has done or was granted counts less than at the beginning.
 loses() {
-  local shares
-  shares=$(grep -o "\"peer\":\"$1\",\"steps\":[0-9]*,\"vote\":[0-9.]*" "$(log 1)" | sed 's/.*"vote"://')
-  echo "$shares" | awk 'NR == 1 { first = $1 } { last = $1 } END { print first, last; exit !(last < first * 0.8) }'
+  grep -o "\"peer\":\"$1\",\"steps\":[0-9]*" "$(log 1)" | sed 's/.*://' >"$run/standing"
+  awk 'NR == 1 { first = $1 } { last = $1 } END { print first, last; exit !(last < first) }' "$run/standing"
 }
 
-part_drip() {
-  drip_run drip "a provider that drips all it has"
-  drip_run drip-audits "one that drips what audits need" --audits
-}
+part_drip() { drip_run drip "a provider that drips all it has"; }
+part_audits() { drip_run audits "one that drips what audits need" --audits; }
 
 part_idle() {
   local before after key
@@ -243,7 +241,7 @@ part_idle() {
   check "idle: the run so far is confirmed" understory verify "$run/peer-1" --sample 30% --seed 1
 }
 
-for what in "${@:-repair erase drip idle}"; do
+for what in "${@:-repair erase drip audits idle}"; do
   for one in $what; do
     began=$SECONDS
     "part_$one"
