@@ -36,8 +36,11 @@ pub struct Limits {
     pub start_ms: u64,
     /// Bytes per second from which on a transfer does not have to give way.
     pub fast_rate: u64,
-    /// How often every provider is asked for one object, with growing pauses between.
+    /// How often providers are asked for one object, with growing pauses between.
     pub rounds: u32,
+    /// How many are asked in the first round at most, in each further one but the last four times
+    /// as many: who has an object in a moment is not asked again only after crowds without it.
+    pub first_asked: usize,
     /// The first of these pauses; each one doubles it.
     pub pause_ms: u64,
     /// How many times the longest honest transfer may be spent on one object.
@@ -63,6 +66,7 @@ impl Default for Limits {
             start_ms: 8_000,
             fast_rate: 1 << 20,
             rounds: 5,
+            first_asked: 8,
             pause_ms: 200,
             patience: 8,
             age_ms: 60_000,
@@ -390,6 +394,7 @@ impl Fetching {
         let Some(transfer) = self.take(transfer) else { return };
         match end {
             End::Whole => {
+                self.providers.has_given(transfer.peer);
                 if let Some(item) = self.items.get_mut(&transfer.object) {
                     item.stage = Stage::Checking;
                     item.spent_ms = item.spent_ms.saturating_add(now.since(transfer.since));
@@ -537,19 +542,22 @@ impl Fetching {
         let item = self.items.get(&object)?;
         let mut best = None;
         let mut unasked = false;
+        let crowd = limits.first_asked.saturating_mul(1 << (2 * item.round.min(16)));
+        let enough = item.asked.len() >= crowd && item.round + 1 < limits.rounds;
         // However many are slow, one of them at most is waited for in a round over all.
         let spared = self.has_others(now)
             && (item.round < limits.rounds_before_slow
                 || item.asked.iter().any(|peer| self.is_slow(*peer, now)));
         for peer in self.providers.candidates(&limits) {
-            if item.asked.contains(&peer) || spared && self.is_slow(peer, now) {
+            if enough || item.asked.contains(&peer) || spared && self.is_slow(peer, now) {
                 continue;
             }
             unasked = true;
             if self.has_slot(peer, object.len, now) {
                 let at = item.named.iter().position(|named| *named == peer);
                 let rank = (self.providers.faults(peer, now, &limits), at.is_none());
-                let rank = (rank, self.busy.get(&peer).map_or(0, |busy| busy.0), at, peer);
+                let gave = self.providers.gave(&peer);
+                let rank = (rank, !gave, self.busy.get(&peer).map_or(0, |busy| busy.0), at, peer);
                 best = best.max(Some(std::cmp::Reverse(rank)));
             }
         }

@@ -561,6 +561,25 @@ fn who_was_slow_does_not_hold_up_what_another_has_in_a_moment() {
     }
 }
 
+/// A crowd that has nothing is asked for what only one of them all has in a moment.
+#[test]
+fn a_crowd_with_nothing_does_not_hold_up_what_one_has_in_a_moment() {
+    let mut kinds = vec![Kind::Lacks; 50];
+    kinds.push(FAST);
+    let mut world = World::new(limits(), &kinds);
+    let last = peer(51);
+    world.want(0, 0, object(0, 1 << 10), Urgency::Audit, &[last]);
+    world.run(1_000);
+    world.kinds.insert(last, Kind::Lacks);
+    world.want(1, 1, object(1, 1 << 10), Urgency::Audit, &[last]);
+    world.step();
+    world.kinds.insert(last, FAST);
+    let began = world.now;
+    world.run(20_000);
+    assert!(world.here(1));
+    assert!(world.took(1) - began <= 9 * STEP + world.limits.pause_ms);
+}
+
 #[test]
 fn slow_providers_do_not_push_out_one_another_for_ever() {
     let limits = Limits { memory: 2 << 20, ..limits() };

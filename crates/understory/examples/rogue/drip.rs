@@ -86,7 +86,9 @@ impl Habit for Dripper {
             let mut state = lock(&self.state);
             let (own, others) = (state.asked_own, state.asked_others);
             (state.asked_own, state.asked_others) = (0, 0);
-            println!("height {height}: asked {own} times for its own, {others} for others' objects");
+            println!(
+                "height {height}: asked {own} times for its own, {others} for others' objects"
+            );
         }
         Vec::new()
     }

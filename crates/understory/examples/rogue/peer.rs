@@ -113,9 +113,9 @@ impl Peer {
         line.linked().into_iter().for_each(|peer_id| peer.handle(Event::PeerUp(peer_id)));
         let mut besides = tokio::time::interval(BESIDES);
         loop {
-            let wake = peer.wake.map_or(Duration::from_secs(60), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
+            let wake = peer
+                .wake
+                .map_or(Duration::from_secs(60), |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 Some(heard) = hears.recv() => peer.hear(heard),
                 Some(event) = done.recv() => peer.handle(event),
@@ -216,13 +216,7 @@ impl Peer {
         });
     }
 
-    fn fetch(
-        &self,
-        id: u64,
-        objects: Vec<ObjectRef>,
-        models: Vec<ObjectRef>,
-        from: Vec<PeerId>,
-    ) {
+    fn fetch(&self, id: u64, objects: Vec<ObjectRef>, models: Vec<ObjectRef>, from: Vec<PeerId>) {
         let (line, worker, results) =
             (self.line.clone(), self.worker.clone(), self.results.clone());
         tokio::spawn(async move {
