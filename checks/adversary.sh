@@ -88,6 +88,8 @@ pace() {
   wait_until 120 is_at "$2" || return 1
   ms=$((($(date +%s%3N) - began) / ($2 - $1)))
 }
+# The machine's load says what a pace is worth.
+load() { echo "figure  $part: load $(cut -d ' ' -f 1 /proc/loadavg) on $(nproc) cores"; }
 percent() { echo $((100 * $1 / ($2 > 0 ? $2 : 1))); }
 
 all_finished() { # NUMBERS…
@@ -184,6 +186,7 @@ drip_run() {
   peer 2 join "${invitations[0]}"
   peer 3 join "${invitations[1]}"
   attack dripper drip "${invitations[2]}" --from 9 "$@"
+  load
   if ! pace 2 9; then check "$part: the run begins" false; return 0; fi
   before=$ms
   check "$part: rounds go on beside $words" pace 10 18
@@ -191,6 +194,7 @@ drip_run() {
   check "$part: and go on later" pace 20 26
   echo "figure  $part: $before ms a round before, $after ms in the first eight rounds with it" \
     "($(percent "$before" "$after") %), $ms ms later ($(percent "$before" "$ms") %)"
+  load
   key=$(key_of_attacker dripper)
   check "$part: it loses standing" loses "$key"
   holds 1 2 3
@@ -212,9 +216,11 @@ part_idle() {
   begin idle 1000 2 || return 0
   peer 2 join "${invitations[0]}"
   peer 3 join "${invitations[1]}"
+  load
   if ! pace 2 12; then check "idle: the run begins" false; return 0; fi
   before=$ms
-  attack idlers idle "$(ticket_in "$(log 1)")" --keys 40
+  # shellcheck disable=SC2086 # IDLE_WAY: `--quiet` for keys that only ask to be let in.
+  attack idlers idle "$(ticket_in "$(log 1)")" --keys "${IDLERS:-40}" ${IDLE_WAY:-}
   some_joined() { [ "$(grep -c '"notice":"joined"' "$(log 1)")" -ge 5 ]; }
   check "idle: some of forty keys are let in" wait_until 60 some_joined
   from=$(height 1)
@@ -222,6 +228,7 @@ part_idle() {
   after=$ms
   echo "figure  idle: $before ms a round before, $after ms with forty idle keys" \
     "($(percent "$before" "$after") %)"
+  load
   from=$(height 1) joined=$(grep -c '"notice":"joined"' "$(log 1)")
   peer 4 join "$(ticket_in "$(log 1)")"
   works() {

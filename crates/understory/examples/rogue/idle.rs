@@ -26,10 +26,11 @@ enum Way {
 }
 
 /// So many keys, each at an address of its own, for as long as the process lives.
-pub async fn idle(keys: usize, seed: [u8; 32], ticket: &Ticket) -> Result<()> {
+pub async fn idle(keys: usize, quiet: bool, seed: [u8; 32], ticket: &Ticket) -> Result<()> {
     let mut running = tokio::task::JoinSet::new();
     for number in 0..keys {
-        let way = [Way::Quiet, Way::Quiet, Way::Busy, Way::Fickle][number % 4];
+        let ways = [Way::Quiet, Way::Quiet, Way::Busy, Way::Fickle];
+        let way = if quiet { Way::Quiet } else { ways[number % 4] };
         let parts: [&[u8]; 2] = [&seed, &(number as u64).to_le_bytes()];
         let seed = Hash::of_parts("understory rogue key", &parts).0;
         let ticket = ticket.clone();

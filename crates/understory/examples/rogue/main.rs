@@ -59,6 +59,9 @@ struct Args {
     /// How many keys
     #[arg(long, default_value_t = 40)]
     keys: usize,
+    /// Keys only ask to be let in: none says all it may, none hangs up
+    #[arg(long)]
+    quiet: bool,
     /// A number that its keys come from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,7 +89,7 @@ async fn main() -> Result<()> {
     let ticket = admission.ticket();
     let seed = Hash::of_parts("understory rogue", &[&ticket.run.0, &args.seed.to_le_bytes()]).0;
     if args.what == What::Idle {
-        return idle::idle(args.keys, seed, ticket).await;
+        return idle::idle(args.keys, args.quiet, seed, ticket).await;
     }
     let checkpoint =
         ticket.checkpoint.map(|mark| Checkpoint { height: mark.height, record: mark.record });
