@@ -13,8 +13,8 @@ cleanup() {
     wait "$pid" 2>/dev/null || true
   done
   if declare -F before_cleanup >/dev/null; then before_cleanup || true; fi
-  # What a failed check left is the evidence.
-  if [ "$failed" -eq 0 ]; then rm -rf "$work"; else echo "kept: $work" >&2; fi
+  # What a failed check left is the evidence; KEEP=1 keeps it always.
+  if [ "$failed" -eq 0 ] && [ -z "${KEEP:-}" ]; then rm -rf "$work"; else echo "kept: $work" >&2; fi
 }
 trap cleanup EXIT
 

@@ -36,8 +36,11 @@ pub struct Limits {
     pub start_ms: u64,
     /// Bytes per second from which on a transfer does not have to give way.
     pub fast_rate: u64,
-    /// How often every provider is asked for one object, with growing pauses between.
+    /// How often providers are asked for one object, with growing pauses between.
     pub rounds: u32,
+    /// How many are asked in the first round at most, in each further one but the last four times
+    /// as many: who has an object in a moment is not asked again only after crowds without it.
+    pub first_asked: usize,
     /// The first of these pauses; each one doubles it.
     pub pause_ms: u64,
     /// How many times the longest honest transfer may be spent on one object.
@@ -46,6 +49,9 @@ pub struct Limits {
     pub age_ms: u64,
     /// A provider that was too slow is asked last for so long.
     pub remember_ms: u64,
+    /// Rounds over all others before such a provider is asked, where there are others: who has an
+    /// object in a moment is asked again before somebody who only says that it is here.
+    pub rounds_before_slow: u32,
     /// A provider caught lying so often is asked no more.
     pub lies: u32,
 }
@@ -60,10 +66,12 @@ impl Default for Limits {
             start_ms: 8_000,
             fast_rate: 1 << 20,
             rounds: 5,
+            first_asked: 8,
             pause_ms: 200,
             patience: 8,
             age_ms: 60_000,
             remember_ms: 600_000,
+            rounds_before_slow: 2,
             lies: 3,
         }
     }
@@ -90,7 +98,8 @@ impl Limits {
         self.memory / 256
     }
 
-    /// How long a transfer may be slow before it has to give way.
+    /// How long a transfer may be slow before it has to give way, and how far behind the least rate
+    /// one from who was slow of late may be.
     fn grace_ms(&self) -> u64 {
         self.start_ms / 4
     }
@@ -217,6 +226,8 @@ struct Transfer {
     object: ObjectRef,
     peer: PeerId,
     since: Time,
+    /// How far behind the least rate it may be.
+    leash_ms: u64,
     /// When it falls behind the least rate if nothing more comes.
     late_at: Time,
     received: u64,
@@ -373,7 +384,7 @@ impl Fetching {
         let Some(transfer) = self.transfers.get_mut(&transfer) else { return };
         transfer.received += bytes;
         let won = transfer.late_at.after(self.limits.ms_for(bytes));
-        transfer.late_at = won.min(now.after(self.limits.start_ms));
+        transfer.late_at = won.min(now.after(transfer.leash_ms));
         if let Some(item) = self.items.get_mut(&transfer.object) {
             item.received += bytes;
         }
@@ -383,6 +394,7 @@ impl Fetching {
         let Some(transfer) = self.take(transfer) else { return };
         match end {
             End::Whole => {
+                self.providers.has_given(transfer.peer);
                 if let Some(item) = self.items.get_mut(&transfer.object) {
                     item.stage = Stage::Checking;
                     item.spent_ms = item.spent_ms.saturating_add(now.since(transfer.since));
@@ -530,15 +542,22 @@ impl Fetching {
         let item = self.items.get(&object)?;
         let mut best = None;
         let mut unasked = false;
+        let crowd = limits.first_asked.saturating_mul(1 << (2 * item.round.min(16)));
+        let enough = item.asked.len() >= crowd && item.round + 1 < limits.rounds;
+        // However many are slow, one of them at most is waited for in a round over all.
+        let spared = self.has_others(now)
+            && (item.round < limits.rounds_before_slow
+                || item.asked.iter().any(|peer| self.is_slow(*peer, now)));
         for peer in self.providers.candidates(&limits) {
-            if item.asked.contains(&peer) {
+            if enough || item.asked.contains(&peer) || spared && self.is_slow(peer, now) {
                 continue;
             }
             unasked = true;
             if self.has_slot(peer, object.len, now) {
                 let at = item.named.iter().position(|named| *named == peer);
                 let rank = (self.providers.faults(peer, now, &limits), at.is_none());
-                let rank = (rank, self.busy.get(&peer).map_or(0, |busy| busy.0), at, peer);
+                let gave = self.providers.gave(&peer);
+                let rank = (rank, !gave, self.busy.get(&peer).map_or(0, |busy| busy.0), at, peer);
                 best = best.max(Some(std::cmp::Reverse(rank)));
             }
         }
@@ -552,6 +571,15 @@ impl Fetching {
         best.map(|std::cmp::Reverse((.., peer))| peer)
     }
 
+    fn is_slow(&self, peer: PeerId, now: Time) -> bool {
+        self.providers.faults(peer, now, &self.limits).1 > 0
+    }
+
+    /// Whether anybody is connected who was not slow of late.
+    fn has_others(&self, now: Time) -> bool {
+        self.providers.candidates(&self.limits).any(|peer| !self.is_slow(peer, now))
+    }
+
     /// Whether one more object may be asked of `peer`. The first always may; further ones only of
     /// who was not slow, within its share of slots and memory, and while a slot is left for
     /// everybody who has none.
@@ -559,11 +587,10 @@ impl Fetching {
         let free = self.limits.transfers.saturating_sub(self.transfers.len());
         let Some((count, bytes)) = self.busy.get(&peer) else { return free > 0 };
         let idle = self.providers.linked().filter(|p| !self.busy.contains_key(p)).count();
-        let (_, slow) = self.providers.faults(peer, now, &self.limits);
         let share = self.limits.memory / self.limits.per_provider.max(1) as u64;
         *count < self.limits.per_provider
             && bytes.saturating_add(len) <= share
-            && slow == 0
+            && !self.is_slow(peer, now)
             && free > idle
     }
 
@@ -605,8 +632,7 @@ impl Fetching {
     /// Transfers that give way to one from `peer`, the slowest first. Who was slow itself makes
     /// nobody give way.
     fn giving_way(&self, now: Time, peer: PeerId) -> Vec<(u64, ObjectRef)> {
-        let (_, slow) = self.providers.faults(peer, now, &self.limits);
-        if slow > 0 {
+        if self.is_slow(peer, now) {
             return Vec::new();
         }
         let had_its_time = |t: &Transfer| now.since(t.since) >= self.limits.grace_ms();
@@ -622,13 +648,18 @@ impl Fetching {
     }
 
     fn start(&mut self, now: Time, object: ObjectRef, peer: PeerId) {
+        // Where everybody is slow there is nobody to hurry to.
+        let leash_ms = match self.has_others(now) && self.is_slow(peer, now) {
+            true => self.limits.grace_ms(),
+            false => self.limits.start_ms,
+        };
         let Some(item) = self.items.get_mut(&object) else { return };
         item.stage = Stage::Moving;
         item.asked.insert(peer);
         let offset = item.received;
         self.next += 1;
-        let late_at = now.after(self.limits.start_ms);
-        let transfer = Transfer { object, peer, since: now, late_at, received: 0 };
+        let late_at = now.after(leash_ms);
+        let transfer = Transfer { object, peer, since: now, leash_ms, late_at, received: 0 };
         self.transfers.insert(self.next, transfer);
         let (count, bytes) = self.busy.entry(peer).or_default();
         (*count, *bytes) = (*count + 1, bytes.saturating_add(object.len));

@@ -295,9 +295,17 @@ mod tests {
         assert_eq!(seated(&rules(), &members), 0);
     }
 
-    /// What comes of an advance in which number 9, of so many clean audits, took 64 steps, with these
-    /// findings.
+    /// What comes of an advance in which number 9, settled, took 64 steps, with these findings.
     fn audited(
+        verdicts: &[(crate::Scope, Finding)],
+        slack: &[u8],
+        unavailable: &[u8],
+    ) -> (Member, Member) {
+        audited_at(rules().tenure(), verdicts, slack, unavailable)
+    }
+
+    /// The same, with so many clean audits before.
+    fn audited_at(
         clean: u32,
         verdicts: &[(crate::Scope, Finding)],
         slack: &[u8],
@@ -349,37 +357,33 @@ mod tests {
     #[test]
     fn confirmed_steps_are_earned_once_and_a_recheck_earns_nothing() {
         let confirmed = Finding::Confirmed { digest: Hash::default() };
-        let (before, after) = audited(5, &[(crate::Scope::Drawn, confirmed); 2], &[], &[]);
+        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed); 2], &[], &[]);
         assert_eq!((after.earned, after.clean), (before.earned + 64, before.clean + 1));
         let scope = crate::Scope::Recheck { auditor: id(2) };
-        let (before, after) = audited(5, &[(scope, confirmed)], &[], &[]);
+        let (before, after) = audited(&[(scope, confirmed)], &[], &[]);
         assert_eq!((after.earned, after.clean), (before.earned, before.clean));
     }
 
     #[test]
     fn who_withholds_or_does_not_audit_loses_standing() {
-        let tenure = rules().tenure();
-        let confirmed = [(crate::Scope::Drawn, Finding::Confirmed { digest: Hash::default() })];
-        let (before, after) = audited(tenure, &confirmed, &[], &[9]);
-        let lost = after.standing() < before.standing() && after.standing() > 0;
-        assert!(after.clean == 0 && lost, "{after:?}");
-        let (before, after) = audited(tenure, &[], &[9], &[]);
-        assert!(after.clean == tenure && after.standing() < before.standing(), "{after:?}");
-        let (before, after) = audited(5, &confirmed, &[], &[9]);
-        assert_eq!((after.standing(), after.clean), (0, 0), "a newcomer begins again");
-        let (_, after) = audited(5, &confirmed, &[9], &[]);
-        assert_eq!(
-            (after.standing(), after.clean),
-            (before.standing(), 5),
-            "neither gains nor loses"
-        );
+        let confirmed = Finding::Confirmed { digest: Hash::default() };
+        let (before, after) = audited(&[(crate::Scope::Drawn, confirmed)], &[], &[9]);
+        assert_eq!((after.standing(), after.clean), (before.standing() / 4 * 3, 0), "a quarter");
+        let (before, after) = audited(&[], &[9], &[]);
+        assert_eq!(after.clean, before.clean);
+        assert!(after.standing() < before.standing(), "{after:?}");
     }
 
     #[test]
-    fn whole_audits_of_newcomers_are_an_eighth_of_the_work() {
-        let costly = Rules { steps_min: 16, steps_max: 64, ..rules() };
-        assert_eq!(seats(&costly, &founders(8)), 2);
-        assert_eq!(seats(&costly, &founders(1)), 1, "one may always come");
+    fn a_newcomer_that_withholds_begins_again_and_one_that_does_not_audit_gains_nothing() {
+        let confirmed = [(crate::Scope::Drawn, Finding::Confirmed { digest: Hash::default() })];
+        let new = rules().tenure() - 1;
+        let (_, after) = audited_at(new, &confirmed, &[], &[9]);
+        assert_eq!((after.standing(), after.clean), (0, 0), "{after:?}");
+        let (before, after) = audited_at(new, &confirmed, &[9], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned, before.clean));
+        let (before, after) = audited_at(new, &confirmed, &[], &[]);
+        assert_eq!((after.earned, after.clean), (before.earned + 64, before.clean + 1));
     }
 
     #[test]
@@ -398,5 +402,13 @@ mod tests {
         assert_eq!(seats(&rules(), &members), 5);
         members[0].missed = rules().absent_after;
         assert_eq!(seats(&rules(), &members), 4);
+    }
+
+    #[test]
+    fn whole_audits_of_newcomers_are_an_eighth_of_what_voters_train() {
+        let of = |steps_min, voters| seats(&Rules { steps_min, ..rules() }, &founders(voters));
+        assert_eq!((of(8, 4), of(8, 10), of(8, 1)), (2, 5, 1));
+        assert_eq!((of(64, 4), of(64, 16), of(64, 17)), (1, 1, 2), "all steps are audited twice");
+        assert_eq!(of(1, 4), 4, "never more than voters");
     }
 }

@@ -324,62 +324,56 @@ fn who_decides_on_a_record_is_not_changed_by_it() {
     assert_ne!(ruling.needed, after.quorum());
 }
 
-/// A world in whose last advance the newcomer has worked too.
-fn with_a_newcomers_work() -> World {
-    let mut world = World::new();
-    let commit = world.commit(2, HEIGHT - 1);
-    let last = world.chain.last.as_mut().expect("an advance");
-    last.contributions.push(commit);
-    last.contributions.sort_unstable_by_key(Signed::author);
-    world
-}
-
 #[test]
-fn what_weighed_nothing_takes_no_repair() {
-    let mut world = with_a_newcomers_work();
-    let repair = world.repair(&[2], &[0, 1]);
-    assert_eq!(refused(&world, repair.clone(), |_| ()), None);
-    world.chain.last.as_mut().expect("an advance").wary = true;
-    assert!(refused(&world, repair, |_| ()).expect("no harm").contains("that weighs"));
-}
-
-#[test]
-fn after_a_repair_that_a_newcomer_caused_newcomers_weigh_nothing_for_some_rounds() {
-    let world = with_a_newcomers_work();
-    let weights_after = |culprit: usize| {
-        let mut repair = world.repair(&[culprit], &[0, 1]);
-        world.chain.complete(&world.run, &mut repair);
-        let (hash, cache) = (Record::hash_of(&repair.to_bytes()), SignatureCache::default());
-        let after = ChainState::after(Some(&world.chain), &world.run, &repair, hash, &cache);
-        let mut after = after.expect("it follows");
-        // Another newcomer, with the standing that the first one had.
-        after.members = world.chain.members.clone();
-        let commits = [0, 2].map(|n| world.commit(n, HEIGHT + 1));
-        let weigh = |n: usize, after: &ChainState| {
-            let included = after.included(&world.run, &commits);
-            included.iter().find(|i| i.worker == world.keys[n].id()).map(|i| i.weight)
-        };
-        (weigh(0, &after) > Some(0), weigh(2, &after) > Some(0))
-    };
-    assert_eq!(weights_after(2), (true, false));
-    assert_eq!(weights_after(FAULTY), (true, true), "a settled member caused it");
-}
-
-#[test]
-fn newcomers_links_have_no_part_in_the_beacon_and_rounds_wait_for_settled_voters() {
+fn newcomers_links_change_no_beacon() {
     let world = World::new();
-    let beacon = |by: &[usize]| {
-        let show = |n: &usize| {
-            let show = Show { height: HEIGHT - 1, link: Hash::of(&[*n as u8]) };
-            Signed::seal(&world.keys[*n], &RUN, show)
-        };
-        let mut record = Record { shows: by.iter().map(show).collect(), ..world.advance(0) };
-        world.chain.complete(&world.run, &mut record);
-        record.beacon
+    let show = |by: usize, link: &[u8]| {
+        let link = Hash::of(link);
+        Signed::seal(&world.keys[by], &RUN, Show { height: HEIGHT - 1, link })
     };
-    assert_eq!(beacon(&[0, 1]), beacon(&[0, 1, 2]));
-    assert_ne!(beacon(&[0]), beacon(&[0, 1]));
-    assert_ne!(beacon(&[2]), beacon(&[]), "alone, any link is better than none");
+    let beacon = |shows: Vec<Signed<Show>>| {
+        world.chain.expected(&world.run, &Record { shows, ..world.advance(0) }).beacon
+    };
+    let alone = beacon(vec![show(0, b"a")]);
+    assert_ne!(beacon(vec![show(0, b"b")]), alone);
+    assert_eq!(beacon(vec![show(0, b"a"), show(2, b"c")]), alone, "number 2 is a newcomer");
+    assert_ne!(beacon(vec![show(0, b"a"), show(1, b"c")]), alone);
+    assert_ne!(beacon(vec![show(2, b"c")]), beacon(vec![show(2, b"d")]), "nobody else shows any");
+}
+
+#[test]
+fn work_that_weighed_nothing_is_not_repaired() {
+    let mut world = World::new();
+    let repair = world.repair(&[FAULTY], &[0, 1]);
+    assert_eq!(refused(&world, repair.clone(), |_| ()), None);
+    let id = world.keys[FAULTY].id();
+    let last = world.chain.last.as_mut().expect("an advance");
+    for line in last.base_members.iter_mut().filter(|m| m.id == id) {
+        (line.grant, line.clean) = (0, 0);
+    }
+    assert!(refused(&world, repair, |_| ()).is_some());
+}
+
+#[test]
+fn after_a_repair_that_newcomers_caused_their_work_weighs_nothing_for_eight_rounds() {
+    let mut world = World::new();
+    let commits = [world.commit(0, HEIGHT), world.commit(2, HEIGHT)];
+    let newcomers = |chain: &ChainState| chain.included(&world.run, &commits)[1].weight;
+    assert!(newcomers(&world.chain) > 0);
+    let id = world.keys[FAULTY].id();
+    let line = world.chain.members.iter_mut().find(|m| m.id == id).expect("a member");
+    (line.grant, line.clean) = (0, world.run.rules.probation);
+    let mut after = world.chain.expected(&world.run, &world.repair(&[FAULTY], &[0, 1]));
+    assert_eq!(newcomers(&after), 0);
+    after.round += WARY_ROUNDS;
+    assert!(newcomers(&after) > 0);
+    let settled = world.chain.expected(&world.run, &world.repair(&[0], &[1, FAULTY]));
+    assert!(newcomers(&settled) > 0, "a settled member's lie says nothing of newcomers");
+}
+
+#[test]
+fn rounds_wait_for_settled_voters() {
+    let world = World::new();
     let mut settled = [0, 1, FAULTY].map(|n| world.keys[n].id());
     settled.sort_unstable();
     assert_eq!(world.chain.awaited(&world.run), settled);

@@ -11,6 +11,8 @@ const MAX_REMEMBERED: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Providers {
     linked: BTreeSet<PeerId>,
+    /// Who of them has ever given a whole object: goes before those who only are there.
+    gave: BTreeSet<PeerId>,
     faults: BTreeMap<PeerId, Faults>,
 }
 
@@ -24,6 +26,7 @@ struct Faults {
 impl Providers {
     pub fn set_linked(&mut self, linked: BTreeSet<PeerId>) {
         self.linked = linked;
+        self.gave.retain(|peer| self.linked.contains(peer));
     }
 
     pub fn linked(&self) -> impl Iterator<Item = &PeerId> {
@@ -44,6 +47,16 @@ impl Providers {
         let Some(faults) = self.faults.get(&peer) else { return (0, 0) };
         let of_late = now.since(faults.slow_at) < limits.remember_ms;
         (faults.lies, if of_late { faults.slow } else { 0 })
+    }
+
+    pub fn has_given(&mut self, peer: PeerId) {
+        if self.linked.contains(&peer) {
+            self.gave.insert(peer);
+        }
+    }
+
+    pub fn gave(&self, peer: &PeerId) -> bool {
+        self.gave.contains(peer)
     }
 
     pub fn lied(&mut self, peer: PeerId) {

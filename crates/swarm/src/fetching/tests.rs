@@ -544,6 +544,56 @@ fn who_was_slow_has_one_slot_and_is_asked_first_again_after_a_while() {
 
 /// Memory for one of two objects, and only slow providers: they must not push each other out
 /// until both are given up.
+/// What a contributor is about to show: those that drip say that they have it already.
+#[test]
+fn who_was_slow_does_not_hold_up_what_another_has_in_a_moment() {
+    for drips in [1, 40] {
+        let mut kinds = vec![Kind::Drips; drips];
+        kinds.push(Kind::Lacks);
+        let mut world = World::new(limits(), &kinds);
+        let last = peer(drips as u8 + 1);
+        world.want(0, 0, object(9, 1 << 20), Urgency::Audit, &[last]);
+        world.run(1_000_000);
+        // Each has been slow once; what it takes to find that out is paid once in ten minutes.
+        let all: Vec<PeerId> = world.kinds.keys().copied().filter(|p| *p != last).collect();
+        for dripping in all {
+            world.fetching.providers.was_slow(dripping, Time(world.now));
+        }
+        for (request, delay) in [(1, 100), (2, 1_000), (3, 2_500)] {
+            let began = world.now;
+            world.kinds.insert(last, Kind::Lacks);
+            world.want(request, request, object(request, 1 << 20), Urgency::Audit, &[last]);
+            while world.now < began + delay {
+                world.step();
+            }
+            world.kinds.insert(last, FAST);
+            world.run(20_000);
+            assert!(world.here(request));
+            let most = delay + world.limits.grace_ms() + 1_500;
+            assert!(world.took(request) - began < most, "{drips}: {}", world.took(request) - began);
+        }
+    }
+}
+
+/// A crowd that has nothing is asked for what only one of them all has in a moment.
+#[test]
+fn a_crowd_with_nothing_does_not_hold_up_what_one_has_in_a_moment() {
+    let mut kinds = vec![Kind::Lacks; 50];
+    kinds.push(FAST);
+    let mut world = World::new(limits(), &kinds);
+    let last = peer(51);
+    world.want(0, 0, object(0, 1 << 10), Urgency::Audit, &[last]);
+    world.run(1_000);
+    world.kinds.insert(last, Kind::Lacks);
+    world.want(1, 1, object(1, 1 << 10), Urgency::Audit, &[last]);
+    world.step();
+    world.kinds.insert(last, FAST);
+    let began = world.now;
+    world.run(20_000);
+    assert!(world.here(1));
+    assert!(world.took(1) - began <= 9 * STEP + world.limits.pause_ms);
+}
+
 #[test]
 fn slow_providers_do_not_push_out_one_another_for_ever() {
     let limits = Limits { memory: 2 << 20, ..limits() };
