@@ -85,11 +85,14 @@ struct Outcome {
     decided: Option<u8>,
 }
 
+/// Everything that a member may do next.
+type Ways = Arc<[Way]>;
+
 /// One setting to explore. What was worked out once is kept: the agreement is a function.
 struct Setting {
     cast: Cast,
     alike: bool,
-    ways: Mutex<HashMap<(usize, Member), Arc<[Way]>>>,
+    ways: Mutex<HashMap<(usize, Member), Ways>>,
 }
 
 fn slot(view: u8, step: Step) -> usize {
