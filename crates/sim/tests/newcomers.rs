@@ -1,7 +1,7 @@
 //! What newcomers may cost the others, however many of them there are.
 
 use sim::{world::World, zoo};
-use swarm::{Kind, Member, Rules, SignedRecord};
+use swarm::{Kind, Member, Notice, Rules, SignedRecord};
 
 fn rules(rounds: u32) -> Rules {
     Rules { rounds, ..zoo::rules() }
@@ -30,6 +30,12 @@ fn a_lie_that_weighed_nothing_takes_no_repair() {
     let out = chain(&world).iter().flat_map(|r| r.record().culprits()).count();
     assert!(out >= 3, "{out} liars are out");
     assert_eq!(repairs(&world), [0; 0]);
+    // Nor does anybody wait for one, which no rule would let pass.
+    let tried = |(n, notice): &&(usize, Notice)| {
+        *n < 4 && matches!(notice, Notice::WorkFailed { .. } | Notice::ViewChanged { .. })
+    };
+    let tried: Vec<_> = world.notices.iter().filter(tried).collect();
+    assert!(tried.is_empty(), "{tried:?}");
 }
 
 #[test]
