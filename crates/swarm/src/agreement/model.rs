@@ -85,11 +85,14 @@ struct Outcome {
     decided: Option<u8>,
 }
 
+/// What a member may do, by its number and what it knows.
+type Ways = HashMap<(usize, Member), Arc<[Way]>>;
+
 /// One setting to explore. What was worked out once is kept: the agreement is a function.
 struct Setting {
     cast: Cast,
     alike: bool,
-    ways: Mutex<HashMap<(usize, Member), Arc<[Way]>>>,
+    ways: Mutex<Ways>,
 }
 
 fn slot(view: u8, step: Step) -> usize {
