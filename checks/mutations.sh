@@ -5,7 +5,7 @@
 # tests fail with every rule in place.
 #
 # A handful by default; all with UNDERSTORY_CI_FULL=1; with an argument those whose name has that word
-# or pattern. The rules are in checks/mutations/rules.toml.
+# or pattern. The rules are in checks/mutations/*.toml.
 # UNDERSTORY_MUTATIONS_DIR keeps the copy and what was built (default: a folder that is removed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,4 +25,4 @@ export CARGO_TARGET_DIR=$work/target CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG
 git ls-files -z | while IFS= read -r -d '' file; do
   if [ -f "$file" ]; then printf '%s\0' "$file"; fi
 done | tar --null -T - -cf - | tar xf - -C "$work/source"
-python3 checks/mutations/run.py checks/mutations/rules.toml "$work/source" "${1:-}"
+python3 checks/mutations/run.py checks/mutations "$work/source" "${1:-}"

@@ -1,4 +1,8 @@
-"""Runs the table of checks/mutations.sh: TABLE COPY [PATTERN]."""
+"""Runs the tables of checks/mutations.sh: FOLDER COPY [PATTERN].
+
+A rule has a `name`; `old` stands once in `file` and becomes `new`; then `cargo test TEST`, with `env`
+set, has to fail. `short` marks those that every run of CI tries.
+"""
 
 import os
 import re
@@ -66,8 +70,9 @@ def check_whole(copy, rules):
 
 
 def main():
-    table, copy, word = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    rules = tomllib.loads(table.read_text())["rule"]
+    folder, copy, word = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    tables = [tomllib.loads(table.read_text()) for table in sorted(folder.glob("*.toml"))]
+    rules = [rule for table in tables for rule in table["rule"]]
     full = os.environ.get("UNDERSTORY_CI_FULL") == "1"
     chosen = [r for r in rules if re.search(word, r["name"]) and (word or full or r.get("short"))]
     # A run that was ended may have left something built without a rule.

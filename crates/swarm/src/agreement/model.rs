@@ -85,14 +85,14 @@ struct Outcome {
     decided: Option<u8>,
 }
 
-/// What a member may do, by its number and what it knows.
-type Ways = HashMap<(usize, Member), Arc<[Way]>>;
+/// Everything that a member may do next.
+type Ways = Arc<[Way]>;
 
 /// One setting to explore. What was worked out once is kept: the agreement is a function.
 struct Setting {
     cast: Cast,
     alike: bool,
-    ways: Mutex<Ways>,
+    ways: Mutex<HashMap<(usize, Member), Ways>>,
 }
 
 fn slot(view: u8, step: Step) -> usize {

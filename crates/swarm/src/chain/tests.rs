@@ -370,3 +370,11 @@ fn after_a_repair_that_newcomers_caused_their_work_weighs_nothing_for_eight_roun
     let settled = world.chain.expected(&world.run, &world.repair(&[0], &[1, FAULTY]));
     assert!(newcomers(&settled) > 0, "a settled member's lie says nothing of newcomers");
 }
+
+#[test]
+fn rounds_wait_for_settled_voters() {
+    let world = World::new();
+    let mut settled = [0, 1, FAULTY].map(|n| world.keys[n].id());
+    settled.sort_unstable();
+    assert_eq!(world.chain.awaited(&world.run), settled);
+}

@@ -371,6 +371,17 @@ fn a_wrong_beginning_in_each_round_does_not_spoil_the_object() {
 }
 
 #[test]
+fn who_has_given_something_is_asked_before_those_who_only_are_there() {
+    let mut world = World::new(limits(), &[Kind::Lacks, Kind::Lacks, Kind::Lacks, FAST]);
+    for n in 0..5 {
+        world.want(n, n, object(n, 100_000), Urgency::Round, &[]);
+        world.run(10_000);
+        assert!(world.here(n));
+    }
+    assert_eq!((world.asked[&peer(1)], world.asked[&peer(4)]), (1, 5));
+}
+
+#[test]
 fn memory_is_bounded_and_slow_holders_of_it_give_way() {
     let limits = Limits { memory: 4 << 20, ..limits() };
     // Just above the least rate: no deadline ends them for minutes.
@@ -601,6 +612,22 @@ fn slow_providers_do_not_push_out_one_another_for_ever() {
     world.want(1, 1, object(1, 3 << 19), Urgency::Round, &[peer(1)]);
     world.want(2, 2, object(2, 3 << 19), Urgency::Round, &[peer(2)]);
     world.run(300_000);
+    assert!(world.here(1) && world.here(2), "{:?}", world.done);
+}
+
+/// The same where everybody was slow before: nobody is spared then, and nobody gives way.
+#[test]
+fn where_everybody_was_slow_nobody_is_pushed_out() {
+    let limits = Limits { memory: 2 << 20, ..limits() };
+    let mut world = World::new(limits, &[Kind::Promises; 6]);
+    for n in 0..6 {
+        world.want(10 + n, n, object(10 + n, 1000), Urgency::Round, &[peer(n as u8 + 1)]);
+    }
+    world.run(300_000);
+    world.kinds.values_mut().for_each(|kind| *kind = Kind::Sends(64 << 10));
+    world.want(1, 1, object(1, 3 << 19), Urgency::Round, &[peer(1)]);
+    world.want(2, 2, object(2, 3 << 19), Urgency::Round, &[peer(2)]);
+    world.run(120_000);
     assert!(world.here(1) && world.here(2), "{:?}", world.done);
 }
 

@@ -100,7 +100,7 @@ impl Way {
 
 impl Setting {
     /// Every move of a member that changes something, each outcome once.
-    pub(super) fn ways(&self, me: usize, member: &Member) -> Arc<[Way]> {
+    pub(super) fn ways(&self, me: usize, member: &Member) -> Ways {
         let key = (me, *member);
         if let Some(known) = self.ways.lock().expect("no thread panics").get(&key) {
             return known.clone();
@@ -128,7 +128,7 @@ impl Setting {
                 }
             }
         }
-        let ways: Arc<[Way]> = ways.into();
+        let ways: Ways = ways.into();
         self.ways.lock().expect("no thread panics").insert(key, ways.clone());
         ways
     }
