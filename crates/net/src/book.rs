@@ -103,6 +103,10 @@ impl Book {
         self.members = members;
     }
 
+    pub fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     pub fn is_member(&self, peer: PeerId) -> bool {
         self.members.contains(&peer)
     }

@@ -4,7 +4,7 @@
 use crate::{
     fetch::{FetchProgress, Fetcher, Parts, Want},
     jobs::Jobs,
-    mesh::{Mesh, MeshEvent},
+    mesh::{Events, Mesh, MeshEvent},
     pins::{Pins, discard},
     report::{NetStatus, Outcome, Report, Reports, Stage},
     traffic::TrafficTable,
@@ -131,11 +131,7 @@ impl Driver {
     }
 
     /// Runs until `stop` says so or the node cannot go on. `up`: who is linked already.
-    pub async fn run(
-        mut self,
-        mut mesh_events: mpsc::Receiver<MeshEvent>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    pub async fn run(mut self, mut mesh_events: Events, mut stop: watch::Receiver<bool>) {
         let ended = self.turn_until_stopped(&mut mesh_events, &mut stop).await;
         let ended = match ended {
             Ok(()) => self.leave().await,
@@ -149,7 +145,7 @@ impl Driver {
 
     async fn turn_until_stopped(
         &mut self,
-        mesh_events: &mut mpsc::Receiver<MeshEvent>,
+        mesh_events: &mut Events,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), String> {
         let mut status = interval(STATUS_INTERVAL);
@@ -187,10 +183,10 @@ impl Driver {
     }
 
     /// Handles `first` and what else has come by now.
-    fn batch(&mut self, first: MeshEvent, more: &mut mpsc::Receiver<MeshEvent>) -> Vec<Action> {
+    fn batch(&mut self, first: MeshEvent, more: &mut Events) -> Vec<Action> {
         let mut actions = self.handle_mesh(first);
         for _ in 1..BATCH {
-            let Ok(event) = more.try_recv() else { break };
+            let Some(event) = more.try_recv() else { break };
             actions.extend(self.handle_mesh(event));
         }
         actions

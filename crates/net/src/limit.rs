@@ -11,7 +11,9 @@ use std::{
 /// Messages and bytes one peer may send per second, and in one burst.
 pub(crate) const MESSAGE_RATE: (f64, f64) = (500.0, 2_000.0);
 const BYTE_RATE: (f64, f64) = (4e6, 32e6);
-/// The strangers of one address together may send so many times what one peer may.
+/// A stranger asks to be let in, and for records: it may send this part of what a member may.
+const STRANGER: f64 = 0.04;
+/// The strangers of one address together may send so many times what one stranger may.
 const STRANGERS: f64 = 2.0;
 
 /// Where a connection comes from, as far as quotas go: an IPv4 address, the /64 of an IPv6 address
@@ -57,6 +59,10 @@ impl Quota {
         Self::times(1.0, now)
     }
 
+    pub fn of_a_stranger(now: Instant) -> Self {
+        Self::times(STRANGER, now)
+    }
+
     fn times(n: f64, now: Instant) -> Self {
         let bucket = |(rate, burst): (f64, f64)| Bucket::new(n * rate, n * burst, now);
         Self { messages: bucket(MESSAGE_RATE), bytes: bucket(BYTE_RATE) }
@@ -78,7 +84,7 @@ impl SharedQuotas {
         if let Some(quota) = self.0.get(origin).and_then(Weak::upgrade) {
             return quota;
         }
-        let quota = Arc::new(Mutex::new(Quota::times(STRANGERS, now)));
+        let quota = Arc::new(Mutex::new(Quota::times(STRANGER * STRANGERS, now)));
         self.0.insert(origin.clone(), Arc::downgrade(&quota));
         quota
     }
@@ -138,7 +144,7 @@ mod tests {
         let other = quotas.of(&origin("10.0.0.2"), now);
         let take = |quota: &Arc<Mutex<Quota>>| quota.lock().expect("no panic").take(5, now);
         let sent = (0..4000).filter(|n| take(&held[n % 40])).count();
-        assert_eq!(sent as f64, MESSAGE_RATE.1 * STRANGERS, "all forty together");
+        assert_eq!(sent as f64, MESSAGE_RATE.1 * STRANGER * STRANGERS, "all forty together");
         assert!(take(&other));
         drop((held, other));
         quotas.of(&origin("10.0.0.3"), now);

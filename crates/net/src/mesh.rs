@@ -77,6 +77,31 @@ pub(crate) enum MeshEvent {
     },
 }
 
+/// What the mesh tells, in order; strangers' messages only when there is nothing else, so that a
+/// crowd of them delays nobody's vote.
+#[derive(Debug)]
+pub(crate) struct Events {
+    first: mpsc::Receiver<MeshEvent>,
+    strangers: mpsc::Receiver<MeshEvent>,
+}
+
+impl Events {
+    /// The next one; `None` once the mesh is gone.
+    pub async fn recv(&mut self) -> Option<MeshEvent> {
+        tokio::select! {
+            biased;
+            Some(event) = self.first.recv() => Some(event),
+            Some(event) = self.strangers.recv() => Some(event),
+            else => None,
+        }
+    }
+
+    /// The next one that is there already.
+    pub fn try_recv(&mut self) -> Option<MeshEvent> {
+        self.first.try_recv().or_else(|_| self.strangers.try_recv()).ok()
+    }
+}
+
 /// All links of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Mesh {
@@ -90,6 +115,7 @@ pub(crate) struct Mesh {
     external: Vec<SocketAddr>,
     state: Mutex<State>,
     events: mpsc::Sender<MeshEvent>,
+    strangers: mpsc::Sender<MeshEvent>,
     traffic: Arc<TrafficTable>,
     server: Arc<dyn Answers>,
     greeting: Arc<Semaphore>,
@@ -168,8 +194,9 @@ impl Mesh {
         server: Arc<dyn Answers>,
         traffic: Arc<TrafficTable>,
         greeting_time: Duration,
-    ) -> (Arc<Self>, mpsc::Receiver<MeshEvent>) {
-        let (events, receiver) = mpsc::channel(1024);
+    ) -> (Arc<Self>, Events) {
+        let (events, first) = mpsc::channel(1024);
+        let (strangers, theirs) = mpsc::channel(64);
         let me = peer_id(key.public());
         let record = AddrRecord::sign(own_address(&endpoint, &external), wall_ms(), &key);
         let state = State {
@@ -190,13 +217,14 @@ impl Mesh {
             external,
             state: Mutex::new(state),
             events,
+            strangers,
             traffic,
             server,
             greeting: Arc::new(Semaphore::new(MAX_GREETING)),
             greeting_time,
             dial_now: Notify::new(),
         };
-        (Arc::new(mesh), receiver)
+        (Arc::new(mesh), Events { first, strangers: theirs })
     }
 
     /// Keeps accepting, dialling and announcing until the endpoint closes.
@@ -520,6 +548,7 @@ impl Mesh {
     async fn read_loop(&self, link: &Arc<Link>, mut recv: RecvStream) -> u32 {
         let start = Instant::now();
         let mut quota = Quota::of_a_peer(start);
+        let mut few = Quota::of_a_stranger(start);
         let shared = link.origin.as_ref().map(|o| self.state().quotas.of(o, start));
         let mut excess = 0;
         loop {
@@ -539,10 +568,13 @@ impl Mesh {
             add(&link.counters.messages_in, len);
             let now = Instant::now();
             let within = |shared: &Arc<Mutex<Quota>>| {
-                let mut shared = shared.lock().expect("no holder of this lock panics");
-                self.state().book.is_member(link.peer) || shared.take(len, now)
+                shared.lock().expect("no holder of this lock panics").take(len, now)
             };
-            if !quota.take(len, now) || !shared.as_ref().is_none_or(within) {
+            let allowed = match self.is_stranger(link.peer) {
+                true => few.take(len, now) && shared.as_ref().is_none_or(within),
+                false => quota.take(len, now),
+            };
+            if !allowed {
                 add(&link.counters.dropped_in, 1);
                 excess += 1;
                 if excess > MAX_EXCESS {
@@ -570,7 +602,18 @@ impl Mesh {
     async fn deliver(&self, link: &Link, bytes: Vec<u8>) {
         let cost = (bytes.len() as u32).max(4 << 10);
         let hold = link.inbox.clone().acquire_many_owned(cost).await.expect("never closed");
-        self.tell(MeshEvent::Message { from: link.peer, bytes, hold }).await;
+        let message = MeshEvent::Message { from: link.peer, bytes, hold };
+        // Without a driver the node is on its way out.
+        let _ = match self.is_stranger(link.peer) {
+            true => self.strangers.send(message).await,
+            false => self.events.send(message).await,
+        };
+    }
+
+    /// Whether there are members, and this peer is none of them.
+    fn is_stranger(&self, peer: PeerId) -> bool {
+        let state = self.state();
+        state.book.has_members() && !state.book.is_member(peer)
     }
 
     async fn tell(&self, event: MeshEvent) {

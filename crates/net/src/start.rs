@@ -6,7 +6,7 @@ use crate::{
     driver::{Driver, Shared, with_causes},
     endpoint::{self, EndpointError, Relay},
     fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
-    mesh::{GREETING_TIME, Mesh, MeshEvent},
+    mesh::{Events, GREETING_TIME, Mesh},
     objects::Server,
     pins::Pins,
     report::{NetStatus, Outcome, Report, Reports, Stage},
@@ -28,7 +28,7 @@ use swarm::{
 };
 use tokio::{
     runtime::Runtime,
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, watch},
     task::spawn_blocking,
     time::{interval, sleep},
 };
@@ -277,7 +277,7 @@ async fn live(
     parts: Arc<Parts>,
     open: Box<Open>,
     manifest: ObjectRef,
-    mut events: mpsc::Receiver<MeshEvent>,
+    mut events: Events,
     mut stop: watch::Receiver<bool>,
 ) {
     let stopped = stop.clone();
@@ -305,7 +305,7 @@ async fn live(
 }
 
 /// Before the node runs there is nothing to do with what peers say; they say it again.
-async fn ignore(events: &mut mpsc::Receiver<MeshEvent>) {
+async fn ignore(events: &mut Events) {
     while events.recv().await.is_some() {}
 }
 

@@ -241,6 +241,15 @@ impl Node {
             (Life::Dead, _) => {}
             (Life::New, Event::Start) => self.start(),
             (Life::New | Life::Left, _) => {}
+            // A stranger only asks: what it says changes nothing that there is to do, but for
+            // records that were lacking.
+            (_, Event::Message { from, bytes }) if self.is_stranger(&from) => {
+                let records = self.records.len();
+                self.message(from, &bytes);
+                if self.records.len() == records && self.life == Life::Running {
+                    return std::mem::take(&mut self.out);
+                }
+            }
             (_, event) => self.take_in(event),
         }
         if matches!(self.life, Life::Running | Life::Finished) {

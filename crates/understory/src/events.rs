@@ -1,13 +1,27 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
-use crate::{
-    commons::{Mark as Marked, time},
-    units::plural,
-};
-use net::Mark;
+use crate::units::{plural, time};
 use serde::{Deserialize, Serialize};
 use store::{Hash, Plain};
 use swarm::{Notice, PeerId};
+
+/// A record of the run, and the members of a commons who say that it is the run's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub record: Hash,
+    /// What the members are called.
+    pub by: Vec<String>,
+}
+
+impl Mark {
+    /// Who says what of this record, in words.
+    pub fn words(&self) -> String {
+        format!("{} by {}", self.record.short(), self.by.join(" and "))
+    }
+}
 
 /// One line of a peer's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,10 +30,10 @@ pub enum PeerEvent {
     /// Work before the run can begin; `done` in 0..=1 where it can be told.
     Preparing { what: String, done: Option<f64> },
     /// A ticket or an invitation was taken; the record that it names.
-    Joining { run: Hash, checkpoint: Option<Mark> },
+    Joining { run: Hash, checkpoint: Option<net::Mark> },
     /// What the part of a commons' log that enough witnesses have cosigned says of the run's records;
     /// how many marks beyond it do not count yet.
-    Marks { commons: Hash, size: u64, witnessed: Option<u64>, marks: Vec<Marked>, later: usize },
+    Marks { commons: Hash, size: u64, witnessed: Option<u64>, marks: Vec<Mark>, later: usize },
     /// Who is there before the run begins: keys, founding voters that are missing, and how many
     /// invitations nobody has used.
     Lobby { here: Vec<PeerId>, awaited: Vec<PeerId>, unused: usize },
@@ -149,7 +163,7 @@ fn marks_words(
     commons: &Hash,
     size: u64,
     witnessed: Option<u64>,
-    marks: &[Marked],
+    marks: &[Mark],
     later: usize,
 ) -> String {
     let seen = match witnessed {

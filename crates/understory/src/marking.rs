@@ -6,8 +6,8 @@
 //! the run is. The commons stops nothing: what cannot be written is tried again.
 
 use crate::{
-    commons::{Mark, Marked, Marks, Scribe, contradictions, marks},
-    events::PeerEvent,
+    commons::{Marked, Marks, Scribe, contradictions, marks},
+    events::{Mark, PeerEvent},
     hint::WithHint,
 };
 use anyhow::{Result, anyhow};

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     EndpointError, PeerAddr, Relay,
     book::Saved,
-    mesh::{Mesh, MeshEvent},
+    mesh::{Events, Mesh, MeshEvent},
     objects::{Answers, Served},
     traffic::Counters,
 };
@@ -35,7 +35,7 @@ use std::{
 };
 use store::Hash;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::Notify,
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
@@ -225,7 +225,7 @@ async fn visit_one(
 /// An endpoint for the time of a visit.
 struct Stay {
     mesh: Arc<Mesh>,
-    events: mpsc::Receiver<MeshEvent>,
+    events: Events,
     running: JoinHandle<()>,
 }
 
@@ -267,7 +267,7 @@ impl Stay {
     /// A member to ask: in turn one of those that are linked, or the next that will be.
     async fn somebody(&mut self, turn: usize, deadline: Instant) -> Option<(PeerId, Connection)> {
         loop {
-            while let Ok(event) = self.events.try_recv() {
+            while let Some(event) = self.events.try_recv() {
                 drop(event);
             }
             let linked = self.mesh.linked();

@@ -15,7 +15,7 @@ use crate::{
     book::Saved,
     endpoint,
     fetch::{FetchProgress, Fetcher, STALL},
-    mesh::{GREETING_TIME, Mesh, MeshEvent},
+    mesh::{Events, GREETING_TIME, Mesh, MeshEvent},
     traffic::{Traffic, TrafficTable},
 };
 use commons::{Home, HomeError, Identity, PeerId};
@@ -29,7 +29,7 @@ use std::{
 };
 use store::{Hash, ObjectRef};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::interval,
 };
@@ -274,7 +274,7 @@ impl Link {
         self,
         commons: Hash,
         server: Arc<dyn crate::objects::Answers>,
-    ) -> Result<(Arc<Mesh>, mpsc::Receiver<MeshEvent>, Arc<TrafficTable>), EndpointError> {
+    ) -> Result<(Arc<Mesh>, Events, Arc<TrafficTable>), EndpointError> {
         let secret = SecretKey::from_bytes(&self.seed);
         let before = self.saved.bound;
         let endpoint = endpoint::bind(ALPN, &secret, self.bind, before, &self.relay).await?;
@@ -444,7 +444,7 @@ struct Service {
 }
 
 impl Service {
-    async fn run(mut self, mut events: mpsc::Receiver<MeshEvent>, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) {
         let mut tick = interval(self.config.pace.batch);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut saved = Instant::now();

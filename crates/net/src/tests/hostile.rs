@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::{MAX_FRAME, Request, message_frame};
+use std::time::Instant;
 use store::ObjectRef;
 
 /// Two honest peers, linked, and the check that they still talk and serve each other.
@@ -104,6 +105,35 @@ async fn who_floods_is_throttled_then_cut_off_and_stays_out() {
     assert_eq!(close_code(&again).await, 5);
     drop(rogue.recv);
     village.still_lives().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_message_overtakes_those_of_strangers() {
+    let mut village = Village::new(76).await;
+    let (a, b) = (village.a.id(), village.b.id());
+    village.a.mesh.set_members([b].into());
+    let mut rogue = Rogue::join(68, &village.a).await;
+    village.a.up(id(68)).await;
+    let noise: Vec<u8> = std::iter::repeat_n(message_frame(b"noise"), 50).flatten().collect();
+    rogue.send.write_all(&noise).await.expect("taken");
+    let came = |from, than: u64| {
+        let (peer, deadline) = (&village.a, Instant::now() + PATIENCE);
+        async move {
+            while peer.traffic_with(from).messages_in < than {
+                assert!(Instant::now() < deadline, "nothing comes");
+                tokio::time::sleep(SHORT / 20).await;
+            }
+        }
+    };
+    came(id(68), 50).await;
+    let before = village.a.traffic_with(b).messages_in;
+    village.b.mesh.send(a, b"vote");
+    came(b, before + 1).await;
+    // Counted a moment before it is delivered.
+    tokio::time::sleep(SHORT / 5).await;
+    assert_eq!(village.a.message().await, (b, b"vote".to_vec()));
+    assert_eq!(village.a.message().await, (id(68), b"noise".to_vec()));
+    drop(rogue.recv);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,10 +37,10 @@ async fn two_that_dial_each_other_at_once_keep_one_connection() {
                 a.mesh.send(b.id(), b"ping");
                 b.mesh.send(a.id(), b"ping");
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                while let Ok(event) = a.events.try_recv() {
+                while let Some(event) = a.events.try_recv() {
                     to_a += u32::from(matches!(event, MeshEvent::Message { .. }));
                 }
-                while let Ok(event) = b.events.try_recv() {
+                while let Some(event) = b.events.try_recv() {
                     to_b += u32::from(matches!(event, MeshEvent::Message { .. }));
                 }
                 if to_a > 10 && to_b > 10 {

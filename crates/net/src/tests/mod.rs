@@ -8,7 +8,7 @@ use crate::{
     address::{AddrRecord, PeerAddr, peer_id},
     endpoint::{Relay, bind},
     fetch::{FetchProgress, Fetcher},
-    mesh::{Mesh, MeshEvent},
+    mesh::{Events, Mesh, MeshEvent},
     objects::Server,
     traffic::{Traffic, TrafficTable},
     wire::{ALPN, Frame, Hello},
@@ -20,7 +20,7 @@ use iroh::{
 use std::{sync::Arc, time::Duration};
 use store::{Hash, Store};
 use swarm::{PeerId, Urgency};
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ fn in_order(a: u8, b: u8) -> (u8, u8) {
 /// An honest peer without a driver.
 struct Peer {
     mesh: Arc<Mesh>,
-    events: mpsc::Receiver<MeshEvent>,
+    events: Events,
     store: Store,
     fetcher: Arc<Fetcher>,
     traffic: Arc<TrafficTable>,

@@ -11,6 +11,10 @@ const MAX_STRIKES: u32 = 8;
 pub(super) const PAGE: usize = 192 * 1024;
 /// Answers with records that one peer gets between two of this node's own rounds of repeats.
 const ANSWERS: u32 = 32;
+/// And one that is no member.
+const STRANGER_ANSWERS: u32 = 8;
+/// And all of those together: asking costs them little, and whoever comes has time.
+const STRANGERS_ANSWERS: u32 = 32;
 /// Repeats slow down to this many times the first pause while nothing changes.
 const SLOWEST: u64 = 4;
 /// Peers that are remembered.
@@ -127,8 +131,16 @@ impl Node {
     }
 
     pub(super) fn on_request(&mut self, to: PeerId, from: u64) {
+        let stranger = self.is_stranger(&to);
+        let strangers = |(id, peer): (&PeerId, &Peer)| self.is_stranger(id).then_some(peer.answers);
+        let all: u32 = match stranger {
+            true => self.peers.iter().filter_map(strangers).sum(),
+            false => 0,
+        };
         let Some(peer) = self.peers.get_mut(&to) else { return };
-        if peer.answers >= ANSWERS || from >= self.records.len() as u64 {
+        let most = if stranger { STRANGER_ANSWERS } else { ANSWERS };
+        let enough = peer.answers >= most || all >= STRANGERS_ANSWERS;
+        if enough || from >= self.records.len() as u64 {
             return;
         }
         peer.answers += 1;

@@ -31,6 +31,17 @@ impl Node {
         if message.run() != self.run.id {
             return self.strike(from, "a message of another run");
         }
+        // What members have signed comes from members: a stranger has nothing to pass on.
+        let own = matches!(
+            message,
+            Message::Join(_)
+                | Message::Head { .. }
+                | Message::RecordsRequest { .. }
+                | Message::Records { .. }
+        );
+        if !own && self.is_stranger(&from) {
+            return;
+        }
         match message {
             Message::Join(join) => self.joining(from, join),
             Message::Head { height, elapsed_ms, .. } => self.on_head(from, height, elapsed_ms),
@@ -115,6 +126,11 @@ impl Node {
         for (from, bytes) in std::mem::take(&mut self.early) {
             self.message(from, &bytes);
         }
+    }
+
+    /// Whether the run has begun, and this peer is no member of it.
+    pub(super) fn is_stranger(&self, peer: &PeerId) -> bool {
+        self.chain.is_some() && !self.is_member(peer)
     }
 
     fn is_member(&self, author: &PeerId) -> bool {

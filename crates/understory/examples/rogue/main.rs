@@ -16,6 +16,7 @@ mod peer;
 mod program {
     pub mod cheat;
     pub mod events;
+    pub mod units;
     pub mod worker;
 }
 
@@ -26,7 +27,7 @@ use forge::Forger;
 use line::{Line, Serve};
 use net::Admission;
 use peer::{Habit, Peer};
-use program::{cheat, events, worker};
+use program::{cheat, events, units, worker};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use store::{Hash, Store};
 use swarm::{Arrival, Checkpoint, Identity};
@@ -91,10 +92,10 @@ async fn main() -> Result<()> {
     if args.what == What::Idle {
         return idle::idle(args.keys, args.quiet, seed, ticket).await;
     }
-    let checkpoint =
-        ticket.checkpoint.map(|mark| Checkpoint { height: mark.height, record: mark.record });
+    let known = |mark: net::Mark| Checkpoint { height: mark.height, record: mark.record };
+    let checkpoints = ticket.checkpoint.map(known).into_iter().collect();
     let invitation = admission.secret().map(|secret| Identity::from_seed(*secret));
-    let arrival = Arrival { invitation, checkpoint };
+    let arrival = Arrival { invitation, checkpoints };
     std::fs::create_dir_all(&args.dir)?;
     let store = Store::open(args.dir.join("store"))?;
     println!("key {}", Identity::from_seed(seed).id());

@@ -5,6 +5,7 @@ use super::{
     desk::{Desk, name_of, now, open_home},
     record::Scribe,
 };
+use crate::events::Mark;
 use anyhow::{Context, Result};
 use commons::{
     portable::cosigned_head,
@@ -28,27 +29,9 @@ pub struct Marks {
     pub unwitnessed: usize,
 }
 
-/// A record, and the members who say that it is the run's.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Mark {
-    /// Its height.
-    pub height: u64,
-    /// Its hash.
-    pub record: Hash,
-    /// What the members are called.
-    pub by: Vec<String>,
-}
-
-impl Mark {
-    fn new(state: &State, marked: &MarkedRecord) -> Self {
-        let by = marked.by.iter().map(|(member, _)| name_of(state, member)).collect();
-        Self { height: marked.height, record: marked.record, by }
-    }
-
-    /// Who says what of this record, in words.
-    pub fn words(&self) -> String {
-        format!("{} by {}", self.record.short(), self.by.join(" and "))
-    }
+fn mark(state: &State, marked: &MarkedRecord) -> Mark {
+    let by = marked.by.iter().map(|(member, _)| name_of(state, member)).collect();
+    Mark { height: marked.height, record: marked.record, by }
 }
 
 /// What the log in `dir` says of a run's records, as far as enough witnesses have cosigned it.
@@ -67,7 +50,7 @@ pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
     let state = if size == 0 { None } else { Some(home.state_at(&log, size)?) };
     let marked = state.as_ref().map_or(Vec::new(), |state| state.marked_records(run));
     let unwitnessed = all.saturating_sub(count(&marked));
-    let records = state.iter().flat_map(|state| marked.iter().map(|m| Mark::new(state, m)));
+    let records = state.iter().flat_map(|state| marked.iter().map(|m| mark(state, m)));
     Ok(Marks { commons: whole.id, size, time, records: records.collect(), unwitnessed })
 }
 
@@ -116,7 +99,7 @@ impl Scribe {
             said.push(height);
         }
         let marks: Vec<Mark> =
-            desk.ahead()?.marked_records(&run).iter().map(|m| Mark::new(&ahead, m)).collect();
+            desk.ahead()?.marked_records(&run).iter().map(|m| mark(&ahead, m)).collect();
         Ok(Marked { said, contradictions: contradictions(&marks) })
     }
 }

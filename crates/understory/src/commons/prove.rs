@@ -3,9 +3,8 @@
 use super::{
     cli::{CheckProofArgs, Place},
     desk::{Desk, open_home},
-    show::time,
 };
-use crate::{hint::WithHint, status::write_atomically};
+use crate::{hint::WithHint, status::write_atomically, units::time};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Home, PeerId, Snapshot,

@@ -3,8 +3,9 @@
 use super::{
     cli::{QuestionArgs, TallyArgs},
     desk::{Desk, name_of},
-    show::{print, time},
+    show::print,
 };
+use crate::units::time;
 use anyhow::Result;
 use commons::{
     state::{State, Status},

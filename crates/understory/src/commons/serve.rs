@@ -4,13 +4,13 @@ use super::{
     cli::{JoinArgs, Place, ServeArgs},
     desk::{Desk, open_home, witness_name},
     keys::Role,
-    show::time,
 };
 use crate::{
     hint::WithHint,
     peer::{relay, stop_signal},
     peer_key, random,
     status::write_secret,
+    units::time,
 };
 use anyhow::{Context, Result, anyhow};
 use commons::Home;

@@ -5,6 +5,7 @@ use super::{
     desk::{Desk, name_of},
     questions::{questions, tallies},
 };
+use crate::units::time;
 use anyhow::Result;
 use commons::{PeerId, portable::PortableSplit, state::State, statement::House, view};
 use std::fmt::Write;
@@ -327,25 +328,4 @@ fn waiting(desk: &Desk, json: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Unix seconds as UTC.
-pub fn time(seconds: u64) -> String {
-    let known = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    let time = known.unwrap_or(jiff::Timestamp::MAX);
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::time;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(time(951_782_400), "2000-02-29 00:00:00 UTC");
-        assert_eq!(time(1_800_000_000), "2027-01-15 08:00:00 UTC");
-        assert_eq!(time(4_102_444_799), "2099-12-31 23:59:59 UTC");
-        assert!(time(u64::MAX).starts_with("9999-12-"));
-    }
 }

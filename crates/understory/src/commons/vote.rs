@@ -4,9 +4,8 @@ use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
     desk::{Desk, now},
-    show::time,
 };
-use crate::{hint::WithHint, random, status::write_secret};
+use crate::{hint::WithHint, random, status::write_secret, units::time};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
     canonical, decide,

@@ -1,7 +1,10 @@
 //! The history beside what members of a commons have marked of it.
 
 use super::{history::History, report::Report};
-use crate::commons::{Mark, Marks, contradictions, marks};
+use crate::{
+    commons::{Marks, contradictions, marks},
+    events::Mark,
+};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;

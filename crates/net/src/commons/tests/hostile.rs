@@ -13,7 +13,7 @@ use crate::{
             WitnessName, cbor,
         },
     },
-    mesh::{Mesh, MeshEvent},
+    mesh::{Events, Mesh, MeshEvent},
     objects::{Answers, Served},
     traffic::Counters,
     wire::{Frame, Hello},
@@ -30,7 +30,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 type Trick = dyn Fn(&Replica, &Request) -> Option<Vec<u8>> + Send + Sync;
 
@@ -93,7 +93,7 @@ impl Answers for Liar {
 /// A liar that is linked to whom it wants to harm.
 struct Rogue {
     mesh: Arc<Mesh>,
-    events: mpsc::Receiver<MeshEvent>,
+    events: Events,
     liar: Arc<Liar>,
     running: JoinHandle<()>,
 }
