@@ -6,6 +6,7 @@ set, has to fail. `short` marks those that every run of CI tries.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -22,13 +23,15 @@ def cargo(copy, rule, quick):
     """Exit code (nothing if it did not end) and what was printed."""
     command = ["cargo", "test", *quick, *rule["test"].split()]
     env = os.environ | rule.get("env", {})
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, text=True, timeout=PATIENCE_S
-        )
-    except subprocess.TimeoutExpired:
-        return None, ""
-    return done.returncode, done.stdout + done.stderr
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    # A group of its own: what cargo has started ends with it.
+    with subprocess.Popen(command, cwd=copy, env=env, start_new_session=True, **streams) as running:
+        try:
+            output, _ = running.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            return None, ""
+    return running.returncode, output
 
 
 def what_succeeds(output):
