@@ -147,7 +147,7 @@ batch = 2
 [rounds]
 rounds = 3
 steps_min = 4
-steps_max = 4
+steps_max = 40
 keep_every = 2
 min_members = 3
 RUN

@@ -38,9 +38,11 @@ fn a_lie_that_weighed_nothing_takes_no_repair() {
 }
 
 #[test]
-fn newcomers_cause_a_repair_in_nine_rounds_at_most() {
+fn newcomers_have_one_advance_in_nine_repaired_at_most() {
     let world = attacked("in turns", &rules(24));
-    let repaired = repairs(&world);
+    // Liars in one advance may come to light one after the other.
+    let mut repaired = repairs(&world);
+    repaired.dedup();
     assert!(!repaired.is_empty(), "nobody cheated with work that weighed something");
     assert!(
         repaired.windows(2).all(|two| two[1] - two[0] > 8),

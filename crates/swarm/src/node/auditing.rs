@@ -537,13 +537,12 @@ impl Node {
     }
 
     /// Whether all drawn audits of the newest advance are over, but for those of voters that
-    /// nobody waits for and of work that weighed nothing.
+    /// nobody waits for. Those of newcomers' work too: without a verdict in the next record they
+    /// would be credited with nothing.
     pub(super) fn audits_are_done(&self) -> bool {
         let (Some(book), Some(chain)) = (self.newest_book(), &self.chain) else { return true };
         let awaited = chain.auditing(&self.run);
-        let weighty = book.advance.weighty(&self.run);
-        let waits =
-            |d: &&crate::Draw| awaited.contains(&d.auditor) && weighty.contains(&d.contributor);
+        let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
         book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
     }
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 
 /// Newcomers have this part of the time that the settled voters took, once those are done.
-const NEWCOMERS_GRACE: u64 = 8;
+const NEWCOMERS_GRACE: u64 = 16;
 
 impl Node {
     /// Proposes, votes, decides.
