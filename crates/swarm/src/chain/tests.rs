@@ -378,3 +378,22 @@ fn rounds_wait_for_settled_voters() {
     settled.sort_unstable();
     assert_eq!(world.chain.awaited(&world.run), settled);
 }
+
+#[test]
+fn who_withholds_from_more_than_may_be_faulty_is_in_probation_again() {
+    let mut world = World::new();
+    let id = world.keys[FAULTY].id();
+    world.chain.members.iter_mut().filter(|m| m.id == id).for_each(|m| m.clean = 5);
+    let clean_after = |by: &[usize]| {
+        let missing = Finding::Unavailable { part: 0, missing: Hash::default() };
+        let say = |n: &usize| verdict(&world, *n, FAULTY, Scope::Dispute { part: 0 }, missing);
+        let verdicts = sorted(by.iter().map(say).collect());
+        let mut record = Record { verdicts, ..world.advance(0) };
+        world.chain.complete(&world.run, &mut record);
+        let (hash, cache) = (Record::hash_of(&record.to_bytes()), SignatureCache::default());
+        let after = ChainState::after(Some(&world.chain), &world.run, &record, hash, &cache);
+        after.expect("it follows").member(&id).expect("it stays").clean
+    };
+    assert_eq!(clean_after(&[0, 1]), 0);
+    assert_eq!(clean_after(&[2]), 5, "one newcomer says so");
+}
