@@ -157,26 +157,40 @@ part_repair() {
   check "repair: the run is confirmed, every contribution re-run" confirmed
 }
 
-# Every object that an attacker named is still there. (Trails go with their round for everybody.)
+# Every object that an attacker named is still there: what the run consists of in every store, the
+# work of others in every store that ever had it. (Trails go with their round for everybody.)
 still_there() { # NUMBERS…
   local number hash what lost=0
   cat "$run"/*.out | sed -n 's/^named //p' | grep -v trail | sort -u >"$run/named"
   [ -s "$run/named" ] || { echo "nothing was named"; return 1; }
   while read -r hash what; do
     for number in "$@"; do
+      # Carries come only to who audits them.
+      case $what in "another's "*) had_object "$number" "$hash" || continue ;; esac
       has_object "$number" "$hash" || { echo "$hash ($what) is not in the store of peer $number"; lost=1; }
     done
   done <"$run/named"
   [ "$lost" -eq 0 ]
 }
-has_object() { find "$run/peer-$1/store" -type f -path "*${2:2}*" | grep -q .; }
+objects_of() { find "$run/peer-$1/store" -type f 2>/dev/null | sed 's/.*store//; s/[^0-9a-f]//g'; }
+has_object() { objects_of "$1" | grep -q "$2$"; }
+had_object() { grep -q "$2$" "$run/had-$1"; }
+# Writes down again and again what the stores have.
+watch_stores() { # NUMBERS…
+  local number
+  while sleep 0.5; do
+    for number in "$@"; do objects_of "$number" >>"$run/had-$number" || true; done
+  done
+}
 
 part_erase() {
-  local rounds
+  local rounds watcher
   rounds=$(long 22 60)
   begin erase "$rounds" 3 || return 0
   peer 2 join "${invitations[0]}"
   peer 3 join "${invitations[1]}"
+  watch_stores 1 2 3 &
+  watcher=$!
   attack updates erase "${invitations[2]}" --from 2 --seed 1
   # Keys are free: who is out for naming somebody else's work comes again as a newcomer.
   wait_until 60 has_ticket "$(log 1)" || true
@@ -184,7 +198,9 @@ part_erase() {
   attack carries erase "$(ticket_in "$(log 1)")" --from 3 --part carry --copies --seed 3
   holds 1 2 3
   echo "figure  erase: $(cat "$run"/*.out | grep -c '^named') names"
-  check "erase: what was named is still in every honest store" still_there 1 2 3
+  kill "$watcher" 2>/dev/null || true
+  wait "$watcher" 2>/dev/null || true
+  check "erase: what was named is still in every honest store that had it" still_there 1 2 3
   stop_all
   check "erase: every honest contribution is confirmed, and the sums are right" honest_confirmed 1 2 3
 }
