@@ -1,6 +1,6 @@
 //! Sums of updates: the state that a record leads to, computed by this node itself.
 
-use super::{Node, Task, working::Wanted};
+use super::{Core, Running, Task, working::Wanted};
 use crate::{
     Action, AggregateJob, AggregateOutput, Included, Kind, Notice, PeerId, Record, State, WorkError,
 };
@@ -21,27 +21,27 @@ enum Stage {
     Bad,
 }
 
-impl Node {
+impl Running {
     /// The state a record leads to, once this node has computed it.
-    pub(super) fn state_after(&mut self, record: &Record) -> Option<State> {
-        match self.sum_of(record)? {
+    pub(super) fn state_after(&mut self, core: &mut Core, record: &Record) -> Option<State> {
+        match self.sum_of(core, record)? {
             (base, updates) if updates.is_empty() => Some(base),
-            (base, updates) => self.aggregate(base, updates),
+            (base, updates) => self.aggregate(core, base, updates),
         }
     }
 
     /// What a record adds up: the state it starts from, and the updates that have any weight.
-    fn sum_of(&self, record: &Record) -> Option<(State, Vec<Included>)> {
-        let chain = self.chain.as_ref()?;
+    fn sum_of(&self, core: &Core, record: &Record) -> Option<(State, Vec<Included>)> {
+        let chain = &self.chain;
         let (base, mut updates) = match record.kind {
             Kind::Advance => {
                 let commits: Vec<_> =
                     record.contributions.iter().map(|c| c.commit.clone()).collect();
-                (chain.state, chain.included(&self.run, &commits))
+                (chain.state, chain.included(&core.run, &commits))
             }
             Kind::Repair => {
                 let rest = chain.last.clone()?.without(&record.culprits().collect());
-                (rest.base, rest.included(&self.run))
+                (rest.base, rest.included(&core.run))
             }
             Kind::Genesis | Kind::Close => (chain.state, Vec::new()),
         };
@@ -49,35 +49,39 @@ impl Node {
         Some((base, updates))
     }
 
-    fn aggregate(&mut self, base: State, updates: Vec<Included>) -> Option<State> {
+    fn aggregate(&mut self, core: &mut Core, base: State, updates: Vec<Included>) -> Option<State> {
         let key = aggregate_key(&base, &updates);
-        let now = self.now;
-        let known = self.work.as_ref()?.aggregates.get(&key).map(|a| a.stage);
+        let now = core.now;
+        let known = self.work.aggregates.get(&key).map(|a| a.stage);
         match known {
             Some(Stage::Done(state)) => return Some(state),
             Some(Stage::Waiting(time)) if time <= now => {}
             Some(_) => return None,
             None => {}
         }
-        let id = self.task(Task::Aggregate(key));
+        let id = core.task(Task::Aggregate(key));
         let job = AggregateJob { id, base, updates };
-        let work = self.work.as_mut()?;
-        work.aggregates.insert(key, Aggregate { job: job.clone(), stage: Stage::Running });
-        self.out.push(Action::Aggregate(job));
+        self.work.aggregates.insert(key, Aggregate { job: job.clone(), stage: Stage::Running });
+        core.out.push(Action::Aggregate(job));
         None
     }
 
-    pub(super) fn aggregated(&mut self, id: u64, result: Result<AggregateOutput, WorkError>) {
-        let Some(Task::Aggregate(key)) = self.tasks.remove(&id) else { return };
-        let again = self.now.after(self.run.rules.retry_ms());
-        let Some(work) = &mut self.work else { return };
+    pub(super) fn aggregated(
+        &mut self,
+        core: &mut Core,
+        id: u64,
+        result: Result<AggregateOutput, WorkError>,
+    ) {
+        let Some(Task::Aggregate(key)) = core.end_task(id) else { return };
+        let again = core.now.after(core.run.rules.retry_ms());
+        let work = &mut self.work;
         let height = work.height;
         let Some(aggregate) = work.aggregates.get_mut(&key) else { return };
         match result {
             Ok(output) => {
                 aggregate.stage = Stage::Done(output.state);
                 let AggregateOutput { norms, clipped, .. } = output;
-                self.notice(Notice::Aggregated { height, norms, clipped });
+                core.notice(Notice::Aggregated { height, norms, clipped });
             }
             Err(WorkError::Missing(_)) => {
                 aggregate.stage = Stage::Fetching;
@@ -85,35 +89,40 @@ impl Node {
                 let mut objects = vec![job.base.outer];
                 objects.extend(job.updates.iter().map(|u| u.update));
                 let mut providers: Vec<PeerId> = job.updates.iter().map(|u| u.worker).collect();
-                providers.extend(self.connected());
-                self.fetch(Task::AggregateInputs(key), objects, vec![job.base.model], providers);
+                providers.extend(core.connected());
+                core.fetch(Task::AggregateInputs(key), objects, vec![job.base.model], providers);
             }
             Err(WorkError::BadUpdate { worker, why }) => {
                 aggregate.stage = Stage::Bad;
                 if let Some(slot) = work.commits.get_mut(&worker) {
                     slot.bad = true;
                 }
-                self.notice(Notice::Misbehaved { peer: worker, why });
+                core.notice(Notice::Misbehaved { peer: worker, why });
             }
             Err(error) => {
                 aggregate.stage = Stage::Waiting(again);
-                self.work_failed(height, &error);
+                core.work_failed(height, &error);
             }
         }
     }
 
-    pub(super) fn aggregate_inputs_fetched(&mut self, key: Hash, missing: Option<Hash>) {
-        let pause = if missing.is_some() { self.run.rules.retry_ms() } else { 0 };
-        let at = self.now.after(pause);
-        if let Some(aggregate) = self.work.as_mut().and_then(|w| w.aggregates.get_mut(&key)) {
+    pub(super) fn aggregate_inputs_fetched(
+        &mut self,
+        core: &mut Core,
+        key: Hash,
+        missing: Option<Hash>,
+    ) {
+        let pause = if missing.is_some() { core.run.rules.retry_ms() } else { 0 };
+        let at = core.now.after(pause);
+        if let Some(aggregate) = self.work.aggregates.get_mut(&key) {
             aggregate.stage = Stage::Waiting(at);
         }
     }
 
     /// What this node got for the state of a record, if it has computed it.
-    pub(super) fn own_aggregate(&self, record: &Record) -> Option<State> {
-        let work = self.work.as_ref()?;
-        let (base, updates) = self.sum_of(record)?;
+    pub(super) fn own_aggregate(&self, core: &Core, record: &Record) -> Option<State> {
+        let work = &self.work;
+        let (base, updates) = self.sum_of(core, record)?;
         if updates.is_empty() {
             // The state stays; it is here if it was here.
             let same = record.kind == Kind::Close && work.sync == Wanted::Here;

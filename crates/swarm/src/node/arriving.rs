@@ -2,7 +2,7 @@
 //! commons, is not in it, nothing of it counts: whoever has old keys can write another history that
 //! ends before that record, and a joiner that took it up could not come back from it.
 
-use super::{Checkpoint, Node, catchup::PAGE};
+use super::{Checkpoint, Core, Node, catchup::PAGE};
 use crate::{ChainState, MAX_RECORDS, PeerId, SignedRecord, Time};
 use store::Hash;
 
@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 4;
 const PATIENCE: u64 = 10;
 
 /// What one peer has shown.
-pub(super) struct Shown {
+pub struct Shown {
     /// The node's own records when it began.
     base: u64,
     chain: ChainState,
@@ -21,9 +21,9 @@ pub(super) struct Shown {
     at: Time,
 }
 
-impl Node {
+impl Core {
     /// The newest record that a past must have, while this node's own does not reach it.
-    pub(super) fn unproven(&self) -> Option<Checkpoint> {
+    pub fn unproven(&self) -> Option<Checkpoint> {
         let newest = self.arrival.checkpoints.iter().max_by_key(|known| known.height);
         newest.copied().filter(|known| self.records.len() as u64 <= known.height)
     }
@@ -31,7 +31,7 @@ impl Node {
     /// Whether a record at this height may be the run's, by all that is known of it.
     ///
     /// Errors: the run is known to have another one there.
-    pub(super) fn fits(&self, height: u64, record: Hash) -> Result<(), String> {
+    pub fn fits(&self, height: u64, record: Hash) -> Result<(), String> {
         let mut known = self.arrival.checkpoints.iter().filter(|known| known.height == height);
         match known.find(|known| known.record != record) {
             None => Ok(()),
@@ -45,56 +45,15 @@ impl Node {
     }
 
     /// The height of the first record that this node lacks of what `peer` has shown.
-    pub(super) fn lacks_of(&self, peer: &PeerId) -> u64 {
+    pub fn lacks_of(&self, peer: &PeerId) -> u64 {
         let base = self.records.len() as u64;
         let shown = self.shown.get(peer).filter(|shown| shown.base == base);
         base + shown.map_or(0, |shown| shown.records.len() as u64)
     }
 
-    /// Takes the next record from a peer; whether it was taken.
-    ///
-    /// Errors: it does not follow what the peer showed before, or is not the one that the run is
-    /// known to have there.
-    pub(super) fn take(&mut self, record: SignedRecord, from: PeerId) -> Result<bool, String> {
-        let Some(known) = self.unproven() else {
-            return self.follow(record, Some(from)).map(|()| true);
-        };
-        let base = self.records.len() as u64;
-        self.shown.retain(|_, shown| shown.base == base);
-        if !self.shown.contains_key(&from) && !self.has_place() {
-            return Ok(false);
-        }
-        let before = self.shown.get(&from).map(|s| &s.chain).or(self.chain.as_ref());
-        let next = match ChainState::follow(before, &self.run, &record, &self.cache) {
-            Ok(next) => next,
-            Err(error) => {
-                self.shown.remove(&from);
-                return Err(error.to_string());
-            }
-        };
-        if let Err(why) = self.fits(next.height, next.hash) {
-            self.shown.remove(&from);
-            self.shun(&from);
-            return Err(why);
-        }
-        if next.height == known.height {
-            let records = self.shown.remove(&from).map_or(Vec::new(), |shown| shown.records);
-            self.shown.clear();
-            let mut proven = records.into_iter().chain([record]);
-            return proven.try_for_each(|r| self.follow(r, Some(from))).map(|()| true);
-        }
-        let at = self.now;
-        let records = Vec::new();
-        let shown =
-            self.shown.entry(from).or_insert(Shown { base, chain: next.clone(), records, at });
-        shown.chain = next;
-        shown.records.push(record);
-        Ok(true)
-    }
-
     /// After a message of so many records and bytes: who shows little at a time keeps no place
     /// from others.
-    pub(super) fn note_shown(&mut self, from: PeerId, records: usize, bytes: usize) {
+    pub fn note_shown(&mut self, from: PeerId, records: usize, bytes: usize) {
         let now = self.now;
         if let Some(shown) = self.shown.get_mut(&from)
             && (records >= MAX_RECORDS || bytes >= PAGE / 4)
@@ -113,5 +72,61 @@ impl Node {
             self.shown.remove(&slowest);
         }
         self.shown.len() < MAX_SHOWN
+    }
+}
+
+impl Node {
+    /// Takes the next record from a peer; whether it was taken.
+    ///
+    /// Errors: it does not follow what the peer showed before, or is not the one that the run is
+    /// known to have there.
+    pub(super) fn take(&mut self, record: SignedRecord, from: PeerId) -> Result<bool, String> {
+        let Some(known) = self.core.unproven() else {
+            return self.follow(record, Some(from)).map(|()| true);
+        };
+        let Some(height) = self.show_past(&record, from)? else { return Ok(false) };
+        let shown = &mut self.core.shown;
+        if height == known.height {
+            let records = shown.remove(&from).map_or(Vec::new(), |shown| shown.records);
+            shown.clear();
+            let mut proven = records.into_iter().chain([record]);
+            return proven.try_for_each(|r| self.follow(r, Some(from))).map(|()| true);
+        }
+        if let Some(shown) = shown.get_mut(&from) {
+            shown.records.push(record);
+        }
+        Ok(true)
+    }
+
+    /// Follows what a peer shows apart from this node's own records; the height it leads to, or
+    /// nothing if there is no place for one more peer.
+    fn show_past(&mut self, record: &SignedRecord, from: PeerId) -> Result<Option<u64>, String> {
+        let base = self.core.records.len() as u64;
+        self.core.shown.retain(|_, shown| shown.base == base);
+        if !self.core.shown.contains_key(&from) && !self.core.has_place() {
+            return Ok(None);
+        }
+        let before = self.core.shown.get(&from).map(|s| &s.chain).or(self.chain_state());
+        let next = match ChainState::follow(before, &self.core.run, record, &self.core.cache) {
+            Ok(next) => next,
+            Err(error) => {
+                self.core.shown.remove(&from);
+                return Err(error.to_string());
+            }
+        };
+        let core = &mut self.core;
+        if let Err(why) = core.fits(next.height, next.hash) {
+            core.shown.remove(&from);
+            core.shun(&from);
+            return Err(why);
+        }
+        let (height, at, records) = (next.height, core.now, Vec::new());
+        match core.shown.get_mut(&from) {
+            Some(shown) => shown.chain = next,
+            None => {
+                core.shown.insert(from, Shown { base, chain: next, records, at });
+            }
+        }
+        Ok(Some(height))
     }
 }

@@ -1,7 +1,7 @@
 //! What the next record is, and whether somebody's is right.
 
 use super::{
-    Node,
+    Core, Running,
     working::{Wanted, admissible},
 };
 use crate::{
@@ -16,118 +16,113 @@ use store::Hash;
 /// Newcomers have this part of the time that the settled voters took, once those are done.
 const NEWCOMERS_GRACE: u64 = 16;
 
-impl Node {
+impl Running {
     /// Proposes, votes, decides.
-    pub(super) fn decide(&mut self) -> bool {
-        let due = self.due();
-        let guilty = self.guilty();
-        let now = self.now;
-        let Some(work) = &mut self.work else { return false };
+    pub(super) fn decide(&mut self, core: &mut Core) -> bool {
+        let due = self.due(core);
+        let guilty = self.guilty(core);
+        let now = core.now;
+        let work = &mut self.work;
         work.agreement.discount(guilty);
         if let Some(kind) = due {
             work.due_since.get_or_insert(now);
             work.agreement.begin(now);
             if work.agreement.wants_value() {
-                self.offer(kind);
+                self.offer(core, kind);
             }
         }
-        self.judge();
-        let Some(work) = &mut self.work else { return false };
+        self.judge(core);
+        let work = &mut self.work;
         let outputs = work.agreement.run(now);
         let moved = !outputs.is_empty();
         for output in outputs {
-            self.carry_out(output);
+            self.carry_out(core, output);
         }
         moved
     }
 
     /// Which record this node thinks is due.
-    fn due(&mut self) -> Option<Kind> {
-        let (work, chain, rules) = (self.work.as_ref()?, self.chain.as_ref()?, &self.run.rules);
+    fn due(&mut self, core: &mut Core) -> Option<Kind> {
+        let (work, chain, rules) = (&self.work, &self.chain, &core.run.rules);
         if work.sync != Wanted::Here {
             return None;
         }
-        let age = work.age(self.now);
-        if self.stalemate().is_some() {
+        let age = work.age(core.now);
+        if self.stalemate(core).is_some() {
             return None;
         }
-        if self.must_repair() {
+        if self.must_repair(core) {
             return Some(Kind::Repair);
         }
         let audited =
-            age >= rules.audit_timeout_ms || self.audits_are_done() && !self.is_disputed();
+            age >= rules.audit_timeout_ms || self.audits_are_done(core) && !self.is_disputed(core);
         if !audited {
             None
         } else if chain.round >= rules.rounds {
             Some(Kind::Close)
         } else {
-            self.contributions_are_in().then_some(Kind::Advance)
+            self.contributions_are_in(core).then_some(Kind::Advance)
         }
     }
 
     /// Whether only a repair is right: somebody is guilty, and there is time left to agree on it.
-    fn must_repair(&self) -> bool {
-        let Some(work) = &self.work else { return false };
-        let patience = self.run.rules.audit_timeout_ms.saturating_mul(2);
-        work.age(self.now) < patience && !self.guilty().is_empty()
+    fn must_repair(&self, core: &Core) -> bool {
+        let work = &self.work;
+        let patience = core.run.rules.audit_timeout_ms.saturating_mul(2);
+        work.age(core.now) < patience && !self.guilty(core).is_empty()
     }
 
     /// The contributions of all that are waited for are here, or the time is up and what was
     /// committed is here, or the time for that is up too; and there is one that weighs something.
     /// Once they are, voters among the newcomers have some more time; the others have none, so that
     /// nobody without standing can hold a round up.
-    fn contributions_are_in(&mut self) -> bool {
-        let (now, Some(work), Some(chain)) = (self.now, &self.work, &self.chain) else {
-            return false;
-        };
-        let (age, rules) = (work.age(now), &self.run.rules);
-        let (committed, missing) = self.not_in(&chain.awaited(&self.run));
+    fn contributions_are_in(&mut self, core: &mut Core) -> bool {
+        let (now, work, chain) = (core.now, &self.work, &self.chain);
+        let (age, rules) = (work.age(now), &core.run.rules);
+        let (committed, missing) = self.not_in(core, &chain.awaited(&core.run));
         let closed = rules.commit_timeout_ms;
         let over = closed.saturating_add(rules.view_timeout_ms);
         let in_time = committed + missing == 0 || committed == 0 && age >= closed || age >= over;
         if !in_time {
             return false;
         }
-        let late = self.not_in(&chain.present(&self.run, |_| true)) != (0, 0);
-        let Some(work) = &mut self.work else { return false };
+        let late = self.not_in(core, &chain.present(&core.run, |_| true)) != (0, 0);
+        let work = &mut self.work;
         let grace = age / NEWCOMERS_GRACE;
         let over = *work.grace_until.get_or_insert(now.after(grace));
-        let weighs = self
-            .chain
-            .as_ref()
-            .is_some_and(|chain| chain.weighs(&self.run, &self.admissible_here()));
+        let weighs = self.chain.weighs(&core.run, &self.admissible_here(core));
         weighs && (!late || now >= over)
     }
 
     /// How many of these have committed to what is not admissible yet, and how many to nothing.
-    fn not_in(&self, members: &[PeerId]) -> (usize, usize) {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return (0, 0) };
+    fn not_in(&self, core: &Core, members: &[PeerId]) -> (usize, usize) {
+        let (work, chain) = (&self.work, &self.chain);
         let honest = members.iter().filter(|m| !self.evidence.contains_key(m));
-        let not_yet = honest.filter(|m| admissible(&self.run, work, chain, m).is_none()).copied();
+        let not_yet = honest.filter(|m| admissible(&core.run, work, chain, m).is_none()).copied();
         let committed = |m: &PeerId| work.commits.get(m).is_some_and(|slot| !slot.bad);
         let (committed, missing): (Vec<PeerId>, Vec<PeerId>) = not_yet.partition(committed);
         (committed.len(), missing.len())
     }
 
     /// Every contribution that may go into the next record, in the order of the authors' keys.
-    fn admissible_here(&self) -> Vec<crate::Contribution> {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return Vec::new() };
+    fn admissible_here(&self, core: &Core) -> Vec<crate::Contribution> {
+        let (work, chain) = (&self.work, &self.chain);
         let members = chain.members.iter();
-        members.filter_map(|m| admissible(&self.run, work, chain, &m.id)).collect()
+        members.filter_map(|m| admissible(&core.run, work, chain, &m.id)).collect()
     }
 
     /// Makes the record that is due, as soon as its state is known.
-    fn offer(&mut self, kind: Kind) {
+    fn offer(&mut self, core: &mut Core, kind: Kind) {
         let draft = match kind {
-            Kind::Repair => self.repair(),
-            kind => self.ordinary(kind),
+            Kind::Repair => self.repair(core),
+            kind => self.ordinary(core, kind),
         };
         let Some(mut record) = draft else { return };
-        let Some(state) = self.state_after(&record) else { return };
+        let Some(state) = self.state_after(core, &record) else { return };
         record.state = state;
-        let Some(chain) = &self.chain else { return };
+        let chain = &self.chain;
         let body = loop {
-            chain.complete(&self.run, &mut record);
+            chain.complete(&core.run, &mut record);
             let body = record.to_bytes();
             // The rules leave room for what is usual; of an unusual lot of verdicts some wait.
             if body.len() <= MAX_RECORD || record.verdicts.pop().is_none() {
@@ -135,23 +130,26 @@ impl Node {
             }
         };
         let hash = Record::hash_of(&body);
-        let ruling = match self.ruling(&hash, &record) {
+        let ruling = match self.ruling(core, &hash, &record) {
             Ok(ruling) => ruling,
             Err(why) => {
                 // Something that looked right by itself does not fit: better none than a wrong one.
-                return self.notice(Notice::WorkFailed { height: record.height, why });
+                return core.notice(Notice::WorkFailed { height: record.height, why });
             }
         };
-        if let Some(work) = &mut self.work {
-            work.agreement.offer(hash, body, ruling);
-        }
+        self.work.agreement.offer(hash, body, ruling);
     }
 
-    fn blank(&self, kind: Kind, evidence: BTreeMap<PeerId, Evidence>) -> Option<Record> {
-        let chain = self.chain.as_ref()?;
+    fn blank(
+        &self,
+        core: &Core,
+        kind: Kind,
+        evidence: BTreeMap<PeerId, Evidence>,
+    ) -> Option<Record> {
+        let chain = &self.chain;
         let ejected = evidence.into_iter().map(|(peer, evidence)| Ejection { peer, evidence });
         Some(Record {
-            run: self.run.id,
+            run: core.run.id,
             height: chain.height + 1,
             kind,
             round: chain.round,
@@ -167,22 +165,22 @@ impl Node {
         })
     }
 
-    fn repair(&self) -> Option<Record> {
-        self.blank(Kind::Repair, self.evidence_for_repair())
+    fn repair(&self, core: &Core) -> Option<Record> {
+        self.blank(core, Kind::Repair, self.evidence_for_repair(core))
     }
 
-    fn ordinary(&self, kind: Kind) -> Option<Record> {
-        let chain = self.chain.as_ref()?;
-        let mut record = self.blank(kind, self.evidence_for_advance())?;
+    fn ordinary(&self, core: &Core, kind: Kind) -> Option<Record> {
+        let chain = &self.chain;
+        let mut record = self.blank(core, kind, self.evidence_for_advance(core))?;
         let out: BTreeSet<PeerId> = record.culprits().collect();
-        record.shows = self.shows_for_record();
-        record.verdicts = self.verdicts_for_record();
+        record.shows = self.shows_for_record(core);
+        record.verdicts = self.verdicts_for_record(core);
         record.verdicts.sort_unstable_by_key(crate::chain::order_of_verdicts);
         if kind == Kind::Advance {
-            record.contributions = self.admissible_here();
+            record.contributions = self.admissible_here(core);
             record.contributions.retain(|c| !out.contains(&c.commit.author()));
-            record.joins = self.joins_for_record(&out);
-            if !chain.weighs(&self.run, &record.contributions) {
+            record.joins = self.joins_for_record(core, &out);
+            if !chain.weighs(&core.run, &record.contributions) {
                 return None;
             }
         }
@@ -190,47 +188,44 @@ impl Node {
     }
 
     /// Who comes in: as many as there is room for, drawn by the beacon from all that ask.
-    fn joins_for_record(&self, out: &BTreeSet<PeerId>) -> Vec<Signed<crate::Join>> {
-        let Some(chain) = &self.chain else { return Vec::new() };
+    fn joins_for_record(&self, core: &Core, out: &BTreeSet<PeerId>) -> Vec<Signed<crate::Join>> {
+        let chain = &self.chain;
         let fits = |j: &&Signed<crate::Join>| chain.may_join(j) && !out.contains(&j.author());
-        let mut joins: Vec<_> = self.joins.values().filter(fits).cloned().collect();
+        let mut joins: Vec<_> = core.joins.values().filter(fits).cloned().collect();
         let lot = |j: &Signed<crate::Join>| {
             Hash::of_parts("understory swarm 2 seat", &[&chain.beacon.0, &j.envelope().author.0])
         };
         joins.sort_unstable_by_key(lot);
-        joins.truncate(chain.room(&self.run));
+        joins.truncate(chain.room(&core.run));
         joins.sort_unstable_by_key(Signed::author);
         joins
     }
 
     /// Finds out about proposed records what can be found out by now.
-    fn judge(&mut self) {
-        let pending = self.work.as_ref().map_or(Vec::new(), |w| w.agreement.pending());
-        for hash in pending {
+    fn judge(&mut self, core: &mut Core) {
+        for hash in self.work.agreement.pending() {
             // Asked again with every event while something is missing: read once.
-            let known = self.work.as_mut().and_then(|w| w.proposed.remove(&hash));
+            let known = self.work.proposed.remove(&hash);
             let record = known.or_else(|| self.read(&hash));
             let validity = match &record {
-                Some(record) => self.votable(&hash, record),
+                Some(record) => self.votable(core, &hash, record),
                 None => Validity::Invalid,
             };
-            if let Some(work) = &mut self.work {
-                work.proposed.extend(record.map(|record| (hash, record)));
-                work.agreement.judge(&hash, validity);
-            }
+            self.work.proposed.extend(record.map(|record| (hash, record)));
+            self.work.agreement.judge(&hash, validity);
         }
     }
 
     /// A proposed record that may follow the head.
     fn read(&self, hash: &Hash) -> Option<Record> {
-        Record::from_bytes(self.work.as_ref()?.agreement.body(hash)?).ok()
+        Record::from_bytes(self.work.agreement.body(hash)?).ok()
     }
 
     /// Whether this node may vote for a record that follows the rules.
-    fn votable(&mut self, hash: &Hash, record: &Record) -> Validity {
+    fn votable(&mut self, core: &mut Core, hash: &Hash, record: &Record) -> Validity {
         let policy = match record.kind {
-            Kind::Repair => self.may_repair(record),
-            _ => self.may_go_on(hash, record),
+            Kind::Repair => self.may_repair(core, record),
+            _ => self.may_go_on(core, hash, record),
         };
         if policy != Validity::Valid {
             return policy;
@@ -238,7 +233,7 @@ impl Node {
         if self.has_bad_update(record) {
             return Validity::Invalid;
         }
-        match self.state_after(record) {
+        match self.state_after(core, record) {
             None => Validity::Pending,
             Some(state) if state == record.state => Validity::Valid,
             Some(_) => Validity::Invalid,
@@ -246,7 +241,7 @@ impl Node {
     }
 
     fn has_bad_update(&self, record: &Record) -> bool {
-        let Some(work) = &self.work else { return false };
+        let work = &self.work;
         record.contributions.iter().any(|c| {
             let slot = work.commits.get(&c.commit.author());
             slot.is_some_and(|s| s.bad && s.commit == c.commit)
@@ -254,12 +249,12 @@ impl Node {
     }
 
     /// A repair ejects: that takes this node's own re-run of what every culprit did.
-    fn may_repair(&self, record: &Record) -> Validity {
-        record.ejected.iter().map(|e| self.may_eject(e)).max().unwrap_or(Validity::Invalid)
+    fn may_repair(&self, core: &Core, record: &Record) -> Validity {
+        record.ejected.iter().map(|e| self.may_eject(core, e)).max().unwrap_or(Validity::Invalid)
     }
 
     /// Whether this node's own re-run says so too; while there is none, it does not vote.
-    fn may_eject(&self, ejection: &Ejection) -> Validity {
+    fn may_eject(&self, core: &Core, ejection: &Ejection) -> Validity {
         let judged = |own: Option<Finding>, right: fn(&Finding) -> bool| match own {
             None => Validity::Pending,
             Some(finding) if right(&finding) => Validity::Valid,
@@ -269,7 +264,7 @@ impl Node {
         let confirmed: fn(&Finding) -> bool = |f| matches!(f, Finding::Confirmed { .. });
         match &ejection.evidence {
             Evidence::Mismatch { height, .. } => {
-                judged(self.own_finding(*height, &ejection.peer), mismatch)
+                judged(self.own_finding(core, *height, &ejection.peer), mismatch)
             }
             Evidence::FalseAccusation { accusation, .. } => {
                 let body = accusation.body();
@@ -277,8 +272,8 @@ impl Node {
                     Finding::Mismatch { part } => body.scope.asks(part),
                     _ => body.scope,
                 };
-                let own = self.own_answer(body.height, &body.contributor, scope);
-                match body.contributor == self.id() {
+                let own = self.own_answer(core, body.height, &body.contributor, scope);
+                match body.contributor == core.id() {
                     true => Validity::Valid,
                     false => judged(own, confirmed),
                 }
@@ -286,7 +281,7 @@ impl Node {
             Evidence::BlindConfirmation { confirmation, .. } => {
                 let body = confirmation.body();
                 let scope = Scope::Recheck { auditor: confirmation.author() };
-                judged(self.own_answer(body.height, &body.contributor, scope), mismatch)
+                judged(self.own_answer(core, body.height, &body.contributor, scope), mismatch)
             }
             Evidence::Equivocation { .. } => Validity::Valid,
         }
@@ -294,17 +289,15 @@ impl Node {
 
     /// An advance or the end: not while a repair is right, a dispute or an audit is open, somebody
     /// is left out who still has time, or something is left out that this node has.
-    fn may_go_on(&self, hash: &Hash, record: &Record) -> Validity {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else {
-            return Validity::Pending;
-        };
-        let (age, rules) = (work.age(self.now), &self.run.rules);
-        let audits = self.audits_are_done() && !self.is_disputed();
+    fn may_go_on(&self, core: &Core, hash: &Hash, record: &Record) -> Validity {
+        let (work, chain) = (&self.work, &self.chain);
+        let (age, rules) = (work.age(core.now), &core.run.rules);
+        let audits = self.audits_are_done(core) && !self.is_disputed(core);
         let closed = audits || age >= rules.audit_timeout_ms;
-        if self.stalemate().is_some() || self.must_repair() || !closed {
+        if self.stalemate(core).is_some() || self.must_repair(core) || !closed {
             return Validity::Pending;
         }
-        let eject = record.ejected.iter().map(|e| self.may_eject(e)).max();
+        let eject = record.ejected.iter().map(|e| self.may_eject(core, e)).max();
         if let Some(validity) = eject.filter(|v| *v != Validity::Valid) {
             return validity;
         }
@@ -313,12 +306,12 @@ impl Node {
             !self.evidence.contains_key(m) && !record.culprits().any(|c| c == *m) && !included(m)
         };
         let left_out =
-            record.kind == Kind::Advance && chain.awaited(&self.run).iter().any(has_to_be_in);
+            record.kind == Kind::Advance && chain.awaited(&core.run).iter().any(has_to_be_in);
         let impatient = work
             .due_since
-            .is_none_or(|since| self.now.since(since) < rules.view_timeout_ms.saturating_mul(2));
+            .is_none_or(|since| core.now.since(since) < rules.view_timeout_ms.saturating_mul(2));
         let waits =
-            left_out && age < rules.commit_timeout_ms || impatient && self.leaves_out(record);
+            left_out && age < rules.commit_timeout_ms || impatient && self.leaves_out(core, record);
         // Somebody honest saw the time pass: this node may just have come back.
         match waits && !work.agreement.is_seconded(hash) {
             true => Validity::Pending,
@@ -329,11 +322,11 @@ impl Node {
     /// Whether a record lacks contributions, links or verdicts of settled voters, or ejections,
     /// that this node could put into it: nobody who proposes spares itself or leaves others out.
     /// What newcomers say is not insisted on: they could say it to some and not to others.
-    fn leaves_out(&self, record: &Record) -> bool {
-        let Some(chain) = &self.chain else { return false };
-        let awaited: BTreeSet<PeerId> = chain.awaited(&self.run).into_iter().collect();
+    fn leaves_out(&self, core: &Core, record: &Record) -> bool {
+        let chain = &self.chain;
+        let awaited: BTreeSet<PeerId> = chain.awaited(&core.run).into_iter().collect();
         let out: BTreeSet<PeerId> = record.culprits().collect();
-        let commits = self.admissible_here();
+        let commits = self.admissible_here(core);
         let counts = |author: PeerId| awaited.contains(&author) && !out.contains(&author);
         let has =
             |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
@@ -342,60 +335,63 @@ impl Node {
         let lacks_verdict =
             |v: &Signed<Verdict>| counts(v.author()) && !record.verdicts.contains(v);
         advance && commits.iter().any(|c| counts(c.commit.author()) && !has(c))
-            || self.shows_for_record().iter().any(lacks_show)
-            || self.verdicts_for_record().iter().any(lacks_verdict)
-            || self.evidence_for_advance().keys().any(|peer| !out.contains(peer))
+            || self.shows_for_record(core).iter().any(lacks_show)
+            || self.verdicts_for_record(core).iter().any(lacks_verdict)
+            || self.evidence_for_advance(core).keys().any(|peer| !out.contains(peer))
     }
 
-    fn carry_out(&mut self, output: Output) {
-        let (Some(work), run) = (&mut self.work, self.run.id) else { return };
+    fn carry_out(&mut self, core: &mut Core, output: Output) {
+        let (work, run) = (&mut self.work, core.run.id);
         let height = work.height;
         match output {
             Output::Propose { view, valid_view, value } => {
                 let Some(body) = work.agreement.body(&value).map(<[u8]>::to_vec) else { return };
                 let proposal = Proposal { height, view, valid_view, value };
-                let header = Signed::seal(&self.identity, &run, proposal);
+                let header = Signed::seal(&core.identity, &run, proposal);
                 // The value is there, and what decides on it with it.
                 work.agreement.propose(header.clone(), body.clone(), None);
                 let envelope = header.envelope().clone();
-                self.persist(&Entry::Proposed { header: envelope, record: body.clone().into() });
-                self.broadcast(&Message::Proposal { header, record: body.into() });
+                core.persist(&Entry::Proposed { header: envelope, record: body.clone().into() });
+                core.broadcast(&Message::Proposal { header, record: body.into() });
             }
             Output::Vote { view, step, value } => {
-                let vote = Signed::seal(&self.identity, &run, Vote { height, view, step, value });
+                let vote = Signed::seal(&core.identity, &run, Vote { height, view, step, value });
                 work.agreement.vote(vote.clone());
-                self.persist(&Entry::Said(vote.envelope().clone()));
-                self.broadcast(&Message::Vote(vote));
+                core.persist(&Entry::Said(vote.envelope().clone()));
+                core.broadcast(&Message::Vote(vote));
             }
             Output::Lock { view, value } => {
                 let Some(body) = work.agreement.body(&value).map(<[u8]>::to_vec) else { return };
                 let prevotes = work.agreement.prevotes(view, &value);
                 let prevotes = prevotes.iter().map(|v| v.envelope().clone()).collect();
-                self.persist(&Entry::Locked { view, record: body.into(), prevotes });
+                core.persist(&Entry::Locked { view, record: body.into(), prevotes });
             }
             Output::View(view) => {
                 if let Some(proposer) = work.agreement.proposer(view) {
-                    self.notice(Notice::ViewChanged { height, view, proposer });
+                    core.notice(Notice::ViewChanged { height, view, proposer });
                 }
-                self.hurry_resend();
+                core.hurry_resend();
             }
-            Output::Decided { view, value } => self.decided(view, &value),
+            Output::Decided { view, value } => self.decided(core, view, &value),
         }
     }
 
-    fn decided(&mut self, view: u32, value: &Hash) {
-        let Some(work) = &self.work else { return };
+    fn decided(&mut self, core: &mut Core, view: u32, value: &Hash) {
+        let work = &self.work;
         let Some(body) = work.agreement.body(value) else { return };
         let votes = work.agreement.precommits(view, value);
         let signatures = votes.iter().map(|v| (v.author(), v.signature())).collect();
         let record = SignedRecord::new(body.to_vec(), Certificate { view, signatures });
         let followed = match record {
-            Ok(record) => self.follow(record, None),
+            Ok(record) => self.follow(core, record, None),
             Err(error) => Err(error.to_string()),
         };
         if let Err(why) = followed {
             // Only what was checked whole is ever counted for, so this cannot be.
-            self.fatal(format!("this program decided on a record that breaks the rules: {why}"));
+            self.fatal(
+                core,
+                format!("this program decided on a record that breaks the rules: {why}"),
+            );
         }
     }
 }

@@ -1,107 +1,106 @@
 //! A new head: what a certified record changes, and what is said of it.
 
-use super::Node;
+use super::{Core, Running, working::Wanted};
 use crate::{
     Action, ChainState, Contribution, Ejection, Evidence, Finding, Notice, PeerId, RecordSummary,
     Signed, SignedRecord, log::Entry, members::member,
 };
 
-use super::working::Wanted;
-
-impl Node {
+impl Running {
     /// Takes a certified record as the new head; `from` is who gave it, if it was not agreed on
     /// here.
-    pub(super) fn follow(
+    ///
+    /// Errors: it does not follow the head, or is not the one that the run is known to have there.
+    pub fn follow(
         &mut self,
+        core: &mut Core,
         record: SignedRecord,
         from: Option<PeerId>,
     ) -> Result<(), String> {
-        let next = ChainState::follow(self.chain.as_ref(), &self.run, &record, &self.cache)
+        let next = ChainState::follow(Some(&self.chain), &core.run, &record, &core.cache)
             .map_err(|e| e.to_string())?;
-        self.fits(next.height, next.hash)?;
-        let mine = self.own_aggregate(record.record());
+        core.fits(next.height, next.hash)?;
+        let mine = self.own_aggregate(core, record.record());
         if let Some(mine) = mine.filter(|s| *s != next.state) {
             let (height, theirs) = (next.height, next.state.root());
-            self.persist(&Entry::Record(record.to_bytes().into()));
-            self.fatal(format!(
-                "this machine computes root {} for record {height}, the others agreed on {theirs}",
-                mine.root()
-            ));
+            core.persist(&Entry::Record(record.to_bytes().into()));
+            let mine = mine.root();
+            self.fatal(
+                core,
+                format!(
+                    "this machine computes root {mine} for record {height}, the others agreed on \
+                     {theirs}"
+                ),
+            );
             return Ok(());
         }
-        self.become_head(record, next, mine.is_some(), from);
+        let before = std::mem::replace(&mut self.chain, next);
+        self.take_up(core, record, Some(&before), from);
+        self.open_height(core);
+        if mine.is_some() {
+            self.work.sync = Wanted::Here;
+        }
         Ok(())
     }
 
-    fn become_head(
+    /// What the record does that led from `before` to the state that is the chain's now.
+    pub fn take_up(
         &mut self,
+        core: &mut Core,
         record: SignedRecord,
-        next: ChainState,
-        state_is_here: bool,
+        before: Option<&ChainState>,
         from: Option<PeerId>,
     ) {
-        self.persist(&Entry::Record(record.to_bytes().into()));
-        let before = self.chain.replace(next.clone());
-        self.pace.start(self.now);
+        core.persist(&Entry::Record(record.to_bytes().into()));
+        core.pace.start(core.now);
         if from.is_some() {
-            self.adopt_clock();
+            core.adopt_clock(&self.chain);
         }
-        self.persist(&Entry::Clock {
-            elapsed_ms: self.pace.elapsed_ms(self.now),
-            us_per_step: (self.pace.ms_per_step() * 1000.0) as u64,
+        core.persist(&Entry::Clock {
+            elapsed_ms: core.pace.elapsed_ms(core.now),
+            us_per_step: (core.pace.ms_per_step() * 1000.0) as u64,
         });
-        let kept = self.close_work(&next);
-        self.keep_book(&next);
-        self.note_own_join(&record);
-        if let Some(book) = self.books.get_mut(&next.height) {
+        let kept = self.close_work(core);
+        self.keep_books(core.now);
+        self.note_own_join(core.id(), &record);
+        if let Some(book) = self.books.get_mut(&self.chain.height) {
             book.kept = kept;
         }
-        self.drop_old();
-        self.evidence.retain(|peer, _| !next.ejected.contains(peer));
-        self.tell(&record, before.as_ref(), &next);
-        self.records.push(record);
-        self.open_height();
-        if let (true, Some(work)) = (state_is_here, &mut self.work)
-            && work.height == next.height + 1
-        {
-            work.sync = Wanted::Here;
-        }
-        self.check_finished();
+        self.drop_old(core);
+        self.evidence.retain(|peer, _| !self.chain.ejected.contains(peer));
+        tell(core, &record, before, &self.chain);
+        core.records.push(record);
     }
+}
 
-    /// Says what a record changed.
-    fn tell(&mut self, record: &SignedRecord, before: Option<&ChainState>, next: &ChainState) {
-        let body = record.record();
-        self.notice(Notice::Decided(summary(record, next)));
-        for Ejection { peer, evidence } in &body.ejected {
-            let (peer, height) = (*peer, body.height);
-            self.notice(Notice::Ejected { peer, height, evidence: describe(evidence) });
-            if peer != self.id() {
-                let why = "ejected".to_owned();
-                self.out.push(Action::Disconnect { peer, why });
-            }
+/// Says what a record changed.
+fn tell(core: &mut Core, record: &SignedRecord, before: Option<&ChainState>, next: &ChainState) {
+    let body = record.record();
+    let height = body.height;
+    core.notice(Notice::Decided(summary(record, next)));
+    for Ejection { peer, evidence } in &body.ejected {
+        let peer = *peer;
+        core.notice(Notice::Ejected { peer, height, evidence: describe(evidence) });
+        if peer != core.id() {
+            core.out.push(Action::Disconnect { peer, why: "ejected".to_owned() });
         }
-        let height = body.height;
-        let rules = &self.run.rules;
-        let mut notices = Vec::new();
-        for line in &next.members {
-            let was = before.and_then(|b| member(&b.members, &line.id));
-            let was = was.map(|m| m.is_away(rules));
-            let peer = line.id;
-            match (was, line.is_away(rules)) {
-                (None, _) => notices.push(Notice::Joined { peer, height }),
-                (Some(false), true) => notices.push(Notice::Absent { peer, height }),
-                (Some(true), false) => notices.push(Notice::Rejoined { peer, height }),
-                _ => {}
-            }
+    }
+    for line in &next.members {
+        let was = before.and_then(|b| member(&b.members, &line.id));
+        let was = was.map(|m| m.is_away(&core.run.rules));
+        let peer = line.id;
+        match (was, line.is_away(&core.run.rules)) {
+            (None, _) => core.notice(Notice::Joined { peer, height }),
+            (Some(false), true) => core.notice(Notice::Absent { peer, height }),
+            (Some(true), false) => core.notice(Notice::Rejoined { peer, height }),
+            _ => {}
         }
-        let gone = before
-            .iter()
-            .flat_map(|b| &b.members)
-            .map(|m| m.id)
-            .filter(|id| member(&next.members, id).is_none() && !next.ejected.contains(id));
-        notices.extend(gone.map(|peer| Notice::Gone { peer, height }));
-        notices.into_iter().for_each(|notice| self.notice(notice));
+    }
+    for line in before.iter().flat_map(|b| &b.members) {
+        let peer = line.id;
+        if member(&next.members, &peer).is_none() && !next.ejected.contains(&peer) {
+            core.notice(Notice::Gone { peer, height });
+        }
     }
 }
 

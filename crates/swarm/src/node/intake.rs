@@ -1,6 +1,6 @@
 //! Messages: what is looked at before a message may cost anything, cheap checks first.
 
-use super::Node;
+use super::{Core, Node, Running, Stage};
 use crate::{
     Body, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
     agreement::Taken, chain::Ruling, parse_message,
@@ -21,44 +21,63 @@ enum When {
 
 impl Node {
     pub(super) fn message(&mut self, from: PeerId, bytes: &[u8]) {
-        if from == self.id() || self.is_shunned(&from) || !self.know(from) {
-            return;
-        }
-        let message = match parse_message(bytes) {
-            Ok(message) => message,
-            Err(error) => return self.strike(from, &error.to_string()),
-        };
-        if message.run() != self.run.id {
-            return self.strike(from, "a message of another run");
-        }
-        // What members have signed comes from members: a stranger has nothing to pass on.
-        let own = matches!(
-            message,
-            Message::Join(_)
-                | Message::Head { .. }
-                | Message::RecordsRequest { .. }
-                | Message::Records { .. }
-        );
-        if !own && self.is_stranger(&from) {
-            return;
-        }
+        let Some(message) = self.read_message(from, bytes) else { return };
+        let core = &mut self.core;
         match message {
             Message::Join(join) => self.joining(from, join),
-            Message::Head { height, elapsed_ms, .. } => self.on_head(from, height, elapsed_ms),
+            Message::Head { height, elapsed_ms, .. } => core.on_head(from, height, elapsed_ms),
             Message::RecordsRequest { from: height, .. } => self.on_request(from, height),
             Message::Records { records, .. } => self.on_records(from, &records),
-            Message::Evidence(evidence) => self.on_evidence(from, evidence),
-            Message::Verdict(verdict) => {
-                if self.is_member(&verdict.author()) {
-                    self.on_verdict(from, verdict);
+            // What members have signed comes from members: a stranger has nothing to pass on.
+            said if !self.is_stranger(&from) => {
+                if let Stage::Running(running) = &mut self.stage {
+                    running.message(&mut self.core, from, bytes, said);
                 }
             }
-            other => self.of_a_height(from, bytes, other),
+            _ => {}
         }
     }
 
+    /// A message of this run, from somebody who is listened to.
+    fn read_message(&mut self, from: PeerId, bytes: &[u8]) -> Option<Message> {
+        let ejected = self.chain_state().is_some_and(|chain| chain.ejected.contains(&from));
+        let core = &mut self.core;
+        if from == core.id() || ejected || core.is_struck_out(&from) || !core.know(from) {
+            return None;
+        }
+        match parse_message(bytes) {
+            Ok(message) if message.run() == core.run.id => return Some(message),
+            Ok(_) => core.strike(from, "a message of another run"),
+            Err(error) => core.strike(from, &error.to_string()),
+        }
+        None
+    }
+
+    /// Whether the run has begun, and this peer is no member of it.
+    pub(super) fn is_stranger(&self, peer: &PeerId) -> bool {
+        self.chain_state().is_some_and(|chain| chain.member(peer).is_none())
+    }
+}
+
+impl Running {
+    fn message(&mut self, core: &mut Core, from: PeerId, bytes: &[u8], message: Message) {
+        match message {
+            Message::Evidence(evidence) => self.on_evidence(core, from, evidence),
+            Message::Verdict(verdict) => {
+                if self.is_member(&verdict.author()) {
+                    self.on_verdict(core, from, verdict);
+                }
+            }
+            other => self.of_a_height(core, from, bytes, other),
+        }
+    }
+
+    fn is_member(&self, author: &PeerId) -> bool {
+        self.chain.member(author).is_some()
+    }
+
     /// Commits, links, receipts, proposals and votes: they are for one height only.
-    fn of_a_height(&mut self, from: PeerId, bytes: &[u8], message: Message) {
+    fn of_a_height(&mut self, core: &mut Core, from: PeerId, bytes: &[u8], message: Message) {
         let (author, height) = match &message {
             Message::Commit(m) => (m.author(), m.body().height),
             // A link is about an advance that is there already.
@@ -75,119 +94,112 @@ impl Node {
         if let Message::Show(show) = &message
             && self.newest_book().is_some_and(|b| b.advance.height == show.body().height)
         {
-            return self.on_show(from, show.clone());
+            return self.on_show(core, from, show.clone());
         }
-        match self.when(from, height) {
+        match self.when(core, from, height) {
             When::Never => {}
-            When::Early => self.keep_early(from, bytes),
+            When::Early => self.keep_early(core, from, bytes),
             When::Now => match message {
-                Message::Commit(commit) => self.on_commit(from, commit),
-                Message::Have(have) => self.on_have(from, have),
+                Message::Commit(commit) => self.on_commit(core, from, commit),
+                Message::Have(have) => self.on_have(core, from, have),
                 Message::Proposal { header, record } => {
-                    self.on_proposal(from, header, record.into());
+                    self.on_proposal(core, from, header, record.into());
                 }
-                Message::Vote(vote) => self.on_vote(from, vote),
+                Message::Vote(vote) => self.on_vote(core, from, vote),
                 _ => {}
             },
         }
     }
 
-    fn when(&mut self, from: PeerId, height: u64) -> When {
-        let Some(work) = &self.work else { return When::Never };
+    fn when(&mut self, core: &mut Core, from: PeerId, height: u64) -> When {
+        let work = &self.work;
         match height {
             h if h == work.height => When::Now,
             h if h == work.height + 1 => When::Early,
             h if h > work.height => {
-                self.ask(from);
+                core.ask(from);
                 When::Never
             }
             _ => When::Never,
         }
     }
 
-    fn keep_early(&mut self, from: PeerId, bytes: &[u8]) {
+    fn keep_early(&mut self, core: &mut Core, from: PeerId, bytes: &[u8]) {
         let size: usize = self.early.iter().map(|(_, b)| b.len()).sum();
         if self.early.len() < MAX_EARLY && size + bytes.len() <= MAX_EARLY_BYTES {
             self.early.push((from, bytes.to_vec()));
         }
-        self.ask_if_behind(from);
+        self.ask_if_behind(core, from);
     }
 
     /// Somebody speaks of the next height already: unless the votes on this one still come, its
     /// record has to be asked for.
-    fn ask_if_behind(&mut self, from: PeerId) {
-        if self.now >= self.resend_at {
-            self.ask(from);
+    fn ask_if_behind(&mut self, core: &mut Core, from: PeerId) {
+        if core.now >= core.resend_at {
+            core.ask(from);
         }
     }
 
     /// Takes in what came early, now that the height has begun.
-    pub(super) fn take_in_early(&mut self) {
+    pub(super) fn take_in_early(&mut self, core: &mut Core) {
         for (from, bytes) in std::mem::take(&mut self.early) {
-            self.message(from, &bytes);
+            // The last record may have made it a stranger.
+            if self.is_member(&from)
+                && let Ok(message) = parse_message(&bytes)
+            {
+                self.of_a_height(core, from, &bytes, message);
+            }
         }
     }
 
-    /// Whether the run has begun, and this peer is no member of it.
-    pub(super) fn is_stranger(&self, peer: &PeerId) -> bool {
-        self.chain.is_some() && !self.is_member(peer)
-    }
-
-    fn is_member(&self, author: &PeerId) -> bool {
-        self.chain.as_ref().is_some_and(|c| c.member(author).is_some())
-    }
-
-    /// Whether the signature is right; if not, whoever passed it on is to blame.
-    pub(super) fn is_right(&mut self, from: PeerId, envelope: &Envelope) -> bool {
-        let right = self.cache.is_signed(envelope, &self.run.id);
-        if !right && from != self.id() {
-            self.strike(from, "a wrong signature");
-        }
-        right
-    }
-
-    fn on_commit(&mut self, from: PeerId, commit: Signed<Commit>) {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return };
+    fn on_commit(&mut self, core: &mut Core, from: PeerId, commit: Signed<Commit>) {
+        let (work, chain) = (&self.work, &self.chain);
         let author = commit.author();
         if let Some(known) = work.commits.get(&author) {
             let known = known.commit.envelope().clone();
             if known.body != commit.envelope().body {
-                self.contradiction(from, known, commit.envelope());
+                self.contradiction(core, from, known, commit.envelope());
             }
             return;
         }
-        if let Err(why) = chain.check_commit(&self.run, &commit) {
-            return self.strike(from, &format!("commit of {}: {why}", author.short()));
+        if let Err(why) = chain.check_commit(&core.run, &commit) {
+            return core.strike(from, &format!("commit of {}: {why}", author.short()));
         }
-        if self.is_right(from, commit.envelope()) {
-            self.accept_commit(commit);
+        if core.is_right(from, commit.envelope()) {
+            self.accept_commit(core, commit);
         }
     }
 
-    fn on_have(&mut self, from: PeerId, have: Signed<crate::Have>) {
-        let votes = self.chain.as_ref().is_some_and(|c| c.votes(&self.run, &have.author()));
-        let room = self.work.as_ref().is_some_and(|w| w.has_room_for(&have));
-        if votes && room && self.is_right(from, have.envelope()) {
+    fn on_have(&mut self, core: &mut Core, from: PeerId, have: Signed<crate::Have>) {
+        let votes = self.chain.votes(&core.run, &have.author());
+        let room = self.work.has_room_for(&have);
+        if votes && room && core.is_right(from, have.envelope()) {
             self.accept_have(have);
         }
     }
 
-    fn on_vote(&mut self, from: PeerId, vote: Signed<Vote>) {
-        let Some(work) = &self.work else { return };
+    fn on_vote(&mut self, core: &mut Core, from: PeerId, vote: Signed<Vote>) {
+        let work = &self.work;
         let Vote { view, step, .. } = *vote.body();
         let known = work.agreement.known_vote(view, step, &vote.author());
-        if known.is_some_and(|k| k.body() == vote.body()) || !self.is_right(from, vote.envelope()) {
+        if known.is_some_and(|k| k.body() == vote.body()) || !core.is_right(from, vote.envelope()) {
             return;
         }
-        let Some(work) = &mut self.work else { return };
+        let work = &mut self.work;
         let envelope = vote.envelope().clone();
         if let Taken::Contradicts(known) = work.agreement.vote(vote) {
-            self.contradiction(from, known, &envelope);
+            self.contradiction(core, from, known, &envelope);
         }
     }
 
-    fn on_proposal(&mut self, from: PeerId, header: Signed<Proposal>, body: Vec<u8>) {
-        let Some(work) = &self.work else { return };
+    fn on_proposal(
+        &mut self,
+        core: &mut Core,
+        from: PeerId,
+        header: Signed<Proposal>,
+        body: Vec<u8>,
+    ) {
+        let work = &self.work;
         let proposal = *header.body();
         if work.agreement.proposer(proposal.view) != Some(header.author())
             || work.agreement.has_proposal(&header)
@@ -195,28 +207,28 @@ impl Node {
             return;
         }
         if Record::hash_of(&body) != proposal.value {
-            return self.strike(from, "a proposal with another record");
+            return core.strike(from, "a proposal with another record");
         }
-        if !self.is_right(from, header.envelope()) {
+        if !core.is_right(from, header.envelope()) {
             return;
         }
         let record = match Record::from_bytes(&body) {
             Ok(record) => record,
             // The author signed it, so it is the author's fault; but a peer does not pass on
             // what it cannot read either.
-            Err(error) => return self.strike(from, &error.to_string()),
+            Err(error) => return core.strike(from, &error.to_string()),
         };
-        let ruling = self.ruling(&proposal.value, &record);
+        let ruling = self.ruling(core, &proposal.value, &record);
         if let Err(why) = &ruling {
             let (peer, why) = (header.author(), why.clone());
-            self.notice(crate::Notice::Misbehaved { peer, why });
+            core.notice(crate::Notice::Misbehaved { peer, why });
         }
-        let Some(work) = &mut self.work else { return };
+        let work = &mut self.work;
         let envelope = header.envelope().clone();
         match work.agreement.propose(header, body, ruling.ok()) {
             // Whoever passes a proposal on has not looked at what is in it; its author has.
-            Taken::New => self.learn_from(envelope.author, &record),
-            Taken::Contradicts(known) => self.contradiction(from, known, &envelope),
+            Taken::New => self.learn_from(core, envelope.author, &record),
+            Taken::Contradicts(known) => self.contradiction(core, from, known, &envelope),
             Taken::Ignored => {}
         }
     }
@@ -224,25 +236,29 @@ impl Node {
     /// What decides on a record, once it was checked whole.
     ///
     /// Errors: why it may not follow the head.
-    pub(super) fn ruling(&self, hash: &Hash, record: &Record) -> Result<Ruling, String> {
-        let chain = self.chain.as_ref().ok_or("the run has not begun")?;
-        chain.ruling_on(&self.run, record, *hash, &self.cache)
+    pub(super) fn ruling(
+        &self,
+        core: &Core,
+        hash: &Hash,
+        record: &Record,
+    ) -> Result<Ruling, String> {
+        self.chain.ruling_on(&core.run, record, *hash, &core.cache)
     }
 
     /// A proposal may carry what was lost on the way here.
-    fn learn_from(&mut self, from: PeerId, record: &Record) {
+    fn learn_from(&mut self, core: &mut Core, from: PeerId, record: &Record) {
         for contribution in &record.contributions {
             let (author, height) =
                 (contribution.commit.author(), contribution.commit.body().height);
-            if self.is_member(&author) && matches!(self.when(from, height), When::Now) {
-                self.on_commit(from, contribution.commit.clone());
+            if self.is_member(&author) && matches!(self.when(core, from, height), When::Now) {
+                self.on_commit(core, from, contribution.commit.clone());
                 for have in &contribution.haves {
-                    self.on_have(from, have.clone());
+                    self.on_have(core, from, have.clone());
                 }
             }
         }
         for show in &record.shows {
-            self.on_show(from, show.clone());
+            self.on_show(core, from, show.clone());
         }
         let evidence = record.ejected.iter().flat_map(crate::Ejection::verdicts);
         let mut verdicts: Vec<_> = record.verdicts.iter().cloned().chain(evidence).collect();
@@ -250,34 +266,34 @@ impl Node {
         verdicts.sort_by_key(|v| v.body().scope);
         for verdict in verdicts {
             if self.is_member(&verdict.author()) {
-                self.on_verdict(from, verdict);
+                self.on_verdict(core, from, verdict);
             }
         }
     }
 
     /// Two statements of one author: proof, if both are signed.
-    fn contradiction(&mut self, from: PeerId, known: Envelope, other: &Envelope) {
-        if !self.is_right(from, other) || self.evidence.contains_key(&other.author) {
+    fn contradiction(&mut self, core: &mut Core, from: PeerId, known: Envelope, other: &Envelope) {
+        if !core.is_right(from, other) || self.evidence.contains_key(&other.author) {
             return;
         }
         if let Some(evidence) = Evidence::equivocation(&known, other) {
-            self.broadcast(&Message::Evidence(evidence.clone()));
+            core.broadcast(&Message::Evidence(evidence.clone()));
             self.evidence.insert(other.author, evidence);
         }
     }
 
-    fn on_evidence(&mut self, from: PeerId, evidence: Evidence) {
-        let (Some(chain), Some(peer)) = (&self.chain, evidence.equivocator()) else { return };
+    fn on_evidence(&mut self, core: &mut Core, from: PeerId, evidence: Evidence) {
+        let (chain, Some(peer)) = (&self.chain, evidence.equivocator()) else { return };
         let wanted = self.is_member(&peer) && !self.evidence.contains_key(&peer);
-        if !wanted || peer == self.id() {
+        if !wanted || peer == core.id() {
             return;
         }
         let none = std::collections::BTreeSet::new();
-        match chain.check_evidence(&self.run, &peer, &evidence, &none, &self.cache) {
+        match chain.check_evidence(&core.run, &peer, &evidence, &none, &core.cache) {
             Ok(()) => {
                 self.evidence.insert(peer, evidence);
             }
-            Err(why) => self.strike(from, &why),
+            Err(why) => core.strike(from, &why),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Before the first record: who is there, and the founder's opening of the run.
+//! Before the first record: who is there, and the founder's opening of the run. And wishes to come
+//! in, before it and later.
 
-use super::Node;
+use super::{Core, Node, Stage};
 use crate::{
-    Action, Certificate, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record,
+    Certificate, ChainState, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record,
     Signed, SignedRecord, Step, Vote,
     chain::{first_beacon, is_invited, members_of_genesis},
     draw::own_link,
@@ -17,34 +18,55 @@ const MAX_JOINS: usize = 2 * MAX_MEMBERS as usize;
 impl Node {
     /// The founder opens the run once enough members are there.
     pub(super) fn open_run(&mut self) -> bool {
-        if self.run.founder != self.id() {
+        debug_assert!(matches!(self.stage, Stage::Lobby), "a run is opened once");
+        let core = &mut self.core;
+        let me = core.id();
+        if core.run.founder != me {
             return false;
         }
-        let me = self.own_join();
-        self.joins.insert(self.id(), me);
-        let joins = self.joins_of_genesis();
-        let founding = joins.iter().filter(|j| self.founds(j)).count();
-        let least = self.run.rules.min_members as usize;
-        if founding < self.run.founding_voters() || joins.len() < least {
+        core.joins.insert(me, core.own_join());
+        let joins = core.joins_of_genesis();
+        let founding = joins.iter().filter(|j| core.founds(j)).count();
+        let least = core.run.rules.min_members as usize;
+        if founding < core.run.founding_voters() || joins.len() < least {
             return false;
         }
-        let signed = self.certify_alone(&self.genesis(joins));
-        let bytes = signed.to_bytes();
+        let signed = core.certify_alone(&core.genesis(joins));
+        let records = vec![signed.to_bytes().into()];
         if let Err(why) = self.follow(signed, None) {
-            self.fatal(format!("the run cannot be opened: {why}"));
+            self.core.die(format!("the run cannot be opened: {why}"));
             return false;
         }
-        self.broadcast(&Message::Records { run: self.run.id, records: vec![bytes.into()] });
+        self.core.broadcast(&Message::Records { run: self.core.run.id, records });
         true
     }
 
+    /// Takes in somebody's wish to be a member.
+    pub(super) fn joining(&mut self, from: PeerId, join: Signed<Join>) {
+        // Only first hand: a wish is not passed on, so nobody can fill the list with others' keys.
+        if join.author() != from {
+            return;
+        }
+        let fits = match self.chain_state() {
+            None => join.body().height == 0,
+            Some(chain) => chain.may_join(&join),
+        };
+        let beacon = self.chain_state().map_or(self.core.run.id, |chain| chain.beacon);
+        if fits && self.core.is_new_wish(&join) && self.core.is_right(from, join.envelope()) {
+            self.core.joins.insert(from, join);
+            self.core.bound_joins(beacon);
+        }
+    }
+}
+
+impl Core {
     /// Whether a join makes a founding voter.
     fn founds(&self, join: &Signed<Join>) -> bool {
         self.run.founders.contains(&join.author()) || is_invited(&self.run, join)
     }
 
     /// Who is there and who is not, before the run begins.
-    pub(super) fn lobby(&self) -> Lobby {
+    pub fn lobby(&self) -> Lobby {
         let mut here: BTreeSet<PeerId> = self.joins.keys().copied().collect();
         here.insert(self.id());
         let invited = self.joins.values().filter(|j| is_invited(&self.run, j));
@@ -98,75 +120,43 @@ impl Node {
     }
 
     /// This peer's wish to be a member, the same each time for one height.
-    pub(super) fn own_join(&self) -> Signed<Join> {
-        let height = self.chain.as_ref().map_or(0, |c| c.height);
+    pub fn own_join(&self) -> Signed<Join> {
+        let height = self.height().unwrap_or(0);
         let (run, me) = (self.run.id, self.id());
         let nonce = self.identity.derive("join nonce", &[&run.0, &height.to_le_bytes()]);
         let chain =
             own_link(&self.identity, &run, &self.run.rules, height, 0).expect("a chain has an end");
-        let invitation = self.arrival.invitation.as_ref().filter(|_| self.chain.is_none());
+        let invitation = self.arrival.invitation.as_ref().filter(|_| self.records.is_empty());
         let invitation = invitation.map(|secret| Invitation::new(secret, &run, &me));
         Signed::seal(&self.identity, &run, Join { nonce, height, chain, invitation })
     }
 
-    /// Whether this peer has to ask to be let in.
-    pub(super) fn wants_in(&self) -> bool {
-        self.own_line().is_none() && !self.is_ejected()
-    }
-
-    /// Takes in somebody's wish to be a member.
-    pub(super) fn joining(&mut self, from: crate::PeerId, join: Signed<Join>) {
-        // Only first hand: a wish is not passed on, so nobody can fill the list with others' keys.
-        if join.author() != from {
-            return;
-        }
-        let fits = match &self.chain {
-            None => join.body().height == 0,
-            Some(chain) => chain.may_join(&join),
-        };
-        let known = self.joins.get(&from).is_some_and(|j| j.body() == join.body());
-        // An invitation counts once: for whoever came first.
+    /// Whether a wish is not known yet, and its invitation counts, if it has one: for whoever came
+    /// first.
+    fn is_new_wish(&self, join: &Signed<Join>) -> bool {
+        let from = join.author();
         let invitation = |j: &Signed<Join>| j.body().invitation.map(|i| i.key);
-        let taken = invitation(&join).is_some_and(|key| {
+        let taken = invitation(join).is_some_and(|key| {
             self.joins.iter().any(|(id, j)| *id != from && invitation(j) == Some(key))
         });
-        let invited = join.body().invitation.is_none() || is_invited(&self.run, &join);
-        if !fits || known || taken || !invited || !self.is_right(from, join.envelope()) {
-            return;
-        }
-        self.joins.insert(from, join);
-        self.bound_joins();
+        let known = self.joins.get(&from).is_some_and(|j| j.body() == join.body());
+        !known && !taken && (join.body().invitation.is_none() || is_invited(&self.run, join))
     }
 
     /// Anybody can make up keys, so that not all wishes can be remembered: which ones are is drawn
     /// anew with each beacon, and founding voters stay.
-    fn bound_joins(&mut self) {
-        let beacon = self.chain.as_ref().map_or(self.run.id, |c| c.beacon);
+    fn bound_joins(&mut self, beacon: Hash) {
         while self.joins.len() > MAX_JOINS {
             let lot = |id: &PeerId| Hash::of_parts("understory swarm 2 seat", &[&beacon.0, &id.0]);
             let others = self.joins.iter().filter(|(_, j)| !self.founds(j)).map(|(id, _)| *id);
+            // More founding voters than that no run has.
             let Some(out) = others.max_by_key(lot) else { return };
             self.joins.remove(&out);
         }
     }
 
     /// Forgets wishes that were granted or cannot be any more.
-    pub(super) fn prune_joins(&mut self) {
-        let Some(chain) = &self.chain else { return };
+    pub fn prune_joins(&mut self, chain: &ChainState) {
         self.joins.retain(|_, join| chain.may_join(join));
-    }
-
-    /// The run's last record was reached.
-    pub(super) fn check_finished(&mut self) {
-        let Some(chain) = &self.chain else { return };
-        if chain.kind != Kind::Close || self.life == super::Life::Finished {
-            return;
-        }
-        let (state, height) = (chain.state, chain.height);
-        self.life = super::Life::Finished;
-        // What was audited last can be disputed no more.
-        self.drop_before(u64::MAX);
-        self.notice(crate::Notice::Finished { height, root: state.root() });
-        self.out.push(Action::Finished { state, height });
     }
 }

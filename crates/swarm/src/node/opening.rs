@@ -1,16 +1,16 @@
 //! Showing what others need to check this node's own contribution, and removing what a round left.
 
-use super::{Node, Task, auditing::claim, working::Wanted};
-use crate::{Action, ObjectRef, OpenJob, Sample, Scope, WorkError, log::Entry};
+use super::{Core, Running, Task, auditing::claim, book::Book, working::Wanted};
+use crate::{Action, ObjectRef, OpenJob, Sample, Scope, WorkError};
 use std::collections::BTreeSet;
 use store::Hash;
 
-impl Node {
+impl Running {
     /// Opens the training states that draws and disputes about this node's contributions ask for.
-    pub(super) fn open_states(&mut self) -> bool {
-        let me = self.id();
+    pub(super) fn open_states(&mut self, core: &mut Core) -> bool {
+        let me = core.id();
         let due = |w: Wanted, now| matches!(w, Wanted::At(time) if time <= now);
-        let now = self.now;
+        let now = core.now;
         let heights: Vec<u64> = self.books.keys().copied().collect();
         for height in heights {
             let Some(book) = self.books.get(&height) else { continue };
@@ -26,66 +26,54 @@ impl Node {
             }
             let (job, _) = claim(&book.advance, commit);
             let kept = book.kept.clone();
-            let id = self.task(Task::Open(height, missing.clone()));
+            let id = core.task(Task::Open(height, missing.clone()));
             if let Some(book) = self.books.get_mut(&height) {
                 book.opening = Wanted::Fetching(id);
             }
-            self.out.push(Action::Open(OpenJob { id, job, kept, steps: missing }));
+            core.out.push(Action::Open(OpenJob { id, job, kept, steps: missing }));
             return true;
         }
         false
     }
 
-    pub(super) fn opened(&mut self, id: u64, result: Result<Vec<ObjectRef>, WorkError>) {
-        let Some(Task::Open(height, steps)) = self.tasks.remove(&id) else { return };
-        let (now, again) = (self.now, self.now.after(self.run.rules.retry_ms()));
+    pub(super) fn opened(
+        &mut self,
+        core: &mut Core,
+        id: u64,
+        result: Result<Vec<ObjectRef>, WorkError>,
+    ) {
+        let Some(Task::Open(height, steps)) = core.end_task(id) else { return };
+        let (now, again) = (core.now, core.now.after(core.run.rules.retry_ms()));
         let Some(book) = self.books.get_mut(&height) else { return };
         match result {
             Ok(states) => {
                 book.opening = Wanted::At(now);
                 book.opened.extend(steps);
-                self.note_stored(height, states.iter().map(|s| s.hash).collect());
+                core.note_stored(height, states.iter().map(|s| s.hash).collect());
             }
             Err(error) => {
                 book.opening = Wanted::At(again);
-                self.work_failed(height, &error);
+                core.work_failed(height, &error);
             }
-        }
-    }
-
-    /// Remembers, also over a restart, what this node stored for the work of a round.
-    pub(super) fn note_stored(&mut self, height: u64, objects: Vec<Hash>) {
-        let fresh = self.retention.note(height, objects);
-        if !fresh.is_empty() {
-            self.persist(&Entry::Stored { height, objects: fresh });
         }
     }
 
     /// Removes what was stored for advances that nobody looks at any more.
-    pub(super) fn drop_old(&mut self) {
+    pub(super) fn drop_old(&mut self, core: &mut Core) {
         let Some(oldest) = self.books.keys().next().copied() else { return };
-        self.drop_before(oldest);
-    }
-
-    pub(super) fn drop_before(&mut self, height: u64) {
-        let objects = self.retention.close_before(height, &self.named());
-        if !objects.is_empty() {
-            self.out.push(Action::Drop { objects });
-        }
+        core.drop_before(oldest, &self.named(core));
     }
 
     /// What the chain and what is under way name: it stays whatever it was stored for.
-    fn named(&self) -> BTreeSet<Hash> {
+    pub(super) fn named(&self, core: &Core) -> BTreeSet<Hash> {
         let mut named = BTreeSet::new();
         let mut state = |s: &crate::State| named.extend([s.model.hash, s.outer.hash]);
-        state(&self.run.initial);
-        if let Some(chain) = &self.chain {
-            state(&chain.state);
-            self.books.values().for_each(|book| state(&book.advance.base));
-            named.extend(chain.members.iter().filter_map(|m| m.carry).map(|c| c.hash));
-        }
+        state(&core.run.initial);
+        state(&self.chain.state);
+        self.books.values().for_each(|book| state(&book.advance.base));
+        named.extend(self.chain.members.iter().filter_map(|m| m.carry).map(|c| c.hash));
         let commits = self.books.values().flat_map(|book| &book.advance.contributions);
-        let open = self.work.iter().flat_map(|w| w.commits.values()).map(|slot| &slot.commit);
+        let open = self.work.commits.values().map(|slot| &slot.commit);
         for commit in commits.chain(open) {
             let body = commit.body();
             let objects =
@@ -97,7 +85,7 @@ impl Node {
 }
 
 /// Steps before which the training state is asked for; `steps` itself stands for the last state.
-fn wanted_steps(book: &super::Book, me: &crate::PeerId, steps: u32) -> BTreeSet<u32> {
+fn wanted_steps(book: &Book, me: &crate::PeerId, steps: u32) -> BTreeSet<u32> {
     let mut wanted = BTreeSet::new();
     let mut part = |part: u32| wanted.extend([part, steps]);
     for draw in book.draws.iter().filter(|d| d.contributor == *me) {

@@ -1,24 +1,88 @@
-//! After a restart: what was said before it stays said.
+//! After a restart: the records, and what was said before it stays said.
 
-use super::{Life, Node, intake::open};
-use crate::{Commit, Proposal, Record, Signed, Vote, chain::Ruling, log::Entry};
+use super::{Core, RestoreError, Running, intake::open};
+use crate::{
+    Body, ChainState, Commit, LogEntry, Proposal, Record, Signed, SignedRecord, Verdict, Vote,
+    chain::Ruling, log::Entry,
+};
 
-impl Node {
+/// What a log says so far.
+#[derive(Default)]
+pub struct Restored {
+    /// What its records lead to.
+    pub chain: Option<ChainState>,
+    /// What was said since.
+    pub said: Vec<Entry>,
+}
+
+impl Restored {
+    /// Takes in the next entry, the `number`-th from 0.
+    ///
+    /// Errors: it does not decode, is another peer's, or is a record that does not follow.
+    pub fn take(
+        &mut self,
+        core: &mut Core,
+        number: usize,
+        entry: &LogEntry,
+    ) -> Result<(), RestoreError> {
+        let decoded = Entry::from_log(entry)
+            .map_err(|source| RestoreError::Entry { entry: number, source })?;
+        let author = match &decoded {
+            Entry::Said(said) => Some(said.author),
+            Entry::Proposed { header, .. } => Some(header.author),
+            _ => None,
+        };
+        if let Some(author) = author.filter(|a| *a != core.id()) {
+            return Err(RestoreError::Author { entry: number, author });
+        }
+        match decoded {
+            Entry::Record(bytes) => self.take_record(core, number, &bytes)?,
+            Entry::Clock { elapsed_ms, us_per_step } => {
+                core.pace.restore(elapsed_ms, us_per_step);
+            }
+            Entry::Stored { height, objects } => {
+                core.retention.note(height, objects);
+            }
+            said => self.said.push(said),
+        }
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        core: &mut Core,
+        number: usize,
+        bytes: &[u8],
+    ) -> Result<(), RestoreError> {
+        let bad = |why: String| RestoreError::Record { entry: number, why };
+        let record = SignedRecord::from_bytes(bytes).map_err(|e| bad(e.to_string()))?;
+        let next = ChainState::follow(self.chain.as_ref(), &core.run, &record, &core.cache)
+            .map_err(|e| bad(e.to_string()))?;
+        core.fits(next.height, next.hash).map_err(RestoreError::OtherHistory)?;
+        self.chain = Some(next);
+        core.records.push(record);
+        // What was said for this height is history; verdicts are about heights before.
+        self.said.retain(|e| matches!(e, Entry::Said(said) if said.kind == Verdict::KIND));
+        Ok(())
+    }
+}
+
+impl Running {
     /// Takes what was said for this height before a restart as said.
-    pub(super) fn say_again(&mut self) {
-        if self.restored.is_empty() || self.life != Life::Running {
+    pub(super) fn say_again(&mut self, core: &mut Core, entries: &[Entry]) {
+        if entries.is_empty() {
             return;
         }
-        let entries = std::mem::take(&mut self.restored);
-        self.restore_verdicts(&entries);
-        let (Some(height), now) = (self.work.as_ref().map(|w| w.height), self.now) else { return };
+        self.restore_verdicts(entries);
+        let (height, now) = (self.work.height, core.now);
         let said: Vec<Said> = entries.iter().filter_map(|e| Said::of(e, height)).collect();
-        let rulings: Vec<_> = said.iter().map(|s| self.ruling_of(s)).collect();
+        let rulings: Vec<_> = said.iter().map(|s| self.ruling_of(core, s)).collect();
         let broken = |(s, r): (&Said, &Option<Ruling>)| matches!(s, Said::Lock(..)) && r.is_none();
         if said.iter().zip(&rulings).any(broken) {
-            return self.fatal("the log has a lock on a record that may not follow".to_owned());
+            return self
+                .fatal(core, "the log has a lock on a record that may not follow".to_owned());
         }
-        let Some(work) = &mut self.work else { return };
+        let work = &mut self.work;
         let view = said.iter().filter_map(Said::view).max().unwrap_or(0);
         work.agreement.restore_view(view);
         let mut commits = Vec::new();
@@ -43,16 +107,14 @@ impl Node {
         }
         work.agreement.resume(now);
         for commit in commits {
-            self.accept_commit(commit);
+            self.accept_commit(core, commit);
         }
     }
-}
 
-impl Node {
-    fn ruling_of(&self, said: &Said) -> Option<Ruling> {
+    fn ruling_of(&self, core: &Core, said: &Said) -> Option<Ruling> {
         match said {
             Said::Proposal(_, record, body) | Said::Lock(_, record, body, _) => {
-                self.ruling(&Record::hash_of(body), record).ok()
+                self.ruling(core, &Record::hash_of(body), record).ok()
             }
             _ => None,
         }

@@ -1,11 +1,11 @@
 //! The work of one height: checkpoint, training, commit, receipts.
 
-use super::{Node, Task};
+use super::{Core, Running, Task};
 use crate::{
     Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Record, Rules,
-    Run, Signed, Time, TrainJob, Trained, Urgency, WorkError, agreement::Agreement, log::Entry,
+    Run, Signed, Time, TrainJob, Trained, WorkError, agreement::Agreement, log::Entry,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use store::Hash;
 
 use super::adding::Aggregate;
@@ -61,7 +61,12 @@ pub enum Wanted {
 }
 
 impl Work {
-    fn new(height: u64, now: Time, agreement: Agreement) -> Self {
+    /// On the record after the head of this chain.
+    pub fn after(core: &Core, chain: &ChainState) -> Self {
+        let (height, now) = (chain.height + 1, core.now);
+        let electorate = chain.electorate(&core.run);
+        let view_ms = core.run.rules.view_timeout_ms;
+        let agreement = Agreement::new(height, electorate, core.id(), chain.beacon, view_ms);
         Self {
             height,
             since: now,
@@ -147,84 +152,42 @@ impl Work {
     }
 }
 
-impl Node {
-    /// Starts on the height after the head.
-    pub(super) fn open_height(&mut self) {
-        let Some(chain) = &self.chain else { return };
-        let agreement = Agreement::new(
-            chain.height + 1,
-            chain.electorate(&self.run),
-            self.id(),
-            chain.beacon,
-            self.run.rules.view_timeout_ms,
-        );
-        self.work = Some(Work::new(chain.height + 1, self.now, agreement));
-        self.say_again();
-        self.prune_joins();
-        self.take_in_early();
-        self.hurry_resend();
-    }
-
+impl Running {
     /// Gets the head's state into the store. An aggregate made here is there already.
-    pub(super) fn sync(&mut self) -> bool {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
-        let due = matches!(work.sync, Wanted::At(time) if time <= self.now);
+    pub(super) fn sync(&mut self, core: &mut Core) -> bool {
+        let (work, chain) = (&self.work, &self.chain);
+        let due = matches!(work.sync, Wanted::At(time) if time <= core.now);
         if !due {
             return false;
         }
         let (outer, model) = (vec![chain.state.outer], vec![chain.state.model]);
-        let providers = self.connected();
-        let id = self.fetch(Task::Sync, outer, model, providers);
-        if let Some(work) = &mut self.work {
-            work.sync = Wanted::Fetching(id);
-        }
+        let providers = core.connected();
+        let id = core.fetch(Task::Sync, outer, model, providers);
+        self.work.sync = Wanted::Fetching(id);
         true
     }
 
-    pub(super) fn synced(&mut self, missing: Option<Hash>) {
-        let again = self.now.after(self.run.rules.retry_ms());
-        if let Some(work) = &mut self.work {
-            work.sync = match missing {
-                None => Wanted::Here,
-                Some(_) => Wanted::At(again),
-            };
-        }
-    }
-
-    pub(super) fn fetch(
-        &mut self,
-        task: Task,
-        objects: Vec<ObjectRef>,
-        models: Vec<ObjectRef>,
-        mut providers: Vec<PeerId>,
-    ) -> u64 {
-        let me = self.id();
-        providers.retain(|p| *p != me);
-        let mut seen = BTreeSet::new();
-        providers.retain(|p| seen.insert(*p));
-        let urgency = match task {
-            Task::Sync => Urgency::Checkpoint,
-            Task::AuditInputs(..) | Task::Audit(..) | Task::Open(..) => Urgency::Audit,
-            Task::Update(_) | Task::Aggregate(_) | Task::AggregateInputs(_) => Urgency::Round,
+    pub(super) fn synced(&mut self, core: &mut Core, missing: Option<Hash>) {
+        let again = core.now.after(core.run.rules.retry_ms());
+        self.work.sync = match missing {
+            None => Wanted::Here,
+            Some(_) => Wanted::At(again),
         };
-        let id = self.task(task);
-        self.out.push(Action::Fetch { id, objects, models, providers, urgency });
-        id
     }
 
     /// Starts training once the checkpoint is here.
-    pub(super) fn train(&mut self) -> bool {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
+    pub(super) fn train(&mut self, core: &mut Core) -> bool {
+        let (work, chain) = (&self.work, &self.chain);
         let ready = work.sync == Wanted::Here
             && work.training.is_none()
             && work.tries < TRIES
-            && work.retry_at <= self.now
-            && !work.has_committed(&self.id())
-            && chain.round < self.run.rules.rounds;
-        let Some(member) = self.own_line().filter(|_| ready) else { return false };
-        let rules = &self.run.rules;
+            && work.retry_at <= core.now
+            && !work.has_committed(&core.id())
+            && chain.round < core.run.rules.rounds;
+        let Some(member) = self.own_line(core).filter(|_| ready) else { return false };
+        let rules = &core.run.rules;
         let steps = match member.votes(rules) {
-            true => self.pace.steps(rules, self.now, rules.rounds - chain.round),
+            true => core.pace.steps(rules, core.now, rules.rounds - chain.round),
             false => rules.steps_min,
         };
         let job = TrainJob {
@@ -232,49 +195,58 @@ impl Node {
             round: chain.round,
             base: chain.state,
             beacon: chain.beacon,
-            worker: self.id(),
+            worker: core.id(),
             steps,
             carry: member.carry,
         };
-        self.steps = steps;
-        let since = self.now;
-        if let Some(work) = &mut self.work {
-            work.training = Some(Training { job: job.clone(), since });
-        }
-        self.out.push(Action::Train(job));
+        core.steps = steps;
+        let since = core.now;
+        self.work.training = Some(Training { job: job.clone(), since });
+        core.out.push(Action::Train(job));
         true
     }
 
-    pub(super) fn trained(&mut self, height: u64, result: Result<Trained, WorkError>) {
-        let Some(work) = self.work.as_mut().filter(|w| w.height == height) else { return };
-        let Some(Training { job, since }) = work.training.take() else { return };
+    pub(super) fn trained(
+        &mut self,
+        core: &mut Core,
+        height: u64,
+        result: Result<Trained, WorkError>,
+    ) {
+        let work = &mut self.work;
+        // Of a height that is over.
+        let Some(Training { job, since }) = work.training.take_if(|_| work.height == height) else {
+            return;
+        };
         match result {
             Ok(trained) => {
-                let ms = self.now.since(since);
+                let ms = core.now.since(since);
                 work.trained_ms = ms;
-                self.pace.trained(job.steps, ms);
-                self.commit(&job, trained);
+                core.pace.trained(job.steps, ms);
+                self.commit(core, &job, trained);
             }
             Err(WorkError::NonFinite { step, what }) => {
                 let root = job.base.model.hash;
-                self.fatal(format!(
-                    "training gave a non-finite {what} at step {step} of round {}; \
+                self.fatal(
+                    core,
+                    format!(
+                        "training gave a non-finite {what} at step {step} of round {}; \
                      the last good root is {root}",
-                    job.round
-                ));
+                        job.round
+                    ),
+                );
             }
             Err(error) => {
                 work.tries += 1;
-                work.retry_at = self.now.after(self.run.rules.retry_ms());
+                work.retry_at = core.now.after(core.run.rules.retry_ms());
                 if let WorkError::Missing(_) = error {
                     work.sync = Wanted::At(work.retry_at);
                 }
-                self.work_failed(height, &error);
+                core.work_failed(height, &error);
             }
         }
     }
 
-    fn commit(&mut self, job: &TrainJob, Trained { output, kept }: Trained) {
+    fn commit(&mut self, core: &mut Core, job: &TrainJob, Trained { output, kept }: Trained) {
         let commit = Commit {
             height: job.height,
             round: job.round,
@@ -285,42 +257,39 @@ impl Node {
             carry_before: job.carry,
             carry: output.carry,
         };
-        let commit = Signed::seal(&self.identity, &self.run.id, commit);
-        let Some(chain) = &self.chain else { return };
-        if let Err(why) = chain.check_commit(&self.run, &commit) {
-            return self.fatal(format!("training gave what the run's rules do not allow: {why}"));
+        let commit = Signed::seal(&core.identity, &core.run.id, commit);
+        let chain = &self.chain;
+        if let Err(why) = chain.check_commit(&core.run, &commit) {
+            return self
+                .fatal(core, format!("training gave what the run's rules do not allow: {why}"));
         }
         let states = kept.iter().chain([&output.trail]).map(|o| o.hash).collect();
-        self.note_stored(job.height, states);
-        if let Some(work) = &mut self.work {
-            work.kept = kept;
-        }
-        self.persist(&Entry::Said(commit.envelope().clone()));
-        self.broadcast(&Message::Commit(commit.clone()));
-        self.accept_commit(commit);
-        self.hurry_resend();
+        core.note_stored(job.height, states);
+        self.work.kept = kept;
+        core.persist(&Entry::Said(commit.envelope().clone()));
+        core.broadcast(&Message::Commit(commit.clone()));
+        self.accept_commit(core, commit);
+        core.hurry_resend();
     }
 
     /// Takes in a commit that was checked.
-    pub(super) fn accept_commit(&mut self, commit: Signed<Commit>) {
-        let (author, me, now) = (commit.author(), self.id(), self.now);
-        let Some(work) = &mut self.work else { return };
+    pub(super) fn accept_commit(&mut self, core: &mut Core, commit: Signed<Commit>) {
+        let (author, me, now) = (commit.author(), core.id(), core.now);
+        let work = &mut self.work;
         let update = if author == me { Wanted::Here } else { Wanted::At(now) };
         let (height, steps) = (work.height, commit.body().steps);
         work.commits.insert(author, Slot { commit, update, bad: false });
-        self.notice(Notice::Committed { peer: author, height, steps });
+        core.notice(Notice::Committed { peer: author, height, steps });
     }
 
     pub(super) fn accept_have(&mut self, have: Signed<Have>) {
-        if let Some(work) = &mut self.work {
-            work.haves.entry(have.body().commit).or_default().insert(have.author(), have);
-        }
+        self.work.haves.entry(have.body().commit).or_default().insert(have.author(), have);
     }
 
     /// Fetches committed updates, and the trails that they are checked by.
-    pub(super) fn collect(&mut self) -> bool {
-        let (Some(work), Some(chain)) = (&self.work, &self.chain) else { return false };
-        let due = |slot: &Slot| matches!(slot.update, Wanted::At(time) if time <= self.now);
+    pub(super) fn collect(&mut self, core: &mut Core) -> bool {
+        let (work, chain) = (&self.work, &self.chain);
+        let due = |slot: &Slot| matches!(slot.update, Wanted::At(time) if time <= core.now);
         let Some((&author, slot)) = work.commits.iter().find(|(_, s)| due(s)) else {
             return false;
         };
@@ -328,8 +297,8 @@ impl Node {
         providers.extend(work.haves(&slot.commit.hash()).map(Signed::author));
         providers.retain(|p| !chain.ejected.contains(p));
         let objects = vec![slot.commit.body().update, slot.commit.body().trail];
-        let id = self.fetch(Task::Update(author), objects, Vec::new(), providers);
-        if let Some(slot) = self.work.as_mut().and_then(|w| w.commits.get_mut(&author)) {
+        let id = core.fetch(Task::Update(author), objects, Vec::new(), providers);
+        if let Some(slot) = self.work.commits.get_mut(&author) {
             slot.update = Wanted::Fetching(id);
         }
         true
@@ -337,16 +306,18 @@ impl Node {
 
     pub(super) fn update_fetched(
         &mut self,
+        core: &mut Core,
         author: &PeerId,
         missing: Option<Hash>,
         stored: &[Hash],
     ) {
-        let slot = self.work.as_ref().and_then(|w| Some((w.height, w.commits.get(author)?)));
-        if let Some((height, trail)) = slot.map(|(h, slot)| (h, slot.commit.body().trail.hash)) {
-            self.note_stored(height, stored.iter().copied().filter(|s| *s == trail).collect());
+        let height = self.work.height;
+        let slot = self.work.commits.get(author);
+        if let Some(trail) = slot.map(|slot| slot.commit.body().trail.hash) {
+            core.note_stored(height, stored.iter().copied().filter(|s| *s == trail).collect());
         }
-        let again = self.now.after(self.run.rules.retry_ms());
-        let Some(work) = &mut self.work else { return };
+        let again = core.now.after(core.run.rules.retry_ms());
+        let work = &mut self.work;
         let Some(slot) = work.commits.get_mut(author) else { return };
         if missing.is_some() {
             slot.update = Wanted::At(again);
@@ -354,42 +325,41 @@ impl Node {
         }
         slot.update = Wanted::Here;
         let have = Have { height: work.height, commit: slot.commit.hash() };
-        let me = self.id();
-        if self.chain.as_ref().is_some_and(|c| c.votes(&self.run, &me)) {
-            let have = Signed::seal(&self.identity, &self.run.id, have);
-            self.broadcast(&Message::Have(have.clone()));
+        let me = core.id();
+        if self.chain.votes(&core.run, &me) {
+            let have = Signed::seal(&core.identity, &core.run.id, have);
+            core.broadcast(&Message::Have(have.clone()));
             self.accept_have(have);
         }
     }
 
     /// Ends what was under way for the height that is over.
-    /// Returns the training states that this node kept, if `next` has its contribution.
-    pub(super) fn close_work(&mut self, next: &ChainState) -> Vec<ObjectRef> {
-        let Some(work) = self.work.take() else { return Vec::new() };
+    /// Returns the training states that this node kept, if the chain has its contribution.
+    pub(super) fn close_work(&mut self, core: &mut Core) -> Vec<ObjectRef> {
+        let work = &mut self.work;
         if work.is_training() {
-            self.out.push(Action::CancelTrain);
+            core.out.push(Action::CancelTrain);
         }
-        let overhead = work.age(self.now).saturating_sub(work.trained_ms);
+        let overhead = work.age(core.now).saturating_sub(work.trained_ms);
         if work.trained_ms > 0 {
-            self.pace.height_done(overhead);
+            core.pace.height_done(overhead);
         }
         let fetching = work.commits.values().map(|s| s.update).chain([work.sync]);
         for wanted in fetching.collect::<Vec<_>>() {
             if let Wanted::Fetching(id) = wanted {
-                self.tasks.remove(&id);
-                self.out.push(Action::CancelFetch { id });
+                core.cancel_fetch(id);
             }
         }
-        let me = self.id();
+        let me = core.id();
         let Some(slot) = work.commits.get(&me) else { return Vec::new() };
-        let last = next.last.as_ref().filter(|last| last.height == work.height);
+        let last = self.chain.last.as_ref().filter(|last| last.height == work.height);
         if last.is_some_and(|last| last.contributions.contains(&slot.commit)) {
-            return work.kept;
+            return std::mem::take(&mut work.kept);
         }
         // Nobody will audit or add up what was not included.
         let body = slot.commit.body();
         let void = [body.update, body.carry, body.trail].map(|o| o.hash).to_vec();
-        self.note_stored(work.height, void);
+        core.note_stored(work.height, void);
         Vec::new()
     }
 }

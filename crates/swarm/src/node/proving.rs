@@ -1,0 +1,217 @@
+//! What the verdicts that are here prove, what of them a record has to say, and what it has to wait
+//! for.
+
+use super::{
+    Core, Running,
+    book::{Accusation, Book, Dispute},
+};
+use crate::{Evidence, Finding, PeerId, Scope, Show, Signed, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Running {
+    /// Contributors of the newest advance that are proven to have cheated, by this node's own
+    /// re-run too, with work that weighed something: that has to be repaired.
+    pub(super) fn guilty(&self, core: &Core) -> BTreeSet<PeerId> {
+        let last = self.chain.last.as_ref().map(|l| l.height);
+        match self.newest_book().filter(|b| Some(b.advance.height) == last) {
+            Some(book) => self.to_repair(core, book).into_keys().collect(),
+            None => BTreeSet::new(),
+        }
+    }
+
+    fn to_repair(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let (weighty, mut proven) = (book.advance.weighty(&core.run), self.proven(core, book));
+        proven.retain(|peer, _| weighty.contains(peer));
+        proven
+    }
+
+    fn proven(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let chain = &self.chain;
+        let (all, me) = (chain.electorate(&core.run), core.id());
+        let found = |c: &PeerId| matches!(book.finding(c, &me), Some(Finding::Mismatch { .. }));
+        let accusations = book.accusations().into_iter().filter(|a| a.scope.is_of_work());
+        accusations
+            .filter(|a| chain.member(&a.contributor).is_some() && found(&a.contributor))
+            .filter(|a| book.dispute(chain, &all, a) == Dispute::Proven)
+            .map(|a| {
+                let verdicts = enough(&all, book.agreeing(&a).into_values().cloned());
+                let height = book.advance.height;
+                (a.contributor, Evidence::Mismatch { height, verdicts })
+            })
+            .collect()
+    }
+
+    /// The evidence against the guilty, for a repair. Nobody is a witness that goes with it.
+    pub(super) fn evidence_for_repair(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
+        let Some(book) = self.newest_book() else { return BTreeMap::new() };
+        let all = self.chain.electorate(&core.run);
+        consistent(&all, self.to_repair(core, book), book)
+    }
+
+    /// Everybody that has to go with the next ordinary record, and why: those that contradicted
+    /// themselves; and for as long as there is patience accusers that were refuted, auditors that
+    /// confirmed blindly, cheats that came to light too late for a repair.
+    pub(super) fn evidence_for_advance(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
+        let (chain, work) = (&self.chain, &self.work);
+        let mut all = self.evidence.clone();
+        let patience = core.run.rules.audit_timeout_ms.saturating_mul(3);
+        if work.age(core.now) < patience {
+            for book in self.books.values() {
+                let mut here = self.proven(core, book);
+                here.extend(self.refuted(core, book));
+                here.extend(self.blind(core, book));
+                all.extend(consistent(&chain.electorate(&core.run), here, book));
+            }
+        }
+        all.retain(|peer, _| chain.member(peer).is_some());
+        all
+    }
+
+    fn refuted(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let chain = &self.chain;
+        let (all, me) = (chain.electorate(&core.run), core.id());
+        let mut out = BTreeMap::new();
+        for accusation in book.accusations() {
+            let Accusation { contributor, accuser, scope, .. } = accusation;
+            let own = book.answer(&contributor, &me, accusation.asks());
+            let agrees = me == contributor || matches!(own, Some(Finding::Confirmed { .. }));
+            if agrees
+                && book.dispute(chain, &all, &accusation) == Dispute::Refuted
+                && let Some(verdict) = book.verdicts.get(&(contributor, accuser, scope))
+            {
+                let contradictions = enough(&all, book.contradicting(&accusation).into_iter());
+                let accusation = verdict.clone();
+                out.insert(accuser, Evidence::FalseAccusation { accusation, contradictions });
+            }
+        }
+        out
+    }
+
+    fn blind(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let chain = &self.chain;
+        let (all, me) = (chain.electorate(&core.run), core.id());
+        let mut out = BTreeMap::new();
+        for accusation in book.accusations() {
+            let Scope::Recheck { auditor } = accusation.scope else { continue };
+            let contributor = accusation.contributor;
+            let own = book.answer(&contributor, &me, accusation.scope);
+            if matches!(own, Some(Finding::Mismatch { .. }))
+                && book.dispute(chain, &all, &accusation) == Dispute::Proven
+                && let Some(verdict) = book.confirmation(&contributor, &auditor)
+            {
+                let verdicts = enough(&all, book.agreeing(&accusation).into_values().cloned());
+                let confirmation = verdict.clone();
+                out.insert(auditor, Evidence::BlindConfirmation { confirmation, verdicts });
+            }
+        }
+        out
+    }
+
+    /// Whether an accusation about the newest advance is still to be answered. Work that weighed
+    /// nothing is judged beside the next round, which does not wait for it.
+    pub(super) fn is_disputed(&self, core: &Core) -> bool {
+        let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return false };
+        let all = chain.electorate(&core.run);
+        let weighty = book.advance.weighty(&core.run);
+        let accusations = book.accusations().into_iter();
+        accusations.filter(|a| weighty.contains(&a.contributor)).any(|accusation| {
+            let dispute = book.dispute(chain, &all, &accusation);
+            let open = matches!(dispute, Dispute::Open | Dispute::Proven);
+            let here = |id: &PeerId| !chain.ejected.contains(id);
+            open && here(&accusation.accused()) && here(&accusation.accuser)
+        })
+    }
+
+    /// Of two voters neither can prove anything to the other: a mismatch stops the run.
+    pub(super) fn stalemate(&self, core: &Core) -> Option<PeerId> {
+        let (book, chain, me) = (self.newest_book()?, &self.chain, core.id());
+        let all = chain.electorate(&core.run);
+        let other = all.voters().find(|v| *v != me).filter(|_| all.voters().count() == 2)?;
+        let accuses = |a: Accusation| a.accuser == me && a.contributor == other;
+        book.accusations().into_iter().any(accuses).then_some(other)
+    }
+
+    /// Whether all drawn audits of the newest advance are over, but for those of voters that
+    /// nobody waits for. Those of newcomers' work too: without a verdict in the next record they
+    /// would be credited with nothing.
+    pub(super) fn audits_are_done(&self, core: &Core) -> bool {
+        let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return true };
+        let awaited = chain.auditing(&core.run);
+        let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
+        book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
+    }
+
+    /// Links that go into the next record.
+    pub(super) fn shows_for_record(&self, core: &Core) -> Vec<Signed<Show>> {
+        let chain = &self.chain;
+        let shows = self.newest_book().into_iter().flat_map(|b| b.shows.values());
+        shows.filter(|s| chain.may_show(&core.run, s)).cloned().collect()
+    }
+
+    /// Verdicts that go into the next record.
+    pub(super) fn verdicts_for_record(&self, core: &Core) -> Vec<Signed<Verdict>> {
+        let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return Vec::new() };
+        let shown = crate::chain::shown(&self.shows_for_record(core));
+        let draws = book.advance.draws(&core.run, &shown, true);
+        let counts = |v: &&Signed<Verdict>| chain.counts(&core.run, &draws, v);
+        let mut all: Vec<_> = book.verdicts.values().filter(counts).cloned().collect();
+        // One word that something is not to be had is enough.
+        let mut said = BTreeSet::new();
+        all.retain(|v| {
+            v.body().scope == Scope::Drawn || said.insert((v.body().contributor, v.author()))
+        });
+        all
+    }
+}
+
+/// As many verdicts as prove something: a record has to stay small.
+fn enough(
+    all: &crate::Electorate,
+    verdicts: impl Iterator<Item = Signed<Verdict>>,
+) -> Vec<Signed<Verdict>> {
+    let mut some: Vec<Signed<Verdict>> = Vec::new();
+    for verdict in verdicts.filter(|v| all.weight(&v.author()) > 0) {
+        if all.prove(some.iter().map(Signed::author)) {
+            break;
+        }
+        some.push(verdict);
+    }
+    some.sort_unstable_by_key(Signed::author);
+    some
+}
+
+/// Evidence in which nobody is a witness that the same evidence ejects: whose word it rests on
+/// besides is looked for, and what cannot do without is left for later.
+fn consistent(
+    all: &crate::Electorate,
+    evidence: BTreeMap<PeerId, Evidence>,
+    book: &Book,
+) -> BTreeMap<PeerId, Evidence> {
+    let culprits: BTreeSet<PeerId> = evidence.keys().copied().collect();
+    let stays = |v: &Signed<Verdict>| !culprits.contains(&v.author());
+    let again = |(peer, evidence): (PeerId, Evidence)| {
+        let evidence = match evidence {
+            Evidence::Mismatch { height, .. } => {
+                let about = book
+                    .accusations()
+                    .into_iter()
+                    .find(|a| a.contributor == peer && a.scope.is_of_work())?;
+                let agreeing = book.agreeing(&about).into_values().filter(|v| stays(v)).cloned();
+                let verdicts = enough(all, agreeing);
+                all.prove(verdicts.iter().map(Signed::author))
+                    .then_some(Evidence::Mismatch { height, verdicts })?
+            }
+            Evidence::FalseAccusation { accusation, contradictions } => {
+                contradictions.iter().all(stays).then_some(())?;
+                Evidence::FalseAccusation { accusation, contradictions }
+            }
+            Evidence::BlindConfirmation { confirmation, verdicts } => {
+                verdicts.iter().all(stays).then_some(())?;
+                Evidence::BlindConfirmation { confirmation, verdicts }
+            }
+            other => other,
+        };
+        Some((peer, evidence))
+    };
+    evidence.into_iter().filter_map(again).collect()
+}
