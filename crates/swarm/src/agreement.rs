@@ -258,7 +258,12 @@ impl Agreement {
 
     /// Whether this very proposal is here.
     pub fn has_proposal(&self, header: &Signed<Proposal>) -> bool {
-        self.proposals.get(&header.body().view).is_some_and(|p| p.body() == header.body())
+        self.proposal(header.body().view).is_some_and(|p| p.body() == header.body())
+    }
+
+    /// What was proposed first in a view.
+    pub fn proposal(&self, view: u32) -> Option<&Signed<Proposal>> {
+        self.proposals.get(&view)
     }
 
     /// Who proposed a value first.

@@ -251,6 +251,12 @@ impl ChainState {
         }
     }
 
+    /// Whether rounds wait for what this member says: it is settled, or nobody is.
+    pub(crate) fn is_listened_to(&self, run: &Run, id: &PeerId) -> bool {
+        let settled = |m: &Member| m.is_settled(&run.rules);
+        self.member(id).is_some_and(settled) || !self.members.iter().any(settled)
+    }
+
     /// Voters that are not away and of whom `which` holds, in the order of their keys.
     pub(crate) fn present(&self, run: &Run, which: impl Fn(&Member) -> bool) -> Vec<PeerId> {
         let here =
@@ -447,7 +453,9 @@ impl ChainState {
         let still =
             |id: &PeerId| !self.ejected.contains(id) && !record.culprits().any(|c| c == *id);
         let own_draws = last.draws(run, &shown, false);
-        let silent = own_draws.iter().filter(|d| still(&d.contributor) && !said(d));
+        let owed =
+            |d: &&Draw| still(&d.contributor) && last.is_audited_in_time(run, &d.contributor);
+        let silent = own_draws.iter().filter(owed).filter(|d| !said(d));
         let mut slack: BTreeSet<PeerId> = silent.map(|d| d.auditor).collect();
         slack.extend(auditors.voters().filter(|v| !shown.contains_key(v) && still(v)));
         let missed = |contributor: &PeerId| {
@@ -475,7 +483,7 @@ impl ChainState {
         let voter = author != body.contributor && last.electorate(run).weight(&author) > 0;
         let drawn = |d: &Draw| (d.auditor, d.contributor) == (author, body.contributor);
         let asked = match body.scope {
-            Scope::Drawn => draws.iter().any(drawn),
+            Scope::Drawn => draws.iter().any(|d| drawn(d) && d.sample.allows(&body.finding)),
             Scope::Dispute { .. } => matches!(body.finding, Finding::Unavailable { .. }),
             Scope::Recheck { .. } => false,
         };
@@ -525,6 +533,12 @@ impl Advance {
     /// Who audits it, and what each one weighs.
     pub fn electorate(&self, run: &Run) -> Electorate {
         self.voters.of(&run.rules, &self.members)
+    }
+
+    /// Whether the next record has to say what came of audits of this work.
+    pub(crate) fn is_audited_in_time(&self, run: &Run, contributor: &PeerId) -> bool {
+        let line = member(&self.members, contributor);
+        line.is_none_or(|m| m.is_audited_in_time(&run.rules))
     }
 
     /// A contribution that still counts.

@@ -36,6 +36,13 @@ impl Member {
         self.grant > 0 || self.clean >= rules.tenure()
     }
 
+    /// Whether audits of its work are to have their verdicts in the next record: those of settled
+    /// members; and those of members in probation, since whoever votes has all that they take
+    /// before the work is in a record. What audits of the others take these could hold back.
+    pub fn is_audited_in_time(&self, rules: &Rules) -> bool {
+        self.is_settled(rules) || !self.votes(rules)
+    }
+
     /// Whether it missed so many advances that nobody waits for it.
     pub fn is_away(&self, rules: &Rules) -> bool {
         self.missed >= rules.absent_after

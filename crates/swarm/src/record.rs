@@ -1,8 +1,8 @@
 //! Records: the chain that everybody agrees on and anybody can check.
 
 use crate::{
-    Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
-    State,
+    Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Scope, Signature,
+    Signed, State,
     message::{Commit, Have, Join, Proposal, Show, Step, Verdict, Vote},
 };
 use commons::canonical::{decode, encode};
@@ -332,22 +332,28 @@ impl Evidence {
     }
 }
 
-/// What an author may say once only: a commit per height, a proposal per view, a vote per step.
-fn slot(envelope: &Envelope) -> Option<(u8, u64, u32, u32)> {
+/// What an author may say once only: a commit per height, a proposal per view, a vote per step, a
+/// verdict per contribution that it drew.
+fn slot(envelope: &Envelope) -> Option<(u8, u64, u32, u32, Option<PeerId>)> {
     let e = || envelope.clone();
     match envelope.kind {
         Commit::KIND => {
             let commit = Signed::<Commit>::open(e()).ok()?;
-            Some((Commit::KIND, commit.body().height, 0, 0))
+            Some((Commit::KIND, commit.body().height, 0, 0, None))
         }
         Proposal::KIND => {
             let proposal = Signed::<Proposal>::open(e()).ok()?;
-            Some((Proposal::KIND, proposal.body().height, proposal.body().view, 0))
+            Some((Proposal::KIND, proposal.body().height, proposal.body().view, 0, None))
         }
         Vote::KIND => {
             let vote = Signed::<Vote>::open(e()).ok()?;
             let vote = vote.body();
-            Some((Vote::KIND, vote.height, vote.view, vote.step as u32))
+            Some((Vote::KIND, vote.height, vote.view, vote.step as u32, None))
+        }
+        Verdict::KIND => {
+            let verdict = Signed::<Verdict>::open(e()).ok()?;
+            let Verdict { height, contributor, scope, .. } = *verdict.body();
+            (scope == Scope::Drawn).then_some((Verdict::KIND, height, 0, 0, Some(contributor)))
         }
         _ => None,
     }

@@ -182,6 +182,11 @@ impl Rules {
         32 * u64::from(steps)
     }
 
+    /// What a contributor has for serving what a re-run of its work takes.
+    pub(crate) fn serve_ms(&self) -> u64 {
+        self.audit_timeout_ms / 2
+    }
+
     /// How often what may have been lost is sent again, and a failed fetch tried again.
     pub(crate) fn retry_ms(&self) -> u64 {
         (self.view_timeout_ms / 2).clamp(1, 2000)

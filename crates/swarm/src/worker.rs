@@ -90,6 +90,24 @@ pub enum Sample {
     Parts(Vec<u32>),
 }
 
+impl Sample {
+    /// The first part of it, which an "unavailable" names.
+    pub fn first_part(&self) -> u32 {
+        match self {
+            Self::All => 0,
+            Self::Parts(parts) => parts.first().copied().unwrap_or(0),
+        }
+    }
+
+    /// Whether this can be what came of re-running it.
+    pub(crate) fn allows(&self, finding: &crate::Finding) -> bool {
+        match finding {
+            crate::Finding::Unavailable { part, .. } => *part == self.first_part(),
+            crate::Finding::Confirmed { .. } | crate::Finding::Mismatch { .. } => true,
+        }
+    }
+}
+
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditOutcome {

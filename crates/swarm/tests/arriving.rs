@@ -209,6 +209,28 @@ fn a_false_past_that_ends_before_the_known_record_counts_for_nothing() {
 }
 
 #[test]
+fn who_shows_the_truth_slowly_keeps_no_place() {
+    let run = run(24);
+    let right = history(&run, b"as it was");
+    let mut joiner = Joiner::new(&run, &[at(&right, 23)]);
+    // Much is sent, and little of it is new.
+    let filler = right[0].to_bytes();
+    for next in 0..16 {
+        for peer in 20..24 {
+            let mut records = vec![right[next].to_bytes().into()];
+            records.extend((0..(60 << 10) / filler.len()).map(|_| filler.clone().into()));
+            let bytes = Message::Records { run: run.id, records }.to_bytes();
+            let from = Identity::from_seed([peer; 32]).id();
+            joiner.handle(Event::PeerUp(from));
+            joiner.handle(Event::Message { from, bytes });
+        }
+    }
+    assert!(joiner.hashes().is_empty());
+    joiner.shown(&run, 3, &right, 256);
+    assert_eq!(joiner.hashes(), hashes(&right));
+}
+
+#[test]
 fn a_wrong_checkpoint_takes_up_no_history_at_all() {
     let run = run(4);
     let right = history(&run, b"as it was");

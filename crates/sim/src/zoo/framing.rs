@@ -28,6 +28,8 @@ enum Frame {
     Unavailable,
     /// Signs two commits for one height.
     Commits,
+    /// Signs two verdicts on what it drew, one for every second peer.
+    Verdicts,
 }
 
 struct Framer {
@@ -102,6 +104,16 @@ impl Attack for Framer {
                 let other = Signed::seal(scene.identity, &scene.run.id, other);
                 Some(vec![(to, 0, Message::Commit(other).to_bytes())])
             }
+            (Frame::Verdicts, Message::Verdict(verdict))
+                if verdict.author() == scene.identity.id()
+                    && verdict.body().scope == Scope::Drawn
+                    && to.is_multiple_of(2) =>
+            {
+                let mut other: Verdict = *verdict.body();
+                other.finding = Finding::Confirmed { digest: Hash::of(b"another digest") };
+                let other = Signed::seal(scene.identity, &scene.run.id, other);
+                Some(vec![(to, 0, Message::Verdict(other).to_bytes())])
+            }
             _ => None,
         }
     }
@@ -131,5 +143,11 @@ pub(super) const CASES: &[Case] = &[
     founders("two commits", "signs two commits for one height", None, |p| {
         framer(Frame::Commits, p)
     }),
+    founders(
+        "two verdicts (A8)",
+        "says one thing of its audits to one half, another to the other",
+        None,
+        |p| framer(Frame::Verdicts, p),
+    ),
     founders("two votes", "signs two proposals and two votes", None, |_| habit(Habit::TwoFaced)),
 ];

@@ -31,7 +31,7 @@ enum New {
     Split,
     /// Each one cheats in a round of its own once it votes: as many repairs as can be.
     Turns,
-    /// Commits, serves the update, and none of what an audit needs.
+    /// Commits, serves what it takes to be included, and no state that an audit needs later.
     Closed,
     /// Once it votes it neither shows links nor says what it found, and commits as late as counts.
     Silent,
@@ -39,13 +39,15 @@ enum New {
     Whispers,
     /// Once it votes it says that all work is wrong.
     Accuses,
+    /// The same, but to each peer of another one's work, and to nobody else.
+    Gossips,
 }
 
 struct Newcomer {
     new: New,
     plan: Plan,
     heard: Vec<Vec<u8>>,
-    /// Updates and trails of its contributions: what it takes to be included.
+    /// Updates, trails and carries of its contributions: what it takes to be included.
     outputs: BTreeSet<Hash>,
     /// Heights that its members have spoken about last.
     said: BTreeMap<usize, Option<u64>>,
@@ -108,6 +110,24 @@ impl Newcomer {
         work.flat_map(|(c, height)| to_all(scene, &accuse(c.author(), height))).collect()
     }
 
+    /// Accuses before each founding voter another one, of another part.
+    fn gossip(scene: &Scene) -> Vec<Saying> {
+        let Some(last) = scene.node.and_then(|n| n.chain_state()?.last.as_ref()) else {
+            return Vec::new();
+        };
+        let work: Vec<PeerId> = last.contributions.iter().map(Signed::author).collect();
+        let word = |to: usize| {
+            let others: Vec<_> = work.iter().filter(|a| **a != scene.everybody[to]).collect();
+            let contributor = **others.get((scene.me + to) % others.len().max(1))?;
+            let part = (to % 2) as u32;
+            let (scope, finding) = (Scope::Dispute { part }, Finding::Mismatch { part });
+            let verdict = Verdict { height: last.height, contributor, scope, finding };
+            let word = Message::Verdict(Signed::seal(scene.identity, &scene.run.id, verdict));
+            Some((to, 0, word.to_bytes()))
+        };
+        (0..4).filter_map(word).collect()
+    }
+
     fn another_join(scene: &mut Scene) -> Vec<Saying> {
         let height = scene.node.and_then(|n| n.status().height).unwrap_or(0);
         let nonce = Hash::of(&scene.rng.next().to_le_bytes());
@@ -125,7 +145,8 @@ impl Attack for Newcomer {
             true => work::changed(job, objects, |v| -v),
             false => work::train(job, objects),
         };
-        self.outputs.extend([trained.output.update.hash, trained.output.trail.hash]);
+        let output = trained.output;
+        self.outputs.extend([output.update.hash, output.trail.hash, output.carry.hash]);
         trained
     }
 
@@ -159,6 +180,7 @@ impl Attack for Newcomer {
         let new = self.new;
         match new {
             New::Accuses if Self::votes(scene) && self.is_first(scene) => Self::accusations(scene),
+            New::Gossips if Self::votes(scene) && self.is_first(scene) => Self::gossip(scene),
             New::Many if scene.rng.chance(1) => Self::another_join(scene),
             New::Old if scene.rng.chance(5) && !self.heard.is_empty() => {
                 let at = scene.rng.range(0, self.heard.len() as u64 - 1) as usize;
@@ -207,7 +229,7 @@ pub(super) const CASES: &[Case] = &[
     newcomers("in turns", "each cheats in a round of its own once it votes", (12, 4), |p| {
         newcomer(New::Turns, p)
     }),
-    newcomers("closed", "newcomers that serve nothing that audits need", (8, 4), |p| {
+    newcomers("closed", "newcomers that serve no training state", (8, 4), |p| {
         newcomer(New::Closed, p)
     }),
     newcomers("silent voters", "they vote, audit nothing and commit late", (8, 4), |p| {
@@ -216,6 +238,12 @@ pub(super) const CASES: &[Case] = &[
     newcomers("whispers", "what they say comes late, and to some only", (8, 4), |p| {
         newcomer(New::Whispers, p)
     }),
+    newcomers(
+        "gossip (A3)",
+        "once they vote, each peer hears of another one that cheats",
+        (8, 4),
+        |p| newcomer(New::Gossips, p),
+    ),
     newcomers("new accusers", "once they vote, all work is wrong", (8, 4), |p| {
         newcomer(New::Accuses, p)
     }),

@@ -119,6 +119,7 @@ impl Row {
             ("honest ejected", sums.honest_ejected),
             ("more than one root", sums.forks),
             ("objects lost", sums.lost),
+            ("standing taken from the honest", sums.robbed),
             ("honest peers not at the end", sums.stalled),
         ];
         let broken = zero.iter().filter(|(_, count)| *count > 0);

@@ -1,6 +1,6 @@
 //! Deciding alone: by claims, by borrowed evidence, by what a proposer leaves out.
 
-use super::{Case, Plan, founders, vouch};
+use super::{Case, Plan, founders, silence, vouch};
 use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     world::to_all,
@@ -26,6 +26,8 @@ enum Grab {
     NoVerdicts,
     /// They lack the work of some.
     NoWork,
+    /// It proposes in late views alone, and then without what others have shown and found.
+    Late,
     /// They lack the evidence against friends.
     NoEvidence,
     /// They are made so that their hash suits: of several, the one with the smallest.
@@ -109,6 +111,22 @@ impl Grabber {
         Message::Records { run: scene.run.id, records }
     }
 
+    /// The proposal without what others have shown and found.
+    fn stripped(&self, scene: &Scene, header: &Signed<Proposal>, record: &[u8]) -> Option<Message> {
+        let chain = scene.node?.chain_state()?;
+        let mut record = Record::from_bytes(record).ok()?;
+        record.shows.retain(|show| self.plan.is_friend(&show.author()));
+        record.verdicts.retain(|v| self.plan.is_friend(&v.author()));
+        let shown = |v: &Signed<Verdict>| record.shows.iter().any(|s| s.author() == v.author());
+        record.verdicts.retain(shown);
+        chain.complete(scene.run, &mut record);
+        let body = record.to_bytes();
+        let value = Record::hash_of(&body);
+        let header =
+            Signed::seal(scene.identity, &scene.run.id, Proposal { value, ..*header.body() });
+        Some(Message::Proposal { header, record: body.into() })
+    }
+
     /// The proposal with another choice of receipts whose hash is smallest.
     fn ground(&self, scene: &Scene, header: &Signed<Proposal>, record: &[u8]) -> Option<Message> {
         let record = Record::from_bytes(record).ok()?;
@@ -183,6 +201,14 @@ impl Attack for Grabber {
             {
                 Some(vec![(to, 0, self.ground(scene, header, record)?.to_bytes())])
             }
+            (Grab::Late, Message::Proposal { header, record })
+                if header.author() == scene.identity.id() =>
+            {
+                match header.body().view {
+                    0 => silence(),
+                    _ => Some(vec![(to, 0, self.stripped(scene, header, record)?.to_bytes())]),
+                }
+            }
             (Grab::Blank, Message::Vote(vote)) if vote.author() == scene.identity.id() => {
                 let blank = Vote { value: None, ..*vote.body() };
                 let vote = Signed::seal(scene.identity, &scene.run.id, blank);
@@ -238,5 +264,11 @@ pub(super) const CASES: &[Case] = &[
     founders("grinding", "chooses among records the one whose hash suits", Some(0.5), |p| {
         grabber(Grab::Grind, p)
     }),
+    founders(
+        "left out late (A2)",
+        "proposes in late views, without what others found",
+        None,
+        |p| grabber(Grab::Late, p),
+    ),
     founders("blank votes", "votes for nothing, always", None, |p| grabber(Grab::Blank, p)),
 ];

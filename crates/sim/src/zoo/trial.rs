@@ -10,7 +10,7 @@ use std::{
     sync::Mutex,
 };
 use store::Hash;
-use swarm::{Kind, Notice, Rules};
+use swarm::{Kind, Member, Notice, Rules, SignedRecord};
 
 /// Founding voters.
 pub const PEERS: usize = 10;
@@ -53,6 +53,8 @@ pub struct Trial {
     pub forks: u32,
     /// Objects that honest peers removed and should have.
     pub lost: u32,
+    /// How often a record took standing from an honest peer.
+    pub robbed: u32,
     /// Contributions that attackers got in until they were ejected, of those that were.
     pub caught_after: u32,
     /// Rounds a minute of virtual time.
@@ -75,6 +77,7 @@ impl Trial {
             stalled: self.stalled + other.stalled,
             forks: self.forks + other.forks,
             lost: self.lost + other.lost,
+            robbed: self.robbed + other.robbed,
             caught_after: self.caught_after + other.caught_after,
             pace: self.pace + other.pace,
             audited: self.audited + other.audited,
@@ -207,12 +210,29 @@ fn measure(world: &World, plan: &Plan, honest: &[usize], attacked: bool) -> Tria
         stalled: (honest.len() - finished.count()) as u32,
         forks: (roots.len() as u32).saturating_sub(1),
         lost: lost(world, honest),
+        robbed: robbed(world, honest),
         caught_after: ejected.iter().map(|n| world.contributions(*n) as u32).sum(),
         pace: f64::from(rounds) / minutes.max(1e-9),
         audited: honest.iter().map(|n| world.nodes[*n].audited_steps).sum(),
         trained: world.nodes.iter().map(|p| p.trained_steps).sum(),
         loss: f64::from(loss.unwrap_or(f32::NAN)),
     }
+}
+
+/// How often a record took standing from an honest peer.
+fn robbed(world: &World, honest: &[usize]) -> u32 {
+    let node = world.nodes[honest[0]].node.as_ref();
+    let records = node.map_or(&[][..], |n| n.chain());
+    let fell = |two: &[SignedRecord], n: &usize| {
+        let id = world.nodes[*n].identity.id();
+        let standing = |record: &SignedRecord| {
+            let line = record.record().members.iter().find(|m| m.id == id);
+            line.map(Member::standing)
+        };
+        standing(&two[1]) < standing(&two[0])
+    };
+    let count = |two: &[SignedRecord]| honest.iter().filter(|n| fell(two, n)).count() as u32;
+    records.windows(2).map(count).sum()
 }
 
 /// Objects that honest peers have removed, or lack, though a corpus, a decided state, a

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Evidence, Step, Vote,
+    Evidence, Member, Sample, Step, Vote,
     agreement::model::cast::{FAULTY, HEIGHT, RUN, World},
+    members::fresh_member,
 };
 
 fn commit(world: &World, by: usize, change: impl Fn(&mut Commit)) -> Signed<Commit> {
@@ -396,4 +397,41 @@ fn who_withholds_from_more_than_may_be_faulty_is_in_probation_again() {
     };
     assert_eq!(clean_after(&[0, 1]), 0);
     assert_eq!(clean_after(&[2]), 5, "one newcomer says so");
+}
+
+#[test]
+fn two_verdicts_on_one_drawn_audit_are_a_contradiction() {
+    let world = World::new();
+    let said = |on: usize, scope: Scope, digest: &[u8]| {
+        let finding = Finding::Confirmed { digest: Hash::of(digest) };
+        verdict(&world, 0, on, scope, finding).envelope().clone()
+    };
+    let proof = |a, b| Evidence::equivocation(&a, &b);
+    let (drawn, dispute) = (Scope::Drawn, Scope::Dispute { part: 0 });
+    let evidence = proof(said(1, drawn, b"one"), said(1, drawn, b"another"));
+    assert!(proves(&world, 0, &evidence.expect("a contradiction"), &[0]));
+    assert_eq!(proof(said(1, drawn, b"one"), said(1, drawn, b"one")), None);
+    assert_eq!(proof(said(1, drawn, b"one"), said(2, drawn, b"another")), None, "other work");
+    assert_eq!(proof(said(1, dispute, b"one"), said(1, dispute, b"another")), None);
+}
+
+#[test]
+fn what_is_not_to_be_had_is_the_first_part_that_was_drawn() {
+    let missing = |part: u32| Finding::Unavailable { part, missing: Hash::default() };
+    let parts = Sample::Parts(vec![3, 5]);
+    assert!(parts.allows(&missing(3)) && !parts.allows(&missing(5)) && !parts.allows(&missing(0)));
+    assert!(Sample::All.allows(&missing(0)) && !Sample::All.allows(&missing(1)));
+    assert!(parts.allows(&Finding::Mismatch { part: 0 }), "what is wrong may be anywhere");
+}
+
+#[test]
+fn nobody_pays_for_audits_that_a_newcomer_that_votes_can_hold_up() {
+    let world = World::new();
+    let line =
+        |clean: u32, grant: u64| Member { clean, grant, ..fresh_member(world.keys[0].id(), 0) };
+    let rules = &world.run.rules;
+    assert!(line(0, 0).is_audited_in_time(rules), "whoever votes has all that it takes");
+    assert!(!line(rules.probation, 0).is_audited_in_time(rules));
+    assert!(line(rules.tenure(), 0).is_audited_in_time(rules));
+    assert!(line(0, 1).is_audited_in_time(rules));
 }

@@ -2,13 +2,13 @@
 //! commons, is not in it, nothing of it counts: whoever has old keys can write another history that
 //! ends before that record, and a joiner that took it up could not come back from it.
 
-use super::{Checkpoint, Core, Node, catchup::PAGE};
-use crate::{ChainState, MAX_RECORDS, PeerId, SignedRecord, Time};
+use super::{Checkpoint, Core, Node};
+use crate::{ChainState, PeerId, SignedRecord, Time};
 use store::Hash;
 
 /// Peers from which a past is taken at a time.
 const MAX_SHOWN: usize = 4;
-/// Pauses after which a peer that showed nothing more gives its place to another.
+/// Pauses after which the slowest peer gives its place to another that has something to show.
 const PATIENCE: u64 = 10;
 
 /// What one peer has shown.
@@ -17,8 +17,9 @@ pub struct Shown {
     base: u64,
     chain: ChainState,
     records: Vec<SignedRecord>,
-    /// When it last showed as much as fits one message.
-    at: Time,
+    /// When it began, and how many bytes it has shown since.
+    began: Time,
+    bytes: u64,
 }
 
 impl Core {
@@ -51,24 +52,21 @@ impl Core {
         base + shown.map_or(0, |shown| shown.records.len() as u64)
     }
 
-    /// After a message of so many records and bytes: who shows little at a time keeps no place
-    /// from others.
-    pub fn note_shown(&mut self, from: PeerId, records: usize, bytes: usize) {
-        let now = self.now;
-        if let Some(shown) = self.shown.get_mut(&from)
-            && (records >= MAX_RECORDS || bytes >= PAGE / 4)
-        {
-            shown.at = now;
+    /// After a message of so many bytes.
+    pub fn note_shown(&mut self, from: PeerId, bytes: usize) {
+        if let Some(shown) = self.shown.get_mut(&from) {
+            shown.bytes = shown.bytes.saturating_add(bytes as u64);
         }
     }
 
-    /// Whether one more peer's past can be taken, if need be in the place of one that is slow.
+    /// Whether one more peer's past can be taken, if need be in the place of the slowest: whoever
+    /// shows little at a time keeps no place from others, even if it is all true.
     fn has_place(&mut self) -> bool {
-        let pause = PATIENCE * self.run.rules.retry_ms();
-        if self.shown.len() >= MAX_SHOWN
-            && let Some(slowest) = self.shown.iter().min_by_key(|(_, s)| s.at).map(|(id, _)| *id)
-            && self.now.since(self.shown[&slowest].at) > pause
-        {
+        let (now, patience) = (self.now, PATIENCE * self.run.rules.retry_ms());
+        let rate = |s: &Shown| s.bytes.saturating_mul(1000) / now.since(s.began).max(1);
+        let had_time = self.shown.iter().filter(|(_, s)| now.since(s.began) > patience);
+        let slowest = had_time.min_by_key(|(_, s)| rate(s)).map(|(id, _)| *id);
+        if let Some(slowest) = slowest.filter(|_| self.shown.len() >= MAX_SHOWN) {
             self.shown.remove(&slowest);
         }
         self.shown.len() < MAX_SHOWN
@@ -120,11 +118,11 @@ impl Node {
             core.shun(&from);
             return Err(why);
         }
-        let (height, at, records) = (next.height, core.now, Vec::new());
+        let (height, began, records) = (next.height, core.now, Vec::new());
         match core.shown.get_mut(&from) {
             Some(shown) => shown.chain = next,
             None => {
-                core.shown.insert(from, Shown { base, chain: next, records, at });
+                core.shown.insert(from, Shown { base, chain: next, records, began, bytes: 0 });
             }
         }
         Ok(Some(height))

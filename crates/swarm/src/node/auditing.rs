@@ -82,16 +82,23 @@ impl Running {
     }
 
     pub(super) fn on_show(&mut self, core: &mut Core, from: PeerId, show: Signed<Show>) {
-        let known = self.newest_book().is_none_or(|b| b.shows.contains_key(&show.author()));
-        let fits = self.chain.may_show(&core.run, &show);
-        if !known && fits && core.is_right(from, show.envelope()) {
+        let author = show.author();
+        let known = |b: &Book| b.shows.contains_key(&author) || b.wrong_links.contains(&author);
+        // The signature first: a link takes as many hashes as heights have passed.
+        if self.newest_book().is_none_or(known) || !core.is_right(from, show.envelope()) {
+            return;
+        }
+        if self.chain.may_show(&core.run, &show) {
             self.accept_show(core, show);
+        } else if let Some(mut newest) = self.books.last_entry() {
+            newest.get_mut().wrong_links.insert(author);
         }
     }
 
     fn accept_show(&mut self, core: &mut Core, show: Signed<Show>) {
         if let Some(mut newest) = self.books.last_entry() {
             let book = newest.get_mut();
+            book.heard.insert((show.author(), show.author()), core.now);
             book.shows.insert(show.author(), show);
             book.draw(&core.run, book.drawn);
         }
@@ -102,10 +109,8 @@ impl Running {
         let Some((key, sample)) = self.next_audit(core) else { return false };
         let now = core.now;
         let Some(book) = self.books.get_mut(&key.height) else { return false };
-        let fresh = Own { stage: OwnStage::Busy, since: now, states: Vec::new() };
-        let own = book.own.entry(key).or_insert(fresh);
-        own.stage = OwnStage::Busy;
-        let states = own.states.clone();
+        let fresh = Own { stage: OwnStage::At(now), since: now, states: Vec::new() };
+        let states = book.own.entry(key).or_insert(fresh).states.clone();
         let Some(commit) = book.commit(&key.contributor) else { return false };
         let mut objects = vec![commit.body().trail];
         objects.extend(commit.body().carry_before);
@@ -114,8 +119,40 @@ impl Running {
         let mut providers = vec![key.contributor];
         providers.extend(book.about(&key.contributor).map(Signed::author));
         providers.extend(core.connected());
-        core.fetch(Task::AuditInputs(key, sample), objects, vec![base], providers);
+        let id = core.fetch(Task::AuditInputs(key, sample), objects, vec![base], providers);
+        self.set_stage(&key, OwnStage::Fetching(id));
         true
+    }
+
+    /// Ends a fetch that takes longer than a contributor has for serving what its work can be
+    /// checked by: whoever serves it too slowly has not served it.
+    pub(super) fn give_up_fetch(&mut self, core: &mut Core) -> bool {
+        let patience = core.run.rules.serve_ms();
+        let slow = |own: &Own| match own.stage {
+            OwnStage::Fetching(id) if own.since.after(patience) <= core.now => Some(id),
+            _ => None,
+        };
+        let blamed = self.books.values().filter(|book| book.has_base);
+        let found =
+            blamed.flat_map(|book| &book.own).find_map(|(key, own)| Some((*key, slow(own)?)));
+        let Some((key, id)) = found else { return false };
+        let (sample, commit) = match (core.cancel_fetch(id), self.books.get(&key.height)) {
+            (Some(Task::AuditInputs(_, sample)), Some(book)) => {
+                (sample, book.commit(&key.contributor))
+            }
+            _ => return false,
+        };
+        // The contributor may be out by now.
+        if let Some(missing) = commit.map(|commit| commit.body().trail.hash) {
+            self.conclude(core, key, Finding::Unavailable { part: sample.first_part(), missing });
+        }
+        true
+    }
+
+    fn set_stage(&mut self, key: &AuditKey, stage: OwnStage) {
+        if let Some(own) = self.books.get_mut(&key.height).and_then(|b| b.own.get_mut(key)) {
+            own.stage = stage;
+        }
     }
 
     fn next_audit(&self, core: &Core) -> Option<(AuditKey, Sample)> {
@@ -205,7 +242,7 @@ impl Running {
         let due = match book.own.get(key).map(|own| own.stage) {
             None => true,
             Some(OwnStage::At(time)) => time <= core.now,
-            Some(OwnStage::Busy) => false,
+            Some(OwnStage::Fetching(_) | OwnStage::Running) => false,
         };
         !said && due && book.commit(&key.contributor).is_some()
     }
@@ -237,6 +274,7 @@ impl Running {
                 };
                 let audit = AuditJob { id, job, claimed, sample, auditor };
                 core.out.push(Action::Audit(audit));
+                self.set_stage(&key, OwnStage::Running);
             }
             Some(missing) if theirs.contains(&missing) => self.without(core, key, &sample, missing),
             // The base is for everybody to have: nobody's fault but this node's.
@@ -246,19 +284,16 @@ impl Running {
 
     /// Something that the contributor has to serve is not to be had: again, until the time is up.
     fn without(&mut self, core: &mut Core, key: AuditKey, sample: &Sample, missing: Hash) {
-        let patience = core.run.rules.audit_timeout_ms / 2;
+        let patience = core.run.rules.serve_ms();
         let since = self.books.get(&key.height).and_then(|b| b.own.get(&key)).map(|o| o.since);
         if since.is_some_and(|since| core.now.since(since) < patience) {
             return self.audit_again(core, key, core.run.rules.retry_ms());
         }
-        self.conclude(core, key, Finding::Unavailable { part: first_part(sample), missing });
+        self.conclude(core, key, Finding::Unavailable { part: sample.first_part(), missing });
     }
 
     fn audit_again(&mut self, core: &mut Core, key: AuditKey, pause_ms: u64) {
-        let again = core.now.after(pause_ms);
-        if let Some(own) = self.books.get_mut(&key.height).and_then(|b| b.own.get_mut(&key)) {
-            own.stage = OwnStage::At(again);
-        }
+        self.set_stage(&key, OwnStage::At(core.now.after(pause_ms)));
     }
 
     pub(super) fn audited(
@@ -330,7 +365,7 @@ impl Running {
             key,
             match same {
                 true => Finding::Confirmed { digest },
-                false => Finding::Mismatch { part: first_part(sample) },
+                false => Finding::Mismatch { part: sample.first_part() },
             },
         );
     }
@@ -356,9 +391,24 @@ impl Running {
 
     /// Takes in a member's verdict.
     pub(super) fn on_verdict(&mut self, core: &mut Core, from: PeerId, verdict: Signed<Verdict>) {
-        if self.wants(core, &verdict) && core.is_right(from, verdict.envelope()) {
-            self.accept_verdict(core, verdict);
+        let (author, Verdict { height, contributor, scope, .. }) =
+            (verdict.author(), *verdict.body());
+        let book = self.books.get(&height);
+        let known = book.and_then(|book| book.verdicts.get(&(contributor, author, scope)));
+        if let Some(known) = known.filter(|v| v.body() != verdict.body() && scope == Scope::Drawn) {
+            let known = known.envelope().clone();
+            return self.contradiction(core, from, known, verdict.envelope());
         }
+        if !self.wants(core, &verdict) || !core.is_right(from, verdict.envelope()) {
+            return;
+        }
+        // Who accuses speaks to all: its words are passed on, and who is accused shows what it takes
+        // to judge them.
+        let begins = matches!(scope, Scope::Dispute { .. }) && from == author;
+        if begins && matches!(verdict.body().finding, Finding::Mismatch { .. }) {
+            core.broadcast(&Message::Verdict(verdict.clone()));
+        }
+        self.accept_verdict(core, verdict);
     }
 
     /// Whether a verdict is new and a voter's, and one that was asked for: by its draw, by a
@@ -372,7 +422,10 @@ impl Running {
         let voter = chain.votes(&core.run, &author) && author != body.contributor;
         let settled = chain.member(&author).is_some_and(|m| m.is_settled(&core.run.rules));
         let asked = match (body.scope, body.finding) {
-            (Scope::Drawn, _) => book.sample_of(&author, &body.contributor).is_some(),
+            (Scope::Drawn, finding) => {
+                let sample = book.sample_of(&author, &body.contributor);
+                sample.is_some_and(|sample| sample.allows(&finding))
+            }
             // To begin a dispute takes one part; more would only be more work for everybody.
             (scope @ Scope::Dispute { part }, Finding::Mismatch { part: found }) => {
                 part == found
@@ -394,6 +447,9 @@ impl Running {
     pub(super) fn accept_verdict(&mut self, core: &mut Core, verdict: Signed<Verdict>) {
         let (auditor, body) = (verdict.author(), *verdict.body());
         let Some(book) = self.books.get_mut(&body.height) else { return };
+        if body.scope == Scope::Drawn {
+            book.heard.insert((auditor, body.contributor), core.now);
+        }
         book.verdicts.insert((body.contributor, auditor, body.scope), verdict);
         let (kind, part) = match body.finding {
             Finding::Confirmed { .. } => (VerdictKind::Confirmed, None),
@@ -439,13 +495,6 @@ impl Running {
                 book.verdicts.insert((body.contributor, verdict.author(), body.scope), verdict);
             }
         }
-    }
-}
-
-fn first_part(sample: &Sample) -> u32 {
-    match sample {
-        Sample::All => 0,
-        Sample::Parts(parts) => parts.first().copied().unwrap_or(0),
     }
 }
 

@@ -29,8 +29,10 @@ pub struct Own {
 pub enum OwnStage {
     /// To begin, or to begin again, at this time.
     At(Time),
-    /// Objects are fetched, or the re-run is under way.
-    Busy,
+    /// What it takes is fetched.
+    Fetching(u64),
+    /// Under way.
+    Running,
 }
 
 /// Everything about the audits of one advance.
@@ -45,6 +47,14 @@ pub struct Book {
     /// By contributor, author and scope.
     pub verdicts: BTreeMap<(PeerId, PeerId, Scope), Signed<Verdict>>,
     pub own: BTreeMap<AuditKey, Own>,
+    /// Whether this node has what all contributions start from. Then what a re-run waits for is the
+    /// contributor's.
+    pub has_base: bool,
+    /// When links and drawn verdicts came, by author and whose work it is about (of a link its
+    /// author's).
+    pub heard: BTreeMap<(PeerId, PeerId), Time>,
+    /// Who signed a link that is not its own.
+    pub wrong_links: BTreeSet<PeerId>,
     /// Parts before which this node's own training states are open, or being opened.
     pub opened: BTreeSet<u32>,
     /// When opening is tried again.
@@ -108,6 +118,9 @@ impl Book {
             drawn: false,
             verdicts: BTreeMap::new(),
             own: BTreeMap::new(),
+            has_base: false,
+            heard: BTreeMap::new(),
+            wrong_links: BTreeSet::new(),
             opened: BTreeSet::new(),
             opening: Wanted::At(now),
             kept: Vec::new(),
@@ -278,11 +291,13 @@ impl Book {
         }
     }
 
-    /// When something may have to be done again.
-    pub fn deadlines(&self) -> Vec<Time> {
+    /// When something may have to be done again, or be given up; `patience_ms` is what a contributor
+    /// has for serving what a re-run takes.
+    pub fn deadlines(&self, patience_ms: u64) -> Vec<Time> {
         let own = self.own.values().filter_map(|own| match own.stage {
             OwnStage::At(time) => Some(time),
-            OwnStage::Busy => None,
+            OwnStage::Fetching(_) => self.has_base.then(|| own.since.after(patience_ms)),
+            OwnStage::Running => None,
         });
         let opening = match self.opening {
             Wanted::At(time) => Some(time),

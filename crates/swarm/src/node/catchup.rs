@@ -6,7 +6,7 @@ use crate::{ChainState, MAX_RECORDS, Message, PeerId, SignedRecord};
 use minicbor::bytes::ByteVec;
 
 /// Bytes of records in one answer.
-pub(super) const PAGE: usize = 192 * 1024;
+const PAGE: usize = 192 * 1024;
 /// Answers with records that one peer gets between two of this node's own rounds of repeats.
 const ANSWERS: u32 = 32;
 /// And one that is no member.
@@ -65,7 +65,7 @@ impl Node {
     }
 
     pub(super) fn on_records(&mut self, from: PeerId, records: &[ByteVec]) {
-        let mut grew = false;
+        let mut grew = 0;
         for bytes in records {
             let record = match SignedRecord::from_bytes(bytes) {
                 Ok(record) => record,
@@ -75,15 +75,16 @@ impl Node {
                 continue;
             }
             match self.take(record, from) {
-                Ok(taken) => grew |= taken,
+                Ok(true) => grew += bytes.len(),
+                Ok(false) => {}
                 Err(error) => return self.core.strike(from, &error),
             }
         }
         let core = &mut self.core;
-        core.note_shown(from, records.len(), records.iter().map(|bytes| bytes.len()).sum());
+        core.note_shown(from, grew);
         let lacks = core.lacks_of(&from);
         if let Some(peer) = core.peers.get_mut(&from)
-            && grew
+            && grew > 0
             && peer.head.is_some_and(|height| height >= lacks)
         {
             peer.ask_at = core.now;

@@ -1,13 +1,16 @@
 //! What a participant has in every stage of a run: its key, the records, the other peers, the time,
 //! and what it is about to do.
 
-use super::{Arrival, Task, arriving::Shown, peers::Peer, retention::Retention};
+use super::{Arrival, Task, arriving::Shown, lobby::Wish, peers::Peer, retention::Retention};
 use crate::{
-    Action, Envelope, Identity, Join, Message, Notice, ObjectRef, PeerId, Phase, Run,
-    SignatureCache, Signed, SignedRecord, Time, Urgency, WorkError, log::Entry, pace::Pace,
+    Action, Envelope, Identity, Message, Notice, ObjectRef, PeerId, Phase, Run, SignatureCache,
+    SignedRecord, Time, Urgency, WorkError, log::Entry, pace::Pace,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
+
+/// Rounds wait for audits as long as it takes this machine to train for a round, so many times.
+const AUDIT_TIMES: f64 = 4.0;
 
 /// What does not depend on the stage.
 pub struct Core {
@@ -21,7 +24,7 @@ pub struct Core {
     /// Before the newest record that the run is known to have is there: what each peer has shown.
     pub shown: BTreeMap<PeerId, Shown>,
     pub peers: BTreeMap<PeerId, Peer>,
-    pub joins: BTreeMap<PeerId, Signed<Join>>,
+    pub joins: BTreeMap<PeerId, Wish>,
     pub retention: Retention,
     pub pace: Pace,
     pub resend_at: Time,
@@ -75,6 +78,15 @@ impl Core {
         self.records.len().checked_sub(1).map(|height| height as u64)
     }
 
+    /// How long a round waits for audits: `audit_timeout_ms`, and where this machine takes so long to
+    /// train, as long as whole audits of two beside it take. Who audits honestly pays for no delay
+    /// that it could not avoid.
+    pub fn audits_ms(&self) -> u64 {
+        let rules = &self.run.rules;
+        let training_ms = self.pace.ms_per_step() * f64::from(rules.steps_max);
+        rules.audit_timeout_ms.max((AUDIT_TIMES * training_ms) as u64)
+    }
+
     pub fn broadcast(&mut self, message: &Message) {
         self.out.push(Action::Broadcast { bytes: message.to_bytes() });
     }
@@ -122,9 +134,10 @@ impl Core {
         self.tasks.remove(&id)
     }
 
-    pub fn cancel_fetch(&mut self, id: u64) {
-        self.tasks.remove(&id);
+    /// Ends a fetch; what it was for.
+    pub fn cancel_fetch(&mut self, id: u64) -> Option<Task> {
         self.out.push(Action::CancelFetch { id });
+        self.tasks.remove(&id)
     }
 
     pub fn fetch(

@@ -2,6 +2,7 @@
 
 use super::{
     Core, Running,
+    lobby::{Wish, drawn},
     working::{Wanted, admissible},
 };
 use crate::{
@@ -55,7 +56,7 @@ impl Running {
             return Some(Kind::Repair);
         }
         let audited =
-            age >= rules.audit_timeout_ms || self.audits_are_done(core) && !self.is_disputed(core);
+            age >= core.audits_ms() || self.audits_are_done(core) && !self.is_disputed(core);
         if !audited {
             None
         } else if chain.round >= rules.rounds {
@@ -68,7 +69,7 @@ impl Running {
     /// Whether only a repair is right: somebody is guilty, and there is time left to agree on it.
     fn must_repair(&self, core: &Core) -> bool {
         let work = &self.work;
-        let patience = core.run.rules.audit_timeout_ms.saturating_mul(2);
+        let patience = core.audits_ms().saturating_mul(2);
         work.age(core.now) < patience && !self.guilty(core).is_empty()
     }
 
@@ -125,7 +126,7 @@ impl Running {
             chain.complete(&core.run, &mut record);
             let body = record.to_bytes();
             // The rules leave room for what is usual; of an unusual lot of verdicts some wait.
-            if body.len() <= MAX_RECORD || record.verdicts.pop().is_none() {
+            if body.len() <= MAX_RECORD || !self.leave_out_one(core, &mut record) {
                 break body;
             }
         };
@@ -138,6 +139,18 @@ impl Running {
             }
         };
         self.work.agreement.offer(hash, body, ruling);
+    }
+
+    /// Leaves out the verdict that is missed least: that something was not to be had, what somebody
+    /// said that is not waited for, then any. False if there is none left.
+    fn leave_out_one(&self, core: &Core, record: &mut Record) -> bool {
+        let awaited = self.chain.awaited(&core.run);
+        let worth =
+            |v: &Signed<Verdict>| (v.body().scope == Scope::Drawn, awaited.contains(&v.author()));
+        let least = record.verdicts.iter().enumerate().min_by_key(|(_, v)| worth(v));
+        let Some(at) = least.map(|(at, _)| at) else { return false };
+        record.verdicts.remove(at);
+        true
     }
 
     fn blank(
@@ -187,18 +200,12 @@ impl Running {
         Some(record)
     }
 
-    /// Who comes in: as many as there is room for, drawn by the beacon from all that ask.
+    /// Who comes in: as many as there is room for.
     fn joins_for_record(&self, core: &Core, out: &BTreeSet<PeerId>) -> Vec<Signed<crate::Join>> {
         let chain = &self.chain;
-        let fits = |j: &&Signed<crate::Join>| chain.may_join(j) && !out.contains(&j.author());
-        let mut joins: Vec<_> = core.joins.values().filter(fits).cloned().collect();
-        let lot = |j: &Signed<crate::Join>| {
-            Hash::of_parts("understory swarm 2 seat", &[&chain.beacon.0, &j.envelope().author.0])
-        };
-        joins.sort_unstable_by_key(lot);
-        joins.truncate(chain.room(&core.run));
-        joins.sort_unstable_by_key(Signed::author);
-        joins
+        let fits = |wish: &&Wish| chain.may_join(&wish.join) && !out.contains(&wish.join.author());
+        let wishes = core.joins.values().filter(fits);
+        drawn(wishes, core.records.len(), &chain.beacon, chain.room(&core.run))
     }
 
     /// Finds out about proposed records what can be found out by now.
@@ -293,7 +300,7 @@ impl Running {
         let (work, chain) = (&self.work, &self.chain);
         let (age, rules) = (work.age(core.now), &core.run.rules);
         let audits = self.audits_are_done(core) && !self.is_disputed(core);
-        let closed = audits || age >= rules.audit_timeout_ms;
+        let closed = audits || age >= core.audits_ms();
         if self.stalemate(core).is_some() || self.must_repair(core) || !closed {
             return Validity::Pending;
         }
@@ -312,6 +319,7 @@ impl Running {
             .is_none_or(|since| core.now.since(since) < rules.view_timeout_ms.saturating_mul(2));
         let waits =
             left_out && age < rules.commit_timeout_ms || impatient && self.leaves_out(core, record);
+        let waits = waits || self.leaves_out_known(core, record);
         // Somebody honest saw the time pass: this node may just have come back.
         match waits && !work.agreement.is_seconded(hash) {
             true => Validity::Pending,
@@ -332,12 +340,44 @@ impl Running {
             |c: &crate::Contribution| record.contributions.iter().any(|r| r.commit == c.commit);
         let advance = record.kind == Kind::Advance;
         let lacks_show = |s: &Signed<Show>| counts(s.author()) && !record.shows.contains(s);
-        let lacks_verdict =
-            |v: &Signed<Verdict>| counts(v.author()) && !record.verdicts.contains(v);
+        let lacks_verdict = |v: &Signed<Verdict>| counts(v.author()) && !says(record, v);
         advance && commits.iter().any(|c| counts(c.commit.author()) && !has(c))
             || self.shows_for_record(core).iter().any(lacks_show)
             || self.verdicts_for_record(core).iter().any(lacks_verdict)
             || self.evidence_for_advance(core).keys().any(|peer| !out.contains(peer))
+    }
+
+    /// Whether a record lacks links of voters that are waited for, or verdicts on what these links
+    /// draw, that this node has had for so long that everybody has them: once views fail, everybody
+    /// repeats them. This is insisted on without end. Otherwise who proposes in a late view could
+    /// take standing from all others by leaving out what they said.
+    fn leaves_out_known(&self, core: &Core, record: &Record) -> bool {
+        let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return false };
+        let out: BTreeSet<PeerId> = record.culprits().collect();
+        let patience = core.run.rules.view_timeout_ms.saturating_mul(2);
+        let is_old = |author: PeerId, about: PeerId| {
+            let heard = book.heard.get(&(author, about));
+            heard.is_some_and(|heard| core.now.since(*heard) >= patience)
+        };
+        let lacks = |author: PeerId| {
+            let link = book.shows.get(&author).filter(|show| chain.may_show(&core.run, show));
+            let Some(link) = link else { return false };
+            if !record.shows.contains(link) {
+                return is_old(author, author);
+            }
+            let verdicts = book.verdicts.values().filter(|v| {
+                let about = v.body().contributor;
+                v.author() == author
+                    && v.body().scope == Scope::Drawn
+                    && !out.contains(&about)
+                    && book.commit(&about).is_some()
+                    && book.own_sample_of(&author, &about).is_some()
+                    && is_old(author, about)
+            });
+            verdicts.into_iter().any(|v| !says(record, v))
+        };
+        let mut awaited = chain.awaited(&core.run).into_iter().filter(|v| !out.contains(v));
+        awaited.any(lacks) && !is_full(record)
     }
 
     fn carry_out(&mut self, core: &mut Core, output: Output) {
@@ -394,4 +434,15 @@ impl Running {
             );
         }
     }
+}
+
+/// Whether a record has a verdict of this author on this work.
+fn says(record: &Record, verdict: &Signed<Verdict>) -> bool {
+    let about = |v: &Signed<Verdict>| (v.author(), v.body().contributor, v.body().scope);
+    record.verdicts.iter().any(|v| about(v) == about(verdict))
+}
+
+/// Whether one more verdict may be too much for a record.
+fn is_full(record: &Record) -> bool {
+    record.to_bytes().len() + 1024 > MAX_RECORD
 }

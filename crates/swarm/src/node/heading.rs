@@ -2,8 +2,8 @@
 
 use super::{Core, Running, working::Wanted};
 use crate::{
-    Action, ChainState, Contribution, Ejection, Evidence, Finding, Notice, PeerId, RecordSummary,
-    Signed, SignedRecord, log::Entry, members::member,
+    Action, Body, ChainState, Contribution, Ejection, Evidence, Finding, Notice, PeerId,
+    RecordSummary, Signed, SignedRecord, Verdict, log::Entry, members::member,
 };
 
 impl Running {
@@ -65,6 +65,7 @@ impl Running {
         self.note_own_join(core.id(), &record);
         if let Some(book) = self.books.get_mut(&self.chain.height) {
             book.kept = kept;
+            book.has_base = self.work.sync == Wanted::Here;
         }
         self.drop_old(core);
         self.evidence.retain(|peer, _| !self.chain.ejected.contains(peer));
@@ -152,6 +153,7 @@ fn describe(evidence: &Evidence) -> String {
         Evidence::Equivocation { first, .. } => match first.kind {
             2 => "signed two commits for one height".to_owned(),
             5 => "signed two proposals for one view".to_owned(),
+            Verdict::KIND => "signed two verdicts on one contribution".to_owned(),
             _ => "signed two votes for one step".to_owned(),
         },
     }

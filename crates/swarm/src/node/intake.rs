@@ -7,10 +7,11 @@ use crate::{
 };
 use store::Hash;
 
-/// Messages for the next height that are kept until this node gets there.
-const MAX_EARLY: usize = 1024;
-/// And their bytes.
-const MAX_EARLY_BYTES: usize = 4 << 20;
+/// Messages of one member for the next height that are kept until this node gets there: what an
+/// honest one says, and passes on of others, about one height.
+const MAX_EARLY: usize = 256;
+/// And their bytes: a few proposals, and small things.
+const MAX_EARLY_BYTES: usize = 1 << 20;
 
 /// Where a message's height lies.
 enum When {
@@ -125,8 +126,16 @@ impl Running {
     }
 
     fn keep_early(&mut self, core: &mut Core, from: PeerId, bytes: &[u8]) {
-        let size: usize = self.early.iter().map(|(_, b)| b.len()).sum();
-        if self.early.len() < MAX_EARLY && size + bytes.len() <= MAX_EARLY_BYTES {
+        let theirs = self.early.iter().filter(|(peer, _)| *peer == from).map(|(_, b)| b);
+        let (mut count, mut size) = (0, bytes.len());
+        for known in theirs {
+            if known == bytes {
+                return;
+            }
+            count += 1;
+            size += known.len();
+        }
+        if count < MAX_EARLY && size <= MAX_EARLY_BYTES {
             self.early.push((from, bytes.to_vec()));
         }
         self.ask_if_behind(core, from);
@@ -209,7 +218,12 @@ impl Running {
         if Record::hash_of(&body) != proposal.value {
             return core.strike(from, "a proposal with another record");
         }
-        if !core.is_right(from, header.envelope()) {
+        // A second proposal for a view is evidence, and nothing else of it is looked at.
+        if let Some(known) = work.agreement.proposal(proposal.view) {
+            let known = known.envelope().clone();
+            return self.contradiction(core, from, known, header.envelope());
+        }
+        if self.evidence.contains_key(&header.author()) || !core.is_right(from, header.envelope()) {
             return;
         }
         let record = match Record::from_bytes(&body) {
@@ -272,8 +286,14 @@ impl Running {
     }
 
     /// Two statements of one author: proof, if both are signed.
-    fn contradiction(&mut self, core: &mut Core, from: PeerId, known: Envelope, other: &Envelope) {
-        if !core.is_right(from, other) || self.evidence.contains_key(&other.author) {
+    pub(super) fn contradiction(
+        &mut self,
+        core: &mut Core,
+        from: PeerId,
+        known: Envelope,
+        other: &Envelope,
+    ) {
+        if self.evidence.contains_key(&other.author) || !core.is_right(from, other) {
             return;
         }
         if let Some(evidence) = Evidence::equivocation(&known, other) {

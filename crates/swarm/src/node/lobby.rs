@@ -15,6 +15,14 @@ use store::Hash;
 /// The most joins that are remembered: anybody can make up keys.
 const MAX_JOINS: usize = 2 * MAX_MEMBERS as usize;
 
+/// Somebody's wish to come in.
+pub struct Wish {
+    pub join: Signed<Join>,
+    /// How many records this node had when it first heard of it. The beacon of a record draws among
+    /// those that were heard before: a key that is made for a beacon comes too late for its lot.
+    pub heard: usize,
+}
+
 impl Node {
     /// The founder opens the run once enough members are there.
     pub(super) fn open_run(&mut self) -> bool {
@@ -24,7 +32,7 @@ impl Node {
         if core.run.founder != me {
             return false;
         }
-        core.joins.insert(me, core.own_join());
+        core.joins.insert(me, Wish { join: core.own_join(), heard: 0 });
         let joins = core.joins_of_genesis();
         let founding = joins.iter().filter(|j| core.founds(j)).count();
         let least = core.run.rules.min_members as usize;
@@ -53,7 +61,9 @@ impl Node {
         };
         let beacon = self.chain_state().map_or(self.core.run.id, |chain| chain.beacon);
         if fits && self.core.is_new_wish(&join) && self.core.is_right(from, join.envelope()) {
-            self.core.joins.insert(from, join);
+            let first = self.core.joins.get(&from).map(|wish| wish.heard);
+            let heard = first.unwrap_or(self.core.records.len());
+            self.core.joins.insert(from, Wish { join, heard });
             self.core.bound_joins(beacon);
         }
     }
@@ -69,7 +79,8 @@ impl Core {
     pub fn lobby(&self) -> Lobby {
         let mut here: BTreeSet<PeerId> = self.joins.keys().copied().collect();
         here.insert(self.id());
-        let invited = self.joins.values().filter(|j| is_invited(&self.run, j));
+        let wishes = self.joins.values().map(|wish| &wish.join);
+        let invited = wishes.filter(|j| is_invited(&self.run, j));
         let others = invited.filter_map(|j| j.body().invitation).map(|i| i.key);
         let own = self.arrival.invitation.as_ref().map(|secret| secret.id());
         let used: BTreeSet<PeerId> = others.chain(own).collect();
@@ -83,7 +94,7 @@ impl Core {
     /// All founding voters, and as many others as there are seats for.
     fn joins_of_genesis(&self) -> Vec<Signed<Join>> {
         let (mut joins, others): (Vec<_>, Vec<_>) =
-            self.joins.values().cloned().partition(|j| self.founds(j));
+            self.joins.values().map(|wish| wish.join.clone()).partition(|j| self.founds(j));
         let seats = first_seats(&self.run.rules, &members_of_genesis(&self.run, &joins));
         let places = (self.run.rules.max_members as usize).saturating_sub(joins.len());
         joins.extend(others.into_iter().take(seats.min(places)));
@@ -137,18 +148,20 @@ impl Core {
         let from = join.author();
         let invitation = |j: &Signed<Join>| j.body().invitation.map(|i| i.key);
         let taken = invitation(join).is_some_and(|key| {
-            self.joins.iter().any(|(id, j)| *id != from && invitation(j) == Some(key))
+            self.joins.iter().any(|(id, w)| *id != from && invitation(&w.join) == Some(key))
         });
-        let known = self.joins.get(&from).is_some_and(|j| j.body() == join.body());
+        let known = self.joins.get(&from).is_some_and(|w| w.join.body() == join.body());
         !known && !taken && (join.body().invitation.is_none() || is_invited(&self.run, join))
     }
 
     /// Anybody can make up keys, so that not all wishes can be remembered: which ones are is drawn
-    /// anew with each beacon, and founding voters stay.
+    /// anew with each beacon, by a number that nobody else knows, so that no key can be made for it.
+    /// Founding voters stay.
     fn bound_joins(&mut self, beacon: Hash) {
         while self.joins.len() > MAX_JOINS {
-            let lot = |id: &PeerId| Hash::of_parts("understory swarm 2 seat", &[&beacon.0, &id.0]);
-            let others = self.joins.iter().filter(|(_, j)| !self.founds(j)).map(|(id, _)| *id);
+            let lot = |id: &PeerId| self.identity.derive("wishes", &[&beacon.0, &id.0]).0;
+            let others =
+                self.joins.iter().filter(|(_, w)| !self.founds(&w.join)).map(|(id, _)| *id);
             // More founding voters than that no run has.
             let Some(out) = others.max_by_key(lot) else { return };
             self.joins.remove(&out);
@@ -157,6 +170,61 @@ impl Core {
 
     /// Forgets wishes that were granted or cannot be any more.
     pub fn prune_joins(&mut self, chain: &ChainState) {
-        self.joins.retain(|_, join| chain.may_join(join));
+        self.joins.retain(|_, wish| chain.may_join(&wish.join));
+    }
+}
+
+/// Who of those that ask comes in when a record has to be made after so many `records`: up to `room`,
+/// drawn by the newest one's `beacon` among those that were heard before it was known. In the order
+/// of their keys.
+pub fn drawn<'a>(
+    wishes: impl Iterator<Item = &'a Wish>,
+    records: usize,
+    beacon: &Hash,
+    room: usize,
+) -> Vec<Signed<Join>> {
+    let lot = |join: &Signed<Join>| {
+        Hash::of_parts("understory swarm 2 seat", &[&beacon.0, &join.envelope().author.0])
+    };
+    let early = wishes.filter(|wish| wish.heard < records);
+    let mut joins: Vec<_> = early.map(|wish| wish.join.clone()).collect();
+    joins.sort_unstable_by_key(lot);
+    joins.truncate(room);
+    joins.sort_unstable_by_key(Signed::author);
+    joins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Identity;
+
+    fn wish(seed: u8, heard: usize) -> Wish {
+        let join =
+            Join { nonce: Hash::default(), height: 1, chain: Hash::default(), invitation: None };
+        let identity = Identity::from_seed([seed; 32]);
+        Wish { join: Signed::seal(&identity, &Hash::default(), join), heard }
+    }
+
+    #[test]
+    fn a_key_that_is_made_for_a_beacon_comes_too_late_for_its_lot() {
+        let beacon = Hash::of(b"beacon");
+        let lot = |seed: &u8| {
+            let author = wish(*seed, 0).join.author();
+            Hash::of_parts("understory swarm 2 seat", &[&beacon.0, &author.0])
+        };
+        let made = (2..100u8).min_by_key(lot).expect("many keys");
+        let honest = (2..100u8).max_by_key(lot).expect("many keys");
+        let authors = |wishes: &[Wish]| -> Vec<PeerId> {
+            drawn(wishes.iter(), 5, &beacon, 1).iter().map(Signed::author).collect()
+        };
+        let of = |seed: u8| vec![wish(seed, 0).join.author()];
+        assert_eq!(authors(&[wish(honest, 4), wish(made, 5)]), of(honest));
+        assert_eq!(
+            authors(&[wish(honest, 4), wish(made, 4)]),
+            of(made),
+            "among equals the lot decides"
+        );
+        assert_eq!(authors(&[wish(made, 5)]), [], "an empty seat waits for the next beacon");
     }
 }

@@ -54,7 +54,7 @@ impl Running {
     pub(super) fn evidence_for_advance(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
         let (chain, work) = (&self.chain, &self.work);
         let mut all = self.evidence.clone();
-        let patience = core.run.rules.audit_timeout_ms.saturating_mul(3);
+        let patience = core.audits_ms().saturating_mul(3);
         if work.age(core.now) < patience {
             for book in self.books.values() {
                 let mut here = self.proven(core, book);
@@ -108,18 +108,23 @@ impl Running {
     }
 
     /// Whether an accusation about the newest advance is still to be answered. Work that weighed
-    /// nothing is judged beside the next round, which does not wait for it.
+    /// nothing is judged beside the next round, which does not wait for it; and so is what only
+    /// newcomers say, who could say something else to everybody.
     pub(super) fn is_disputed(&self, core: &Core) -> bool {
         let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return false };
         let all = chain.electorate(&core.run);
         let weighty = book.advance.weighty(&core.run);
-        let accusations = book.accusations().into_iter();
-        accusations.filter(|a| weighty.contains(&a.contributor)).any(|accusation| {
-            let dispute = book.dispute(chain, &all, &accusation);
-            let open = matches!(dispute, Dispute::Open | Dispute::Proven);
-            let here = |id: &PeerId| !chain.ejected.contains(id);
-            open && here(&accusation.accused()) && here(&accusation.accuser)
-        })
+        let here = |id: &PeerId| !chain.ejected.contains(id);
+        let counts = |a: &Accusation| {
+            let listened_to = |id: &PeerId| chain.is_listened_to(&core.run, id);
+            weighty.contains(&a.contributor)
+                && here(&a.accused())
+                && here(&a.accuser)
+                && (listened_to(&a.accuser) || book.agreeing(a).keys().any(listened_to))
+                && !is_idle_talk(book, a, &core.id())
+        };
+        let open = |a| matches!(book.dispute(chain, &all, a), Dispute::Open | Dispute::Proven);
+        book.accusations().iter().filter(|a| counts(a)).any(open)
     }
 
     /// Of two voters neither can prove anything to the other: a mismatch stops the run.
@@ -131,13 +136,16 @@ impl Running {
         book.accusations().into_iter().any(accuses).then_some(other)
     }
 
-    /// Whether all drawn audits of the newest advance are over, but for those of voters that
-    /// nobody waits for. Those of newcomers' work too: without a verdict in the next record they
-    /// would be credited with nothing.
+    /// Whether all drawn audits of the newest advance are over that a round waits for: by voters that
+    /// are waited for, of work that is audited in time. Of newcomers' work too, as far as these
+    /// cannot hold it up: without a verdict in the next record they would be credited with nothing.
     pub(super) fn audits_are_done(&self, core: &Core) -> bool {
         let (chain, Some(book)) = (&self.chain, self.newest_book()) else { return true };
         let awaited = chain.auditing(&core.run);
-        let waits = |d: &&crate::Draw| awaited.contains(&d.auditor);
+        let waits = |d: &&crate::Draw| {
+            awaited.contains(&d.auditor)
+                && book.advance.is_audited_in_time(&core.run, &d.contributor)
+        };
         book.drawn && book.draws.iter().filter(waits).all(|draw| book.is_done(draw))
     }
 
@@ -214,4 +222,14 @@ fn consistent(
         Some((peer, evidence))
     };
     evidence.into_iter().filter_map(again).collect()
+}
+
+/// Whether nobody but the accuser says so, and this node's own re-run of just that found nothing:
+/// it will never vote for that ejection. Others may never have heard of it, so that it stays open
+/// for ever; its refutation goes beside the next round.
+fn is_idle_talk(book: &Book, accusation: &Accusation, me: &PeerId) -> bool {
+    let Accusation { contributor, accuser, .. } = accusation;
+    let own = book.answer(contributor, me, accusation.asks());
+    let alone = book.agreeing(accusation).keys().all(|id| id == accuser);
+    alone && (contributor == me || matches!(own, Some(Finding::Confirmed { .. })))
 }

@@ -3,7 +3,8 @@
 
 use super::{Core, Task, book::Book, working::Work};
 use crate::{
-    Action, ChainState, Event, Evidence, Member, Message, PeerId, SignedRecord, Time, log::Entry,
+    Action, ChainState, Event, Evidence, Member, Message, PeerId, Scope, SignedRecord, Time,
+    log::Entry,
 };
 use std::collections::BTreeMap;
 
@@ -111,6 +112,7 @@ impl Running {
     pub fn step(&mut self, core: &mut Core) -> bool {
         self.show(core)
             || self.open_states(core)
+            || self.give_up_fetch(core)
             || self.audit(core)
             || self.sync(core)
             || self.train(core)
@@ -120,8 +122,9 @@ impl Running {
 
     /// When something may have to happen without anything else happening.
     pub fn deadlines(&self, core: &Core) -> Vec<Time> {
-        let mut times = self.work.deadlines(&core.run.rules);
-        times.extend(self.books.values().flat_map(Book::deadlines));
+        let mut times = self.work.deadlines(&core.run.rules, core.audits_ms());
+        let patience = core.run.rules.serve_ms();
+        times.extend(self.books.values().flat_map(|book| book.deadlines(patience)));
         times
     }
 
@@ -144,10 +147,25 @@ impl Running {
         messages.extend(shows.map(|s| Message::Show(s.clone())));
         let verdicts = self.books.values().flat_map(|book| book.verdicts_by(&me));
         messages.extend(verdicts.map(Message::Verdict));
+        if work.agreement.view() > 0 {
+            messages.extend(self.known_of_others(core));
+        }
         messages.extend(self.evidence.values().filter_map(|evidence| {
             evidence.equivocator().map(|_| Message::Evidence(evidence.clone()))
         }));
         messages
+    }
+
+    /// Links and drawn verdicts of others that a record has to have: what somebody told only a few
+    /// reaches everybody once a view has failed.
+    fn known_of_others(&self, core: &Core) -> Vec<Message> {
+        let Some(book) = self.newest_book() else { return Vec::new() };
+        let awaited = self.chain.awaited(&core.run);
+        let others = |author: PeerId| author != core.id() && awaited.contains(&author);
+        let shows = book.shows.values().filter(|s| others(s.author())).cloned().map(Message::Show);
+        let verdicts = book.verdicts.values().filter(|v| v.body().scope == Scope::Drawn);
+        let verdicts = verdicts.filter(|v| others(v.author())).cloned().map(Message::Verdict);
+        shows.chain(verdicts).collect()
     }
 
     /// Whether this peer has to ask to be let in.

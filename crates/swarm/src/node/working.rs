@@ -113,16 +113,17 @@ impl Work {
         !known && self.haves_of(&have.author()).count() < 2 * crate::MAX_MEMBERS as usize
     }
 
-    /// When something may have to happen without anything else happening.
-    pub fn deadlines(&self, rules: &Rules) -> Vec<Time> {
+    /// When something may have to happen without anything else happening; `audits_ms` is what audits
+    /// have.
+    pub fn deadlines(&self, rules: &Rules, audits_ms: u64) -> Vec<Time> {
         let at = |ms: u64| self.since.after(ms);
         let mut times = vec![
             at(rules.commit_timeout_ms),
             at(rules.commit_timeout_ms.saturating_add(rules.view_timeout_ms)),
             at(rules.draw_timeout_ms),
-            at(rules.audit_timeout_ms),
-            at(rules.audit_timeout_ms.saturating_mul(2)),
-            at(rules.audit_timeout_ms.saturating_mul(3)),
+            at(audits_ms),
+            at(audits_ms.saturating_mul(2)),
+            at(audits_ms.saturating_mul(3)),
             self.retry_at,
         ];
         let patience = rules.view_timeout_ms.saturating_mul(2);
@@ -286,7 +287,9 @@ impl Running {
         self.work.haves.entry(have.body().commit).or_default().insert(have.author(), have);
     }
 
-    /// Fetches committed updates, and the trails that they are checked by.
+    /// Fetches committed updates, and the trails that they are checked by; of members in probation
+    /// also the carry. So whoever votes has all that an audit of their next contribution takes, and
+    /// they can hold up none.
     pub(super) fn collect(&mut self, core: &mut Core) -> bool {
         let (work, chain) = (&self.work, &self.chain);
         let due = |slot: &Slot| matches!(slot.update, Wanted::At(time) if time <= core.now);
@@ -296,7 +299,11 @@ impl Running {
         let mut providers = vec![author];
         providers.extend(work.haves(&slot.commit.hash()).map(Signed::author));
         providers.retain(|p| !chain.ejected.contains(p));
-        let objects = vec![slot.commit.body().update, slot.commit.body().trail];
+        let body = slot.commit.body();
+        let mut objects = vec![body.update, body.trail];
+        if chain.member(&author).is_some_and(|m| !m.votes(&core.run.rules)) {
+            objects.push(body.carry);
+        }
         let id = core.fetch(Task::Update(author), objects, Vec::new(), providers);
         if let Some(slot) = self.work.commits.get_mut(&author) {
             slot.update = Wanted::Fetching(id);
