@@ -39,6 +39,10 @@ enum New {
     Whispers,
     /// Once it votes it says that all work is wrong.
     Accuses,
+    /// Drips whatever it is asked for.
+    Drips,
+    /// Sends other bytes than it is asked for.
+    Lies,
 }
 
 struct Newcomer {
@@ -174,6 +178,8 @@ impl Attack for Newcomer {
         match self.new {
             New::Deaf => Serve::Never,
             New::Closed if !self.outputs.contains(object) => Serve::Never,
+            New::Drips => Serve::Dripping,
+            New::Lies => Serve::Lying,
             _ => Serve::Honestly,
         }
     }
@@ -215,6 +221,12 @@ pub(super) const CASES: &[Case] = &[
     }),
     newcomers("whispers", "what they say comes late, and to some only", (8, 4), |p| {
         newcomer(New::Whispers, p)
+    }),
+    newcomers("new drippers", "a crowd that drips whatever it is asked for", (8, 4), |p| {
+        newcomer(New::Drips, p)
+    }),
+    newcomers("new liars", "a crowd that sends other bytes than it is asked for", (8, 4), |p| {
+        newcomer(New::Lies, p)
     }),
     newcomers("new accusers", "once they vote, all work is wrong", (8, 4), |p| {
         newcomer(New::Accuses, p)
