@@ -3,7 +3,7 @@
 use sim::{
     attack::{self, Attack, Scene, Serve},
     work::rules,
-    world::{Net, Role, World},
+    world::{Fault, Net, Role, World},
 };
 use store::Hash;
 use swarm::{Notice, Rules};
@@ -17,8 +17,8 @@ impl Attack for Serves {
     }
 }
 
-/// How long four honest voters take for a run in which a fifth one, whose key is any among theirs,
-/// serves like this; and the run's rounds.
+/// A run of four honest voters and a fifth one, whose key is any among theirs, that serves whatever
+/// it is asked for like this; it has ended for the four.
 fn with_one_that(serve: Serve, seed: u64) -> World {
     let mut roles = vec![Role::honest(); 5];
     roles[seed as usize % 5] = Role::rogue(&attack::shared(Serves(serve)));
@@ -46,6 +46,26 @@ fn one_provider_stops_nobody() {
             });
             let count = last.map_or(0, |summary| summary.contributions.len());
             assert!(count >= 4, "seed {seed}: {serve:?}: {count} contributions are in");
+        }
+    }
+}
+
+/// A joiner knows nobody yet, so the peer with the first key is the first that it asks for the
+/// newest state. That peer costs it one wait, and not the run.
+#[test]
+fn a_joiner_gets_in_past_the_first_peer_it_asks() {
+    for serve in [Serve::Dripping, Serve::Half, Serve::Lying, Serve::Spoiling] {
+        for seed in 0..3 {
+            let first = (0..5).min_by_key(|n| sim::world::identity(seed, *n).id());
+            let mut roles = vec![Role::honest(); 6];
+            roles[first.expect("five")] = Role::rogue(&attack::shared(Serves(serve)));
+            roles[5].founds = false;
+            let rules = Rules { min_members: 5, rounds: 8, ..rules() };
+            let mut world = World::new(seed, roles, rules, Net::GOOD);
+            (0..5).for_each(|n| world.start(n));
+            world.at(1500, Fault::Arrive { node: 5 });
+            world.run(10 * 60 * 1000, |world| world.contributions(5) > 0);
+            assert!(world.contributions(5) > 0, "seed {seed}: {serve:?} keeps the joiner out");
         }
     }
 }
