@@ -33,8 +33,16 @@ pub enum Serve {
     Honestly,
     /// Not at all.
     Never,
-    /// A byte now and then, as slowly as is just not given up.
+    /// A byte now and then, until it is given up; of an object that is not here, any byte.
     Dripping,
+    /// As it should be, as slowly as is just not given up.
+    Crawling,
+    /// The first half, and then nothing, not even an end.
+    Half,
+    /// As many bytes as it has, but others.
+    Lying,
+    /// Other bytes up to the half, and there it ends: an honest peer is left to send the rest.
+    Spoiling,
 }
 
 /// Something to say: to whom, how much later, and what.

@@ -6,13 +6,14 @@
 //! at a millionth of its price.
 //!
 //! ```text
-//! rng      one stream of numbers per seed
-//! work     training, audits and sums
-//! world    nodes, their stores, a network with delay, loss, doubles, partitions, crashes
-//! attack   what an attacker may do at each point: work, say, serve, hear
-//! habits   the plain cheats
-//! babble   nonsense with a good signature
-//! zoo      attackers of every kind that we know of, and what comes of them
+//! rng        one stream of numbers per seed
+//! work       training, audits and sums
+//! world      nodes, their stores, a network with delay, loss, doubles, partitions, crashes
+//! transfers  objects on their way: `swarm::fetching`, with made-up bytes
+//! attack     what an attacker may do at each point: work, say, serve, hear
+//! habits     the plain cheats
+//! babble     nonsense with a good signature
+//! zoo        attackers of every kind that we know of, and what comes of them
 //! ```
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod attack;
 pub mod babble;
 pub mod habits;
 pub mod rng;
+pub mod transfers;
 pub mod work;
 pub mod world;
 pub mod zoo;

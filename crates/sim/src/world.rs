@@ -2,15 +2,16 @@
 //! partitions, crashes in the middle of what a node was about to do, skewed clocks.
 
 use crate::{
-    attack::{Saying, Scene, Serve, Shared},
+    attack::{Saying, Scene, Shared},
     rng::Rng,
+    transfers::{self, Moved, Transfers},
     work::{self, Objects},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Hash;
 use swarm::{
-    Action, Arrival, AuditOutcome, Event, Identity, Kind, LogEntry, Message, Node, Notice,
-    ObjectRef, PeerId, Phase, Rules, Run, SignatureCache, State, Time, TrainJob,
+    Action, Arrival, AuditOutcome, Event, Identity, Kind, LogEntry, Message, Node, Notice, PeerId,
+    Phase, Rules, Run, SignatureCache, State, Time, TrainJob,
 };
 
 /// How the network treats messages.
@@ -100,6 +101,8 @@ pub struct World {
     next: u64,
     heard: Vec<(usize, Vec<u8>)>,
     sides: Vec<usize>,
+    /// Pairs of which one has closed the connection to the other for good.
+    closed: BTreeSet<(usize, usize)>,
 }
 
 /// One peer of the world.
@@ -116,7 +119,8 @@ pub struct Peer {
     /// Inner steps of training and of re-runs.
     pub trained_steps: u64,
     pub audited_steps: u64,
-    epoch: u64,
+    pub(crate) transfers: Transfers,
+    pub(crate) epoch: u64,
     clock: (u64, u64),
     dies_after: Option<usize>,
     training: Option<u64>,
@@ -124,16 +128,12 @@ pub struct Peer {
     audits_until: u64,
 }
 
-enum Happening {
+pub(crate) enum Happening {
     Fault(Fault),
     Tell { to: usize, epoch: u64, event: Event },
     Trained { to: usize, epoch: u64, id: u64, job: TrainJob },
-    Fetch { to: usize, epoch: u64, id: u64, wanted: Vec<ObjectRef>, deadline: u64 },
+    Moved { to: usize, epoch: u64, moved: Moved },
 }
-
-/// How long a dripping provider is put up with, as the real scheduler computes it from an object's
-/// length.
-const DRIP_MS: u64 = 1500;
 
 /// The key of peer `n` in the world of a seed.
 pub fn identity(seed: u64, n: usize) -> Identity {
@@ -156,6 +156,7 @@ impl World {
             rules,
             initial,
         };
+        let limits = transfers::limits(&run.rules);
         let peer = |(n, role): (usize, Role)| Peer {
             identity: identity(n),
             role,
@@ -167,6 +168,7 @@ impl World {
             dropped: Vec::new(),
             trained_steps: 0,
             audited_steps: 0,
+            transfers: Transfers::new(limits),
             epoch: 0,
             // Clocks start anywhere and run up to 10 % fast or slow.
             clock: (rng.range(0, 1_000_000), rng.range(90, 110)),
@@ -194,6 +196,7 @@ impl World {
             next: 0,
             heard: Vec::new(),
             sides,
+            closed: BTreeSet::new(),
         }
     }
 
@@ -217,18 +220,31 @@ impl World {
         self.schedule(time, Happening::Fault(fault));
     }
 
-    fn schedule(&mut self, time: u64, what: Happening) {
+    pub(crate) fn schedule(&mut self, time: u64, what: Happening) {
         self.next += 1;
         self.queue.insert((time, self.next), what);
     }
 
-    fn index(&self, id: &PeerId) -> Option<usize> {
+    pub(crate) fn index(&self, id: &PeerId) -> Option<usize> {
         self.nodes.iter().position(|p| p.identity.id() == *id)
     }
 
-    fn clock(&self, n: usize) -> Time {
+    pub(crate) fn clock(&self, n: usize) -> Time {
         let (offset, rate) = self.nodes[n].clock;
         Time(offset + self.now * rate / 100)
+    }
+
+    /// When a node's clock will have come to a time; never at once.
+    pub(crate) fn due(&self, n: usize, at: Time) -> u64 {
+        let (offset, rate) = self.nodes[n].clock;
+        (at.0.saturating_sub(offset) * 100).div_ceil(rate).max(self.now + 1)
+    }
+
+    /// Whether two peers run and reach each other.
+    pub(crate) fn is_linked(&self, a: usize, b: usize) -> bool {
+        let run = self.nodes[a].node.is_some() && self.nodes[b].node.is_some();
+        let closed = self.closed.contains(&(a.min(b), a.max(b)));
+        a != b && run && !closed && self.sides[a] == self.sides[b]
     }
 
     /// Lets time pass until `done`, at most until `limit`.
@@ -265,16 +281,16 @@ impl World {
                 let trained = self.train(to, &job);
                 self.tell(to, Event::Trained { height: job.height, result: Ok(trained) });
             }
-            Happening::Fetch { to, epoch, id, wanted, deadline } => {
+            Happening::Moved { to, epoch, moved } => {
                 if self.nodes[to].epoch == epoch {
-                    self.fetch(to, id, &wanted, deadline);
+                    self.moved(to, moved);
                 }
             }
         }
     }
 
     /// Lets an attacker act; `None` for whoever is honest.
-    fn act<T>(
+    pub(crate) fn act<T>(
         &mut self,
         n: usize,
         act: impl FnOnce(&mut dyn crate::attack::Attack, &mut Scene, &mut Objects) -> T,
@@ -309,9 +325,14 @@ impl World {
                 self.nodes[node].dies_after = Some(after_actions);
             }
             Fault::Restart { node } | Fault::Arrive { node } => self.start(node),
-            Fault::Split { sides } => self.sides = sides,
-            Fault::Heal => self.sides = vec![0; self.nodes.len()],
+            Fault::Split { sides } => self.split(sides),
+            Fault::Heal => self.split(vec![0; self.nodes.len()]),
         }
+    }
+
+    fn split(&mut self, sides: Vec<usize>) {
+        self.sides = sides;
+        self.links_changed();
     }
 
     fn crash(&mut self, n: usize) {
@@ -320,6 +341,8 @@ impl World {
             return;
         }
         (peer.epoch, peer.dies_after, peer.training) = (peer.epoch + 1, None, None);
+        peer.transfers = Transfers::new(transfers::limits(&self.run.rules));
+        self.links_changed();
         for other in 0..self.nodes.len() {
             self.tell(other, Event::PeerDown(self.nodes[n].identity.id()));
         }
@@ -337,6 +360,9 @@ impl World {
         let arrival = Arrival::default();
         let node = Node::with_cache(identity, run, log, arrival, self.signatures.clone());
         peer.node = Some(node.expect("a log written by a node restores it"));
+        // Who starts again knows of nobody that it had closed its door to.
+        self.closed.retain(|(a, b)| *a != n && *b != n);
+        self.links_changed();
         self.tell(n, Event::Start);
         for other in (0..self.nodes.len()).filter(|o| *o != n) {
             if self.nodes[other].node.is_some() {
@@ -457,16 +483,12 @@ impl World {
                 let event = Event::Aggregated { id: job.id, result };
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }
-            Action::Fetch { id, objects, models, .. } => {
-                let wanted: Vec<_> = objects.into_iter().chain(models).collect();
-                let time = self.now + self.rng.range(5, 60);
-                let deadline = self.now + DRIP_MS;
-                let fetch = Happening::Fetch { to: n, epoch, id, wanted, deadline };
-                self.schedule(time, fetch);
+            Action::Fetch { id, objects, models, providers, urgency } => {
+                self.fetch(n, id, (objects, models), (providers, urgency));
             }
+            Action::CancelFetch { id } => self.cancel_fetch(n, id),
             Action::WakeAt(at) => {
-                let (offset, rate) = self.nodes[n].clock;
-                let time = (at.0.saturating_sub(offset) * 100).div_ceil(rate).max(self.now + 1);
+                let time = self.due(n, at);
                 let event = Event::Tick;
                 self.schedule(time, Happening::Tell { to: n, epoch, event });
             }
@@ -480,7 +502,7 @@ impl World {
                 });
                 peer.dropped.extend(objects);
             }
-            Action::CancelFetch { .. } | Action::Disconnect { .. } => {}
+            Action::Disconnect { peer, .. } => self.disconnect(n, &peer),
         }
     }
 
@@ -497,62 +519,17 @@ impl World {
         self.notices.push((n, notice));
     }
 
-    /// Gets what can be had. What nobody serves is missing; what somebody only drips is waited
-    /// for until the deadline that the scheduler sets.
-    fn fetch(&mut self, to: usize, id: u64, wanted: &[ObjectRef], deadline: u64) {
-        let (mut missing, mut stored, mut drips) = (None, Vec::new(), false);
-        for object in wanted {
-            match self.provider(to, object) {
-                Found::Here => {}
-                Found::At(n) => {
-                    let bytes = self.nodes[n].objects[&object.hash].clone();
-                    self.nodes[to].objects.insert(object.hash, bytes);
-                    stored.push(object.hash);
-                }
-                Found::Dripping => {
-                    drips = true;
-                    missing.get_or_insert(object.hash);
-                }
-                Found::Nowhere => {
-                    missing.get_or_insert(object.hash);
-                }
-            }
+    /// Closes a connection for good: neither hears the other, nor gets objects of it.
+    fn disconnect(&mut self, n: usize, peer: &PeerId) {
+        let Some(other) = self.index(peer).filter(|other| *other != n) else { return };
+        if !self.closed.insert((n.min(other), n.max(other))) {
+            return;
         }
-        let epoch = self.nodes[to].epoch;
-        let event = match missing {
-            None => Event::Fetched { id, stored },
-            Some(missing) => Event::FetchFailed { id, missing, stored },
-        };
-        match drips && self.now < deadline {
-            true => self.schedule(deadline, Happening::Tell { to, epoch, event }),
-            false => self.tell(to, event),
+        self.links_changed();
+        for (to, gone) in [(n, other), (other, n)] {
+            let (epoch, event) = (self.nodes[to].epoch, Event::PeerDown(self.id(gone)));
+            self.schedule(self.now + 1, Happening::Tell { to, epoch, event });
         }
-    }
-
-    fn provider(&mut self, to: usize, object: &ObjectRef) -> Found {
-        let fits = |objects: &Objects| {
-            objects.get(&object.hash).map(|bytes| bytes.len() as u64 == object.len)
-        };
-        match fits(&self.nodes[to].objects) {
-            Some(true) => return Found::Here,
-            // There is no other object of that name.
-            Some(false) => return Found::Nowhere,
-            None => {}
-        }
-        let mut found = Found::Nowhere;
-        for n in (0..self.nodes.len()).filter(|n| *n != to) {
-            let linked = self.nodes[n].node.is_some() && self.sides[n] == self.sides[to];
-            if !linked || fits(&self.nodes[n].objects) != Some(true) {
-                continue;
-            }
-            let served = self.act(n, |attack, scene, _| attack.serves(scene, &object.hash, to));
-            match served.unwrap_or(Serve::Honestly) {
-                Serve::Honestly => return Found::At(n),
-                Serve::Dripping => found = Found::Dripping,
-                Serve::Never => {}
-            }
-        }
-        found
     }
 
     fn say(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
@@ -586,8 +563,9 @@ impl World {
     }
 
     fn post(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        let closed = self.closed.contains(&(from.min(to), from.max(to)));
         let cut = self.sides[from] != self.sides[to] || self.nodes[to].node.is_none();
-        if cut || self.rng.chance(self.net.loss_percent) {
+        if cut || closed || self.rng.chance(self.net.loss_percent) {
             return;
         }
         if self.net.replay_percent > 0 {
@@ -633,13 +611,6 @@ impl World {
         };
         self.notices.iter().map(of).sum()
     }
-}
-
-enum Found {
-    Here,
-    At(usize),
-    Dripping,
-    Nowhere,
 }
 
 /// Says something to everybody else, at once.

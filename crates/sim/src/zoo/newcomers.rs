@@ -41,6 +41,10 @@ enum New {
     Accuses,
     /// The same, but to each peer of another one's work, and to nobody else.
     Gossips,
+    /// Drips whatever it is asked for.
+    Drips,
+    /// Sends other bytes than it is asked for.
+    Lies,
 }
 
 struct Newcomer {
@@ -196,6 +200,8 @@ impl Attack for Newcomer {
         match self.new {
             New::Deaf => Serve::Never,
             New::Closed if !self.outputs.contains(object) => Serve::Never,
+            New::Drips => Serve::Dripping,
+            New::Lies => Serve::Lying,
             _ => Serve::Honestly,
         }
     }
@@ -244,6 +250,12 @@ pub(super) const CASES: &[Case] = &[
         (8, 4),
         |p| newcomer(New::Gossips, p),
     ),
+    newcomers("new drippers", "a crowd that drips whatever it is asked for", (8, 4), |p| {
+        newcomer(New::Drips, p)
+    }),
+    newcomers("new liars", "a crowd that sends other bytes than it is asked for", (8, 4), |p| {
+        newcomer(New::Lies, p)
+    }),
     newcomers("new accusers", "once they vote, all work is wrong", (8, 4), |p| {
         newcomer(New::Accuses, p)
     }),

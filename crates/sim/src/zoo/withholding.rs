@@ -33,6 +33,8 @@ enum Hold {
     Commit,
     /// Does not say what came of its audits.
     Verdicts,
+    /// Serves its update and trail as it should, and of all else, whoever's it is, this.
+    Rest(Serve),
 }
 
 struct Holder {
@@ -110,6 +112,9 @@ impl Attack for Holder {
     fn serves(&mut self, _: &mut Scene, object: &Hash, to: usize) -> Serve {
         let friend = self.plan.friends.contains(&to);
         let (state, output) = (self.states.contains(object), self.outputs.contains(object));
+        if let (Hold::Rest(serve), false, false) = (self.hold, friend, output) {
+            return serve;
+        }
         if friend || !(state || output) {
             return Serve::Honestly;
         }
@@ -158,6 +163,24 @@ pub(super) const CASES: &[Case] = &[
     }),
     founders("half commits", "commits to every second one only", None, |p| {
         holder(Hold::Commit, false, p)
+    }),
+    founders("slots", "makes up half, drips whatever it is asked for, here or not", None, |p| {
+        holder(Hold::Rest(Serve::Dripping), true, p)
+    }),
+    founders(
+        "halves",
+        "makes up half, stops in the middle of whatever it is asked for",
+        None,
+        |p| holder(Hold::Rest(Serve::Half), true, p),
+    ),
+    founders("other bytes", "makes up half, sends other bytes than it is asked for", None, |p| {
+        holder(Hold::Rest(Serve::Lying), true, p)
+    }),
+    founders("crawl (A1)", "serves its states as slowly as is just not given up", None, |p| {
+        holder(Hold::Rest(Serve::Crawling), false, p)
+    }),
+    founders("spoils", "makes up half, sends a wrong beginning and breaks off", None, |p| {
+        holder(Hold::Rest(Serve::Spoiling), true, p)
     }),
     founders("no verdicts", "keeps its verdicts to itself", None, |p| {
         holder(Hold::Verdicts, false, p)
