@@ -39,7 +39,7 @@ enum New {
     Whispers,
     /// Once it votes it says that all work is wrong.
     Accuses,
-    /// The same, but to each peer of another one's work, and to nobody else.
+    /// Once it votes it says of what it drew that it is wrong, to each peer at another part.
     Gossips,
     /// Drips whatever it is asked for.
     Drips,
@@ -114,22 +114,15 @@ impl Newcomer {
         work.flat_map(|(c, height)| to_all(scene, &accuse(c.author(), height))).collect()
     }
 
-    /// Accuses before each founding voter another one, of another part.
-    fn gossip(scene: &Scene) -> Vec<Saying> {
-        let Some(last) = scene.node.and_then(|n| n.chain_state()?.last.as_ref()) else {
-            return Vec::new();
-        };
-        let work: Vec<PeerId> = last.contributions.iter().map(Signed::author).collect();
-        let word = |to: usize| {
-            let others: Vec<_> = work.iter().filter(|a| **a != scene.everybody[to]).collect();
-            let contributor = **others.get((scene.me + to) % others.len().max(1))?;
-            let part = (to % 2) as u32;
-            let (scope, finding) = (Scope::Dispute { part }, Finding::Mismatch { part });
-            let verdict = Verdict { height: last.height, contributor, scope, finding };
-            let word = Message::Verdict(Signed::seal(scene.identity, &scene.run.id, verdict));
-            Some((to, 0, word.to_bytes()))
-        };
-        (0..4).filter_map(word).collect()
+    /// What it found in its draw, as it tells this peer.
+    fn gossip(scene: &Scene, to: usize, verdict: &Signed<Verdict>) -> Option<Vec<Saying>> {
+        let mut tale = *verdict.body();
+        if tale.scope != Scope::Drawn || verdict.author() != scene.identity.id() {
+            return None;
+        }
+        tale.finding = Finding::Mismatch { part: (to % 3) as u32 };
+        let tale = Message::Verdict(Signed::seal(scene.identity, &scene.run.id, tale));
+        Some(vec![(to, 0, tale.to_bytes())])
     }
 
     fn another_join(scene: &mut Scene) -> Vec<Saying> {
@@ -166,6 +159,9 @@ impl Attack for Newcomer {
         match (self.new, message) {
             (New::Idle, Message::Join(_)) => None,
             (New::Idle, _) => silence(),
+            (New::Gossips, Message::Verdict(verdict)) if Self::votes(scene) => {
+                Self::gossip(scene, to, verdict)
+            }
             (New::Silent, _) if Self::votes(scene) => Self::silent(scene, to, message),
             (New::Whispers, Message::Join(_)) => None,
             (New::Whispers, _) if to.is_multiple_of(2) => silence(),
@@ -184,7 +180,6 @@ impl Attack for Newcomer {
         let new = self.new;
         match new {
             New::Accuses if Self::votes(scene) && self.is_first(scene) => Self::accusations(scene),
-            New::Gossips if Self::votes(scene) && self.is_first(scene) => Self::gossip(scene),
             New::Many if scene.rng.chance(1) => Self::another_join(scene),
             New::Old if scene.rng.chance(5) && !self.heard.is_empty() => {
                 let at = scene.rng.range(0, self.heard.len() as u64 - 1) as usize;
@@ -246,7 +241,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     newcomers(
         "gossip (A3)",
-        "once they vote, each peer hears of another one that cheats",
+        "once they vote, each peer hears another tale of what they drew",
         (8, 4),
         |p| newcomer(New::Gossips, p),
     ),

@@ -4,6 +4,8 @@ use super::{Case, Place, Trial, trial, verdict};
 
 /// The least part of the pace without attackers that has to be left under newcomers' attacks.
 const PACE: f64 = 0.8;
+/// Honest peers lose at most this part of their first standing more than without attackers.
+const ROBBED: f64 = 0.1;
 /// A cheat is caught late if it takes so many times what the formula says.
 const LATE: f64 = 3.0;
 
@@ -80,6 +82,11 @@ impl Row {
         self.sums.audited as f64 / self.sums.trained.max(1) as f64
     }
 
+    /// What part of their first standing honest peers lose more than without attackers.
+    pub fn robbed(&self) -> f64 {
+        (self.sums.robbed - self.calm.robbed) / self.seeds.max(1) as f64
+    }
+
     /// How much further from the goal the model is than without attackers.
     pub fn harm(&self) -> f64 {
         self.sums.loss / self.calm.loss
@@ -119,12 +126,14 @@ impl Row {
             ("honest ejected", sums.honest_ejected),
             ("more than one root", sums.forks),
             ("objects lost", sums.lost),
-            ("standing taken from the honest", sums.robbed),
             ("honest peers not at the end", sums.stalled),
         ];
         let broken = zero.iter().filter(|(_, count)| *count > 0);
         let mut all: Vec<String> = broken.map(|(what, count)| format!("{what}: {count}")).collect();
         all.extend(self.failed.iter().cloned());
+        if self.robbed() > ROBBED {
+            all.push(format!("{:.0} % of the honest standing taken", 100.0 * self.robbed()));
+        }
         let late = self.caught_after().zip(self.expected());
         if late.is_some_and(|(after, expected)| after > LATE * expected) {
             all.push("caught late".to_owned());

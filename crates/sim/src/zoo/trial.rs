@@ -10,7 +10,7 @@ use std::{
     sync::Mutex,
 };
 use store::Hash;
-use swarm::{Kind, Member, Notice, Rules, SignedRecord};
+use swarm::{Kind, Member, Notice, PeerId, Rules, SignedRecord};
 
 /// Founding voters.
 pub const PEERS: usize = 10;
@@ -53,8 +53,8 @@ pub struct Trial {
     pub forks: u32,
     /// Objects that honest peers removed and should have.
     pub lost: u32,
-    /// How often a record took standing from an honest peer.
-    pub robbed: u32,
+    /// The part of their first standing that honest peers have lost.
+    pub robbed: f64,
     /// Contributions that attackers got in until they were ejected, of those that were.
     pub caught_after: u32,
     /// Rounds a minute of virtual time.
@@ -219,20 +219,20 @@ fn measure(world: &World, plan: &Plan, honest: &[usize], attacked: bool) -> Tria
     }
 }
 
-/// How often a record took standing from an honest peer.
-fn robbed(world: &World, honest: &[usize]) -> u32 {
+/// The part of their first standing that records took from honest peers.
+fn robbed(world: &World, honest: &[usize]) -> f64 {
     let node = world.nodes[honest[0]].node.as_ref();
     let records = node.map_or(&[][..], |n| n.chain());
-    let fell = |two: &[SignedRecord], n: &usize| {
-        let id = world.nodes[*n].identity.id();
-        let standing = |record: &SignedRecord| {
-            let line = record.record().members.iter().find(|m| m.id == id);
-            line.map(Member::standing)
-        };
-        standing(&two[1]) < standing(&two[0])
+    let ids: Vec<PeerId> = honest.iter().map(|n| world.nodes[*n].identity.id()).collect();
+    let standing = |record: &SignedRecord, id: &PeerId| {
+        let line = record.record().members.iter().find(|m| m.id == *id);
+        line.map_or(0, Member::standing)
     };
-    let count = |two: &[SignedRecord]| honest.iter().filter(|n| fell(two, n)).count() as u32;
-    records.windows(2).map(count).sum()
+    let lost = |two: &[SignedRecord]| -> u64 {
+        ids.iter().map(|id| standing(&two[0], id).saturating_sub(standing(&two[1], id))).sum()
+    };
+    let first: u64 = records.first().map_or(0, |r| ids.iter().map(|id| standing(r, id)).sum());
+    records.windows(2).map(lost).sum::<u64>() as f64 / first.max(1) as f64
 }
 
 /// Objects that honest peers have removed, or lack, though a corpus, a decided state, a

@@ -371,12 +371,12 @@ impl Running {
     }
 
     fn mismatched(&mut self, core: &mut Core, key: AuditKey, part: u32) {
+        self.conclude(core, key, Finding::Mismatch { part });
         if !key.scope.is_of_work() {
             // What was confirmed is wrong: so is the contribution itself.
             let work = AuditKey { scope: Scope::Dispute { part }, ..key };
             self.conclude(core, work, Finding::Mismatch { part });
         }
-        self.conclude(core, key, Finding::Mismatch { part });
     }
 
     fn conclude(&mut self, core: &mut Core, key: AuditKey, finding: Finding) {
@@ -402,35 +402,31 @@ impl Running {
         if !self.wants(core, &verdict) || !core.is_right(from, verdict.envelope()) {
             return;
         }
-        // Who accuses speaks to all: its words are passed on, and who is accused shows what it takes
-        // to judge them.
-        let begins = matches!(scope, Scope::Dispute { .. }) && from == author;
-        if begins && matches!(verdict.body().finding, Finding::Mismatch { .. }) {
+        // Who accuses speaks to all: its word is passed on, and who is accused shows what it takes to
+        // judge it.
+        let accuses = matches!(verdict.body().finding, Finding::Mismatch { .. });
+        if accuses && scope == Scope::Drawn && from == author {
             core.broadcast(&Message::Verdict(verdict.clone()));
         }
         self.accept_verdict(core, verdict);
     }
 
-    /// Whether a verdict is new and a voter's, and one that was asked for: by its draw, by a
-    /// dispute; or one that begins a dispute, which costs its author dearly if it is refuted. A
-    /// newcomer, which has little to lose, may begin one in each advance.
+    /// Whether a verdict is new and a voter's, and one that was asked for: by its draw, or by what
+    /// somebody found in a draw. So nobody accuses whom it likes, and of what it drew it can say one
+    /// thing only.
     fn wants(&self, core: &Core, verdict: &Signed<Verdict>) -> bool {
         let (body, author) = (verdict.body(), verdict.author());
         let (chain, Some(book)) = (&self.chain, self.books.get(&body.height)) else { return false };
         let Some(commit) = book.commit(&body.contributor) else { return false };
         let known = book.verdicts.contains_key(&(body.contributor, author, body.scope));
         let voter = chain.votes(&core.run, &author) && author != body.contributor;
-        let settled = chain.member(&author).is_some_and(|m| m.is_settled(&core.run.rules));
         let asked = match (body.scope, body.finding) {
             (Scope::Drawn, finding) => {
                 let sample = book.sample_of(&author, &body.contributor);
                 sample.is_some_and(|sample| sample.allows(&finding))
             }
-            // To begin a dispute takes one part; more would only be more work for everybody.
             (scope @ Scope::Dispute { part }, Finding::Mismatch { part: found }) => {
-                part == found
-                    && (book.is_asked(&body.contributor, scope)
-                        || !book.has_accused(&author, settled.then_some(body.contributor)))
+                part == found && book.is_asked(&body.contributor, scope)
             }
             (scope @ Scope::Dispute { .. }, _) => book.is_asked(&body.contributor, scope),
             (scope @ Scope::Recheck { auditor }, _) => {

@@ -197,13 +197,6 @@ impl Book {
         all.filter(|a| !self.advance.gone.contains(&a.accuser)).collect()
     }
 
-    /// Whether `author` has found a mismatch already: in this contribution, or in any.
-    pub fn has_accused(&self, author: &PeerId, contributor: Option<PeerId>) -> bool {
-        let about = |a: &Accusation| contributor.is_none_or(|c| c == a.contributor);
-        let mut accusations = self.accusations().into_iter();
-        accusations.any(|a| a.accuser == *author && about(&a) && a.scope.is_of_work())
-    }
-
     /// Parts that drawn auditors could not get what it takes for: the others try.
     pub fn passed_on(&self) -> Vec<(PeerId, PeerId, u32)> {
         let passed = |v: &Signed<Verdict>| match (v.body().scope, v.body().finding) {
@@ -217,7 +210,11 @@ impl Book {
 
     /// Whether somebody asked for answers of this scope about this contribution.
     pub fn is_asked(&self, contributor: &PeerId, scope: Scope) -> bool {
-        let accused = |a: &Accusation| a.contributor == *contributor && a.asks() == scope;
+        // Where a confirmation was made again and the work itself is wrong, that may be said too.
+        let accused = |a: &Accusation| {
+            a.contributor == *contributor
+                && (a.asks() == scope || Scope::Dispute { part: a.part } == scope)
+        };
         let passed = |p: &(PeerId, PeerId, u32)| {
             p.0 == *contributor && Scope::Dispute { part: p.2 } == scope
         };

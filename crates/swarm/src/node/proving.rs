@@ -45,7 +45,9 @@ impl Running {
     pub(super) fn evidence_for_repair(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
         let Some(book) = self.newest_book() else { return BTreeMap::new() };
         let all = self.chain.electorate(&core.run);
-        consistent(&all, self.to_repair(core, book), book)
+        let found = self.to_repair(core, book);
+        let culprits = found.keys().copied().collect();
+        consistent(&all, found, &culprits, book)
     }
 
     /// Everybody that has to go with the next ordinary record, and why: those that contradicted
@@ -53,18 +55,27 @@ impl Running {
     /// confirmed blindly, cheats that came to light too late for a repair.
     pub(super) fn evidence_for_advance(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
         let (chain, work) = (&self.chain, &self.work);
-        let mut all = self.evidence.clone();
         let patience = core.audits_ms().saturating_mul(3);
-        if work.age(core.now) < patience {
-            for book in self.books.values() {
-                let mut here = self.proven(core, book);
-                here.extend(self.refuted(core, book));
-                here.extend(self.blind(core, book));
-                all.extend(consistent(&chain.electorate(&core.run), here, book));
-            }
-        }
+        let books = self.books.values().filter(|_| work.age(core.now) < patience);
+        let found: Vec<_> = books.map(|book| (book, self.found(core, book))).collect();
+        let mut culprits: BTreeSet<PeerId> = self.evidence.keys().copied().collect();
+        culprits.extend(found.iter().flat_map(|(_, found)| found.keys()));
+        let electorate = chain.electorate(&core.run);
+        let consistent = |(book, found)| consistent(&electorate, found, &culprits, book);
+        let mut all: BTreeMap<_, _> = found.into_iter().flat_map(consistent).collect();
+        // Who contradicted itself goes for that: it takes no re-run to agree on.
+        all.extend(self.evidence.iter().map(|(peer, evidence)| (*peer, evidence.clone())));
         all.retain(|peer, _| chain.member(peer).is_some());
         all
+    }
+
+    /// Whom re-runs for one advance prove to be wrong: about work, about others' work, about what
+    /// it looked at.
+    fn found(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let mut found = self.proven(core, book);
+        found.extend(self.refuted(core, book));
+        found.extend(self.blind(core, book));
+        found
     }
 
     fn refuted(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
@@ -188,14 +199,14 @@ fn enough(
     some
 }
 
-/// Evidence in which nobody is a witness that the same evidence ejects: whose word it rests on
+/// Evidence in which nobody is a witness that the same record ejects: whose word it rests on
 /// besides is looked for, and what cannot do without is left for later.
 fn consistent(
     all: &crate::Electorate,
     evidence: BTreeMap<PeerId, Evidence>,
+    culprits: &BTreeSet<PeerId>,
     book: &Book,
 ) -> BTreeMap<PeerId, Evidence> {
-    let culprits: BTreeSet<PeerId> = evidence.keys().copied().collect();
     let stays = |v: &Signed<Verdict>| !culprits.contains(&v.author());
     let again = |(peer, evidence): (PeerId, Evidence)| {
         let evidence = match evidence {
