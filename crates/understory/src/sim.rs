@@ -76,13 +76,14 @@ fn run(rows: &[Row]) -> Vec<Row> {
 
 fn header() -> String {
     format!(
-        "{:<16} {:>5} {:>5} {:>7} {:>5} {:>5} {:>7} {:>9} {:>7} {:>8} {:>7} {:>6} {:>6}",
+        "{:<20} {:>5} {:>5} {:>7} {:>5} {:>5} {:>6} {:>7} {:>9} {:>7} {:>8} {:>7} {:>6} {:>6}",
         "attack",
         "share",
         "seeds",
         "honest",
         "forks",
         "lost",
+        "taken",
         "stalled",
         "attackers",
         "after",
@@ -98,13 +99,14 @@ fn line(row: &Row) -> String {
     let after = after.map_or_else(String::new, |a| format!("{a:.1}"));
     let expected = row.expected().map_or_else(String::new, |e| format!("{e:.1}"));
     format!(
-        "{:<16} {:>5} {:>5} {:>7} {:>5} {:>5} {:>7} {:>9} {after:>7} {expected:>8} {:>6.0}% {:>5.0}% {:>6.2}",
+        "{:<20} {:>5} {:>5} {:>7} {:>5} {:>5} {:>6} {:>7} {:>9} {after:>7} {expected:>8} {:>6.0}% {:>5.0}% {:>6.2}",
         row.case.name,
         row.share_text(),
         row.seeds,
         sums.honest_ejected,
         sums.forks,
         sums.lost,
+        format!("{:.0}%", 100.0 * row.robbed()),
         sums.stalled,
         format!("{}/{}", sums.ejected, sums.attackers),
         100.0 * row.kept(),
@@ -123,6 +125,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "honest_ejected": sums.honest_ejected,
         "forks": sums.forks,
         "lost": sums.lost,
+        "standing_taken": row.robbed(),
         "stalled": sums.stalled,
         "attackers": sums.attackers,
         "ejected": sums.ejected,
