@@ -68,6 +68,9 @@ pub enum RestoreError {
     OtherHistory(String),
 }
 
+/// Things that follow from one event: far fewer than this.
+const MOST_PASSES: u32 = 1000;
+
 /// What a result is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Task {
@@ -259,7 +262,8 @@ impl Node {
             self.resend_if_due();
         }
         // Each pass either ends or changes what is known; the bound only guards against a mistake.
-        for _ in 0..1000 {
+        for pass in 0..MOST_PASSES {
+            debug_assert!(pass + 1 < MOST_PASSES, "the same follows again and again");
             let moved = match &mut self.stage {
                 Stage::Lobby => self.open_run(),
                 Stage::Running(running) => running.step(&mut self.core),

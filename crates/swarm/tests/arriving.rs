@@ -215,9 +215,9 @@ fn who_shows_the_truth_slowly_keeps_no_place() {
     let mut joiner = Joiner::new(&run, &[at(&right, 23)]);
     // Much is sent, and little of it is new.
     let filler = right[0].to_bytes();
-    for next in 0..16 {
+    for next in &right[..16] {
         for peer in 20..24 {
-            let mut records = vec![right[next].to_bytes().into()];
+            let mut records = vec![next.to_bytes().into()];
             records.extend((0..(60 << 10) / filler.len()).map(|_| filler.clone().into()));
             let bytes = Message::Records { run: run.id, records }.to_bytes();
             let from = Identity::from_seed([peer; 32]).id();

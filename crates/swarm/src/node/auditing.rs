@@ -136,14 +136,12 @@ impl Running {
         let found =
             blamed.flat_map(|book| &book.own).find_map(|(key, own)| Some((*key, slow(own)?)));
         let Some((key, id)) = found else { return false };
-        let (sample, commit) = match (core.cancel_fetch(id), self.books.get(&key.height)) {
-            (Some(Task::AuditInputs(_, sample)), Some(book)) => {
-                (sample, book.commit(&key.contributor))
-            }
-            _ => return false,
-        };
-        // The contributor may be out by now.
-        if let Some(missing) = commit.map(|commit| commit.body().trail.hash) {
+        let task = core.cancel_fetch(id);
+        self.set_stage(&key, OwnStage::At(core.now));
+        let commit = self.books.get(&key.height).and_then(|book| book.commit(&key.contributor));
+        let missing = commit.map(|commit| commit.body().trail.hash);
+        // The contributor may be out by now: then nothing is left to say.
+        if let (Some(Task::AuditInputs(_, sample)), Some(missing)) = (task, missing) {
             self.conclude(core, key, Finding::Unavailable { part: sample.first_part(), missing });
         }
         true
