@@ -109,16 +109,20 @@ impl Running {
         let Some((key, sample)) = self.next_audit(core) else { return false };
         let now = core.now;
         let Some(book) = self.books.get_mut(&key.height) else { return false };
-        let fresh = Own { stage: OwnStage::At(now), since: now, states: Vec::new() };
-        let states = book.own.entry(key).or_insert(fresh).states.clone();
+        let (stage, states) = (OwnStage::At(now), Vec::new());
+        let fresh = Own { stage, since: now, states, alone: false };
+        let own = book.own.entry(key).or_insert(fresh);
+        let (states, alone) = (own.states.clone(), own.alone);
         let Some(commit) = book.commit(&key.contributor) else { return false };
         let mut objects = vec![commit.body().trail];
         objects.extend(commit.body().carry_before);
         objects.extend(states);
         let base = book.advance.base.model;
         let mut providers = vec![key.contributor];
-        providers.extend(book.about(&key.contributor).map(Signed::author));
-        providers.extend(core.connected());
+        if !alone {
+            providers.extend(book.about(&key.contributor).map(Signed::author));
+            providers.extend(core.connected());
+        }
         let id = core.fetch(Task::AuditInputs(key, sample), objects, vec![base], providers);
         self.set_stage(&key, OwnStage::Fetching(id));
         true
@@ -129,7 +133,7 @@ impl Running {
     pub(super) fn give_up_fetch(&mut self, core: &mut Core) -> bool {
         let patience = core.run.rules.serve_ms();
         let slow = |own: &Own| match own.stage {
-            OwnStage::Fetching(id) if own.since.after(patience) <= core.now => Some(id),
+            OwnStage::Fetching(id) if own.gives_up_at(patience) <= core.now => Some(id),
             _ => None,
         };
         let blamed = self.books.values().filter(|book| book.has_base);
@@ -137,9 +141,13 @@ impl Running {
             blamed.flat_map(|book| &book.own).find_map(|(key, own)| Some((*key, slow(own)?)));
         let Some((key, id)) = found else { return false };
         let task = core.cancel_fetch(id);
-        self.set_stage(&key, OwnStage::At(core.now));
-        let commit = self.books.get(&key.height).and_then(|book| book.commit(&key.contributor));
-        let missing = commit.map(|commit| commit.body().trail.hash);
+        let Some(book) = self.books.get_mut(&key.height) else { return true };
+        let missing = book.commit(&key.contributor).map(|commit| commit.body().trail.hash);
+        let Some(own) = book.own.get_mut(&key) else { return true };
+        own.stage = OwnStage::At(core.now);
+        if !std::mem::replace(&mut own.alone, true) {
+            return true;
+        }
         // The contributor may be out by now: then nothing is left to say.
         if let (Some(Task::AuditInputs(_, sample)), Some(missing)) = (task, missing) {
             self.conclude(core, key, Finding::Unavailable { part: sample.first_part(), missing });

@@ -22,6 +22,17 @@ pub struct Own {
     pub since: Time,
     /// Training states that it turned out to need.
     pub states: Vec<ObjectRef>,
+    /// Only the contributor is asked any more: whoever else has what it takes may give it as slowly
+    /// as is just not given up, and the contributor would be blamed for that.
+    pub alone: bool,
+}
+
+impl Own {
+    /// When a fetch for it has taken too long: half of the patience is for all providers, the rest
+    /// for the contributor alone.
+    pub fn gives_up_at(&self, patience_ms: u64) -> Time {
+        self.since.after(if self.alone { patience_ms } else { patience_ms / 2 })
+    }
 }
 
 /// How far a re-run of this node is.
@@ -293,7 +304,7 @@ impl Book {
     pub fn deadlines(&self, patience_ms: u64) -> Vec<Time> {
         let own = self.own.values().filter_map(|own| match own.stage {
             OwnStage::At(time) => Some(time),
-            OwnStage::Fetching(_) => self.has_base.then(|| own.since.after(patience_ms)),
+            OwnStage::Fetching(_) => self.has_base.then(|| own.gives_up_at(patience_ms)),
             OwnStage::Running => None,
         });
         let opening = match self.opening {
