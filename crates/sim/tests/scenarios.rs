@@ -264,7 +264,8 @@ fn a_partition_halts_the_minority_and_heals_to_one_chain() {
 #[test]
 fn a_joiner_catches_up_and_contributes() {
     each_seed(SEEDS, |seed| {
-        let rules = Rules { rounds: 8, ..rules() };
+        // A wish takes part in a lot one record after it was heard.
+        let rules = Rules { rounds: 12, ..rules() };
         let net = if seed % 2 == 0 { Net::GOOD } else { Net::BAD };
         let mut world = peopled(seed, &[Honest; 5], rules, net);
         let time = world.rng().range(500, 2500);
