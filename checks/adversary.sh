@@ -173,7 +173,8 @@ still_there() { # NUMBERS…
   [ "$lost" -eq 0 ]
 }
 objects_of() { find "$run/peer-$1/store" -type f 2>/dev/null | sed 's/.*store//; s/[^0-9a-f]//g'; }
-has_object() { objects_of "$1" | grep -q "$2$"; }
+# (Not `grep -q`: it would end before `find` does, and that is a failure of the pipe.)
+has_object() { objects_of "$1" | grep "$2$" >/dev/null; }
 had_object() { grep -q "$2$" "$run/had-$1"; }
 # Writes down again and again what the stores have.
 watch_stores() { # NUMBERS…
