@@ -1,14 +1,11 @@
 //! Fetching objects from peers that may be slow, gone or lying: [`Fetching`] says who is asked for
 //! what and when to give up, this carries it out over connections.
 
-mod partial;
-
 use crate::{
     mesh::Mesh,
     traffic::{TrafficTable, add},
     wire::{Request, Status},
 };
-use partial::{Kept, Partial, Suspect, keep};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -17,10 +14,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef, Store};
+use store::{Hash, ObjectRef, Store, StoreError};
 use swarm::{
     PeerId, Time, Urgency,
-    fetching::{self, End, Fetching, Input, Limits, Order},
+    fetching::{self, Compared, End, Fetching, Input, Limits, Order, Partial, Suspect},
 };
 use tokio::{
     runtime::Handle,
@@ -449,15 +446,22 @@ impl Fetcher {
 
     async fn check(self: Arc<Self>, object: ObjectRef, partial: Partial, earlier: Vec<Suspect>) {
         let store = self.store.clone();
-        let kept = spawn_blocking(move || keep(&store, &object.hash, &partial, earlier)).await;
+        let compared = spawn_blocking(move || {
+            let compared = partial.compare(&object.hash, earlier);
+            if let Compared::Right(_) = compared {
+                store.put(partial.bytes())?;
+            }
+            Ok::<_, StoreError>(compared)
+        })
+        .await;
         let (mut state, runtime) = (self.state(), Handle::current());
         let failed = |why: String| (Input::Failed { object }, Some(why));
-        let (input, failure) = match kept {
-            Ok(Ok(Kept::Stored(liars))) => {
+        let (input, failure) = match compared {
+            Ok(Ok(Compared::Right(liars))) => {
                 liars.into_iter().for_each(|liar| self.lied(&mut state, &runtime, liar));
                 (Input::Stored { object }, None)
             }
-            Ok(Ok(Kept::Wrong(parts, earlier))) => {
+            Ok(Ok(Compared::Wrong(parts, earlier))) => {
                 let mixed = parts.len() > 1;
                 if let (false, Some(part)) = (mixed, parts.first()) {
                     self.lied(&mut state, &runtime, part.peer);

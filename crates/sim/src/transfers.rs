@@ -2,17 +2,15 @@
 //! is for [`swarm::fetching`] to say, as it is over real connections; here its orders are carried
 //! out with bytes from the others' stores, which take their time.
 
-mod bytes;
 mod line;
 
-use bytes::{Kept, Partial, Suspect};
 pub(crate) use line::Moved;
 use line::Stream;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use store::Hash;
 use swarm::{
     ObjectRef, PeerId, Rules, Time, Urgency,
-    fetching::{End, Fetching, Input, Limits, Order, Request},
+    fetching::{Compared, End, Fetching, Input, Limits, Order, Partial, Request, Suspect},
 };
 
 /// How long the audits of a real run take at most, by default.
@@ -210,12 +208,12 @@ impl Transfers {
     ) -> (Option<Vec<u8>>, Vec<Task>) {
         let mut tasks = Vec::new();
         let (bytes, input) = match partial.compare(&object.hash, earlier) {
-            Kept::Right(bytes, liars) => {
+            Compared::Right(liars) => {
                 let lied = liars.into_iter().flat_map(|liar| self.tell(now, Input::Lied(liar)));
                 tasks.extend(lied.collect::<Vec<_>>());
-                (Some(bytes), Input::Stored { object })
+                (Some(partial.bytes().to_vec()), Input::Stored { object })
             }
-            Kept::Wrong(parts, earlier) => {
+            Compared::Wrong(parts, earlier) => {
                 let mixed = parts.len() > 1;
                 if let [part] = &parts[..] {
                     tasks.extend(self.tell(now, Input::Lied(part.peer)));

@@ -13,11 +13,13 @@
 //! - An object that was paid [`Limits::patience`] times the time it may take is missing, whatever
 //!   its providers promise.
 
+mod partial;
 mod providers;
 #[cfg(test)]
 mod tests;
 
 use crate::{ObjectRef, PeerId, Time, Urgency};
+pub use partial::{Compared, Partial, Suspect};
 use providers::Providers;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! How bytes come: the world's side of transfers, with its clock, its links, and what attackers
 //! make of a request.
 
-use super::{Over, Task, Transfers, bytes::Partial, bytes::Suspect};
+use super::{Over, Task, Transfers};
 use crate::{
     attack::Serve,
     world::{Happening, World},
@@ -9,7 +9,7 @@ use crate::{
 use std::collections::{BTreeSet, VecDeque};
 use swarm::{
     Event, ObjectRef, PeerId, Urgency,
-    fetching::{End, Input, Limits},
+    fetching::{End, Input, Limits, Partial, Suspect},
 };
 
 /// Milliseconds until a request is answered, also that something is not here.
@@ -218,8 +218,8 @@ impl World {
             (stream.object, !stream.bytes.is_empty(), stream.pause_ms);
         let (peer, ends) = (stream.peer, stream.ends);
         let partial = transfers.partials.entry(object).or_default();
-        partial.add(peer, &bytes);
-        let whole = partial.len() == object.len;
+        partial.add(peer, &bytes, object.len);
+        let whole = partial.bytes().len() as u64 == object.len;
         let tasks = transfers.tell(now, Input::Received { transfer, bytes: bytes.len() as u64 });
         self.carry_on(n, tasks);
         match (goes_on, ends) {

@@ -1,13 +1,12 @@
-//! The bytes of an object that came so far, and whose fault it is if they are not the object: what
-//! the network layer does about a store, without one.
+//! The bytes of an object that came so far, and whose fault it is if they are not the object.
 
+use crate::PeerId;
 use std::ops::Range;
 use store::Hash;
-use swarm::PeerId;
 
 /// The bytes received so far.
 #[derive(Debug, Default)]
-pub(crate) struct Partial {
+pub struct Partial {
     bytes: Vec<u8>,
     /// Who sent what follows from which byte on.
     senders: Vec<(PeerId, usize)>,
@@ -15,42 +14,50 @@ pub(crate) struct Partial {
 
 /// A part of bytes that turned out wrong as a whole, to find its sender's guilt later.
 #[derive(Debug)]
-pub(crate) struct Suspect {
+pub struct Suspect {
+    /// Who sent it.
     pub peer: PeerId,
     range: Range<usize>,
     hash: Hash,
 }
 
-/// What became of bytes received.
-pub(crate) enum Kept {
+/// What bytes are beside an object's name.
+#[derive(Debug)]
+pub enum Compared {
     /// They are the object; these peers sent other bytes before.
-    Right(Vec<u8>, Vec<PeerId>),
+    Right(Vec<PeerId>),
     /// They are not; who sent which part, and who was suspected before.
     Wrong(Vec<Suspect>, Vec<Suspect>),
 }
 
 impl Partial {
-    pub fn len(&self) -> u64 {
-        self.bytes.len() as u64
+    /// The bytes, from the object's beginning on.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    pub fn add(&mut self, peer: PeerId, bytes: &[u8]) {
+    /// Adds bytes of an object of `len` bytes.
+    pub fn add(&mut self, peer: PeerId, bytes: &[u8], len: u64) {
+        if self.bytes.capacity() == 0 {
+            // Memory for so much was reserved; pages that nothing is written to cost none.
+            self.bytes.reserve_exact(len as usize);
+        }
         if self.senders.last().is_none_or(|(last, _)| *last != peer) {
             self.senders.push((peer, self.bytes.len()));
         }
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Whether the bytes are the object, and whose earlier parts differ from it.
-    pub fn compare(&self, hash: &Hash, earlier: Vec<Suspect>) -> Kept {
+    /// Whether the bytes are the object of this name, and whose `earlier` parts differ from it.
+    pub fn compare(&self, hash: &Hash, earlier: Vec<Suspect>) -> Compared {
         if Hash::of(&self.bytes) != *hash {
-            return Kept::Wrong(self.suspects(), earlier);
+            return Compared::Wrong(self.suspects(), earlier);
         }
         let differs = |s: &&Suspect| Hash::of(&self.bytes[s.range.clone()]) != s.hash;
-        let liars = earlier.iter().filter(differs).map(|s| s.peer).collect();
-        Kept::Right(self.bytes.clone(), liars)
+        Compared::Right(earlier.iter().filter(differs).map(|s| s.peer).collect())
     }
 
+    /// Each sender's part by hash. Bytes of length 0 have no sender and are never wrong.
     fn suspects(&self) -> Vec<Suspect> {
         let ends = self.senders.iter().skip(1).map(|(_, at)| *at).chain([self.bytes.len()]);
         let part = |((peer, start), end): (&(PeerId, usize), usize)| {
