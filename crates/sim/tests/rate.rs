@@ -103,6 +103,7 @@ fn measured(audit_milli: u32, every: u32) -> (f64, f64) {
             base_members: members.clone(),
             contributions: peers.iter().zip(&made).map(|(p, m)| commit(p, m)).collect(),
             members: members.clone(),
+            condemned: Vec::new(),
             verdicts: Vec::new(),
             gone: Default::default(),
             voters: Default::default(),

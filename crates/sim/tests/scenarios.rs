@@ -196,6 +196,24 @@ fn a_cheat_with_an_accomplice_among_seven_is_ejected() {
     });
 }
 
+/// A cheat that is found is a trap for whoever confirmed the same part without looking. Confirmations
+/// are not made again here, so nothing else finds it.
+#[test]
+fn who_confirmed_what_is_proven_wrong_goes_too() {
+    let caught = std::cell::Cell::new(0);
+    each_seed(SEEDS / 5, |seed| {
+        let rules =
+            Rules { min_members: 7, probation: 5, audit_milli: 2000, recheck_ppm: 0, ..rules() };
+        let habits = [Honest, Honest, Honest, Honest, Honest, Lazy, Accomplice];
+        let mut world = peopled(seed, &habits, rules, Net::GOOD);
+        finish(&mut world);
+        ejected(&world, 5);
+        caught.set(caught.get() + u32::from(world.is_ejected(6)));
+    });
+    // Only where its draw and another one's met: three of the ten.
+    assert!(caught.get() > 0, "confirmations that are proven wrong cost nothing");
+}
+
 #[test]
 fn a_silent_member_is_marked_absent_and_stops_nobody() {
     each_seed(SEEDS, |seed| {

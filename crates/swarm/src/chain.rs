@@ -9,8 +9,8 @@ mod evidence;
 
 use crate::{
     Certificate, Commit, Contribution, Electorate, Finding, Included, Join, Kind, Member, PeerId,
-    Record, Run, Scope, Show, Signed, SignedRecord, State, Verdict,
-    draw::{Draw, Drawable, draws_of, stand_in},
+    Record, Run, Sample, Scope, Show, Signed, SignedRecord, State, Verdict,
+    draw::{Draw, Drawable, draws_of, link_of, stand_in},
     envelope::SignatureCache,
     members::{Audited, Changes, member, members_after},
     standing::{Voters, sum_weights},
@@ -91,6 +91,8 @@ pub struct Advance {
     pub wary: bool,
     /// The contributions that still count, in the order of their authors' keys.
     pub contributions: Vec<Signed<Commit>>,
+    /// Those of who is out since: whoever confirmed what was wrong in them is to go too.
+    pub condemned: Vec<Signed<Commit>>,
     /// The members after it, whose standing says who audits how much of it.
     pub members: Vec<Member>,
     /// Verdicts that the next ordinary record has: empty until then.
@@ -435,6 +437,7 @@ impl ChainState {
             wary: self.is_wary(),
             contributions: record.contributions.iter().map(|c| c.commit.clone()).collect(),
             members: members.to_vec(),
+            condemned: Vec::new(),
             verdicts: Vec::new(),
             gone: BTreeSet::new(),
             voters: Voters::default(),
@@ -472,6 +475,29 @@ impl ChainState {
             slack,
             unavailable: authors.filter(missed).collect(),
         }
+    }
+
+    /// Whether `found` shows that who signed `confirmation` did not look at what it had drawn: its
+    /// own link, which the records have, draws a part in which `found` says the work is wrong. So
+    /// every cheat that is found is a trap for whoever confirms without a re-run.
+    pub(crate) fn belies(
+        &self,
+        run: &Run,
+        confirmation: &Signed<Verdict>,
+        found: &Verdict,
+    ) -> bool {
+        let (auditor, body) = (confirmation.author(), confirmation.body());
+        let Finding::Mismatch { part } = found.finding else { return false };
+        let sample = || {
+            let advance = self.advance_at(body.height)?;
+            let claimed = advance.claimed(&body.contributor)?;
+            let link = link_of(self.member(&auditor)?, body.height)?;
+            let sample = advance.own_sample(run, &auditor, &link, claimed)?;
+            Some((sample, claimed.body().steps))
+        };
+        (found.height, found.contributor) == (body.height, body.contributor)
+            && found.scope.is_of_work()
+            && sample().is_some_and(|(sample, steps)| sample.covers(part, steps))
     }
 
     /// Whether a verdict may go into the record after this state: what its author had drawn (see
@@ -546,6 +572,12 @@ impl Advance {
         self.contributions.iter().find(|c| c.author() == *contributor)
     }
 
+    /// A contribution that was in its record, whether it still counts or not.
+    pub(crate) fn claimed(&self, contributor: &PeerId) -> Option<&Signed<Commit>> {
+        self.commit(contributor)
+            .or_else(|| self.condemned.iter().find(|c| c.author() == *contributor))
+    }
+
     /// The updates that still count, with their weights.
     pub fn included(&self, run: &Run) -> Vec<Included> {
         included(run, &self.base_members, self.wary, &self.contributions)
@@ -556,6 +588,22 @@ impl Advance {
     pub fn weighty(&self, run: &Run) -> BTreeSet<PeerId> {
         let included = self.included(run).into_iter();
         included.filter(|i| i.weight > 0).map(|i| i.worker).collect()
+    }
+
+    /// What `auditor`'s link for this advance draws of one contribution, whether this still counts
+    /// or not.
+    fn own_sample(
+        &self,
+        run: &Run,
+        auditor: &PeerId,
+        link: &Hash,
+        claimed: &Signed<Commit>,
+    ) -> Option<Sample> {
+        let work = [Drawable { contributor: claimed.author(), steps: claimed.body().steps }];
+        let (all, record) = (self.electorate(run), &self.record);
+        let drawn =
+            draws_of(&run.rules, &all, &self.members, record, auditor, Some(link), &work).pop();
+        drawn.map(|draw| draw.sample)
     }
 
     /// The audits that these links draw; with `all`, also those that the rule draws for voters
@@ -587,7 +635,8 @@ impl Advance {
     /// What is left of it once somebody is out: the one place that says what still stands after a
     /// repair, or after a mismatch that came to light too late for one.
     pub(crate) fn without(mut self, culprits: &BTreeSet<PeerId>) -> Self {
-        self.contributions.retain(|c| !culprits.contains(&c.author()));
+        let theirs = |c: &mut Signed<Commit>| culprits.contains(&c.author());
+        self.condemned.extend(self.contributions.extract_if(.., theirs));
         self.gone.extend(culprits);
         self.verdicts.retain(|v| {
             !culprits.contains(&v.author()) && !culprits.contains(&v.body().contributor)

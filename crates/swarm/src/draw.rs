@@ -66,6 +66,12 @@ pub fn is_link(rules: &Rules, member: &Member, height: u64, link: &Hash) -> bool
     hashed_times(*link, times) == member.link
 }
 
+/// The member's link for a height, from a later one that the records have.
+pub(crate) fn link_of(member: &Member, height: u64) -> Option<Hash> {
+    let times = member.link_at.checked_sub(height).filter(|_| member.joined < height)?;
+    Some(hashed_times(member.link, times))
+}
+
 /// One contribution that may be drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawable {

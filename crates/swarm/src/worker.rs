@@ -99,6 +99,15 @@ impl Sample {
         }
     }
 
+    /// Whether re-running it, of a contribution of so many steps, looks at this part. The encoding is
+    /// looked at in any case.
+    pub(crate) fn covers(&self, part: u32, steps: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Parts(parts) => part == steps || parts.contains(&part),
+        }
+    }
+
     /// Whether this can be what came of re-running it.
     pub(crate) fn allows(&self, finding: &crate::Finding) -> bool {
         match finding {

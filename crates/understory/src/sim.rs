@@ -5,9 +5,13 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use sim::zoo::{self, Row};
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal, stderr},
     process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -18,16 +22,13 @@ pub fn attacks(args: &SimArgs) -> Result<ExitCode> {
         rows.retain(|row| row.case.name.contains(only.as_str()));
         ensure!(!rows.is_empty(), "no attack has {only:?} in its name");
     }
-    let done = run(&rows);
     if !args.json {
         println!("{}", header());
     }
-    for row in &done {
-        match args.json {
-            true => println!("{}", as_json(row)),
-            false => println!("{}", line(row)),
-        }
-    }
+    let done = run(&rows, |row| match args.json {
+        true => println!("{}", as_json(row)),
+        false => println!("{}", line(row)),
+    });
     if args.only.is_none() && !args.json {
         println!("re-run in a settled run of 50 steps a round: {:.1} %", 100.0 * zoo::steady(0));
     }
@@ -47,31 +48,45 @@ fn why(row: &Row) -> Vec<String> {
     why
 }
 
-/// All rows filled in, on as many threads as the machine has cores.
-fn run(rows: &[Row]) -> Vec<Row> {
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+/// All rows filled in, on as many threads as the machine has cores; `each` gets them in their order
+/// as soon as they are there: a long run that is ended has shown what it found.
+fn run(rows: &[Row], mut each: impl FnMut(&Row)) -> Vec<Row> {
+    let next = AtomicUsize::new(0);
     let watched = stderr().is_terminal();
-    let work = || {
-        let mut mine = Vec::new();
-        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-            mine.push(row.clone().filled());
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if watched {
-                eprint_over(&format!("{done} of {} rows: {}", rows.len(), row.case.name));
+    let (filled, arriving) = mpsc::channel();
+    let work = |filled: mpsc::Sender<(usize, Row)>| {
+        let index = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < rows.len());
+        while let Some(index) = index() {
+            // Nobody listens any more: then nothing is left to do.
+            if filled.send((index, rows[index].clone().filled())).is_err() {
+                break;
             }
         }
-        mine
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get());
-    let mut all: Vec<Row> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|t| t.join().unwrap_or_default()).collect()
+    let mut waiting = BTreeMap::new();
+    let mut done: Vec<Row> = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let filled = filled.clone();
+            scope.spawn(|| work(filled));
+        }
+        drop(filled);
+        for (index, row) in arriving {
+            waiting.insert(index, row);
+            while let Some(row) = waiting.remove(&done.len()) {
+                each(&row);
+                done.push(row);
+            }
+            if watched {
+                eprint_over(&format!("{} of {} rows", done.len() + waiting.len(), rows.len()));
+            }
+        }
     });
     if watched {
         eprintln!();
     }
-    all.sort_by_key(|row| row.number);
-    all
+    done
 }
 
 fn header() -> String {

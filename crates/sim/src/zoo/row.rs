@@ -13,8 +13,6 @@ const LATE: f64 = 3.0;
 /// One line.
 #[derive(Clone)]
 pub struct Row {
-    /// Its place in the table.
-    pub number: usize,
     /// The attack.
     pub case: Case,
     /// Attackers among ten founding voters.
@@ -37,8 +35,7 @@ pub fn rows(seeds: u64) -> Vec<Row> {
     };
     let all = super::all().into_iter();
     let pairs = all.flat_map(|case| shares(&case).map(move |share| (case, share)));
-    let row = |(number, (case, share))| Row {
-        number,
+    let row = |(case, share)| Row {
         case,
         share,
         seeds,
@@ -46,7 +43,7 @@ pub fn rows(seeds: u64) -> Vec<Row> {
         calm: Trial::default(),
         failed: Vec::new(),
     };
-    pairs.enumerate().map(row).collect()
+    pairs.map(row).collect()
 }
 
 impl Row {

@@ -56,6 +56,7 @@ impl ChainState {
                 witnesses.prove(about, &[*peer, contributor], verdicts, |v| {
                     v.scope == Scope::Recheck { auditor: *peer }
                         && matches!(v.finding, Finding::Mismatch { .. })
+                        || self.belies(run, confirmation, v)
                 })
             }
             Evidence::Equivocation { first, second } => {
@@ -84,10 +85,10 @@ struct Witnesses<'a> {
 }
 
 impl Witnesses<'_> {
-    /// Whether there is such a contribution to one of the last two advances.
+    /// Whether there was such a contribution to one of the last two advances.
     fn knows(&self, height: u64, contributor: &PeerId) -> Check {
         let advance = self.chain.advance_at(height);
-        demand(advance.is_some_and(|a| a.commit(contributor).is_some()), || {
+        demand(advance.is_some_and(|a| a.claimed(contributor).is_some()), || {
             format!("{contributor} has no part in record {height}, or that is too long ago")
         })
     }

@@ -127,6 +127,77 @@ fn an_accusation_is_refuted_by_two_that_are_neither_accuser_nor_accused() {
     assert!(!refuted(&[1, 2], Scope::Dispute { part: 2 }), "of another part");
 }
 
+/// A world in which the record has a link of number 2 that draws single parts of the work of the
+/// faulty one; the last part that it drew, and one that it did not draw.
+fn drawn_by_two() -> (World, u32, u32) {
+    let mut world = World::new();
+    world.run.rules.audit_milli = 2000;
+    let (auditor, author) = (world.keys[2].id(), world.keys[FAULTY].id());
+    let link = crate::draw::own_link(&world.keys[2], &RUN, &world.run.rules, 1, HEIGHT - 2);
+    let link = link.expect("the chain is long enough");
+    let line = world.chain.members.iter_mut().find(|m| m.id == auditor).expect("a member");
+    (line.link, line.link_at) = (link, HEIGHT - 1);
+    let advance = world.chain.last.as_mut().expect("an advance");
+    for line in advance.members.iter_mut().filter(|m| m.id == author) {
+        line.clean = 100;
+    }
+    let claimed = advance.claimed(&author).expect("it has contributed").clone();
+    for n in 0..10_000u32 {
+        advance.record = Hash::of(&n.to_le_bytes());
+        let drawn = advance.own_sample(&world.run, &auditor, &link, &claimed);
+        let Some(Sample::Parts(parts)) = drawn else { continue };
+        let other = (0..claimed.body().steps).find(|part| !parts.contains(part));
+        if let (Some(part), Some(other)) = (parts.last(), other) {
+            return (world, *part, other);
+        }
+    }
+    panic!("nothing is drawn");
+}
+
+#[test]
+fn what_was_wrong_is_held_against_whoever_had_drawn_and_confirmed_it() {
+    let (mut world, drawn, other) = drawn_by_two();
+    let confirmation =
+        verdict(&world, 2, FAULTY, Scope::Drawn, Finding::Confirmed { digest: Hash::default() });
+    let blind = |world: &World, by: &[usize], scope: Scope, part: u32| {
+        let found = |n: &usize| verdict(world, *n, FAULTY, scope, Finding::Mismatch { part });
+        let verdicts = sorted(by.iter().map(found).collect());
+        let confirmation = confirmation.clone();
+        proves(world, 2, &Evidence::BlindConfirmation { confirmation, verdicts }, &[2])
+    };
+    let steps = world.chain.last.as_ref().expect("an advance").contributions[0].body().steps;
+    for gone in [false, true] {
+        if gone {
+            let culprit = BTreeSet::from([world.keys[FAULTY].id()]);
+            let last = world.chain.last.take().expect("an advance");
+            world.chain.last = Some(last.without(&culprit));
+            world.chain.ejected = culprit;
+        }
+        for part in [drawn, steps] {
+            assert!(blind(&world, &[0, 1], Scope::Drawn, part), "part {part}, gone: {gone}");
+            assert!(blind(&world, &[0, 1], Scope::Dispute { part }, part), "answered");
+        }
+        assert!(!blind(&world, &[0, 1], Scope::Drawn, other), "it had drawn another part");
+        assert!(!blind(&world, &[0], Scope::Drawn, drawn), "one alone");
+        assert!(!blind(&world, &[0, 2], Scope::Drawn, drawn), "itself");
+        assert!(!blind(&world, &[0, FAULTY], Scope::Drawn, drawn), "whose work it is");
+        let recheck = Scope::Recheck { auditor: world.keys[1].id() };
+        assert!(!blind(&world, &[0, 1], recheck, drawn), "about another confirmation");
+    }
+    let auditor = world.keys[2].id();
+    let line = world.chain.members.iter_mut().find(|m| m.id == auditor).expect("a member");
+    line.link_at = HEIGHT - 2;
+    assert!(!blind(&world, &[0, 1], Scope::Drawn, drawn), "its link is in no record yet");
+    line_joined_later(&mut world, &auditor);
+    assert!(!blind(&world, &[0, 1], Scope::Drawn, drawn), "it was no member then");
+}
+
+/// It left and came back: its links are those of another chain.
+fn line_joined_later(world: &mut World, id: &PeerId) {
+    let line = world.chain.members.iter_mut().find(|m| m.id == *id).expect("a member");
+    (line.joined, line.link_at) = (HEIGHT - 1, HEIGHT - 1);
+}
+
 #[test]
 fn a_join_counts_for_a_while_and_not_of_members_or_ejected() {
     let mut world = World::new();

@@ -261,7 +261,7 @@ impl Running {
     }
 
     /// Whether this node's own re-run says so too; while there is none, it does not vote.
-    fn may_eject(&self, core: &Core, ejection: &Ejection) -> Validity {
+    pub(super) fn may_eject(&self, core: &Core, ejection: &Ejection) -> Validity {
         let judged = |own: Option<Finding>, right: fn(&Finding) -> bool| match own {
             None => Validity::Pending,
             Some(finding) if right(&finding) => Validity::Valid,
@@ -285,12 +285,33 @@ impl Running {
                     false => judged(own, confirmed),
                 }
             }
-            Evidence::BlindConfirmation { confirmation, .. } => {
+            Evidence::BlindConfirmation { confirmation, verdicts } => {
                 let body = confirmation.body();
                 let scope = Scope::Recheck { auditor: confirmation.author() };
-                judged(self.own_answer(core, body.height, &body.contributor, scope), mismatch)
+                let own = self.own_answer(core, body.height, &body.contributor, scope);
+                match own {
+                    None => self.is_belied(core, body, verdicts),
+                    own => judged(own, mismatch),
+                }
             }
             Evidence::Equivocation { .. } => Validity::Valid,
+        }
+    }
+
+    /// A confirmation of work in which others found a part wrong that its author had drawn. By then
+    /// the work may be gone with who did it, so nobody can be asked any more: this node must have
+    /// found the same work wrong, and none of these parts right.
+    fn is_belied(&self, core: &Core, about: &Verdict, verdicts: &[Signed<Verdict>]) -> Validity {
+        let (height, contributor) = (about.height, &about.contributor);
+        let right = |v: &Signed<Verdict>| {
+            let Finding::Mismatch { part } = v.body().finding else { return false };
+            let own = self.own_answer(core, height, contributor, Scope::Dispute { part });
+            matches!(own, Some(Finding::Confirmed { .. }))
+        };
+        match self.own_finding(core, height, contributor) {
+            Some(Finding::Mismatch { .. }) if !verdicts.iter().any(right) => Validity::Valid,
+            Some(_) => Validity::Invalid,
+            None => Validity::Pending,
         }
     }
 

@@ -5,7 +5,9 @@ use super::{
     Core, Running,
     book::{Accusation, Book, Dispute},
 };
-use crate::{Evidence, Finding, PeerId, Scope, Show, Signed, Verdict};
+use crate::{
+    Ejection, Evidence, Finding, PeerId, Scope, Show, Signed, Verdict, agreement::Validity,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Running {
@@ -75,6 +77,7 @@ impl Running {
         let mut found = self.proven(core, book);
         found.extend(self.refuted(core, book));
         found.extend(self.blind(core, book));
+        found.extend(self.belied(core, book));
         found
     }
 
@@ -116,6 +119,33 @@ impl Running {
             }
         }
         out
+    }
+
+    /// Who confirmed work in which a part is proven to be wrong that it had drawn.
+    fn belied(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
+        let all = self.chain.electorate(&core.run);
+        let confirms = |v: &&Signed<Verdict>| {
+            v.body().scope == Scope::Drawn && matches!(v.body().finding, Finding::Confirmed { .. })
+        };
+        let evidence = |confirmation: &Signed<Verdict>| {
+            let (peer, contributor) = (confirmation.author(), confirmation.body().contributor);
+            let against: BTreeMap<_, _> = book
+                .about(&contributor)
+                .filter(|v| v.author() != peer && v.author() != contributor)
+                .filter(|v| self.chain.belies(&core.run, confirmation, v.body()))
+                .map(|v| (v.author(), v.clone()))
+                .collect();
+            let verdicts = enough(&all, against.into_values());
+            let proves = all.prove(verdicts.iter().map(Signed::author));
+            let confirmation = confirmation.clone();
+            let evidence = Evidence::BlindConfirmation { confirmation, verdicts };
+            proves.then_some(Ejection { peer, evidence })
+        };
+        let found = book.verdicts.values().filter(confirms).filter_map(evidence);
+        found
+            .filter(|ejection| self.may_eject(core, ejection) == Validity::Valid)
+            .map(|ejection| (ejection.peer, ejection.evidence))
+            .collect()
     }
 
     /// Whether an accusation about the newest advance is still to be answered. Work that weighed

@@ -172,6 +172,7 @@ impl World {
             wary: false,
             contributions,
             members,
+            condemned: Vec::new(),
             verdicts: Vec::new(),
             gone: BTreeSet::new(),
             voters: Voters::default(),
