@@ -96,15 +96,18 @@ impl Optimizer {
         (&self.m, &self.v)
     }
 
-    /// Takes over moments and the number of steps, as after `steps` steps. Keeps the memory.
+    /// Takes over moments and the number of steps, as after `steps` steps.
     ///
     /// Shapes: `m` and `v` in the parameters' layout.
-    pub fn set_moments(&mut self, m: &[f32], v: &[f32], steps: u32) -> Result<(), OptimizerError> {
+    pub fn set_moments(
+        &mut self,
+        m: Vec<f32>,
+        v: Vec<f32>,
+        steps: u32,
+    ) -> Result<(), OptimizerError> {
         length("m", m.len(), self.m.len())?;
         length("v", v.len(), self.v.len())?;
-        self.m.copy_from_slice(m);
-        self.v.copy_from_slice(v);
-        self.step = steps;
+        (self.m, self.v, self.step) = (m, v, steps);
         Ok(())
     }
 

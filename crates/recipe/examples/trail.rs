@@ -76,6 +76,18 @@ fn measure(kernel: &Kernel, dim: usize, layers: usize, ffn: usize) {
             100.0 * audit / contribution,
             100.0 * encoding / contribution
         );
+        // What drawn steps, whole audits and confirmations made again come to together.
+        let rounds = &run.rounds;
+        let audits = (rounds.audit_steps * audit / contribution + rounds.audit_rate)
+            * (1.0 + rounds.recheck_rate);
+        let hashing = h * hash / contribution;
+        println!(
+            "    at the rates of a new run: audits {:.2} %, hashing of states {:.2} %, together \
+             {:.2} %",
+            100.0 * audits,
+            100.0 * hashing,
+            100.0 * (audits + hashing)
+        );
     }
 }
 

@@ -101,7 +101,7 @@ impl Contributor {
     pub fn start(&self, params: &[f32], carry: Option<&Carry>) -> InnerState {
         let mut optimizer = self.optimizer();
         if let Some(carry) = carry {
-            let moments = optimizer.set_moments(&carry.m, &carry.second(), carry.steps);
+            let moments = optimizer.set_moments(carry.m.clone(), carry.second(), carry.steps);
             moments.expect("the lengths are the model's");
         }
         InnerState { params: params.to_vec(), optimizer }
@@ -198,19 +198,18 @@ impl Contributor {
             return Err(ContributionError::Length { actual, expected });
         }
         let (values, steps) = bytes.split_at(12 * n);
-        let values: Vec<f32> = from_bytes(values).collect();
-        if !self.kernel.all_finite(&values) {
+        let part = |at: usize| -> Vec<f32> { from_bytes(&values[4 * n * at..][..4 * n]).collect() };
+        let (params, m, v) = (part(0), part(1), part(2));
+        if ![&params, &m, &v].iter().all(|part| self.kernel.all_finite(part)) {
             return Err(ContributionError::State("a value that is not finite"));
         }
-        if values[2 * n..].iter().any(|v| *v < 0.0) {
+        if v.iter().any(|v| *v < 0.0) {
             return Err(ContributionError::State("a negative second moment"));
         }
         let steps = u32::from_le_bytes(steps.try_into().expect("four bytes are left"));
         let mut optimizer = self.optimizer();
-        optimizer
-            .set_moments(&values[n..2 * n], &values[2 * n..], steps)
-            .expect("the lengths are the model's");
-        Ok(InnerState { params: values[..n].to_vec(), optimizer })
+        optimizer.set_moments(m, v, steps).expect("the lengths are the model's");
+        Ok(InnerState { params, optimizer })
     }
 
     fn optimizer(&self) -> Optimizer {

@@ -186,7 +186,7 @@ impl Default for Rounds {
             audit_timeout_seconds: 60.0,
             probation: 2,
             audit_steps: 1.25,
-            audit_rate: 0.01,
+            audit_rate: 0.0025,
             recheck_rate: 0.1,
             min_members: 1,
             max_members: 16,

@@ -6,10 +6,11 @@ use crate::{
     work::{self, Objects},
     world::Role,
 };
+use std::collections::BTreeSet;
 use store::Hash;
 use swarm::{
-    AuditJob, AuditOutcome, Commit, Event, Message, ObjectRef, Proposal, Record, Signed, Step,
-    TrainJob, TrainOutput, Trained, Vote,
+    AuditJob, AuditOutcome, Commit, Event, Message, ObjectRef, PeerId, Proposal, Record, Signed,
+    Step, TrainJob, TrainOutput, Trained, Vote,
 };
 
 /// What a peer does all the time.
@@ -31,6 +32,8 @@ pub enum Habit {
     Liar,
     /// Works, but says that everything it audits is fine.
     Accomplice,
+    /// Works, and says that what it drew is fine; asked again, it looks.
+    Turncoat,
     /// Joins and says nothing more.
     Silent,
     /// Works, and says all kinds of things between, well signed.
@@ -44,7 +47,9 @@ impl Habit {
     pub fn role(self) -> Role {
         match self {
             Self::Honest | Self::Leaver => Role::honest(),
-            habit => Role::rogue(&shared(Peer { habit, seen: Vec::new() })),
+            habit => {
+                Role::rogue(&shared(Peer { habit, seen: Vec::new(), vouched: BTreeSet::new() }))
+            }
         }
     }
 
@@ -58,6 +63,8 @@ impl Habit {
 struct Peer {
     habit: Habit,
     seen: Vec<Commit>,
+    /// Whose work at which height it has said to be fine.
+    vouched: BTreeSet<(u64, PeerId)>,
 }
 
 impl Attack for Peer {
@@ -84,6 +91,11 @@ impl Attack for Peer {
         match (self.habit, &honest) {
             (Habit::Liar, _) => AuditOutcome::Mismatch { part: job.job.steps },
             (Habit::Accomplice, AuditOutcome::Mismatch { .. }) => {
+                AuditOutcome::Confirmed { digest: Hash::of(b"did not look") }
+            }
+            (Habit::Turncoat, AuditOutcome::Mismatch { .. })
+                if self.vouched.insert((job.job.height, job.job.worker)) =>
+            {
                 AuditOutcome::Confirmed { digest: Hash::of(b"did not look") }
             }
             _ => honest,

@@ -3,12 +3,12 @@
 use sim::{
     habits::Habit::{
         self, Accomplice, Babbler, Copy, Honest, Lazy, Leaver, Liar, Noise, SignFlip, Silent,
-        TwoFaced,
+        Turncoat, TwoFaced,
     },
     work::rules,
     world::{Fault, Net, World},
 };
-use swarm::{Arrival, Node, Notice, Rules};
+use swarm::{Arrival, Node, Notice, Rules, VerdictKind};
 
 const SEEDS: u64 = 50;
 const LIMIT: u64 = 20 * 60 * 1000;
@@ -212,6 +212,45 @@ fn who_confirmed_what_is_proven_wrong_goes_too() {
     });
     // Only where its draw and another one's met: three of the ten.
     assert!(caught.get() > 0, "confirmations that are proven wrong cost nothing");
+}
+
+/// Rules by which most draw something of everybody's work.
+fn much_drawn() -> Rules {
+    Rules { min_members: 10, audit_milli: 4000, recheck_ppm: 0, ..rules() }
+}
+
+/// Whether somebody heard this node confirm work of that one as its link had drawn it.
+fn confirmed(world: &World, auditor: usize, contributor: usize) -> bool {
+    let id = |n: usize| world.nodes[n].identity.id();
+    world.notices.iter().any(|(_, notice)| match notice {
+        Notice::Verdict { contributor: whose, auditor: by, dispute: false, kind, .. } => {
+            (*whose, *by, *kind) == (id(contributor), id(auditor), VerdictKind::Confirmed)
+        }
+        _ => false,
+    })
+}
+
+/// No accomplice is saved by another one that speaks against it, whoever comes first in the order of
+/// keys.
+#[test]
+fn accomplices_that_speak_against_each_other_save_nobody() {
+    let both = std::cell::Cell::new(0);
+    each_seed(SEEDS / 5, |seed| {
+        let calm = peopled(seed, &[Honest; 10], much_drawn(), Net::GOOD);
+        let mut order: Vec<usize> = (0..10).collect();
+        order.sort_by_key(|n| calm.nodes[*n].identity.id());
+        let mut habits = [Honest; 10];
+        (habits[order[0]], habits[order[1]], habits[order[9]]) = (Turncoat, Turncoat, SignFlip);
+        let mut world = peopled(seed, &habits, much_drawn(), Net::GOOD);
+        finish(&mut world);
+        ejected(&world, order[9]);
+        let friends = [order[0], order[1]].map(|n| confirmed(&world, n, order[9]));
+        both.set(both.get() + u32::from(friends == [true; 2]));
+        for (n, confirmed) in [order[0], order[1]].into_iter().zip(friends) {
+            assert!(world.is_ejected(n) || !confirmed, "seed {seed}: {n} got away");
+        }
+    });
+    assert!(both.get() > 0, "there were never two of them");
 }
 
 #[test]

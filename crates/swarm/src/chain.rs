@@ -477,27 +477,16 @@ impl ChainState {
         }
     }
 
-    /// Whether `found` shows that who signed `confirmation` did not look at what it had drawn: its
-    /// own link, which the records have, draws a part in which `found` says the work is wrong. So
-    /// every cheat that is found is a trap for whoever confirms without a re-run.
-    pub(crate) fn belies(
-        &self,
-        run: &Run,
-        confirmation: &Signed<Verdict>,
-        found: &Verdict,
-    ) -> bool {
+    /// What who signed `confirmation` had drawn of that work by its own link, if the records have
+    /// the link and the work is of one of the last two advances.
+    pub(crate) fn looked_at(&self, run: &Run, confirmation: &Signed<Verdict>) -> Option<LookedAt> {
         let (auditor, body) = (confirmation.author(), confirmation.body());
-        let Finding::Mismatch { part } = found.finding else { return false };
-        let sample = || {
-            let advance = self.advance_at(body.height)?;
-            let claimed = advance.claimed(&body.contributor)?;
-            let link = link_of(self.member(&auditor)?, body.height)?;
-            let sample = advance.own_sample(run, &auditor, &link, claimed)?;
-            Some((sample, claimed.body().steps))
-        };
-        (found.height, found.contributor) == (body.height, body.contributor)
-            && found.scope.is_of_work()
-            && sample().is_some_and(|(sample, steps)| sample.covers(part, steps))
+        let advance = self.advance_at(body.height)?;
+        let claimed = advance.claimed(&body.contributor)?;
+        let link = link_of(self.member(&auditor)?, body.height)?;
+        let sample = advance.own_sample(run, &auditor, &link, claimed)?;
+        let (height, contributor) = (body.height, body.contributor);
+        Some(LookedAt { height, contributor, sample, steps: claimed.body().steps })
     }
 
     /// Whether a verdict may go into the record after this state: what its author had drawn (see
@@ -514,6 +503,25 @@ impl ChainState {
             Scope::Recheck { .. } => false,
         };
         body.height == last.height && known && voter && asked
+    }
+}
+
+/// What an auditor says that it has looked at.
+pub(crate) struct LookedAt {
+    height: u64,
+    contributor: PeerId,
+    sample: Sample,
+    steps: u32,
+}
+
+impl LookedAt {
+    /// Whether `found` says that a part of it is wrong: then its confirmation was blind. So every
+    /// cheat that is found is a trap for whoever confirms without a re-run.
+    pub fn is_belied_by(&self, found: &Verdict) -> bool {
+        let Finding::Mismatch { part } = found.finding else { return false };
+        (found.height, found.contributor) == (self.height, self.contributor)
+            && found.scope.is_of_work()
+            && self.sample.covers(part, self.steps)
     }
 }
 

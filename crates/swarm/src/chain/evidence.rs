@@ -51,12 +51,13 @@ impl ChainState {
                     && matches!(body.finding, Finding::Confirmed { .. })
                     && cache.is_right(confirmation, &run.id);
                 demand(confirms, || "it confirmed nothing".to_owned())?;
-                witnesses.knows(height, &contributor)?;
+                witnesses.knew(height, &contributor)?;
                 let about = (height, contributor);
+                let looked_at = self.looked_at(run, confirmation);
                 witnesses.prove(about, &[*peer, contributor], verdicts, |v| {
                     v.scope == Scope::Recheck { auditor: *peer }
                         && matches!(v.finding, Finding::Mismatch { .. })
-                        || self.belies(run, confirmation, v)
+                        || looked_at.as_ref().is_some_and(|looked| looked.is_belied_by(v))
                 })
             }
             Evidence::Equivocation { first, second } => {
@@ -85,11 +86,19 @@ struct Witnesses<'a> {
 }
 
 impl Witnesses<'_> {
-    /// Whether there was such a contribution to one of the last two advances.
+    /// Whether there is such a contribution to one of the last two advances.
     fn knows(&self, height: u64, contributor: &PeerId) -> Check {
         let advance = self.chain.advance_at(height);
-        demand(advance.is_some_and(|a| a.claimed(contributor).is_some()), || {
+        demand(advance.is_some_and(|a| a.commit(contributor).is_some()), || {
             format!("{contributor} has no part in record {height}, or that is too long ago")
+        })
+    }
+
+    /// The same of contributions that are gone with their authors.
+    fn knew(&self, height: u64, contributor: &PeerId) -> Check {
+        let advance = self.chain.advance_at(height);
+        demand(advance.is_some_and(|a| a.claimed(contributor).is_some()), || {
+            format!("{contributor} had no part in record {height}, or that is too long ago")
         })
     }
 

@@ -127,6 +127,23 @@ fn an_accusation_is_refuted_by_two_that_are_neither_accuser_nor_accused() {
     assert!(!refuted(&[1, 2], Scope::Dispute { part: 2 }), "of another part");
 }
 
+#[test]
+fn an_accusation_is_refuted_only_of_work_that_is_there() {
+    let mut world = World::new();
+    let confirmed = Finding::Confirmed { digest: Hash::default() };
+    let refuted = |world: &World| {
+        let answer = |n| verdict(world, n, 0, Scope::Dispute { part: 1 }, confirmed);
+        let accusation = verdict(world, FAULTY, 0, Scope::Drawn, Finding::Mismatch { part: 1 });
+        let contradictions = sorted([1, 2].map(answer).to_vec());
+        let evidence = Evidence::FalseAccusation { accusation, contradictions };
+        proves(world, FAULTY, &evidence, &[FAULTY])
+    };
+    assert!(refuted(&world));
+    let last = world.chain.last.take().expect("an advance");
+    world.chain.last = Some(last.without(&BTreeSet::from([world.keys[0].id()])));
+    assert!(!refuted(&world), "nobody can re-run it any more");
+}
+
 /// A world in which the record has a link of number 2 that draws single parts of the work of the
 /// faulty one; the last part that it drew, and one that it did not draw.
 fn drawn_by_two() -> (World, u32, u32) {

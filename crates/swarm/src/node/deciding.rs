@@ -262,16 +262,9 @@ impl Running {
 
     /// Whether this node's own re-run says so too; while there is none, it does not vote.
     pub(super) fn may_eject(&self, core: &Core, ejection: &Ejection) -> Validity {
-        let judged = |own: Option<Finding>, right: fn(&Finding) -> bool| match own {
-            None => Validity::Pending,
-            Some(finding) if right(&finding) => Validity::Valid,
-            Some(_) => Validity::Invalid,
-        };
-        let mismatch: fn(&Finding) -> bool = |f| matches!(f, Finding::Mismatch { .. });
-        let confirmed: fn(&Finding) -> bool = |f| matches!(f, Finding::Confirmed { .. });
         match &ejection.evidence {
-            Evidence::Mismatch { height, .. } => {
-                judged(self.own_finding(core, *height, &ejection.peer), mismatch)
+            Evidence::Mismatch { height, verdicts } => {
+                self.found_wrong(core, (*height, ejection.peer), verdicts)
             }
             Evidence::FalseAccusation { accusation, .. } => {
                 let body = accusation.body();
@@ -279,39 +272,67 @@ impl Running {
                     Finding::Mismatch { part } => body.scope.asks(part),
                     _ => body.scope,
                 };
-                let own = self.own_answer(core, body.height, &body.contributor, scope);
-                match body.contributor == core.id() {
-                    true => Validity::Valid,
-                    false => judged(own, confirmed),
+                match self.own_answer(core, body.height, &body.contributor, scope) {
+                    _ if body.contributor == core.id() => Validity::Valid,
+                    None => Validity::Pending,
+                    Some(Finding::Confirmed { .. }) => Validity::Valid,
+                    Some(_) => Validity::Invalid,
                 }
             }
             Evidence::BlindConfirmation { confirmation, verdicts } => {
                 let body = confirmation.body();
                 let scope = Scope::Recheck { auditor: confirmation.author() };
-                let own = self.own_answer(core, body.height, &body.contributor, scope);
-                match own {
-                    None => self.is_belied(core, body, verdicts),
-                    own => judged(own, mismatch),
+                match self.own_answer(core, body.height, &body.contributor, scope) {
+                    Some(Finding::Mismatch { .. }) => Validity::Valid,
+                    Some(Finding::Confirmed { .. }) => Validity::Invalid,
+                    None | Some(Finding::Unavailable { .. }) => {
+                        self.found_wrong(core, (body.height, body.contributor), verdicts)
+                    }
                 }
             }
             Evidence::Equivocation { .. } => Validity::Valid,
         }
     }
 
-    /// A confirmation of work in which others found a part wrong that its author had drawn. By then
-    /// the work may be gone with who did it, so nobody can be asked any more: this node must have
-    /// found the same work wrong, and none of these parts right.
-    fn is_belied(&self, core: &Core, about: &Verdict, verdicts: &[Signed<Verdict>]) -> Validity {
-        let (height, contributor) = (about.height, &about.contributor);
+    /// Whether this node itself found wrong work that `verdicts` say is wrong. Only its own word that
+    /// one of the parts in question is right is a no for good: what else it has found so far, of
+    /// other parts, may be followed by more.
+    fn found_wrong(
+        &self,
+        core: &Core,
+        (height, contributor): (u64, PeerId),
+        verdicts: &[Signed<Verdict>],
+    ) -> Validity {
         let right = |v: &Signed<Verdict>| {
             let Finding::Mismatch { part } = v.body().finding else { return false };
-            let own = self.own_answer(core, height, contributor, Scope::Dispute { part });
+            let own = self.own_answer(core, height, &contributor, Scope::Dispute { part });
             matches!(own, Some(Finding::Confirmed { .. }))
         };
-        match self.own_finding(core, height, contributor) {
-            Some(Finding::Mismatch { .. }) if !verdicts.iter().any(right) => Validity::Valid,
-            Some(_) => Validity::Invalid,
-            None => Validity::Pending,
+        match self.own_finding(core, height, &contributor) {
+            _ if verdicts.iter().any(right) => Validity::Invalid,
+            Some(Finding::Mismatch { .. }) => Validity::Valid,
+            _ => Validity::Pending,
+        }
+    }
+
+    /// The same of an ejection in the record with this hash. Work that is gone with its author cannot
+    /// be re-run any more: who has not done so goes by the votes of more than may be faulty, of whom
+    /// the first honest one has. Otherwise these could be bound to a record that the others never
+    /// vote for.
+    fn may_eject_in(&self, core: &Core, hash: &Hash, ejection: &Ejection) -> Validity {
+        let is_gone = match &ejection.evidence {
+            Evidence::BlindConfirmation { confirmation, .. } => {
+                let body = confirmation.body();
+                let book = self.books.get(&body.height);
+                book.is_none_or(|book| book.commit(&body.contributor).is_none())
+            }
+            _ => false,
+        };
+        match self.may_eject(core, ejection) {
+            Validity::Pending if is_gone && self.work.agreement.is_seconded(hash) => {
+                Validity::Valid
+            }
+            validity => validity,
         }
     }
 
@@ -325,7 +346,7 @@ impl Running {
         if self.stalemate(core).is_some() || self.must_repair(core) || !closed {
             return Validity::Pending;
         }
-        let eject = record.ejected.iter().map(|e| self.may_eject(core, e)).max();
+        let eject = record.ejected.iter().map(|e| self.may_eject_in(core, hash, e)).max();
         if let Some(validity) = eject.filter(|v| *v != Validity::Valid) {
             return validity;
         }

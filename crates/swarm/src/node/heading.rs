@@ -133,8 +133,9 @@ fn describe(evidence: &Evidence) -> String {
                 _ => None,
             });
             format!(
-                "step {} of its contribution to record {height} re-run by {}: other bits",
-                part.unwrap_or(0),
+                "part {} of its contribution to record {height} re-run by {}: other bits",
+                // Parts are counted from 1 wherever somebody reads them.
+                part.unwrap_or(0) + 1,
                 names(verdicts.iter().map(Signed::author).collect())
             )
         }
@@ -145,7 +146,7 @@ fn describe(evidence: &Evidence) -> String {
             names(contradictions.iter().map(Signed::author).collect())
         ),
         Evidence::BlindConfirmation { confirmation, verdicts } => format!(
-            "confirmed the work of {} in record {} without looking: {} got another digest",
+            "confirmed the work of {} in record {} without looking: {} found otherwise",
             confirmation.body().contributor.short(),
             confirmation.body().height,
             names(verdicts.iter().map(Signed::author).collect())

@@ -46,10 +46,9 @@ impl Running {
     /// The evidence against the guilty, for a repair. Nobody is a witness that goes with it.
     pub(super) fn evidence_for_repair(&self, core: &Core) -> BTreeMap<PeerId, Evidence> {
         let Some(book) = self.newest_book() else { return BTreeMap::new() };
-        let all = self.chain.electorate(&core.run);
         let found = self.to_repair(core, book);
         let culprits = found.keys().copied().collect();
-        consistent(&all, found, &culprits, book)
+        self.consistent(core, book, found, &culprits)
     }
 
     /// Everybody that has to go with the next ordinary record, and why: those that contradicted
@@ -62,8 +61,7 @@ impl Running {
         let found: Vec<_> = books.map(|book| (book, self.found(core, book))).collect();
         let mut culprits: BTreeSet<PeerId> = self.evidence.keys().copied().collect();
         culprits.extend(found.iter().flat_map(|(_, found)| found.keys()));
-        let electorate = chain.electorate(&core.run);
-        let consistent = |(book, found)| consistent(&electorate, found, &culprits, book);
+        let consistent = |(book, found)| self.consistent(core, book, found, &culprits);
         let mut all: BTreeMap<_, _> = found.into_iter().flat_map(consistent).collect();
         // Who contradicted itself goes for that: it takes no re-run to agree on.
         all.extend(self.evidence.iter().map(|(peer, evidence)| (*peer, evidence.clone())));
@@ -85,7 +83,9 @@ impl Running {
         let chain = &self.chain;
         let (all, me) = (chain.electorate(&core.run), core.id());
         let mut out = BTreeMap::new();
-        for accusation in book.accusations() {
+        // Of work that is gone nobody can be asked any more.
+        let here = |a: &Accusation| book.commit(&a.contributor).is_some();
+        for accusation in book.accusations().into_iter().filter(here) {
             let Accusation { contributor, accuser, scope, .. } = accusation;
             let own = book.answer(&contributor, &me, accusation.asks());
             let agrees = me == contributor || matches!(own, Some(Finding::Confirmed { .. }));
@@ -124,18 +124,14 @@ impl Running {
     /// Who confirmed work in which a part is proven to be wrong that it had drawn.
     fn belied(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
         let all = self.chain.electorate(&core.run);
+        let height = book.advance.height;
         let confirms = |v: &&Signed<Verdict>| {
-            v.body().scope == Scope::Drawn && matches!(v.body().finding, Finding::Confirmed { .. })
+            let own = self.own_finding(core, height, &v.body().contributor);
+            is_confirmation(v) && matches!(own, Some(Finding::Mismatch { .. }))
         };
         let evidence = |confirmation: &Signed<Verdict>| {
-            let (peer, contributor) = (confirmation.author(), confirmation.body().contributor);
-            let against: BTreeMap<_, _> = book
-                .about(&contributor)
-                .filter(|v| v.author() != peer && v.author() != contributor)
-                .filter(|v| self.chain.belies(&core.run, confirmation, v.body()))
-                .map(|v| (v.author(), v.clone()))
-                .collect();
-            let verdicts = enough(&all, against.into_values());
+            let against = self.against(core, book, confirmation).into_values();
+            let (peer, verdicts) = (confirmation.author(), enough(&all, against));
             let proves = all.prove(verdicts.iter().map(Signed::author));
             let confirmation = confirmation.clone();
             let evidence = Evidence::BlindConfirmation { confirmation, verdicts };
@@ -146,6 +142,79 @@ impl Running {
             .filter(|ejection| self.may_eject(core, ejection) == Validity::Valid)
             .map(|ejection| (ejection.peer, ejection.evidence))
             .collect()
+    }
+
+    /// Verdicts that say that a confirmation is false, one per author. Who confirmed the same work
+    /// and now says otherwise is none to rely on: it may be about to go for that.
+    fn against<'a>(
+        &self,
+        core: &Core,
+        book: &'a Book,
+        confirmation: &Signed<Verdict>,
+    ) -> BTreeMap<PeerId, Signed<Verdict>> {
+        let (peer, contributor) = (confirmation.author(), confirmation.body().contributor);
+        let looked_at = self.chain.looked_at(&core.run, confirmation);
+        let again = Scope::Recheck { auditor: peer };
+        let says_so = |v: &&'a Signed<Verdict>| match v.body().scope {
+            scope if scope == again => matches!(v.body().finding, Finding::Mismatch { .. }),
+            _ => looked_at.as_ref().is_some_and(|looked| looked.is_belied_by(v.body())),
+        };
+        let confirmed = |id: &PeerId| {
+            let drawn = book.answer(&contributor, id, Scope::Drawn);
+            matches!(drawn, Some(Finding::Confirmed { .. }))
+        };
+        book.about(&contributor)
+            .filter(|v| v.author() != peer && v.author() != contributor)
+            .filter(says_so)
+            .filter(|v| v.body().scope == again || !confirmed(&v.author()))
+            .map(|v| (v.author(), v.clone()))
+            .collect()
+    }
+
+    /// Evidence in which nobody is a witness that the same record ejects: whose word it rests on
+    /// besides is looked for, and what cannot do without is left for later.
+    fn consistent(
+        &self,
+        core: &Core,
+        book: &Book,
+        evidence: BTreeMap<PeerId, Evidence>,
+        culprits: &BTreeSet<PeerId>,
+    ) -> BTreeMap<PeerId, Evidence> {
+        let all = self.chain.electorate(&core.run);
+        let stays = |v: &Signed<Verdict>| !culprits.contains(&v.author());
+        let proven = |witnesses: BTreeMap<PeerId, Signed<Verdict>>| {
+            let verdicts = enough(&all, witnesses.into_values().filter(stays));
+            all.prove(verdicts.iter().map(Signed::author)).then_some(verdicts)
+        };
+        let again = |(peer, evidence): (PeerId, Evidence)| {
+            let evidence = match evidence {
+                Evidence::Mismatch { height, .. } => {
+                    let about = book
+                        .accusations()
+                        .into_iter()
+                        .find(|a| a.contributor == peer && a.scope.is_of_work())?;
+                    let agreeing = book.agreeing(&about).into_iter();
+                    let verdicts = proven(agreeing.map(|(id, v)| (id, v.clone())).collect())?;
+                    Evidence::Mismatch { height, verdicts }
+                }
+                Evidence::FalseAccusation { accusation, .. } => {
+                    let body = accusation.body();
+                    let about = book.accusations().into_iter().find(|a| {
+                        (a.accuser, a.contributor, a.scope) == (peer, body.contributor, body.scope)
+                    })?;
+                    let against = book.contradicting(&about).into_iter();
+                    let contradictions = proven(against.map(|v| (v.author(), v)).collect())?;
+                    Evidence::FalseAccusation { accusation, contradictions }
+                }
+                Evidence::BlindConfirmation { confirmation, .. } => {
+                    let verdicts = proven(self.against(core, book, &confirmation))?;
+                    Evidence::BlindConfirmation { confirmation, verdicts }
+                }
+                other => other,
+            };
+            Some((peer, evidence))
+        };
+        evidence.into_iter().filter_map(again).collect()
     }
 
     /// Whether an accusation about the newest advance is still to be answered. Work that weighed
@@ -213,6 +282,12 @@ impl Running {
     }
 }
 
+/// Whether a verdict confirms what its author had drawn.
+fn is_confirmation(verdict: &Signed<Verdict>) -> bool {
+    let body = verdict.body();
+    body.scope == Scope::Drawn && matches!(body.finding, Finding::Confirmed { .. })
+}
+
 /// As many verdicts as prove something: a record has to stay small.
 fn enough(
     all: &crate::Electorate,
@@ -227,42 +302,6 @@ fn enough(
     }
     some.sort_unstable_by_key(Signed::author);
     some
-}
-
-/// Evidence in which nobody is a witness that the same record ejects: whose word it rests on
-/// besides is looked for, and what cannot do without is left for later.
-fn consistent(
-    all: &crate::Electorate,
-    evidence: BTreeMap<PeerId, Evidence>,
-    culprits: &BTreeSet<PeerId>,
-    book: &Book,
-) -> BTreeMap<PeerId, Evidence> {
-    let stays = |v: &Signed<Verdict>| !culprits.contains(&v.author());
-    let again = |(peer, evidence): (PeerId, Evidence)| {
-        let evidence = match evidence {
-            Evidence::Mismatch { height, .. } => {
-                let about = book
-                    .accusations()
-                    .into_iter()
-                    .find(|a| a.contributor == peer && a.scope.is_of_work())?;
-                let agreeing = book.agreeing(&about).into_values().filter(|v| stays(v)).cloned();
-                let verdicts = enough(all, agreeing);
-                all.prove(verdicts.iter().map(Signed::author))
-                    .then_some(Evidence::Mismatch { height, verdicts })?
-            }
-            Evidence::FalseAccusation { accusation, contradictions } => {
-                contradictions.iter().all(stays).then_some(())?;
-                Evidence::FalseAccusation { accusation, contradictions }
-            }
-            Evidence::BlindConfirmation { confirmation, verdicts } => {
-                verdicts.iter().all(stays).then_some(())?;
-                Evidence::BlindConfirmation { confirmation, verdicts }
-            }
-            other => other,
-        };
-        Some((peer, evidence))
-    };
-    evidence.into_iter().filter_map(again).collect()
 }
 
 /// Whether nobody but the accuser says so, and this node's own re-run of just that found nothing:
