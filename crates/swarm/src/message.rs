@@ -258,6 +258,13 @@ impl Body for Proposal {
 impl Body for Vote {
     const KIND: u8 = 6;
 }
+impl Verdict {
+    /// Whether it confirms what its author had drawn.
+    pub(crate) fn confirms_draw(&self) -> bool {
+        self.scope == Scope::Drawn && matches!(self.finding, Finding::Confirmed { .. })
+    }
+}
+
 impl Body for Verdict {
     const KIND: u8 = 7;
 }

@@ -17,7 +17,7 @@ impl ChainState {
         let witnesses = Witnesses { chain: self, run, culprits, cache };
         match evidence {
             Evidence::Mismatch { height, verdicts } => {
-                witnesses.knows(*height, peer)?;
+                witnesses.knows(*height, peer, Advance::commit)?;
                 let about = (*height, *peer);
                 witnesses.prove(about, &[*peer], verdicts, |v| {
                     v.scope.is_of_work() && matches!(v.finding, Finding::Mismatch { .. })
@@ -31,7 +31,7 @@ impl ChainState {
                 };
                 let accuses = accusation.author() == *peer && cache.is_right(accusation, &run.id);
                 demand(accuses, || "it accused nobody".to_owned())?;
-                witnesses.knows(height, &contributor)?;
+                witnesses.knows(height, &contributor, Advance::commit)?;
                 let mut interested = vec![*peer, contributor];
                 // Who says that a confirmation is false accuses the auditor.
                 if let Scope::Recheck { auditor } = body.scope {
@@ -47,11 +47,10 @@ impl ChainState {
                 let body = confirmation.body();
                 let (height, contributor) = (body.height, body.contributor);
                 let confirms = confirmation.author() == *peer
-                    && body.scope == Scope::Drawn
-                    && matches!(body.finding, Finding::Confirmed { .. })
+                    && body.confirms_draw()
                     && cache.is_right(confirmation, &run.id);
                 demand(confirms, || "it confirmed nothing".to_owned())?;
-                witnesses.knew(height, &contributor)?;
+                witnesses.knows(height, &contributor, Advance::claimed)?;
                 let about = (height, contributor);
                 let looked_at = self.looked_at(run, confirmation);
                 witnesses.prove(about, &[*peer, contributor], verdicts, |v| {
@@ -86,19 +85,17 @@ struct Witnesses<'a> {
 }
 
 impl Witnesses<'_> {
-    /// Whether there is such a contribution to one of the last two advances.
-    fn knows(&self, height: u64, contributor: &PeerId) -> Check {
+    /// Whether there is such a contribution to one of the last two advances: one that still counts
+    /// (`Advance::commit`), or any that was in its record (`Advance::claimed`).
+    fn knows(
+        &self,
+        height: u64,
+        contributor: &PeerId,
+        part: for<'a> fn(&'a Advance, &PeerId) -> Option<&'a Signed<Commit>>,
+    ) -> Check {
         let advance = self.chain.advance_at(height);
-        demand(advance.is_some_and(|a| a.commit(contributor).is_some()), || {
+        demand(advance.is_some_and(|a| part(a, contributor).is_some()), || {
             format!("{contributor} has no part in record {height}, or that is too long ago")
-        })
-    }
-
-    /// The same of contributions that are gone with their authors.
-    fn knew(&self, height: u64, contributor: &PeerId) -> Check {
-        let advance = self.chain.advance_at(height);
-        demand(advance.is_some_and(|a| a.claimed(contributor).is_some()), || {
-            format!("{contributor} had no part in record {height}, or that is too long ago")
         })
     }
 

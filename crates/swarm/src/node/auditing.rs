@@ -207,13 +207,11 @@ impl Running {
         let Some(newest) = self.newest_book() else { return false };
         let Some(show) = newest.shows.get(auditor) else { return false };
         let body = confirmation.body();
-        let confirms =
-            body.scope == Scope::Drawn && matches!(body.finding, Finding::Confirmed { .. });
         let parts: [&[u8]; 2] = [&newest.advance.record.0, &show.body().link.0];
         let seed = Hash::of_parts("understory swarm 2 recheck seed", &parts);
         let electorate = newest.advance.electorate(&core.run);
         let what = (&confirmation.author(), &body.contributor);
-        confirms && rechecks(&core.run.rules, &electorate, &seed, auditor, what)
+        body.confirms_draw() && rechecks(&core.run.rules, &electorate, &seed, auditor, what)
     }
 
     /// What others ask everybody to look at.

@@ -190,8 +190,7 @@ impl Book {
     pub fn confirmation(&self, contributor: &PeerId, auditor: &PeerId) -> Option<&Signed<Verdict>> {
         self.advance.verdicts.iter().find(|v| {
             (v.author(), v.body().contributor) == (*auditor, *contributor)
-                && v.body().scope == Scope::Drawn
-                && matches!(v.body().finding, Finding::Confirmed { .. })
+                && v.body().confirms_draw()
         })
     }
 
@@ -268,6 +267,11 @@ impl Book {
             findings().map(|v| v.body().finding).find(|f| matches!(f, Finding::Mismatch { .. }));
         // An answer to a dispute looks at the part in question; a drawn audit may not have.
         worst.or_else(|| findings().last().map(|v| v.body().finding))
+    }
+
+    /// Whether one member found a contribution wrong.
+    pub fn found_wrong(&self, contributor: &PeerId, member: &PeerId) -> bool {
+        matches!(self.finding(contributor, member), Some(Finding::Mismatch { .. }))
     }
 
     /// What one member answered to exactly this.

@@ -30,7 +30,7 @@ impl Running {
     fn proven(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
         let chain = &self.chain;
         let (all, me) = (chain.electorate(&core.run), core.id());
-        let found = |c: &PeerId| matches!(book.finding(c, &me), Some(Finding::Mismatch { .. }));
+        let found = |c: &PeerId| book.found_wrong(c, &me);
         let accusations = book.accusations().into_iter().filter(|a| a.scope.is_of_work());
         accusations
             .filter(|a| chain.member(&a.contributor).is_some() && found(&a.contributor))
@@ -124,10 +124,9 @@ impl Running {
     /// Who confirmed work in which a part is proven to be wrong that it had drawn.
     fn belied(&self, core: &Core, book: &Book) -> BTreeMap<PeerId, Evidence> {
         let all = self.chain.electorate(&core.run);
-        let height = book.advance.height;
+        let me = core.id();
         let confirms = |v: &&Signed<Verdict>| {
-            let own = self.own_finding(core, height, &v.body().contributor);
-            is_confirmation(v) && matches!(own, Some(Finding::Mismatch { .. }))
+            v.body().confirms_draw() && book.found_wrong(&v.body().contributor, &me)
         };
         let evidence = |confirmation: &Signed<Verdict>| {
             let against = self.against(core, book, confirmation).into_values();
@@ -280,12 +279,6 @@ impl Running {
         });
         all
     }
-}
-
-/// Whether a verdict confirms what its author had drawn.
-fn is_confirmation(verdict: &Signed<Verdict>) -> bool {
-    let body = verdict.body();
-    body.scope == Scope::Drawn && matches!(body.finding, Finding::Confirmed { .. })
 }
 
 /// As many verdicts as prove something: a record has to stay small.
