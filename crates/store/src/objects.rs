@@ -178,6 +178,12 @@ impl Store {
         Ok(found)
     }
 
+    /// Bytes of all objects here, by the lengths of their files.
+    pub fn bytes(&self) -> Result<u64> {
+        let lengths = self.objects()?.into_iter().filter_map(|hash| self.len_of(&hash));
+        Ok(lengths.sum())
+    }
+
     /// Re-reads everything and lists each file that is not what its name says.
     pub fn damage(&self) -> Result<Vec<Damage>> {
         let mut damage = Vec::new();

@@ -1,6 +1,6 @@
 //! `understory swarm status`: what a peer wrote about itself, at most a second ago.
 
-use crate::{events::invitation_words, hint::WithHint, invitations::Invitations};
+use crate::{events::invitation_words, hint::WithHint, invitations::Invitations, units};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,6 +9,7 @@ use std::{
     io::Write,
     path::Path,
 };
+use store::Store;
 use swarm::{Lobby, PeerId};
 
 /// The file in a peer's folder.
@@ -59,15 +60,17 @@ pub fn print(dir: &Path, json: bool) -> Result<()> {
         read(dir).hint("name the folder given to `understory swarm start` or `join` with --dir")?;
     let running = status.pid != 0 && Path::new(&format!("/proc/{}", status.pid)).exists();
     let invitations = unused(dir, &status)?;
+    let stored = Store::open_existing(dir.join("store"))?.bytes()?;
     if json {
         let object = serde_json::json!({
             "running": running, "ticket": status.ticket, "peer": status.peer,
-            "invitations": invitations,
+            "invitations": invitations, "stored_bytes": stored,
         });
         println!("{object}");
         return Ok(());
     }
     lines(&status.peer, running).iter().for_each(|line| println!("{line}"));
+    println!("{}", bytes_line(&status.peer, stored));
     if !invitations.is_empty() {
         println!("{}", invitation_words(&invitations));
     }
@@ -116,6 +119,14 @@ fn lines(peer: &Value, running: bool) -> Vec<String> {
     lines.extend(ejected.map(|key| format!("ejected  {}", short(key))));
     lines.extend(missing(node, &peer["me"]));
     lines
+}
+
+/// What taking part costs: bytes since this peer's last start, and what it keeps.
+fn bytes_line(peer: &Value, stored: u64) -> String {
+    let sum = |a: &str, b: &str| number(&peer["total"][a]) + number(&peer["total"][b]);
+    let sent = units::bytes(sum("messages_out", "objects_out"));
+    let received = units::bytes(sum("messages_in", "objects_in"));
+    format!("bytes    {sent} sent, {received} received, {} stored", units::bytes(stored))
 }
 
 fn lobby_lines(lobby: &Lobby) -> Vec<String> {
@@ -249,6 +260,15 @@ mod tests {
         let mut over = node();
         over["phase"] = "finished".into();
         assert_eq!(missing(&over, &me), None);
+    }
+
+    #[test]
+    fn bytes_are_those_of_messages_and_of_objects() {
+        let total = json!({
+            "messages_in": 1, "messages_out": 20, "objects_in": 300, "objects_out": 4000,
+        });
+        let line = bytes_line(&json!({ "total": total }), 50_000);
+        assert_eq!(line, "bytes    4.0 kB sent, 301 B received, 50.0 kB stored");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use recipe::{Contributor, Corpus, RunManifest, Task, corpus, run::ScheduleKind, 
 use serde::Serialize;
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -53,6 +53,11 @@ pub struct SwarmFigures {
     pub update_bytes_per_parameter: f64,
     /// All bytes a peer sends, per parameter and round.
     pub sent_bytes_per_parameter_and_round: f64,
+    /// All bytes a peer receives, per parameter and round.
+    pub received_bytes_per_parameter_and_round: f64,
+    /// The most bytes that one peer's store had after a record beyond those at the first one (text,
+    /// tokenizer, first state), per parameter.
+    pub stored_bytes_per_parameter: f64,
     /// Time that went into audits over time in all work, all peers together.
     pub auditing_share: f64,
 }
@@ -80,9 +85,14 @@ pub fn swarm(seconds: f64, print_json: bool) -> Result<()> {
         figures.alone_tok_s.push(rate);
         figures.together_tok_s.push(together);
         figures.settled_tok_s.push(settled);
-        let sent = run.sent as f64 / PEERS as f64 / f64::from(ROUNDS);
-        figures.sent_bytes_per_parameter_and_round +=
-            sent / figures.parameters as f64 / TURNS as f64;
+        let parameters = figures.parameters as f64;
+        let mean = |bytes: u64| {
+            bytes as f64 / PEERS as f64 / f64::from(ROUNDS) / parameters / TURNS as f64
+        };
+        figures.sent_bytes_per_parameter_and_round += mean(run.sent);
+        figures.received_bytes_per_parameter_and_round += mean(run.received);
+        let stored = run.stored as f64 / parameters;
+        figures.stored_bytes_per_parameter = figures.stored_bytes_per_parameter.max(stored);
         figures.auditing_share += run.auditing_s / run.working_s.max(1e-9) / TURNS as f64;
     }
     let mut figures = figures.context("there is at least one turn")?;
@@ -117,6 +127,14 @@ fn print(f: &SwarmFigures) {
         "sent by a peer   {:.2} bytes per parameter and round",
         f.sent_bytes_per_parameter_and_round
     );
+    println!(
+        "received         {:.2} bytes per parameter and round",
+        f.received_bytes_per_parameter_and_round
+    );
+    println!(
+        "stored           {:.2} bytes per parameter at most, beside text and first state",
+        f.stored_bytes_per_parameter
+    );
     println!("auditing         {:.1} % of the work", f.auditing_share * 100.0);
 }
 
@@ -136,6 +154,8 @@ fn empty(manifest: &RunManifest, steps: u32) -> SwarmFigures {
         settled_share: 0.0,
         update_bytes_per_parameter: update::encoded_len(parameters) as f64 / parameters as f64,
         sent_bytes_per_parameter_and_round: 0.0,
+        received_bytes_per_parameter_and_round: 0.0,
+        stored_bytes_per_parameter: 0.0,
         auditing_share: 0.0,
     }
 }
@@ -210,6 +230,8 @@ struct Run {
     settled_steps: u64,
     settled_seconds: f64,
     sent: u64,
+    received: u64,
+    stored: u64,
     auditing_s: f64,
     working_s: f64,
 }
@@ -244,27 +266,31 @@ impl Run {
             spawn(children, &sender, folder, peer, &["join", invitation])?;
         }
         drop(sender);
-        Self::measure(&lines)
+        Self::measure(&lines, &Store::open_existing(peer_folder(folder, 0).join("store"))?)
     }
 
-    fn measure(lines: &Receiver<Line>) -> Result<Self> {
+    /// `store`: the first peer's.
+    fn measure(lines: &Receiver<Line>, store: &Store) -> Result<Self> {
         let mut run = Self::default();
         // A contribution is audited in the round after it: those of record `probation` are the last
         // to be checked fully, while record `probation + 1` is made.
         let settled = u64::from(RunConfig::default().rounds.probation) + 1;
         let mut settled_at = None;
-        let (mut sent, mut work) = ([0; PEERS], [(0.0, 0.0); PEERS]);
-        let (mut begun, mut ended) = (Instant::now(), None);
+        let (mut traffic, mut work) = ([(0, 0); PEERS], [(0.0, 0.0); PEERS]);
+        let (mut begun, mut ended, mut stored) = (Instant::now(), None, 0);
         while let Ok((peer, event)) = lines.recv() {
             match event {
-                PeerEvent::Traffic { sent: bytes, .. } => sent[peer] = bytes,
+                PeerEvent::Traffic { sent, received } => traffic[peer] = (sent, received),
                 PeerEvent::Work { training_s, auditing_s, aggregating_s } => {
                     work[peer] = (auditing_s, training_s + auditing_s + aggregating_s);
                 }
                 PeerEvent::Failed { error } => bail!("peer {}: {error}", peer + 1),
                 PeerEvent::Protocol { notice: Notice::Decided(record) } if peer == 0 => {
+                    run.stored = run.stored.max(store.bytes()?.saturating_sub(stored));
                     match record.kind {
-                        Kind::Genesis => begun = Instant::now(),
+                        Kind::Genesis => {
+                            (begun, stored, run.stored) = (Instant::now(), store.bytes()?, 0)
+                        }
                         Kind::Close => ended = Some(begun.elapsed()),
                         _ => {}
                     }
@@ -283,7 +309,8 @@ impl Run {
             }
         }
         run.seconds = ended.context("the peers ended before their run")?.as_secs_f64();
-        run.sent = sent.iter().sum();
+        run.sent = traffic.iter().map(|t| t.0).sum();
+        run.received = traffic.iter().map(|t| t.1).sum();
         run.auditing_s = work.iter().map(|w| w.0).sum();
         run.working_s = work.iter().map(|w| w.1).sum();
         Ok(run)
@@ -300,6 +327,10 @@ fn next(lines: &Receiver<Line>) -> Result<Line> {
     }
 }
 
+fn peer_folder(folder: &Path, peer: usize) -> PathBuf {
+    folder.join(format!("peer-{}", peer + 1))
+}
+
 /// Starts `understory swarm …` as peer number `peer` and sends on what it says.
 fn spawn(
     children: &Children,
@@ -312,7 +343,7 @@ fn spawn(
         .arg("swarm")
         .args(args)
         .arg("--dir")
-        .arg(folder.join(format!("peer-{}", peer + 1)))
+        .arg(peer_folder(folder, peer))
         .args(["--bind", "127.0.0.1:0", "--once", "--leash", "--json"])
         .args(["--threads", &threads_per_peer().to_string()])
         .stdin(Stdio::piped())
