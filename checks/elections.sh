@@ -14,7 +14,7 @@ if ! "$python" -c 'import pref_voting, votelib' 2>/dev/null; then
 fi
 tally=${EXAMPLES:-}/tally
 if [ ! -x "$tally" ]; then
-  (cd "$root" && cargo build --release --quiet -p understory-commons --example tally)
+  (cd "$root" && cargo build --release --quiet -p understory-decide --example tally)
   tally=${CARGO_TARGET_DIR:-$root/target}/release/examples/tally
 fi
 check "other programs agree on $count elections of seed $seed" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random elections, counted by other programs.
 
-Usage: elections.py golden OUT_FILE            writes crates/commons/tests/golden/elections.txt
+Usage: elections.py golden OUT_FILE            writes crates/decide/tests/golden/elections.txt
        elections.py check TALLY SEED COUNT     counts COUNT fresh elections with TALLY (the example
                                                `tally` of understory-commons) and compares
 

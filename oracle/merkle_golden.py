@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes crates/commons/tests/golden/merkle.json: which Merkle proofs are right and which wrong.
+"""Writes crates/tlog/tests/golden/merkle.json: which Merkle proofs are right and which wrong.
 
 Usage: merkle_golden.py CHECKOUT OUT_FILE
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes crates/commons/tests/golden/tlog_proof.json: proofs in the format of C2SP's tlog-proof,
+"""Writes crates/tlog/tests/golden/tlog_proof.json: proofs in the format of C2SP's tlog-proof,
 made from the specifications' text alone, with the keys to check them.
 
 Usage: tlog_proof_golden.py OUT_FILE

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes crates/commons/tests/golden/witness.json: requests to a witness, in order, and the status
+"""Writes crates/tlog/tests/golden/witness.json: requests to a witness, in order, and the status
 of each answer.
 
 Usage: witness_golden.py CHECKOUT OUT_FILE

@@ -147,16 +147,16 @@ pub fn tokenizer_files(bytes: &[u8]) {
 /// Any text, whole and in pieces: nothing in it steers a terminal, and JSON stays what it was.
 pub fn plain(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let shown = store::plain(&text);
-    assert!(store::is_plain(&shown) && !shown.contains(char::is_control));
-    let lines = store::plain_lines(&text);
+    let shown = ids::plain(&text);
+    assert!(ids::is_plain(&shown) && !shown.contains(char::is_control));
+    let lines = ids::plain_lines(&text);
     assert!(lines.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
-    let mut stream = store::PlainStream::default();
+    let mut stream = ids::PlainStream::default();
     let pieces: String = text.split_inclusive('\r').map(|piece| stream.push(piece)).collect();
     let pieces = pieces + &stream.finish();
     assert!(pieces.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
     let json = serde_json::to_string(&text).expect("a text has a JSON form");
-    let back: String = serde_json::from_str(&store::plain_lines(&json)).expect("still JSON");
+    let back: String = serde_json::from_str(&ids::plain_lines(&json)).expect("still JSON");
     assert_eq!(back, text);
 }
 

@@ -3,11 +3,8 @@
 use kernel::{Isa, Kernel, random::Stream};
 use model::{Config, Lineage, Parameters, Tokenizer};
 use std::{error::Error, fs, io::Write, path::Path};
-use store::{Hash, ObjectRef};
-use swarm::{
-    Certificate, Contribution, Ejection, Evidence, Identity, Member, Message, Record, Signed,
-    SignedRecord,
-};
+use ids::{Hash, Identity, ObjectRef};
+use swarm::{Certificate, Contribution, Ejection, Evidence, Member, Message, Record, Signed, SignedRecord};
 
 /// Nothing, or why the examples cannot be made.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -110,7 +107,7 @@ fn protocol(folder: &Path) -> Outcome {
     save(folder, "swarm_record", &certified(&advance)?)
 }
 
-fn member(id: swarm::PeerId, object: ObjectRef) -> Member {
+fn member(id: ids::PeerId, object: ObjectRef) -> Member {
     Member {
         id,
         joined: 0,

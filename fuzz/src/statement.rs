@@ -2,29 +2,15 @@
 //! signs has a place in a log without breaking its state or its views.
 
 use crate::seeds::{Outcome, save};
-use commons::{
-    ArchiveError, Body, Identity, Place, Seen, Statement, author,
-    follow::RangeProof,
-    portable::{LoggedStatement, Portable, PortableSplit, Trust},
-    receipt::Receipt,
-    state::{Roots, State, log_key},
-    statement::{
-        Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
-        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Milestone, Parent, Pay, Power,
-        ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights,
-        Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
-        WitnessKey, Witnesses, Work, WorkType,
-    },
-    tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof},
-    view,
-};
+use commons::{ArchiveError, Body, Place, Seen, Statement, author, follow::RangeProof, portable::{LoggedStatement, Portable, PortableSplit, Trust}, receipt::Receipt, state::{Roots, State, log_key}, statement::{Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate, Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Milestone, Parent, Pay, Power, ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights, Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses, Work, WorkType}, view};
+use ids::{Hash, Identity};
+use tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof};
 use std::{path::Path, sync::LazyLock};
-use store::Hash;
 
 /// A statement: read, said again by a founder in a small commons, and seen in every view.
 pub fn statement(bytes: &[u8]) {
-    if let Ok(range) = commons::canonical::decode::<RangeProof>("range", bytes, 1 << 20) {
-        assert_eq!(commons::canonical::encode(&range), bytes, "a range has one encoding");
+    if let Ok(range) = ids::canonical::decode::<RangeProof>("range", bytes, 1 << 20) {
+        assert_eq!(ids::canonical::encode(&range), bytes, "a range has one encoding");
     }
     if let Ok(receipt) = Receipt::parse(bytes) {
         assert_eq!(receipt.to_bytes(), bytes, "a receipt has one encoding");

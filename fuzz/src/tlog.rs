@@ -2,15 +2,8 @@
 //! that an entry is in a log and proofs of two histories.
 
 use crate::seeds::{Outcome, save};
-use commons::{
-    Identity,
-    tlog::{
-        AddCheckpoint, Bundle, Checkpoint, Hash, KeyKind, MAX_PROOF, MAX_SIGNATURES, MemoryTree,
-        Nodes, Note, NoteSignature, Policy, Response, Signed, SignedCheckpoint, SplitProof, Tile,
-        TileReader, TlogProof, VerifierKey, Witness, consistency_proof, inclusion_proof, root,
-        verify_inclusion,
-    },
-};
+use ids::Identity;
+use tlog::{AddCheckpoint, Bundle, Checkpoint, Hash, KeyKind, MAX_PROOF, MAX_SIGNATURES, MemoryTree, Nodes, Note, NoteSignature, Policy, Response, Signed, SignedCheckpoint, SplitProof, Tile, TileReader, TlogProof, VerifierKey, Witness, consistency_proof, inclusion_proof, root, verify_inclusion};
 use std::{path::Path, sync::LazyLock};
 
 /// A note, a checkpoint, a signature line or a key: each has one text.

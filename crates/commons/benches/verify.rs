@@ -5,7 +5,7 @@
 //! then checks everything: every signature, the tree, every checkpoint, and the state.
 
 use commons::{
-    Archive, Identity, Place, Statement, author,
+    Archive, Place, Statement, author,
     follow::{self, MAX_RANGE},
     operator,
     state::State,
@@ -15,8 +15,8 @@ use commons::{
     },
     verify::verify,
 };
+use ids::{Hash, Identity};
 use std::{error::Error, path::Path, time::Instant};
-use store::Hash;
 
 const MEMBERS: usize = 64;
 const BATCH: usize = 4096;

@@ -4,17 +4,17 @@
 //! count for nothing. Prints steps and time by statement, for each tenth of the log.
 
 use commons::{
-    ArchiveError, Body, Identity, PeerId, Place, Seen, Statement, author,
+    ArchiveError, Body, Place, Seen, Statement, author,
     state::{Roots, State, log_key},
     statement::{
         Attest, Choice, Claim, DeviceKey, Effect, Founder, Genesis, Key, KeyOp, Method,
         ProposalType, Propose, Quota, RULES_VERSION, Rules, TieBreak, UnrankedRule, Use, Vote,
         VoteBody, WitnessKey, Witnesses,
     },
-    tlog::Hash as TreeHash,
 };
+use ids::{Hash, Identity, PeerId};
 use std::{collections::BTreeMap, error::Error, time::Instant};
-use store::Hash;
+use tlog::Hash as TreeHash;
 
 const START: u64 = 1_800_000_000;
 const DAY: u64 = 24 * 60 * 60;

@@ -5,16 +5,16 @@
 //! person's, one is void, one contradicts another, and one is a mark that is none.
 
 use commons::{
-    Archive, Body, Identity, Place, Snapshot, Statement, author, follow, operator,
+    Archive, Body, Place, Snapshot, Statement, author, follow, operator,
     state::State,
     statement::{
         Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, Key, KeyOp, RULES_VERSION,
         Rules, Subject, Verdict, WitnessKey, Witnesses,
     },
 };
+use ids::{Hash, Identity};
 use redb::backends::InMemoryBackend;
 use std::{error::Error, time::Instant};
-use store::Hash;
 
 const FOUNDERS: u32 = 20;
 const BATCH: usize = 1000;
@@ -23,7 +23,7 @@ fn key(kind: &str, number: u32) -> Identity {
     Identity::from_seed(Hash::of_parts(kind, &[&number.to_le_bytes()]).0)
 }
 
-fn genesis() -> Result<(Statement, commons::tlog::SignedCheckpoint), Box<dyn Error>> {
+fn genesis() -> Result<(Statement, tlog::SignedCheckpoint), Box<dyn Error>> {
     let founder = |n: u32| Founder {
         name: format!("founder {n}"),
         member: key("founder", n).id(),
@@ -49,7 +49,7 @@ fn genesis() -> Result<(Statement, commons::tlog::SignedCheckpoint), Box<dyn Err
 
 /// Those who write, and where their chains are.
 struct Crowd {
-    heads: std::collections::BTreeMap<commons::PeerId, (u64, Option<Hash>)>,
+    heads: std::collections::BTreeMap<ids::PeerId, (u64, Option<Hash>)>,
     begun: u32,
     turn: u32,
 }

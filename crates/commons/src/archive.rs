@@ -2,19 +2,19 @@
 //! place in the log. One redb file: a change is there whole or not at all, whatever crashes.
 
 use crate::{
-    Identity, Statement, StatementError,
+    Statement, StatementError,
     follow::Overlay,
     operator::OperatorError,
     receipt::Receipt,
     state::{Roots, State},
-    tlog::{self, Checkpoint, Hash as TreeHash, Nodes, SignedCheckpoint, TreeError},
 };
+use ids::{Hash, Identity};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use std::{ops::Range, path::Path};
-use store::Hash;
+use tlog::{Checkpoint, Hash as TreeHash, Nodes, SignedCheckpoint, TreeError};
 
 /// Index in the log → the statement's bytes.
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");

@@ -2,13 +2,12 @@
 
 use crate::state::log_key;
 use crate::{
-    Archive, ArchiveError, Body, Identity, PeerId, Place, Seen, Snapshot, Statement,
-    StatementError,
+    Archive, ArchiveError, Body, Place, Seen, Snapshot, Statement, StatementError,
     state::{OldRules, State},
     statement::Genesis,
-    tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
-use store::Hash;
+use ids::{Hash, Identity, PeerId};
+use tlog::{Checkpoint, CheckpointError, SignedCheckpoint};
 
 /// Why a statement cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ pub fn found(
     let place = Place { log: Hash::default(), seq: 0, prev: None, seen: None };
     let statement = Statement::sign(founder, place, genesis)?;
     let id = statement.commons_id().expect("a genesis begins a commons");
-    let root = crate::tlog::Hash::of_leaf(statement.bytes());
+    let root = tlog::Hash::of_leaf(statement.bytes());
     let checkpoint = Checkpoint::new(crate::origin(&id), 1, root).sign(operator)?;
     Ok((statement, checkpoint))
 }

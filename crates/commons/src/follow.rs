@@ -4,12 +4,12 @@
 use crate::{
     Archive, ArchiveError, Body, Snapshot, Statement, StatementError,
     state::{ReplayError, Roots, State, log_key},
-    tlog::{
-        self, Hash as TreeHash, Node, Nodes, ProofError, Signed, SignedCheckpoint,
-        consistency_proof, verify_consistency,
-    },
 };
 use std::{collections::BTreeMap, num::NonZero, thread};
+use tlog::{
+    Hash as TreeHash, Node, Nodes, ProofError, Signed, SignedCheckpoint, consistency_proof,
+    verify_consistency,
+};
 
 /// Bytes of statements in a range.
 pub const MAX_RANGE_BYTES: usize = 4 << 20;

@@ -13,9 +13,9 @@ use crate::{
     Archive, ArchiveError, Body, Snapshot, Statement,
     state::{ReplayError, State},
     statement::ParentLog,
-    tlog::{MAX_SPLIT_PROOF, SignedCheckpoint, SplitProof},
     verify::{Report, VerifyError, verify},
 };
+use ids::Hash;
 use std::{
     fs,
     io::{self, Read},
@@ -23,7 +23,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use store::{Hash, Store, StoreError};
+use store::{Store, StoreError};
+use tlog::{MAX_SPLIT_PROOF, SignedCheckpoint, SplitProof};
 
 /// How long another process may keep the log's file.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,22 +3,16 @@
 
 mod archive;
 pub mod author;
-pub mod canonical;
-pub mod decide;
 pub mod follow;
 mod home;
-mod identity;
 pub mod operator;
 pub mod portable;
 pub mod receipt;
 pub mod state;
 pub mod statement;
-pub mod tlog;
 pub mod verify;
 pub mod view;
 
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
-pub use canonical::DecodeError;
 pub use home::{Home, HomeError, parent_of};
-pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
 pub use statement::{Body, Place, Seen, Statement, StatementError};

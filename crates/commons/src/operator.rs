@@ -2,15 +2,15 @@
 //! nothing of its own and can leave out nobody for long without an alarm.
 
 use crate::{
-    Archive, ArchiveError, Body, Identity, PeerId, Pending, Statement,
+    Archive, ArchiveError, Body, Pending, Statement,
     author::AuthorError,
     follow::MAX_RANGE_BYTES,
     state::{ReplayError, State, Status},
     statement::{Asset, Candidate, Check, Evidence, Subject, Verdict},
-    tlog::{Checkpoint, CheckpointError, SignedCheckpoint},
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
+use tlog::{Checkpoint, CheckpointError, SignedCheckpoint};
 
 /// Statements that one batch takes in. Their bytes fit into one range: members follow a hand-over
 /// only if they get the whole batch that it is in.

@@ -6,17 +6,16 @@
 //! there are two ways to judge a proof: by the genesis, or by the log of a member.
 
 use crate::{
-    ArchiveError, Body, DecodeError, PeerId, Snapshot, Statement, StatementError, canonical,
-    origin,
+    ArchiveError, Body, Snapshot, Statement, StatementError, origin,
     state::{Mark, Split, State, log_key, policy},
     statement::{Check, Evidence, MAX_STATEMENT},
-    tlog::{
-        Checkpoint, Hash as TreeHash, MAX_SPLIT_PROOF, NotLogged, Policy, Signed, SignedCheckpoint,
-        SplitError, SplitProof, TlogProof, TlogProofError, VerifierKey, Witnessed, inclusion_proof,
-    },
 };
+use ids::{DecodeError, Hash, PeerId, canonical};
 use minicbor::{Decode, Encode, bytes::ByteVec};
-use store::Hash;
+use tlog::{
+    Checkpoint, Hash as TreeHash, MAX_SPLIT_PROOF, NotLogged, Policy, Signed, SignedCheckpoint,
+    SplitError, SplitProof, TlogProof, TlogProofError, VerifierKey, Witnessed, inclusion_proof,
+};
 
 /// How many bytes a file may have.
 pub const MAX_PORTABLE: usize = 2 * MAX_SPLIT_PROOF;

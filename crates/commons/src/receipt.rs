@@ -4,15 +4,13 @@
 //! only against a receipt: the operator signed that it has it when the log was so long, and has
 //! signed heads since that lack it.
 
-use crate::{
-    Archive, ArchiveError, DecodeError, Identity, PeerId, Pending, Signature, Statement,
+use crate::{Archive, ArchiveError, Pending, Statement, follow::MAX_RANGE_BYTES, state::State};
+use ids::{
+    DecodeError, Hash, Identity, PeerId, Signature,
     canonical::{decode, encode},
-    follow::MAX_RANGE_BYTES,
-    state::State,
 };
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// What every signature on a receipt covers first: no other thing that an operator signs begins so.
 const DOMAIN: &[u8] = b"understory commons 1 receipt\n";

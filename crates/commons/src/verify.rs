@@ -1,12 +1,12 @@
 //! Checking a log from its genesis on, trusting nothing that is stored beside the statements.
 
 use crate::{
-    ArchiveError, PeerId, Snapshot,
+    ArchiveError, Snapshot,
     follow::{FollowError, parse_all},
     state::{ReplayError, Roots, State, log_key},
-    tlog::{Hash as TreeHash, MemoryTree, Signed, root},
 };
-use store::Hash;
+use ids::{Hash, PeerId};
+use tlog::{Hash as TreeHash, MemoryTree, Signed, root};
 
 /// Statements that are parsed at a time.
 const CHUNK: u64 = 8192;

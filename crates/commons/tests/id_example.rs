@@ -1,12 +1,12 @@
 //! The worked example of docs/commons.md: how an id is computed from a genesis, byte by byte.
 
 use commons::{
-    Identity, Statement, author,
+    Statement, author,
     statement::{Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses},
 };
 use ed25519_dalek::VerifyingKey;
+use ids::{Hash, Identity};
 use std::fmt::Write;
-use store::Hash;
 
 const DOCS: &str = include_str!("../../../docs/commons.md");
 const MARK: &str = "<!-- id example -->\n";

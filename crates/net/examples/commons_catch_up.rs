@@ -2,11 +2,12 @@
 //! on this machine: `cargo run --release -p understory-net --example commons_catch_up -- 100000`
 
 use commons::{
-    Home, Identity, Statement, author, operator,
+    Home, Statement, author, operator,
     statement::{
         Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
     },
 };
+use ids::{Hash, Identity};
 use net::{
     Relay,
     commons::{Config, Visit, join, start},
@@ -16,7 +17,6 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use store::Hash;
 
 const FOUNDERS: u8 = 50;
 

@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p understory-net --example transfer -- [MiB [MiB per object]]`
 
+use ids::ObjectRef;
 use net::{Config, Handle, Relay, Report, Source, start};
 use std::{error::Error, path::Path, sync::Arc, time::Instant};
-use store::{ObjectRef, Store};
+use store::Store;
 
 const MIB: usize = 1 << 20;
 

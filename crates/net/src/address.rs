@@ -1,8 +1,8 @@
 //! Where a peer can be reached: unsigned in tickets, signed by the peer itself when passed on.
 
+use ids::PeerId;
 use iroh::{EndpointAddr, PublicKey, RelayUrl, SecretKey, Signature};
 use std::net::{IpAddr, SocketAddr};
-use swarm::PeerId;
 
 /// The most socket addresses one peer may state.
 pub const MAX_ADDRS: usize = 8;

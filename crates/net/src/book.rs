@@ -1,6 +1,7 @@
 //! The address book: whom to dial, where, and when next.
 
 use crate::address::{AddrRecord, PeerAddr};
+use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -9,8 +10,6 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use store::Hash;
-use swarm::PeerId;
 
 /// The most peers remembered.
 const MAX_BOOK: usize = 256;

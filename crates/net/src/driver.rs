@@ -9,14 +9,15 @@ use crate::{
     report::{NetStatus, Outcome, Report, Reports, Stage},
     traffic::TrafficTable,
 };
+use ids::{Hash, ObjectRef, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Hash, Log, ObjectRef, Store};
-use swarm::{Action, Event, Node, PeerId, Time, Urgency, Worker};
+use store::{Log, Store};
+use swarm::{Action, Event, Node, Time, Urgency, Worker};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, spawn_blocking},

@@ -6,6 +6,7 @@ use crate::{
     traffic::{TrafficTable, add},
     wire::{Request, Status},
 };
+use ids::{Hash, ObjectRef, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -14,9 +15,9 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Store, StoreError};
 use swarm::{
-    PeerId, Time, Urgency,
+    Time, Urgency,
     fetching::{self, Compared, End, Fetching, Input, Limits, Order, Partial, Suspect},
 };
 use tokio::{

@@ -53,7 +53,7 @@ pub fn commons_frame(bytes: &[u8]) {
     if let Ok(growth) = decode_growth(body) {
         assert_eq!(decode_growth(&cbor(&growth)), Ok(growth));
     }
-    let hashes = decode_list::<store::Hash>("hashes", body, 64);
+    let hashes = decode_list::<ids::Hash>("hashes", body, 64);
     assert!(hashes.is_err() || hashes.is_ok_and(|hashes| hashes.len() <= 64));
     let reasons = decode_list::<Option<String>>("reasons", body, 64);
     assert!(reasons.is_err() || reasons.is_ok_and(|reasons| reasons.len() <= 64));
@@ -64,7 +64,7 @@ pub fn commons_examples() -> Vec<Vec<u8>> {
     use crate::commons::wire::{
         Growth, GrowthRequest, HeadAnswer, HeadRequest, News, RangeRequest, Request, cbor,
     };
-    let hash = store::Hash::of(b"x");
+    let hash = ids::Hash::of(b"x");
     let requests = [
         Request::Head(HeadRequest { above: 7 }),
         Request::Range(RangeRequest { log: hash, first: 1, head: 9, most: 1 << 20 }),
@@ -81,9 +81,9 @@ pub fn commons_examples() -> Vec<Vec<u8>> {
     let range = ::commons::follow::RangeProof {
         first: 1,
         entries: vec![vec![7; 40].into()],
-        proof: vec![::commons::tlog::Hash::EMPTY_TREE],
+        proof: vec![tlog::Hash::EMPTY_TREE],
     };
-    let growth = Growth { root: ::commons::tlog::Hash::EMPTY_TREE, proof: Vec::new() };
+    let growth = Growth { root: tlog::Hash::EMPTY_TREE, proof: Vec::new() };
     let answers = [cbor(&head), cbor(&range), cbor(&growth)].map(|body| [&[0], &body[..]].concat());
     let mut all: Vec<Vec<u8>> = requests.iter().map(Request::encode).chain(answers).collect();
     all.push(News { size: 9, covered: 9, pending: 1 }.encode());

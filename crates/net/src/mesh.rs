@@ -9,6 +9,7 @@ use crate::{
     traffic::{Counters, TrafficTable, add},
     wire::{Frame, FrameError, Hello, MAX_RECORDS, message_frame},
 };
+use ids::{Hash, PeerId, Plain};
 use iroh::{
     Endpoint, SecretKey,
     endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt},
@@ -19,8 +20,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use store::{Hash, Plain};
-use swarm::PeerId;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,

@@ -5,6 +5,7 @@ use crate::{
     traffic::{Counters, add},
     wire::{REQUEST_LEN, Request, Status},
 };
+use ids::Hash;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     collections::VecDeque,
@@ -14,7 +15,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::{Hash, Store};
+use store::Store;
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},

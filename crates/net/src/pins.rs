@@ -1,8 +1,9 @@
 //! What is never removed, whoever asks: the run and what it names, what the store's refs name, the
 //! newest states.
 
+use ids::Hash;
 use std::collections::BTreeSet;
-use store::{Hash, Store, StoreError};
+use store::{Store, StoreError};
 use swarm::{State, Worker};
 
 /// The run's manifest and everything it names, such as corpus and tokenizer.
@@ -59,7 +60,7 @@ pub(crate) fn discard(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::ObjectRef;
+    use ids::ObjectRef;
     use swarm::{
         AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, TrainJob, Trained,
         WorkError,

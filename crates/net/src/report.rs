@@ -1,10 +1,10 @@
 //! What a running node tells whoever watches it.
 
 use crate::traffic::Traffic;
+use ids::{Hash, PeerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use store::Hash;
-use swarm::{Notice, PeerId, Progress, State};
+use swarm::{Notice, Progress, State};
 use tokio::sync::broadcast;
 
 /// Something that happened, for screens and logs.

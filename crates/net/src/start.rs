@@ -14,6 +14,7 @@ use crate::{
     traffic::{Traffic, TrafficTable},
     wire::ALPN,
 };
+use ids::{Hash, Identity, ObjectRef, PeerId};
 use iroh::SecretKey;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +23,8 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use store::{Hash, Log, LogError, ObjectRef, Store, StoreError};
-use swarm::{
-    Arrival, Checkpoint, Identity, LogEntry, Node, PeerId, RestoreError, Run, Urgency, Worker,
-};
+use store::{Log, LogError, Store, StoreError};
+use swarm::{Arrival, Checkpoint, LogEntry, Node, RestoreError, Run, Urgency, Worker};
 use tokio::{
     runtime::Runtime,
     sync::{broadcast, watch},

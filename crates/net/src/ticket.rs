@@ -1,10 +1,9 @@
 //! What one person hands another so that they can join a run.
 
 use crate::address::PeerAddr;
+use ids::{Hash, ObjectRef, PeerId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
-use store::{Hash, ObjectRef};
-use swarm::PeerId;
 
 /// The most bytes of a run manifest.
 pub const MAX_MANIFEST: u64 = 1 << 20;

@@ -1,5 +1,6 @@
 //! How many bytes went where: what a round costs on the wire.
 
+use ids::PeerId;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -7,7 +8,6 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-use swarm::PeerId;
 
 /// Bytes exchanged, above QUIC (which adds a few per cent): frames and objects with their headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

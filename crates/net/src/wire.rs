@@ -18,8 +18,8 @@
 //! ```
 
 use crate::address::AddrRecord;
+use ids::{Hash, ObjectRef};
 use iroh::endpoint::{ReadExactError, RecvStream};
-use store::{Hash, ObjectRef};
 
 /// The name under which endpoints agree to speak this protocol.
 pub const ALPN: &[u8] = b"understory/1";

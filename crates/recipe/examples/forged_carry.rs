@@ -6,13 +6,14 @@
 //!
 //!     cargo run --release -p understory-recipe --example forged_carry TEXT…
 
+use ids::{Hash, ObjectRef};
 use kernel::{Isa, Kernel};
 use recipe::corpus::{self, DataOptions, Documents};
 use recipe::outer::{self, Weighted};
 use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds, ScheduleKind};
 use recipe::{Bounds, Carry, Contributor, Corpus, RunManifest, Task, held_out::HeldOut, update};
 use std::sync::Arc;
-use store::{Hash, ObjectRef, Store};
+use store::Store;
 
 const WORKERS: u8 = 4;
 const STEPS: u32 = 50;

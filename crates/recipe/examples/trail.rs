@@ -2,12 +2,13 @@
 //!
 //!     cargo run --release -p understory-recipe --example trail [THREADS]
 
+use ids::{Hash, ObjectRef};
 use kernel::{Isa, Kernel};
 use recipe::corpus::{self, DataOptions, Documents};
 use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
 use recipe::{Contributor, Corpus, RunManifest, Task, contribution::Digest};
 use std::{hint::black_box, sync::Arc, time::Instant};
-use store::{Hash, ObjectRef, Store};
+use store::Store;
 
 /// Each piece of work is measured so often; the middle one counts.
 const TIMES: usize = 7;

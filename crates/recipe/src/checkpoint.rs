@@ -1,7 +1,8 @@
 //! Parameters as a stored model, and back.
 
+use ids::{Hash, ObjectRef};
 use model::{Config, Layout};
-use store::{Hash, ManifestError, ModelManifest, ObjectRef, Store, StoreError, TensorEntry};
+use store::{ManifestError, ModelManifest, Store, StoreError, TensorEntry};
 
 /// A stored model in memory.
 #[derive(Clone, Debug, PartialEq)]

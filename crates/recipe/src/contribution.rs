@@ -14,10 +14,10 @@ use crate::{
     run::{RunManifest, ScheduleKind},
     update::{self, BLOCK, UpdateError},
 };
+use ids::Hash;
 use kernel::{AdamW, Kernel, random::Stream};
 use model::{Decay, Optimizer, Schedule, Trainer};
 use std::sync::Arc;
-use store::Hash;
 
 /// What a contribution depends on beside the root and the carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The manifest of a co-training run: everything its result depends on, in one short TOML text
 //! whose hash is the run's id.
 
+use ids::{Hash, ObjectRef};
 use serde::{Deserialize, Serialize};
-use store::{Hash, ObjectRef};
 
 /// The version of this manifest and of the rules that its run follows.
 pub const FORMAT: u32 = 2;

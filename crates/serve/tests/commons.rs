@@ -201,11 +201,11 @@ async fn the_views_say_what_the_log_says() {
 #[tokio::test]
 async fn records_of_runs_are_shown_and_contradictions_counted() {
     let mut town = small();
-    let run = |name: &[u8]| store::Hash::of(name);
+    let run = |name: &[u8]| ids::Hash::of(name);
     let marked = |name: &[u8], height, record: &[u8]| Milestone {
         run: run(name),
         height,
-        record: store::Hash::of(record),
+        record: ids::Hash::of(record),
     };
     town.say(&person(0), marked(b"false", 16, b"one"));
     town.say(&person(1), marked(b"false", 16, b"other"));

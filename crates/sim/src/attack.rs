@@ -4,11 +4,9 @@
 //! others say to each other.
 
 use crate::{rng::Rng, work, work::Objects};
+use ids::{Hash, Identity, PeerId};
 use std::{cell::RefCell, rc::Rc};
-use store::Hash;
-use swarm::{
-    AuditJob, AuditOutcome, Event, Identity, Message, Node, PeerId, Run, TrainJob, Trained,
-};
+use swarm::{AuditJob, AuditOutcome, Event, Message, Node, Run, TrainJob, Trained};
 
 /// What an attacker can see and use when it acts.
 pub struct Scene<'a> {

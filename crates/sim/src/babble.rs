@@ -1,10 +1,10 @@
 //! Nonsense with a good signature: what a member may send that has lost its mind.
 
 use crate::rng::Rng;
-use store::Hash;
+use ids::{Hash, Identity, PeerId};
 use swarm::{
-    Commit, Finding, Have, Identity, Join, Message, ObjectRef, PeerId, Proposal, Scope, Show,
-    Signed, Step, Verdict, Vote,
+    Commit, Finding, Have, Join, Message, ObjectRef, Proposal, Scope, Show, Signed, Step, Verdict,
+    Vote,
 };
 
 /// Who speaks, and what it knows.

@@ -6,11 +6,11 @@ use crate::{
     work::{self, Objects},
     world::Role,
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 use swarm::{
-    AuditJob, AuditOutcome, Commit, Event, Message, ObjectRef, PeerId, Proposal, Record, Signed,
-    Step, TrainJob, TrainOutput, Trained, Vote,
+    AuditJob, AuditOutcome, Commit, Event, Message, ObjectRef, Proposal, Record, Signed, Step,
+    TrainJob, TrainOutput, Trained, Vote,
 };
 
 /// What a peer does all the time.

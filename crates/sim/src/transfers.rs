@@ -4,12 +4,12 @@
 
 mod line;
 
+use ids::{Hash, PeerId};
 pub(crate) use line::Moved;
 use line::Stream;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use store::Hash;
 use swarm::{
-    ObjectRef, PeerId, Rules, Time, Urgency,
+    ObjectRef, Rules, Time, Urgency,
     fetching::{Compared, End, Fetching, Input, Limits, Order, Partial, Request, Suspect},
 };
 

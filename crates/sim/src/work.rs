@@ -2,16 +2,16 @@
 //! exactly like the real thing. Its update is a small vector that leads towards a goal, and the
 //! sum of updates is the real one, so that harm can be measured.
 
+use ids::{Hash, Identity};
 use kernel::{Isa, Kernel};
 use recipe::{
     outer::{self, Weighted},
     run::Outer,
 };
 use std::collections::BTreeMap;
-use store::Hash;
 use swarm::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Identity, ObjectRef, OpenJob, Rules,
-    Sample, State, TrainJob, TrainOutput, Trained, WorkError,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, ObjectRef, OpenJob, Rules, Sample,
+    State, TrainJob, TrainOutput, Trained, WorkError,
 };
 
 /// Values of the model.

@@ -7,11 +7,11 @@ use crate::{
     transfers::{self, Moved, Transfers},
     work::{self, Objects},
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 use swarm::{
-    Action, Arrival, AuditOutcome, Event, Identity, Kind, LogEntry, Message, Node, Notice, PeerId,
-    Phase, Rules, Run, SignatureCache, State, Time, TrainJob,
+    Action, Arrival, AuditOutcome, Event, Kind, LogEntry, Message, Node, Notice, Phase, Rules, Run,
+    SignatureCache, State, Time, TrainJob,
 };
 
 /// How the network treats messages.

@@ -16,11 +16,9 @@ pub use row::{Row, rows};
 pub use trial::{Trial, Verdict, attacked, rules, steady, verdict};
 
 use crate::{attack::Shared, habits::Habit, world};
+use ids::{Hash, Identity, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
-use swarm::{
-    AuditOutcome, Certificate, Identity, PeerId, Record, Signed, SignedRecord, Step, Vote,
-};
+use swarm::{AuditOutcome, Certificate, Record, Signed, SignedRecord, Step, Vote};
 
 /// Where the attackers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
 //! What honest voters make sure of, whoever proposes and however slowly somebody serves.
 
+use ids::{Hash, PeerId};
 use sim::{
     attack::{Attack, Saying, Scene, shared},
     habits::Habit::{Honest, SignFlip},
@@ -8,8 +9,7 @@ use sim::{
     zoo,
 };
 use std::collections::BTreeSet;
-use store::Hash;
-use swarm::{AuditJob, AuditOutcome, Kind, Member, Message, PeerId, Record, Rules, Signed, Step};
+use swarm::{AuditJob, AuditOutcome, Kind, Member, Message, Record, Rules, Signed, Step};
 
 const LIMIT: u64 = 3 * 60 * 1000;
 

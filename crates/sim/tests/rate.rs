@@ -1,11 +1,10 @@
 //! How often drawn steps find a cheat, against the formula, and that they accuse nobody else.
 
+use ids::{Hash, Identity};
 use sim::work::{self, Objects, rules};
 use std::collections::BTreeMap;
-use store::Hash;
 use swarm::{
-    Advance, AuditJob, AuditOutcome, Commit, Identity, Member, Rules, Run, Sample, Signed,
-    TrainJob, Trained,
+    Advance, AuditJob, AuditOutcome, Commit, Member, Rules, Run, Sample, Signed, TrainJob, Trained,
 };
 
 const ROUNDS: u64 = 2000;

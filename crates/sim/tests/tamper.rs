@@ -1,13 +1,13 @@
 //! A chain that was changed is refused: by the signatures, and, where enough voters would sign the
 //! change, by the rules.
 
+use ids::Hash;
 use sim::{
     habits::Habit::{Honest, Noise},
     rng::Rng,
     work::rules,
     world::{Net, World},
 };
-use store::Hash;
 use swarm::{
     Certificate, ChainState, Electorate, Evidence, Join, Kind, Record, Rules, Signed, SignedRecord,
     Step, Vote, verify_chain,
@@ -149,7 +149,7 @@ fn a_join_or_an_ejection_nobody_signed_is_refused() {
     let world = finished();
     let chain = chain(&world);
     let at = chain.iter().position(|r| r.record().kind == Kind::Advance).expect("an advance");
-    let stranger = swarm::Identity::from_seed([99; 32]);
+    let stranger = ids::Identity::from_seed([99; 32]);
     // Signed for another run.
     let join = Join { nonce: Hash::default(), height: 0, chain: Hash::default(), invitation: None };
     let mut record = chain[at].record().clone();

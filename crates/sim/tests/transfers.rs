@@ -1,11 +1,11 @@
 //! What providers can do to those who fetch from them, which only a real scheduler can show.
 
+use ids::Hash;
 use sim::{
     attack::{self, Attack, Scene, Serve},
     work::rules,
     world::{Fault, Net, Role, World},
 };
-use store::Hash;
 use swarm::{Notice, Rules};
 
 /// Works as it should, and serves whatever it is asked for so.

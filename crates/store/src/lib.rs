@@ -13,17 +13,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod hash;
 mod log;
 mod manifest;
-mod object_ref;
 mod objects;
-mod pieces;
-mod plain;
 
-pub use hash::{Hash, ParseHashError};
 pub use log::{Log, LogError, MAX_ENTRY};
 pub use manifest::{MAX_MANIFEST, MAX_TENSORS, ManifestError, ModelManifest, TensorEntry};
-pub use object_ref::ObjectRef;
 pub use objects::{Damage, Store, StoreError};
-pub use plain::{Plain, PlainStream, is_plain, plain, plain_lines, plain_short};

@@ -9,7 +9,7 @@
 //! entry     len
 //! ```
 
-use crate::Hash;
+use ids::Hash;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},

@@ -2,7 +2,8 @@
 //!
 //! The store knows no model: the architecture is text whose meaning is the `model` crate's.
 
-use crate::{Hash, ObjectRef, Store, StoreError};
+use crate::{Store, StoreError};
+use ids::{Hash, ObjectRef};
 
 /// Most tensors a manifest may name; more is refused before memory is spent.
 pub const MAX_TENSORS: usize = 65_536;

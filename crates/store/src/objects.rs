@@ -1,6 +1,6 @@
 //! The object files and refs of one store folder.
 
-use crate::Hash;
+use ids::Hash;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},

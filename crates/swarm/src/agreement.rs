@@ -10,9 +10,9 @@
 //! value claims), whether it is valid, and the time; it gives [`Output`]s, whose votes the caller
 //! signs, makes durable, sends and hands back.
 
-use crate::{Electorate, PeerId, Proposal, Signed, Step, Time, Vote, chain::Ruling, quorum};
+use crate::{Electorate, Proposal, Signed, Step, Time, Vote, chain::Ruling, quorum};
+use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Proposals for views further ahead are not kept.
 const VIEWS_AHEAD: u32 = 8;

@@ -8,17 +8,16 @@ mod check;
 mod evidence;
 
 use crate::{
-    Certificate, Commit, Contribution, Electorate, Finding, Included, Join, Kind, Member, PeerId,
-    Record, Run, Sample, Scope, Show, Signed, SignedRecord, State, Verdict,
+    Certificate, Commit, Contribution, Electorate, Finding, Included, Join, Kind, Member, Record,
+    Run, Sample, Scope, Show, Signed, SignedRecord, State, Verdict,
     draw::{Draw, Drawable, draws_of, link_of, stand_in},
     envelope::SignatureCache,
     members::{Audited, Changes, member, members_after},
     standing::{Voters, sum_weights},
 };
 pub(crate) use check::{is_invited, members_of_genesis, order_of_verdicts};
-use commons::DecodeError;
+use ids::{DecodeError, Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Why a record cannot follow.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -8,8 +8,8 @@
 //! work is in the record and can no longer be taken back; and whatever friends of its own draw,
 //! the others draw without them. Source of the device: Lamport 1981, one-time passwords.
 
-use crate::{Electorate, Identity, Member, PeerId, Rules, Sample, members::member};
-use store::Hash;
+use crate::{Electorate, Member, Rules, Sample, members::member};
+use ids::{Hash, Identity, PeerId};
 
 /// In probation each contribution is re-run whole by so many auditors in the mean.
 const WHOLE: f64 = 2.0;

@@ -1,7 +1,7 @@
 //! Signed things: the bytes that were signed are the bytes that are kept and passed on.
 
-use commons::{
-    DecodeError, Identity, PeerId, Signature,
+use ids::{
+    DecodeError, Hash, Identity, PeerId, Signature,
     canonical::{decode, encode},
 };
 use minicbor::{Decode, Encode};
@@ -10,7 +10,6 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use store::Hash;
 
 /// What every signature of this protocol covers first.
 const DOMAIN: &[u8] = b"understory swarm 2";

@@ -1,11 +1,11 @@
 //! What goes into a [`crate::Node`] and what comes out.
 
 use crate::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Kind, Member, ObjectRef, OpenJob,
-    PeerId, State, Time, TrainJob, Trained, WorkError,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Kind, Member, ObjectRef, OpenJob, State,
+    Time, TrainJob, Trained, WorkError,
 };
+use ids::{Hash, PeerId};
 use serde::{Deserialize, Serialize};
-use store::Hash;
 
 /// Something that happened outside.
 #[derive(Clone, Debug)]

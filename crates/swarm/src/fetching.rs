@@ -18,7 +18,8 @@ mod providers;
 #[cfg(test)]
 mod tests;
 
-use crate::{ObjectRef, PeerId, Time, Urgency};
+use crate::{ObjectRef, Time, Urgency};
+use ids::PeerId;
 pub use partial::{Compared, Partial, Suspect};
 use providers::Providers;
 use std::collections::{BTreeMap, BTreeSet};

@@ -46,7 +46,6 @@ mod standing;
 mod worker;
 
 pub use chain::{Advance, ChainError, ChainState, verify_chain, walk_chain};
-pub use commons::{DecodeError, Identity, ParsePeerIdError, PeerId, Signature};
 pub use draw::Draw;
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{

@@ -1,11 +1,11 @@
 //! What a node keeps for after a crash.
 
-use crate::{
-    DecodeError, Envelope, LogEntry, MAX_MESSAGE, PeerId, Proposal, Record, Signed, SignedRecord,
+use crate::{Envelope, LogEntry, MAX_MESSAGE, Proposal, Record, Signed, SignedRecord};
+use ids::{
+    DecodeError, Hash, PeerId,
+    canonical::{decode, encode},
 };
-use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
-use store::Hash;
 
 /// A log entry's content.
 ///
@@ -166,7 +166,8 @@ impl LogContents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Identity, Step, Vote};
+    use crate::{Step, Vote};
+    use ids::Identity;
 
     fn vote(seed: u8, run: Hash) -> Envelope {
         let vote = Vote { height: 3, view: 0, step: Step::Prevote, value: None };

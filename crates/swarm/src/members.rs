@@ -1,8 +1,8 @@
 //! Who belongs to a run, and how a record changes what each one stands for.
 
-use crate::{Commit, Electorate, Finding, Join, Member, PeerId, Rules, Signed, Verdict};
+use crate::{Commit, Electorate, Finding, Join, Member, Rules, Signed, Verdict};
+use ids::{Hash, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 
 /// A member that is away loses this part of its standing with each advance.
 const FADES: u64 = 4;
@@ -234,9 +234,9 @@ mod tests {
     }
 
     /// An advance to which nobody but these has contributed.
-    fn advance(members: &[Member], height: u64, by: &[crate::Identity]) -> Vec<Member> {
+    fn advance(members: &[Member], height: u64, by: &[ids::Identity]) -> Vec<Member> {
         let object = crate::ObjectRef { hash: Hash::default(), len: 1 };
-        let commit = |identity: &crate::Identity| {
+        let commit = |identity: &ids::Identity| {
             let commit = Commit {
                 height,
                 round: 0,
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_member_that_is_back_stops_fading() {
-        let identity = crate::Identity::from_seed([1; 32]);
+        let identity = ids::Identity::from_seed([1; 32]);
         let mut members = founders(3);
         members.push(Member { grant: rules().grant(), ..fresh_member(identity.id(), 0) });
         members.sort_unstable_by_key(|m| m.id);
@@ -318,7 +318,7 @@ mod tests {
         slack: &[u8],
         unavailable: &[u8],
     ) -> (Member, Member) {
-        let nine = crate::Identity::from_seed([9; 32]);
+        let nine = ids::Identity::from_seed([9; 32]);
         let object = crate::ObjectRef { hash: Hash::default(), len: 1 };
         let commit = Commit {
             height: 1,
@@ -334,7 +334,7 @@ mod tests {
         let verdict = |(scope, finding): &(crate::Scope, Finding)| {
             let (scope, finding) = (*scope, *finding);
             let body = Verdict { height: 1, contributor: nine.id(), scope, finding };
-            Signed::seal(&crate::Identity::from_seed([1; 32]), &Hash::default(), body)
+            Signed::seal(&ids::Identity::from_seed([1; 32]), &Hash::default(), body)
         };
         let verdicts: Vec<_> = verdicts.iter().map(verdict).collect();
         let who = |n: &u8| if *n == 9 { nine.id() } else { id(*n) };

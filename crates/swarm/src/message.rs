@@ -5,13 +5,12 @@
 //! later is signed ([`Signed`]) and may be passed on by anybody; [`Message::Head`],
 //! [`Message::RecordsRequest`] and [`Message::Records`] are hints between two peers.
 
-use crate::{
-    Body, DecodeError, Identity, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Signature, Signed,
-    SignedRecord, record::Evidence,
+use crate::{Body, MAX_MESSAGE, MAX_RECORD, ObjectRef, Signed, SignedRecord, record::Evidence};
+use ids::{
+    DecodeError, Hash, Identity, PeerId, Signature,
+    canonical::{decode, encode},
 };
-use commons::canonical::{decode, encode};
 use minicbor::{Decode, Encode, bytes::ByteVec};
-use store::Hash;
 
 /// Wants to be a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

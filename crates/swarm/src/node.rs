@@ -24,14 +24,14 @@ mod status;
 mod working;
 
 use crate::{
-    Action, ChainState, DecodeError, Event, Identity, Kind, LogEntry, Notice, PeerId, RulesError,
-    Run, Sample, SignatureCache, SignedRecord, Time,
+    Action, ChainState, Event, Kind, LogEntry, Notice, RulesError, Run, Sample, SignatureCache,
+    SignedRecord, Time,
 };
 use book::AuditKey;
 use core::Core;
+use ids::{DecodeError, Hash, Identity, PeerId};
 use restoring::Restored;
 use running::Running;
-use store::Hash;
 
 /// Why a node cannot be made from what was persisted.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,15 @@
 //! Records: the chain that everybody agrees on and anybody can check.
 
 use crate::{
-    Body, DecodeError, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, PeerId, Scope, Signature,
-    Signed, State,
+    Body, Envelope, MAX_MESSAGE, MAX_RECORD, ObjectRef, Scope, Signed, State,
     message::{Commit, Have, Join, Proposal, Show, Step, Verdict, Vote},
 };
-use commons::canonical::{decode, encode};
+use ids::{
+    DecodeError, Hash, PeerId, Signature,
+    canonical::{decode, encode},
+};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use serde::{Deserialize, Serialize};
-use store::Hash;
 
 /// What a record does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]

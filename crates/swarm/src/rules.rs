@@ -1,11 +1,10 @@
 //! What a run is: its rules, its first state, and how many signatures decide.
 
-use crate::PeerId;
+pub use ids::ObjectRef;
+use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use store::Hash;
-pub use store::ObjectRef;
 
 /// Milliseconds on a monotonic clock of the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

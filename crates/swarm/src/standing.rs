@@ -5,7 +5,8 @@
 //! ten keys has ten tenths. Two rules bound the weights besides: newcomers, all together, weigh
 //! less than a third, and from four settled voters on none weighs more than a quarter.
 
-use crate::{Member, PeerId, Rules, faults, quorum};
+use crate::{Member, Rules, faults, quorum};
+use ids::PeerId;
 use std::sync::{Arc, OnceLock};
 
 /// From so many settled voters on, none weighs more than one part in so many.

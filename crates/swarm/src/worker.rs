@@ -1,6 +1,7 @@
 //! The work itself, which this crate only names: training, audits, aggregation.
 
-use crate::{ObjectRef, PeerId, State};
+use crate::{ObjectRef, State};
+use ids::{Hash, PeerId};
 use std::{
     fmt,
     sync::{
@@ -8,7 +9,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use store::Hash;
 
 /// One contribution to compute: a pure function of these fields (and the objects they name).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 //! it cannot be given another past. The founder writes two histories of one run, as whoever has its
 //! old keys could.
 
+use ids::{Hash, Identity, PeerId};
 use std::collections::VecDeque;
-use store::Hash;
 use swarm::{
-    Action, AggregateOutput, Arrival, Checkpoint, Event, Identity, LogEntry, Message, Node, Notice,
-    ObjectRef, PeerId, RestoreError, Rules, Run, SignedRecord, State, Time, TrainOutput, Trained,
+    Action, AggregateOutput, Arrival, Checkpoint, Event, LogEntry, Message, Node, Notice,
+    ObjectRef, RestoreError, Rules, Run, SignedRecord, State, Time, TrainOutput, Trained,
     parse_message,
 };
 

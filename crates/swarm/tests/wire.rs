@@ -1,13 +1,13 @@
 //! The bytes on the wire: one example of each message, the same as in `docs/protocol.md`, and
 //! what becomes of bytes that are not what they should be.
 
+use ids::{DecodeError, Hash, Identity};
 use proptest::prelude::*;
-use store::Hash;
 use swarm::{
-    Action, Arrival, Certificate, Commit, Contribution, DecodeError, Ejection, Event, Evidence,
-    Finding, Have, Identity, Invitation, Join, Kind, MAX_MESSAGE, Member, Message, Node, ObjectRef,
-    Proposal, Record, Rules, Run, Scope, Show, Signed, SignedRecord, State, Step, Time, Verdict,
-    Vote, parse_message, parse_record, verify_chain,
+    Action, Arrival, Certificate, Commit, Contribution, Ejection, Event, Evidence, Finding, Have,
+    Invitation, Join, Kind, MAX_MESSAGE, Member, Message, Node, ObjectRef, Proposal, Record, Rules,
+    Run, Scope, Show, Signed, SignedRecord, State, Step, Time, Verdict, Vote, parse_message,
+    parse_record, verify_chain,
 };
 
 fn peer() -> Identity {

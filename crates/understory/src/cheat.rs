@@ -1,9 +1,9 @@
 //! Ways to cheat, for the demo and the tests: a check that has never caught anybody proves nothing.
 
 use crate::worker::{TrainingWorker, lock, stop_if_cancelled, store_error, task, work_error};
+use ids::ObjectRef;
 use recipe::{Contributor, InnerState, update};
 use std::{thread::sleep, time::Duration};
-use store::ObjectRef;
 use swarm::{Control, OpenJob, TrainJob, TrainOutput, Trained, WorkError};
 
 /// How a peer pretends to have worked.

@@ -2,6 +2,7 @@
 
 use crate::{founding::Founding, hint::WithHint};
 use anyhow::{Context, Result};
+use ids::{Hash, ObjectRef, PeerId};
 use recipe::{
     RunManifest,
     corpus::DataOptions,
@@ -12,8 +13,6 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
-use store::{Hash, ObjectRef};
-use swarm::PeerId;
 
 /// What `understory swarm start CONFIG.toml` reads. Every field has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -316,7 +315,7 @@ mod tests {
     }
 
     fn manifest(founding: &Founding) -> Result<RunManifest> {
-        let founder = swarm::Identity::from_seed([1; 32]).id();
+        let founder = ids::Identity::from_seed([1; 32]).id();
         RunConfig::default().manifest(founder, founding, ObjectRef::of(b"c"), 4096)
     }
 
@@ -329,7 +328,7 @@ mod tests {
 
     #[test]
     fn founding_voters_are_named_once_and_must_find_a_place() {
-        let key = |number| swarm::Identity::from_seed([number; 32]).id();
+        let key = |number| ids::Identity::from_seed([number; 32]).id();
         let invitations = Invitations::make(3).expect("random numbers");
         let voters = BTreeSet::from([key(1), key(2)]);
         let manifest = manifest(&Founding { voters, invitations }).expect("valid");

@@ -5,14 +5,15 @@ use crate::{
     model_source::{MODEL_REF, RUN_REF, peer_folders},
 };
 use anyhow::{Context, Result, anyhow, bail};
+use ids::{Hash, ObjectRef, PeerId};
 use recipe::{
     CorpusManifest, RunManifest, checkpoint,
     run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds, Start},
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
-use store::{Hash, ModelManifest, ObjectRef, Store};
-use swarm::{PeerId, parse_record};
+use store::{ModelManifest, Store};
+use swarm::parse_record;
 
 /// What an old run and a new one share, as the old one's manifest has it. Manifests of format 1
 /// have it too.

@@ -1,9 +1,9 @@
 //! What a peer process tells whoever watches it: one JSON object per line with `--json`.
 
 use crate::units::{plural, time};
+use ids::{Hash, PeerId, Plain};
 use serde::{Deserialize, Serialize};
-use store::{Hash, Plain};
-use swarm::{Notice, PeerId};
+use swarm::Notice;
 
 /// A record of the run, and the members of a commons who say that it is the run's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

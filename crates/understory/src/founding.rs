@@ -2,6 +2,7 @@
 
 use crate::{cli::FoundingArgs, commons::peer_keys, hint::WithHint, invitations::Invitations};
 use anyhow::{Context, Result, anyhow, bail};
+use ids::PeerId;
 use net::PeerAddr;
 use recipe::RunManifest;
 use std::{
@@ -9,7 +10,7 @@ use std::{
     fs,
     path::Path,
 };
-use swarm::{MAX_MEMBERS, PeerId};
+use swarm::MAX_MEMBERS;
 
 /// What `--voters` takes for the members of the commons that `--commons` names.
 const MEMBERS: &str = "members";
@@ -125,7 +126,7 @@ fn parse(text: &str) -> Result<BTreeSet<PeerId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm::Identity;
+    use ids::Identity;
 
     fn key(number: u8) -> PeerId {
         Identity::from_seed([number; 32]).id()

@@ -2,10 +2,9 @@
 
 use crate::{hint::WithHint, random, status::write_secret};
 use anyhow::{Context, Result, anyhow};
+use ids::{Hash, Identity, PeerId};
 use net::{Invitation, Ticket};
 use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
-use store::Hash;
-use swarm::{Identity, PeerId};
 
 /// In the founder's folder, readable by its owner alone.
 const FILE: &str = "invitations";

@@ -11,13 +11,13 @@ use crate::{
     hint::WithHint,
 };
 use anyhow::{Result, anyhow};
+use ids::Hash;
 use net::NetStatus;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
-use store::Hash;
 use swarm::Checkpoint;
 use tokio::task::JoinHandle;
 

@@ -3,10 +3,11 @@
 use crate::hint::WithHint;
 use crate::pull::HUB;
 use anyhow::{Context, Result, anyhow};
+use ids::Hash;
 use model::Tokenizer;
 use recipe::{Checkpoint, RunManifest};
 use std::path::{Path, PathBuf};
-use store::{Hash, Store};
+use store::Store;
 
 /// A model ready to run, and where it came from.
 pub struct LoadedModel {

@@ -16,6 +16,7 @@ use crate::{
     worker::{TrainingWorker, WorkTime},
 };
 use anyhow::{Context, Result, bail};
+use ids::{Hash, PeerId};
 use kernel::Kernel;
 use net::{Admission, Handle, Outcome, Relay, Report, Source};
 use recipe::{Checkpoint, Corpus, RunManifest, corpus};
@@ -26,8 +27,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use store::{Hash, Store};
-use swarm::{Lobby, Notice, PeerId, RecordSummary, Worker};
+use store::Store;
+use swarm::{Lobby, Notice, RecordSummary, Worker};
 use tokio::io::AsyncReadExt;
 
 /// Begins a run, or goes on with the one in the folder.
@@ -183,7 +184,7 @@ impl<'a> Peer<'a> {
     }
 
     fn id(&self) -> PeerId {
-        swarm::Identity::from_seed(self.seed).id()
+        ids::Identity::from_seed(self.seed).id()
     }
 
     fn ticket_file(&self) -> PathBuf {

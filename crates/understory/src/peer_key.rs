@@ -7,13 +7,13 @@ use crate::{
     random, status,
 };
 use anyhow::{Context, Result, anyhow};
+use ids::Hash;
 use std::{fs, path::Path};
-use store::Hash;
 
 /// Prints this peer's key; says in a commons, where one is named, that it is one's own.
 pub fn show(args: &SwarmKeyArgs) -> Result<()> {
     fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
-    let id = swarm::Identity::from_seed(own(&args.dir.join("key"))?).id();
+    let id = ids::Identity::from_seed(own(&args.dir.join("key"))?).id();
     let mut named = None;
     if let Some(dir) = &args.commons {
         let place = Place { dir: dir.clone(), keys: args.keys.clone(), json: args.json };

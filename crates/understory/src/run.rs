@@ -80,7 +80,7 @@ fn once(
     Ok(())
 }
 
-fn report(done: &Generated, root: Option<store::Hash>) {
+fn report(done: &Generated, root: Option<ids::Hash>) {
     let from = root.map_or_else(String::new, |r| format!(", root {}", r.short()));
     eprintln!(
         "[{} tokens read, {} written at {:.0} tokens/s, the first after {:.2} s{from}]",

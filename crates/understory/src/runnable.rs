@@ -7,11 +7,11 @@ use crate::{
     units::{bytes, count},
 };
 use anyhow::{Context, Result, bail};
+use ids::{Hash, Plain};
 use kernel::Kernel;
 use model::chat::ChatTemplates;
 use model::{Memory, Model, Origin, Plan, Tokenizer, Weights};
 use std::{path::Path, sync::Arc};
-use store::{Hash, Plain};
 
 /// A model with what turns text into its tokens and back.
 pub struct Runnable {

@@ -2,6 +2,7 @@
 
 use crate::{events::invitation_words, hint::WithHint, invitations::Invitations, units};
 use anyhow::{Context, Result};
+use ids::PeerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -10,7 +11,7 @@ use std::{
     path::Path,
 };
 use store::Store;
-use swarm::{Lobby, PeerId};
+use swarm::Lobby;
 
 /// The file in a peer's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,14 +1,14 @@
 //! The only way to standard output and standard error.
 //!
-//! Whatever is printed goes through [`store::plain_lines`] here, so that no text from outside can
+//! Whatever is printed goes through [`ids::plain_lines`] here, so that no text from outside can
 //! do anything to a terminal, whoever forgot where it came from. A value from outside that must
-//! not begin a line of its own is printed as [`store::Plain`]. The macros below take the place of
+//! not begin a line of its own is printed as [`ids::Plain`]. The macros below take the place of
 //! the standard ones in this crate; a rule of `xtask/house.sh` keeps everything else away from the
 //! two streams.
 
+use ids::{PlainStream, plain, plain_lines};
 use std::fmt::Arguments;
 use std::io::{self, Write};
-use store::{PlainStream, plain, plain_lines};
 
 /// As [`std::print`], made plain.
 macro_rules! print {

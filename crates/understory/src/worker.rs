@@ -7,6 +7,7 @@ mod tests;
 
 use crate::cheat::Cheat;
 use crate::events::PeerEvent;
+use ids::{Hash, ObjectRef, PeerId};
 use kernel::Kernel;
 use recipe::{
     Carry, Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, InnerState,
@@ -22,10 +23,10 @@ use std::{
     },
     time::Instant,
 };
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Store, StoreError};
 use swarm::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, PeerId, State,
-    TrainJob, TrainOutput, Trained, WorkError, Worker,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, State, TrainJob,
+    TrainOutput, Trained, WorkError, Worker,
 };
 
 /// Trains, audits and aggregates for one run.

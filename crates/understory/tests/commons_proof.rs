@@ -4,17 +4,17 @@ mod common;
 
 use common::{Said, run, text, understory};
 use commons::{
-    Home, Identity, Statement, author,
+    Home, Statement, author,
     operator::{integrate, mark, sign_head},
     statement::{
         Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
     },
 };
+use ids::{Hash, Identity};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use store::Hash;
 
 /// Two folders with one commons, in which its operator shows different histories.
 struct Garden {

@@ -5,16 +5,16 @@ mod common;
 
 use common::{Peer, Said, run, say, text, tiny_config, understory};
 use commons::{
-    Home, Identity, author,
+    Home, author,
     operator::{integrate, sign_head},
     statement::{
         Attest, Claim, DeviceKey, Founder, Genesis, Key, KeyOp, Milestone, RULES_VERSION, Rules,
         WitnessKey, Witnesses,
     },
 };
+use ids::{Hash, Identity};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use store::Hash;
 
 const ANNA: u8 = 1;
 const BERT: u8 = 2;

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{Said, say, text, tiny_run};
+use ids::Hash;
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
-use store::Hash;
 
 /// One run for all checks: they change a file, look, and put it back.
 #[test]

@@ -1,12 +1,10 @@
 //! Appeals: who hears them, until when they may be brought, and what waits for them.
 
 use super::{Elector, Electorate, Refused, State, Status, deciding::Proposal};
-use crate::{
-    decide::Ratio,
-    statement::{ProposalType, Propose, Quota},
-};
+use crate::statement::{ProposalType, Propose, Quota};
+use decide::Ratio;
+use ids::Hash;
 use std::sync::Arc;
-use store::Hash;
 
 impl State {
     /// Whether a panel may hear appeals: whoever asked for it chose its quotas, and must not have

@@ -2,14 +2,14 @@
 
 use super::{Member, Refused, State};
 use crate::{
-    PeerId, Statement,
+    Statement,
     statement::{
         Check, Component, Derive, Evidence, Publish, Relation, Reproducible, Subject, Use, Verdict,
         Work,
     },
 };
+use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Something that was published.
 #[derive(Clone, Debug)]

@@ -2,10 +2,11 @@
 
 use super::{Refused, Roots, State};
 use crate::{
-    ArchiveError, PeerId, origin,
+    ArchiveError, origin,
     statement::{Asset, Candidate, Check, Evidence, Rights, Witnesses},
-    tlog::{Hash as TreeHash, KeyKind, KeyName, Policy, Signed, SignedCheckpoint, VerifierKey},
 };
+use ids::PeerId;
+use tlog::{Hash as TreeHash, KeyKind, KeyName, Policy, Signed, SignedCheckpoint, VerifierKey};
 
 /// A time that witnesses vouched for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

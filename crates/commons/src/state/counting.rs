@@ -1,17 +1,15 @@
 //! From the ballots in the log to what they decide, and who could make it otherwise.
 
 use super::{Cast, Electorate, Held, Proposal, State, Status};
-use crate::{
-    PeerId,
-    decide::{
-        self, Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule,
-        Unranked,
-    },
-    statement::{Effect, House, Method, ProposalType, Propose, TieBreak, UnrankedRule, VoteBody},
-    tlog::Hash as TreeHash,
+use crate::statement::{
+    Effect, House, Method, ProposalType, Propose, TieBreak, UnrankedRule, VoteBody,
 };
+use decide::{
+    Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule, Unranked,
+};
+use ids::{Hash, PeerId};
 use std::sync::{Arc, OnceLock};
-use store::Hash;
+use tlog::Hash as TreeHash;
 
 /// What everybody spends to see whether so few voters decide that a panel has to look: some
 /// milliseconds, and some microseconds for each ballot (the unit is that of [`MARGIN_EFFORT`]).
@@ -266,7 +264,7 @@ impl State {
         let in_round = |c: &&Cast| c.index >= proposal.since && sound(c);
         casts.iter().filter(in_round).find_map(|cast| {
             let VoteBody::Reveal { groups, salt } = &cast.ballot else { return None };
-            let ballot = crate::canonical::encode(groups);
+            let ballot = ids::canonical::encode(groups);
             decide::reveals(&committed.0, &proposal.statement.0, &voter.0, &salt.0, &ballot)
                 .then_some((groups, *salt))
         })

@@ -2,12 +2,12 @@
 
 use super::{Count, Cutoff, Electorate, Refused, Round, State, force::Undo};
 use crate::{
-    Body, PeerId, Statement,
-    decide::{self, Ballot},
+    Body, Statement,
     statement::{Effect, House, Method, ProposalType, Propose, Vote, VoteBody},
 };
+use decide::Ballot;
+use ids::{Hash, PeerId};
 use std::{collections::BTreeMap, sync::Arc};
-use store::Hash;
 
 /// A question and what became of it.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! Who may vote, fixed where a question stands in the log.
 
 use super::{State, cost::paid_at, panel::house};
-use crate::{PeerId, decide::Strata, statement::House};
+use crate::statement::House;
+use decide::Strata;
+use ids::{Hash, PeerId};
 use std::sync::Arc;
-use store::Hash;
 
 /// One who may vote.
 #[derive(Clone, Debug, PartialEq, Eq)]

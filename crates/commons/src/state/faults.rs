@@ -2,12 +2,12 @@
 
 use super::{Refused, Roots, State, clock::log_key};
 use crate::{
-    ArchiveError, PeerId, Seen, Statement,
+    ArchiveError, Seen, Statement,
     statement::{Check, Evidence},
-    tlog::{Checkpoint, Hash as TreeHash, SplitProof},
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
+use tlog::{Checkpoint, Hash as TreeHash, SplitProof};
 
 /// Operators whose key is tried on a head that somebody says it has seen, the last ones: a log may
 /// have had so many that a forged head would cost everybody a signature check for each.

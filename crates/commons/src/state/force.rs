@@ -1,11 +1,8 @@
 //! What results change, when they come into force, and how an appeal takes them back.
 
 use super::{Held, State, Status, Steward, deciding::Proposal};
-use crate::{
-    PeerId,
-    statement::{Effect, Method, ProposalType, Rules, Witnesses},
-};
-use store::Hash;
+use crate::statement::{Effect, Method, ProposalType, Rules, Witnesses};
+use ids::{Hash, PeerId};
 
 /// What a result replaced.
 #[derive(Clone, Debug, PartialEq)]

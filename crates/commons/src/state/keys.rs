@@ -2,11 +2,11 @@
 
 use super::{Refused, State, people::Member};
 use crate::{
-    PeerId, Statement,
+    Statement,
     statement::{DeviceKey, Genesis, Key, KeyOp},
 };
+use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Which keys sign for whom.
 #[derive(Clone, Debug, Default)]

@@ -3,9 +3,9 @@
 //! who looks is told of both.
 
 use super::{Refused, State};
-use crate::{PeerId, Statement, statement::Milestone};
+use crate::{Statement, statement::Milestone};
+use ids::{Hash, PeerId};
 use std::collections::BTreeMap;
-use store::Hash;
 
 /// Run and height → record and member → its statement.
 pub(super) type Milestones = BTreeMap<(Hash, u64), BTreeMap<(Hash, PeerId), Marker>>;

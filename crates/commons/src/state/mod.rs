@@ -38,19 +38,19 @@ pub use receipts::Promised;
 pub use time::Coming;
 
 use crate::{
-    ArchiveError, Body, PeerId, Snapshot, Statement, StatementError,
+    ArchiveError, Body, Snapshot, Statement, StatementError,
     statement::{
         Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
         Verdict, Witnesses,
     },
-    tlog::Hash as TreeHash,
 };
 use faults::Chain;
+use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use store::Hash;
+use tlog::Hash as TreeHash;
 
 /// A statement that counts for nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

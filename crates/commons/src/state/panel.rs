@@ -6,11 +6,9 @@
 //! what was withheld in the last round is stated with the result.
 
 use super::{Cutoff, Elector, Proposal, Refused, State, Status};
-use crate::{
-    PeerId,
-    decide::{self, Attribute, Lottery, Person, Quotas, Share},
-    statement::House,
-};
+use crate::statement::House;
+use decide::{Attribute, Lottery, Person, Quotas, Share};
+use ids::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a draw is held until nobody withholds a secret.
@@ -35,12 +33,12 @@ impl State {
     /// Members whose secrets go into the draw, as far as they are revealed in the log.
     pub fn secrets(&self, proposal: &Proposal) -> usize {
         let cutoff =
-            Cutoff { ballots: self.size, reveals: self.size, seed: crate::tlog::Hash::EMPTY_TREE };
+            Cutoff { ballots: self.size, reveals: self.size, seed: tlog::Hash::EMPTY_TREE };
         self.reveals(proposal, cutoff).len()
     }
 
     /// Until when a member may not take part in a draw, if it withheld a secret.
-    pub(super) fn barred_from(&self, draw: &store::Hash, member: &PeerId) -> Option<u64> {
+    pub(super) fn barred_from(&self, draw: &ids::Hash, member: &PeerId) -> Option<u64> {
         let lot = self.proposals.get(draw)?.body.method == crate::statement::Method::Lot;
         let until = *self.barred.get(member)?;
         (lot && until > self.now()).then_some(until)

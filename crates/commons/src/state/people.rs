@@ -1,12 +1,9 @@
 //! Members: vouched for by members, from the founders on; where they work; who stewards.
 
 use super::{Recovery, Refused, State};
-use crate::{
-    PeerId,
-    statement::{Attest, Claim, Genesis, House},
-};
+use crate::statement::{Attest, Claim, Genesis, House};
+use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// A person who is a member, was one or asks to be.
 #[derive(Clone, Debug)]

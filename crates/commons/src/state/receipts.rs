@@ -2,11 +2,11 @@
 
 use super::{Refused, State};
 use crate::{
-    Body, PeerId, Statement,
+    Body, Statement,
     receipt::Receipt,
     statement::{Check, Evidence},
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 /// A statement that an operator signed to have.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

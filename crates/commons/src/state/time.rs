@@ -9,11 +9,9 @@
 //! version 1 of the rules every mark counted, and witnesses were replaced at once.
 
 use super::{Mark, State};
-use crate::{
-    PeerId,
-    statement::Witnesses,
-    tlog::{Policy, SignedCheckpoint, Witnessed},
-};
+use crate::statement::Witnesses;
+use ids::PeerId;
+use tlog::{Policy, SignedCheckpoint, Witnessed};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;

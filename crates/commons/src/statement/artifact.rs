@@ -1,9 +1,8 @@
 //! Artifacts: what exists, what it was made of, by whose work, what others found, what was paid.
 
 use super::bounds::{Bounded, Invalid, NOTE, count, invalid, name, text_of};
-use crate::PeerId;
+use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
-use store::Hash;
 
 /// A part of an artifact, as the Model Openness Framework counts them.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -300,7 +299,7 @@ pub enum Evidence {
         #[cbor(n(0), with = "minicbor::bytes")] Vec<u8>,
         #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>,
     ),
-    /// A [`crate::tlog::SplitProof`]: two histories of one log.
+    /// A [`tlog::SplitProof`]: two histories of one log.
     #[n(4)]
     TwoHistories(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
     /// A checkpoint of this log with its cosignatures: the log's clock (see `replay`).

@@ -4,9 +4,8 @@ use super::{
     bounds::{Bounded, Invalid, NOTE, count, distinct, invalid, name, ratio, text_of},
     people::{House, guardians},
 };
-use crate::PeerId;
+use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
-use store::Hash;
 
 /// What a commons may set for itself. Times are in seconds of the witnesses' clock.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize, serde::Deserialize)]

@@ -1,8 +1,8 @@
 //! Records of training runs: what a newcomer to a run compares the history with that it is shown.
 
 use super::bounds::{Bounded, Invalid, invalid};
+use ids::Hash;
 use minicbor::{Decode, Encode};
-use store::Hash;
 
 /// The record that a run has at some height, as a member of the commons knows it.
 ///

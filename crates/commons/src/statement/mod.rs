@@ -19,13 +19,12 @@ pub use govern::{
 pub use milestone::Milestone;
 pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};
 
-use crate::{
-    DecodeError, Identity, PeerId, Signature,
+use bounds::Bounded;
+use ids::{
+    DecodeError, Hash, Identity, PeerId, Signature,
     canonical::{decode, encode},
 };
-use bounds::Bounded;
 use minicbor::{Decode, Encode};
-use store::Hash;
 
 /// What every signature on a statement covers first.
 const DOMAIN: &[u8] = b"understory commons 1\n";

@@ -1,9 +1,8 @@
 //! People: their keys, what is said about them, what they use.
 
 use super::bounds::{Bounded, Invalid, count, distinct, invalid, name};
-use crate::{Identity, PeerId, Signature};
+use ids::{Hash, Identity, PeerId, Signature};
 use minicbor::{Decode, Encode};
-use store::Hash;
 
 /// Keys of one member at a time.
 const MAX_KEYS: usize = 16;

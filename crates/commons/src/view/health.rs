@@ -1,12 +1,12 @@
 //! Whether the log is well: double-dealing, witnesses, statements that wait too long.
 
 use crate::{
-    ArchiveError, PeerId, Snapshot, Statement,
+    ArchiveError, Snapshot, Statement,
     operator::is_members,
     receipt::Receipt,
     state::{Coming, Equivocation, Operator, Promised, Split, State, Void},
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 /// The health of a log as its statements show it.
 #[derive(Clone, Debug, serde::Serialize)]

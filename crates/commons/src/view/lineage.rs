@@ -1,12 +1,11 @@
 //! What was made from what: a graph whose edges say whether anybody else got the same.
 
 use crate::{
-    PeerId,
     state::State,
     statement::{Relation, Reproducible},
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeMap;
-use store::Hash;
 
 /// The graph.
 #[derive(Clone, Debug, serde::Serialize)]

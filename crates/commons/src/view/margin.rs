@@ -1,11 +1,8 @@
 //! Who could make a question's result another: the fewest voters, one employer's people, one voucher's.
 
-use crate::{
-    PeerId,
-    decide::{Bloc, Removal, VoterMargin},
-    state::{Proposal, State, Status},
-};
-use store::Hash;
+use crate::state::{Proposal, State, Status};
+use decide::{Bloc, Removal, VoterMargin};
+use ids::{Hash, PeerId};
 
 /// The margin of a question, of all houses that vote on it together.
 #[derive(Clone, Debug, serde::Serialize)]

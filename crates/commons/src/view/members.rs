@@ -1,10 +1,10 @@
 //! Who belongs here, who vouched for whom, who sits where.
 
 use crate::{
-    PeerId,
     state::{Affiliation, State},
     statement::House,
 };
+use ids::PeerId;
 
 /// Everybody who is or was a member or asks to be one.
 #[derive(Clone, Debug, serde::Serialize)]

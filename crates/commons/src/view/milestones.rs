@@ -1,7 +1,7 @@
 //! Records of training runs that members have marked, and where they contradict each other.
 
-use crate::{PeerId, state::State};
-use store::Hash;
+use crate::state::State;
+use ids::{Hash, PeerId};
 
 /// All of them.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -16,7 +16,7 @@ pub use milestones::{MarkedRun, Milestone, Milestones, SaidRecord, milestones};
 pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
 
 use crate::state::State;
-use store::Hash;
+use ids::Hash;
 
 /// The digests of all views of one state, by name: two members with the same prefix of a log have
 /// the same.

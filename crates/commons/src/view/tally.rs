@@ -1,11 +1,11 @@
 //! How a question stands, and why: the count, each step in words.
 
 use crate::{
-    PeerId, decide,
     state::{Count, HouseCount, Proposal, Round, State, Status},
     statement::{House, Method, ProposalType},
 };
-use store::Hash;
+use decide;
+use ids::{Hash, PeerId};
 
 /// A question and its count.
 #[derive(Clone, Debug, serde::Serialize)]

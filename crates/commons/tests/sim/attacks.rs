@@ -2,8 +2,6 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    Identity, PeerId,
-    decide::panel_seed,
     state::Status,
     statement::{
         Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish,
@@ -11,7 +9,8 @@ use commons::{
     },
     view,
 };
-use store::Hash;
+use decide::panel_seed;
+use ids::{Hash, Identity, PeerId};
 
 pub fn withdraw(subject: &PeerId) -> commons::statement::Attest {
     let claim = Claim::Vouch { withdrawn: true };

@@ -2,13 +2,13 @@
 
 use crate::town::*;
 use commons::{
-    ArchiveError, Body, Identity, PeerId, Place, Seen, Statement, author,
+    ArchiveError, Body, Place, Seen, Statement, author,
     state::{Roots, State},
     statement::{Claim, Rules},
-    tlog::Hash as TreeHash,
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::BTreeMap;
-use store::Hash;
+use tlog::Hash as TreeHash;
 
 pub struct Bare {
     pub state: State,

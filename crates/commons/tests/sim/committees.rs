@@ -2,11 +2,10 @@
 
 use crate::{attacks::*, town::*, voting::*};
 use commons::{
-    PeerId,
     state::Status,
     statement::{Effect, HeldSeat, HeldSeats, Method, ProposalType, Propose, Rules},
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 fn seated(town: &Town) -> Vec<PeerId> {
     town.state.stewards.iter().map(|s| s.member).collect()

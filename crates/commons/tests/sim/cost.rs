@@ -2,14 +2,13 @@
 
 use crate::{attacks::withdraw, bare::*, town::*, voting::*};
 use commons::{
-    PeerId,
     state::Electorate,
     statement::{
         Choice, Claim, Effect, Method, ProposalType, Propose, Quota, Rules, Verdict, Work, WorkType,
     },
 };
+use ids::{Hash, PeerId};
 use std::{collections::BTreeSet, sync::Arc};
-use store::Hash;
 
 fn plain(options: Vec<Choice>) -> Propose {
     closing(START + 2 * DAY, ProposalType::Question, options)

@@ -2,8 +2,9 @@
 
 use crate::town::*;
 use commons::{
-    Archive, Identity, Statement, author, operator, state::State, statement::Claim, verify::verify,
+    Archive, Statement, author, operator, state::State, statement::Claim, verify::verify,
 };
+use ids::Identity;
 use proptest::prelude::*;
 use redb::StorageBackend;
 use std::{
@@ -153,7 +154,7 @@ fn founded() -> Founded {
 struct Promised {
     begun: bool,
     size: u64,
-    waiting: Vec<store::Hash>,
+    waiting: Vec<ids::Hash>,
     fact: Option<u8>,
 }
 

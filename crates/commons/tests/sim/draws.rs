@@ -3,7 +3,6 @@
 
 use crate::{attacks::*, town::*, voting::*};
 use commons::{
-    decide::{TieRule, panel_seed, tie_seed},
     state::Status,
     statement::{
         Check, Effect, Evidence, ProposalType, Propose, Rules, Subject, TieBreak, Verdict, Vote,
@@ -11,7 +10,8 @@ use commons::{
     },
     view,
 };
-use store::Hash;
+use decide::{TieRule, panel_seed, tie_seed};
+use ids::Hash;
 
 /// One round: these commit, these reveal, and time goes by until it is over.
 fn round(town: &mut Town, asked: Hash, commit: &[Person], reveal: &[Person]) {

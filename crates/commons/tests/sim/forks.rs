@@ -6,7 +6,7 @@ use commons::{
     statement::{Claim, Derive, Genesis, Reproducible},
     view,
 };
-use store::Hash;
+use ids::Hash;
 
 #[derive(Debug)]
 struct Failed;

@@ -1,10 +1,8 @@
 //! Keys that are lost, stolen and recovered.
 
 use crate::town::*;
-use commons::{
-    Identity, PeerId,
-    statement::{Claim, DeviceKey, Key, KeyOp, Verdict},
-};
+use commons::statement::{Claim, DeviceKey, Key, KeyOp, Verdict};
+use ids::{Identity, PeerId};
 
 fn rotation(town: &Town, member: &PeerId, keys: &[&Identity], next: &Identity, op: KeyOp) -> Key {
     Key {

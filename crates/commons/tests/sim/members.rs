@@ -5,7 +5,7 @@ use commons::{
     statement::{Claim, Derive, Reproducible, Verdict, Work, WorkType},
     view,
 };
-use store::Hash;
+use ids::Hash;
 
 fn derive(child: &[u8]) -> Derive {
     Derive {

@@ -7,7 +7,7 @@ use commons::{
     statement::{Check, Evidence, Genesis, Milestone, Subject, Verdict},
     view,
 };
-use store::Hash;
+use ids::Hash;
 
 fn milestone(height: u64, record: &[u8]) -> Milestone {
     Milestone { run: Hash::of(b"run"), height, record: Hash::of(record) }

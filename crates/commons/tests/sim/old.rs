@@ -6,7 +6,7 @@ use commons::{
     state::{State, Status},
     statement::{Claim, Genesis, ParentLog},
 };
-use store::Hash;
+use ids::Hash;
 
 /// A log of version 1, written by the program before version 2: `u32` length (little endian) and
 /// bytes of each statement. In it a question sleeps for 400 days, a panel has no secrets, a tie of

@@ -2,21 +2,21 @@
 
 use crate::town::*;
 use commons::{
-    Identity, Seen, Statement,
+    Seen, Statement,
     portable::{LoggedStatement, Portable, PortableError, PortableSplit, Trust, contradiction},
     state::log_key,
     statement::{Claim, Rights},
-    tlog::{
-        Checkpoint, Hash as TreeHash, NotLogged, SignedCheckpoint, SplitError, SplitProof,
-        TlogProof,
-    },
+};
+use ids::Identity;
+use tlog::{
+    Checkpoint, Hash as TreeHash, NotLogged, SignedCheckpoint, SplitError, SplitProof, TlogProof,
 };
 
 fn person(name: &str) -> Claim {
     Claim::Person { name: name.into() }
 }
 
-fn logged(town: &Town, hash: store::Hash) -> Option<LoggedStatement> {
+fn logged(town: &Town, hash: ids::Hash) -> Option<LoggedStatement> {
     let (index, _) = town.state.place(&hash).expect("it is in the log");
     LoggedStatement::new(&town.archive.snapshot().unwrap(), &town.state, index).unwrap()
 }

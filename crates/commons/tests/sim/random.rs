@@ -2,7 +2,7 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    Archive, Identity, follow,
+    Archive, follow,
     state::{State, Status},
     statement::{
         Claim, Derive, DeviceKey, Effect, House, Key, KeyOp, Milestone, Parent, ProposalType,
@@ -11,9 +11,9 @@ use commons::{
     verify::verify,
     view,
 };
+use ids::{Hash, Identity};
 use proptest::prelude::*;
 use redb::backends::InMemoryBackend;
-use store::Hash;
 
 /// Something that somebody does.
 #[derive(Clone, Debug)]
@@ -271,7 +271,7 @@ fn followed(town: &Town, step: u64) -> State {
         let mut range = follow::range(&log, state.size, size).unwrap();
         let end = (state.size + step).min(size);
         range.entries.truncate((end - state.size) as usize);
-        range.proof = commons::tlog::consistency_proof(end, size, &log).unwrap();
+        range.proof = tlog::consistency_proof(end, size, &log).unwrap();
         follow::take_in(&archive, &mut state, &range, &head).unwrap();
     }
     state

@@ -2,7 +2,7 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    Identity, PeerId, Statement, follow, operator,
+    Statement, follow, operator,
     receipt::{Receipt, promise},
     statement::{
         Check, Claim, DeviceKey, Effect, Evidence, Key, KeyOp, ProposalType, Rights, Subject,
@@ -10,8 +10,8 @@ use commons::{
     },
     view,
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 
 fn named(town: &Town, at: usize, name: &str) -> (Identity, commons::statement::Attest) {
     let person = &town.people[at];

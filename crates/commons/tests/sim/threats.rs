@@ -2,18 +2,18 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    Archive, Seen, Signature, Statement, StatementError, author,
+    Archive, Seen, Statement, StatementError, author,
     follow::{self, FollowError},
     operator,
     state::State,
     statement::{
         Check, Claim, Effect, Evidence, ProposalType, Rights, Subject, Verdict, Vote, VoteBody,
     },
-    tlog::{Checkpoint, Hash as TreeHash, SplitProof},
     view,
 };
+use ids::{Hash, Signature};
 use redb::backends::InMemoryBackend;
-use store::Hash;
+use tlog::{Checkpoint, Hash as TreeHash, SplitProof};
 
 fn person(name: &str) -> Claim {
     Claim::Person { name: name.into() }
@@ -143,7 +143,7 @@ fn a_statement_is_no_older_than_what_it_has_seen() {
     assert_eq!((interval.from, interval.to), (Some(before + DAY), Some(before + 2 * DAY)));
 }
 
-fn operate(key: commons::PeerId) -> Rights {
+fn operate(key: ids::PeerId) -> Rights {
     Rights::to_operate(key)
 }
 
@@ -197,7 +197,7 @@ fn a_fresh_member_follows_in_ranges_and_has_the_same_views() {
         let most = state.size + 3;
         if range.first + range.entries.len() as u64 > most {
             range.entries.truncate(3);
-            range.proof = commons::tlog::consistency_proof(most, size, &log).unwrap();
+            range.proof = tlog::consistency_proof(most, size, &log).unwrap();
         }
         for lie in lies(&range) {
             let mut other = state.clone();

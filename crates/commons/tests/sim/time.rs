@@ -6,10 +6,10 @@ use commons::{
     Archive, author, operator,
     state::{State, Status},
     statement::{Effect, Genesis, House, ProposalType, Propose, WitnessKey, Witnesses},
-    tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness},
 };
+use ids::Hash;
 use redb::backends::InMemoryBackend;
-use store::Hash;
+use tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
 
 const HOUR: u64 = 60 * 60;
 

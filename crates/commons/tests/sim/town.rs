@@ -1,17 +1,17 @@
 //! A small commons on a virtual clock: people, an operator, witnesses, and a log in memory.
 
 use commons::{
-    Archive, Body, Identity, PeerId, Place, Seen, Statement, author, canonical, operator,
+    Archive, Body, Place, Seen, Statement, author, operator,
     state::State,
     statement::{
         Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
         RULES_VERSION, Rules, Subject, Use, Verdict, WitnessKey, Witnesses,
     },
-    tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness},
 };
+use ids::{Hash, Identity, PeerId, canonical};
 use redb::backends::InMemoryBackend;
 use std::collections::BTreeMap;
-use store::Hash;
+use tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
 
 pub const DAY: u64 = 24 * 60 * 60;
 pub const START: u64 = 1_800_000_000;
@@ -276,7 +276,7 @@ pub fn views(state: &State) -> BTreeMap<String, Hash> {
 /// A commitment to a ballot.
 pub fn commit(proposal: &Hash, voter: &PeerId, salt: &Hash, groups: &[Vec<u16>]) -> Hash {
     let ballot = canonical::encode(&groups.to_vec());
-    Hash(commons::decide::commitment(&proposal.0, &voter.0, &salt.0, &ballot))
+    Hash(decide::commitment(&proposal.0, &voter.0, &salt.0, &ballot))
 }
 
 /// How somebody begins in the log of this name.

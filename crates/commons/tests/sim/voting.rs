@@ -2,7 +2,6 @@
 
 use crate::town::*;
 use commons::{
-    Identity,
     state::Status,
     statement::{
         Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, UnrankedRule,
@@ -10,7 +9,7 @@ use commons::{
     },
     view,
 };
-use store::Hash;
+use ids::{Hash, Identity};
 
 pub fn choice(name: &str, effect: Effect) -> Choice {
     Choice { name: name.into(), digest: None, ratio: (1, 1), effect }

@@ -1,11 +1,7 @@
 //! Heads as they are kept and given: with the signatures that mean something, and no others.
 
-use commons::{
-    ArchiveError, Body, Snapshot,
-    state::State,
-    statement::Evidence,
-    tlog::{NoteSignature, SignedCheckpoint, VerifierKey},
-};
+use commons::{ArchiveError, Body, Snapshot, state::State, statement::Evidence};
+use tlog::{NoteSignature, SignedCheckpoint, VerifierKey};
 
 /// Signatures of the log's own keys that a kept head may have: during a hand-over two know it.
 const MAX_OWN: usize = 4;

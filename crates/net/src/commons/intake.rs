@@ -4,7 +4,8 @@
 //! meaning: another operator may have another, and what has its place counts by the log alone.
 
 use crate::limit::{Bucket, network_of};
-use commons::{PeerId, Statement};
+use commons::Statement;
+use ids::PeerId;
 use iroh::{TransportAddr, endpoint::Connection};
 use std::{
     collections::BTreeMap,

@@ -17,12 +17,12 @@ use crate::{
     traffic::Counters,
 };
 use commons::{
-    Archive, ArchiveError, Home, HomeError, PeerId, Statement,
+    Archive, ArchiveError, Home, HomeError, Statement,
     follow::{self, MAX_RANGE_BYTES},
     parent_of,
     statement::ParentLog,
-    tlog::Hash as TreeHash,
 };
+use ids::{Hash, PeerId};
 use iroh::endpoint::Connection;
 use minicbor::bytes::ByteVec;
 use std::{
@@ -33,7 +33,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::Hash;
+use tlog::Hash as TreeHash;
 use tokio::{
     sync::Notify,
     task::{JoinHandle, spawn_blocking},

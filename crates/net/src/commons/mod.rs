@@ -11,8 +11,8 @@
 //!
 //! // A member that serves, operates (if the log is its key's) and cosigns:
 //! let mut config = Config::new("commons", [7; 32]);
-//! config.operator = Some(commons::Identity::from_seed([1; 32]));
-//! config.witness = Some(commons::Identity::from_seed([2; 32]));
+//! config.operator = Some(ids::Identity::from_seed([1; 32]));
+//! config.witness = Some(ids::Identity::from_seed([2; 32]));
 //! let service = start(config).await?;
 //! println!("{}", service.ticket());
 //!

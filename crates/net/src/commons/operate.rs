@@ -8,16 +8,13 @@ use super::{
     service::{Pace, Shared, stopped},
     wire::Request,
 };
-use commons::{
-    Identity, PeerId,
-    tlog::{NoteSignature, Policy, Response, SignedCheckpoint, VerifierKey},
-};
+use ids::{Identity, PeerId, Plain};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::Plain;
+use tlog::{NoteSignature, Policy, Response, SignedCheckpoint, VerifierKey};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},

@@ -11,19 +11,19 @@ use super::{
     },
 };
 use commons::{
-    ArchiveError, Identity, PeerId, Statement,
+    ArchiveError, Statement,
     follow::{FollowError, MAX_RANGE, MAX_RANGE_BYTES, RangeProof},
     receipt::Receipt,
     statement::MAX_STATEMENT,
-    tlog::SignedCheckpoint,
 };
+use ids::{Hash, Identity, PeerId};
 use iroh::endpoint::Connection;
 use minicbor::bytes::ByteVec;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::Hash;
+use tlog::SignedCheckpoint;
 use tokio::task::spawn_blocking;
 
 /// Bytes of a first range, and of the smallest that a slow peer is asked for.

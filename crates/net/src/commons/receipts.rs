@@ -1,9 +1,12 @@
 //! Receipts between members: the operator's for what waits, and what others pass on of them.
 
 use super::replica::{Replica, ReplicaError};
-use commons::{ArchiveError, Identity, Snapshot, Statement, receipt, receipt::Receipt};
+use commons::{
+    ArchiveError, Snapshot, Statement,
+    receipt::{self, Receipt},
+};
+use ids::{Hash, Identity};
 use std::{collections::BTreeSet, time::Instant};
-use store::Hash;
 
 impl Replica {
     /// Receipts for those of `hashes` that wait here: `operator`'s own, given now where the

@@ -8,17 +8,14 @@ use super::{
     wire::{Growth, News, RangeRequest},
 };
 use commons::{
-    Archive, ArchiveError, Home, HomeError, Identity, PeerId, Snapshot, Statement,
+    Archive, ArchiveError, Home, HomeError, Snapshot, Statement,
     follow::{self, FollowError, RangeProof},
     operator::{self, Batch, OperatorError},
     portable,
     state::{ReplayError, State, log_key},
     statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
-    tlog::{
-        AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
-        SignedCheckpoint, SplitProof, Witness, consistency_proof,
-    },
 };
+use ids::{Hash, Identity, PeerId};
 use std::{
     fs,
     sync::{
@@ -27,7 +24,10 @@ use std::{
     },
     time::{Instant, SystemTime},
 };
-use store::Hash;
+use tlog::{
+    AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
+    SignedCheckpoint, SplitProof, Witness, consistency_proof,
+};
 
 /// Why something could not be done with the log here.
 #[derive(Debug, thiserror::Error)]

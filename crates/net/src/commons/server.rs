@@ -15,7 +15,8 @@ use crate::{
     paced::read_to_end,
     traffic::{Counters, add},
 };
-use commons::{Identity, Statement};
+use commons::Statement;
+use ids::Identity;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use minicbor::bytes::ByteVec;
 use std::{
@@ -275,7 +276,7 @@ fn head(replica: &Replica, above: u64, witness: Option<&Identity>) -> Result<Vec
 fn submit(replica: &Replica, from: Origin, bytes: &[ByteVec]) -> Result<Vec<u8>, Refusal> {
     let parsed: Result<Vec<Statement>, _> = bytes.iter().map(|b| Statement::parse(b)).collect();
     let statements = parsed.map_err(|e| {
-        tracing::debug!("peer {} brought no statement: {}", from.peer.short(), store::Plain(e));
+        tracing::debug!("peer {} brought no statement: {}", from.peer.short(), ids::Plain(e));
         Refusal::Broken
     })?;
     let reasons = here(replica.submit(Some(from), &statements))?;

@@ -18,7 +18,8 @@ use crate::{
     mesh::{Events, GREETING_TIME, Mesh, MeshEvent},
     traffic::{Traffic, TrafficTable},
 };
-use commons::{Home, HomeError, Identity, PeerId};
+use commons::{Home, HomeError};
+use ids::{Hash, Identity, ObjectRef, PeerId};
 use iroh::SecretKey;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +28,6 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef};
 use tokio::{
     sync::{Notify, watch},
     task::{JoinHandle, JoinSet, spawn_blocking},
@@ -318,7 +318,7 @@ impl Shared {
             return;
         }
         if let Some(why) = &trouble {
-            tracing::warn!("commons {}: {}", self.replica.id().short(), store::Plain(why));
+            tracing::warn!("commons {}: {}", self.replica.id().short(), ids::Plain(why));
         }
         *now = trouble;
         self.changed.notify_one();
@@ -561,7 +561,7 @@ impl Service {
                 self.shared.asked.send_replace(true);
             }
             Err(AskError::Gone(why)) => {
-                tracing::debug!("asking {}: {}", peer.short(), store::Plain(why));
+                tracing::debug!("asking {}: {}", peer.short(), ids::Plain(why));
                 self.known(peer, |known| (known.news, known.calm) = (true, now + LATER));
             }
             Err(AskError::Slow) => strike = 2,

@@ -4,8 +4,8 @@ use crate::{
     MAX_TICKET_PEERS, PeerAddr, TicketError,
     ticket::{from_text, to_text},
 };
+use ids::Hash;
 use std::{fmt, str::FromStr};
-use store::Hash;
 
 const PREFIX: &str = "understory-commons1";
 

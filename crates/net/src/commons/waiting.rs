@@ -2,15 +2,15 @@
 
 use super::intake::Origin;
 use commons::{
-    ArchiveError, Body, PeerId, Snapshot, Statement,
+    ArchiveError, Body, Snapshot, Statement,
     operator::{self, is_members},
     state::State,
 };
+use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
-use store::Hash;
 
 /// Statements of one member that may wait, and their bytes.
 const MAX_MEMBER: (usize, usize) = (512, 4 << 20);

@@ -24,14 +24,13 @@
 
 use crate::wire::whole;
 use commons::{
-    PeerId,
     follow::{MAX_RANGE, MAX_RANGE_BYTES, RangeProof},
     receipt::MAX_RECEIPT,
     statement::MAX_STATEMENT,
-    tlog::{Hash as TreeHash, MAX_NOTE, MAX_PROOF, MAX_REQUEST},
 };
+use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode, bytes::ByteVec};
-use store::Hash;
+use tlog::{Hash as TreeHash, MAX_NOTE, MAX_PROOF, MAX_REQUEST};
 
 /// The name under which members' endpoints agree to speak this protocol.
 pub const ALPN: &[u8] = b"understory-commons/2";

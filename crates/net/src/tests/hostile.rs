@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::wire::{MAX_FRAME, Request, message_frame};
+use ids::ObjectRef;
 use std::time::Instant;
-use store::ObjectRef;
 
 /// Two honest peers, linked, and the check that they still talk and serve each other.
 struct Village {

@@ -13,13 +13,14 @@ use crate::{
     traffic::{Traffic, TrafficTable},
     wire::{ALPN, Frame, Hello},
 };
+use ids::{Hash, PeerId};
 use iroh::{
     Endpoint, SecretKey,
     endpoint::{Connection, RecvStream, SendStream},
 };
 use std::{sync::Arc, time::Duration};
-use store::{Hash, Store};
-use swarm::{PeerId, Urgency};
+use store::Store;
+use swarm::Urgency;
 use tokio::{task::JoinHandle, time::timeout};
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
@@ -116,7 +117,7 @@ impl Peer {
         bytes: &[u8],
         providers: &[PeerId],
     ) -> Result<(), crate::fetch::FetchError> {
-        let wanted = vec![store::ObjectRef::of(bytes).into()];
+        let wanted = vec![ids::ObjectRef::of(bytes).into()];
         let progress = Arc::new(FetchProgress::default());
         self.fetcher.fetch(wanted, providers.to_vec(), Urgency::Round, &progress).await.map(drop)
     }

@@ -5,11 +5,11 @@ use crate::{
     fetch::{FetchError, Parts, Want},
     wire::{REQUEST_LEN, Request, Status},
 };
+use ids::ObjectRef;
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicU32, Ordering},
 };
-use store::ObjectRef;
 use tokio::task::JoinSet;
 
 /// Bytes that differ by `seed` and from place to place.

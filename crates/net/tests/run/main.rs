@@ -2,10 +2,11 @@
 
 mod work;
 
+use ids::{Identity, PeerId};
 use net::{Config, Handle, Outcome, Relay, Report, Source, Stage, Ticket, start};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Log, Store};
-use swarm::{Identity, Notice, PeerId, Rules, State};
+use swarm::{Notice, Rules, State};
 use tokio::time::timeout;
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
@@ -229,7 +230,7 @@ async fn a_run_that_does_not_open_fails_with_its_reason_and_a_stop_is_quick() {
         other => panic!("ended as {other:?}"),
     }
     let mut nowhere = handle.ticket();
-    nowhere.run = store::Hash::of(b"a run that nobody has");
+    nowhere.run = ids::Hash::of(b"a run that nobody has");
     handle.stop().await;
     let joiner = village.peers[1].start(Source::Join { ticket: nowhere }).await;
     assert_eq!(joiner.status().borrow().stage, Stage::Fetching);

@@ -1,12 +1,13 @@
 //! Training over hashes: contributions are bytes drawn from chains of hashes, so that a run takes
 //! seconds and is re-run and compared exactly like the real thing.
 
+use ids::{Hash, ObjectRef, PeerId};
 use net::Want;
 use std::{sync::Arc, time::Duration};
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Store, StoreError};
 use swarm::{
-    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, PeerId, Rules, Run,
-    Sample, State, TrainJob, TrainOutput, Trained, WorkError, Worker,
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, OpenJob, Rules, Run, Sample,
+    State, TrainJob, TrainOutput, Trained, WorkError, Worker,
 };
 
 pub const UPDATE_LEN: u64 = 20_000;

@@ -1,5 +1,6 @@
 //! Documents of plain text from files and folders.
 
+use ids::Hash;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{
@@ -8,7 +9,6 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
-use store::Hash;
 
 /// Most bytes one file may unpack to; a bomb is an error, not an outage.
 const MAX_FILE: u64 = 1 << 30;

@@ -1,8 +1,9 @@
 //! From documents to token shards that everybody names by one hash.
 
 use super::Documents;
+use ids::{Hash, ObjectRef};
 use model::Tokenizer;
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Store, StoreError};
 
 /// Tokens per shard: 2 MiB objects, small enough to fetch again when a transfer breaks.
 const SHARD_TOKENS: usize = 1 << 20;

@@ -1,14 +1,12 @@
 //! A made-up commons with something of everything: its statements are real, its people are not.
 
-use commons::{
-    canonical, decide,
-    statement::{
-        Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
-        Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict,
-        Vote, VoteBody,
-    },
+use commons::statement::{
+    Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
+    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
+    VoteBody,
 };
-use store::Hash;
+use decide;
+use ids::{Hash, canonical};
 
 use crate::town::{DAY, Person, Town, about, check, person, rank, vouch};
 

@@ -5,11 +5,11 @@ use commons::statement::{
     Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
     RULES_VERSION, Rules, Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
 };
-use commons::tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
-use commons::{Archive, Body, Identity, PeerId, Place, Statement, author, operator, receipt, view};
+use commons::{Archive, Body, Place, Statement, author, operator, receipt, view};
+use ids::{Hash, Identity, PeerId};
 use redb::backends::InMemoryBackend;
 use serve::commons::Reading;
-use store::Hash;
+use tlog::{AddCheckpoint, KeyName, Response, SignedCheckpoint, Witness};
 
 /// Seconds in a day.
 pub const DAY: u64 = 24 * 60 * 60;

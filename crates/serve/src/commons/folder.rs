@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use ::commons::state::State;
-use ::commons::tlog::Hash as TreeHash;
 use ::commons::{ArchiveError, Home, HomeError, Snapshot, Statement, view};
+use tlog::Hash as TreeHash;
 
 use super::{Commons, Reading, version};
 

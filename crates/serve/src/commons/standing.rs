@@ -1,6 +1,6 @@
 //! How each option of a question fared, from the steps of its count.
 
-use ::commons::decide::{Outcome, Step};
+use decide::{Outcome, Step};
 use serde::Serialize;
 
 /// How one option fared.
@@ -82,7 +82,7 @@ fn change(all: &mut [Standing], option: u32, change: impl FnOnce(&mut Standing))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::commons::decide::{Outcome, Pairwise};
+    use decide::{Outcome, Pairwise};
 
     fn outcome(rows: &[Vec<u64>], winners: Vec<u32>, steps: Vec<Step>) -> Outcome {
         let pairwise = Pairwise::from_rows(rows).expect("a square");

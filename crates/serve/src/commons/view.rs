@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::commons::PeerId;
-use ::commons::decide::Pairwise;
 use ::commons::state::{Proposal, State, Status};
 use ::commons::statement::{House, Method, ParentLog, ProposalType, Verdict};
 use ::commons::view::{self, HouseView, LineageEdge, MemberView, OptionView, Overdue, Unanswered};
+use decide::Pairwise;
+use ids::{Hash, PeerId};
 use serde::Serialize;
-use store::Hash;
 
 use super::Reading;
 use super::standing::{Standing, standings};

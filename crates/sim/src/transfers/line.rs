@@ -6,9 +6,10 @@ use crate::{
     attack::Serve,
     world::{Happening, World},
 };
+use ids::PeerId;
 use std::collections::{BTreeSet, VecDeque};
 use swarm::{
-    Event, ObjectRef, PeerId, Urgency,
+    Event, ObjectRef, Urgency,
     fetching::{End, Input, Limits, Partial, Suspect},
 };
 

@@ -5,9 +5,9 @@ use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     work::{self, Objects},
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeMap;
-use store::Hash;
-use swarm::{AuditJob, AuditOutcome, Message, ObjectRef, PeerId, TrainJob, TrainOutput, Trained};
+use swarm::{AuditJob, AuditOutcome, Message, ObjectRef, TrainJob, TrainOutput, Trained};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cheat {

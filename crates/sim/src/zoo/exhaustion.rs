@@ -6,8 +6,8 @@ use crate::{
     habits::Habit,
     world::to_all,
 };
-use store::Hash;
-use swarm::{Event, Finding, Have, Message, PeerId, Scope, Signed, Step, Verdict, Vote};
+use ids::{Hash, PeerId};
+use swarm::{Event, Finding, Have, Message, Scope, Signed, Step, Verdict, Vote};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flood {

@@ -6,10 +6,10 @@ use crate::{
     habits::Habit,
     work::{self, Objects},
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 use swarm::{
-    AuditJob, AuditOutcome, Commit, Event, Finding, Message, PeerId, Scope, Signed, TrainJob,
-    Trained, Verdict,
+    AuditJob, AuditOutcome, Commit, Event, Finding, Message, Scope, Signed, TrainJob, Trained,
+    Verdict,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

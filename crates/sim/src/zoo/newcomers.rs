@@ -6,11 +6,11 @@ use crate::{
     work::{self, Objects},
     world::to_all,
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 use swarm::{
-    AuditJob, AuditOutcome, Event, Finding, Identity, Join, Message, PeerId, Scope, Signed,
-    TrainJob, Trained, Verdict,
+    AuditJob, AuditOutcome, Event, Finding, Join, Message, Scope, Signed, TrainJob, Trained,
+    Verdict,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

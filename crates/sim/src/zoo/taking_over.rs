@@ -5,11 +5,11 @@ use crate::{
     attack::{Attack, Saying, Scene, Shared, shared},
     world::to_all,
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 use swarm::{
-    AuditJob, AuditOutcome, Ejection, Event, Evidence, Finding, Identity, Kind, Message, Node,
-    PeerId, Proposal, Record, Scope, Signed, Step, Verdict, Vote,
+    AuditJob, AuditOutcome, Ejection, Event, Evidence, Finding, Kind, Message, Node, Proposal,
+    Record, Scope, Signed, Step, Verdict, Vote,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use crate::{
     work::{self, put},
     world::{Fault, Net, Peer, Role, World},
 };
+use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,
 };
-use store::Hash;
-use swarm::{Kind, Member, Notice, PeerId, Rules, SignedRecord};
+use swarm::{Kind, Member, Notice, Rules, SignedRecord};
 
 /// Founding voters.
 pub const PEERS: usize = 10;

@@ -5,8 +5,8 @@ use crate::{
     attack::{Attack, Saying, Scene, Serve, Shared, shared},
     work::{self, Objects},
 };
+use ids::Hash;
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 use swarm::{AuditJob, AuditOutcome, Message, TrainJob, Trained};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

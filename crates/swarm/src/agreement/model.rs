@@ -17,7 +17,7 @@ mod moves;
 
 use super::*;
 use cast::{Cast, FAULTY, HONEST};
-use commons::Signature;
+use ids::Signature;
 use moves::{Move, Way};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::{

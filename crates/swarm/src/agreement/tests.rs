@@ -1,5 +1,5 @@
 use super::*;
-use crate::Identity;
+use ids::Identity;
 
 const RUN: Hash = Hash([7; 32]);
 

@@ -219,8 +219,8 @@ fn line_joined_later(world: &mut World, id: &PeerId) {
 fn a_join_counts_for_a_while_and_not_of_members_or_ejected() {
     let mut world = World::new();
     world.chain.height = 100;
-    let stranger = crate::Identity::from_seed([9; 32]);
-    let join = |who: &crate::Identity, height: u64| {
+    let stranger = ids::Identity::from_seed([9; 32]);
+    let join = |who: &ids::Identity, height: u64| {
         let (nonce, chain) = (Hash::default(), Hash::default());
         Signed::seal(who, &RUN, Join { nonce, height, chain, invitation: None })
     };
@@ -247,7 +247,7 @@ fn certified(world: &World, by: &[usize], run: &Hash) -> Result<ChainState, Chai
     let body = record.to_bytes();
     let value = Some(Record::hash_of(&body));
     let vote = Vote { height: HEIGHT, view: 0, step: Step::Precommit, value };
-    let stranger = crate::Identity::from_seed([9; 32]);
+    let stranger = ids::Identity::from_seed([9; 32]);
     let sign = |n: &usize| {
         let who = world.keys.get(*n).unwrap_or(&stranger);
         (who.id(), Signed::seal(who, run, vote).signature())
@@ -337,11 +337,11 @@ fn statements_in_a_record_are_signed_for_this_run() {
     let world = World::new();
     let other = Hash::of(b"another run");
     let commit = world.commit(0, HEIGHT);
-    let unsigned = commons::Signature([0; 64]);
+    let unsigned = ids::Signature([0; 64]);
     let unsigned = Signed::assemble(&RUN, commit.author(), *commit.body(), unsigned);
     let record = world.advance_with(0, unsigned);
     assert!(refused(&world, record, |_| ()).expect("nobody's commit").contains("not signed"));
-    let stranger = crate::Identity::from_seed([9; 32]);
+    let stranger = ids::Identity::from_seed([9; 32]);
     let join = Join { nonce: other, height: HEIGHT - 1, chain: other, invitation: None };
     let joins = |run: &Hash| vec![Signed::seal(&stranger, run, join)];
     let with = |run: &Hash| Record { joins: joins(run), ..world.advance(0) };

@@ -1,8 +1,7 @@
 //! The bytes of an object that came so far, and whose fault it is if they are not the object.
 
-use crate::PeerId;
+use ids::{Hash, PeerId};
 use std::ops::Range;
-use store::Hash;
 
 /// The bytes received so far.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! What is remembered of those who are asked.
 
 use super::Limits;
-use crate::{PeerId, Time};
+use crate::Time;
+use ids::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most peers whose faults are remembered.

@@ -1,7 +1,7 @@
 //! Providers of every kind on a virtual clock, honest ones among them.
 
 use super::*;
-use store::Hash;
+use ids::Hash;
 
 /// The step of the virtual clock.
 const STEP: u64 = 50;

@@ -2,9 +2,9 @@
 
 use super::{Core, Running, Task, working::Wanted};
 use crate::{
-    Action, AggregateJob, AggregateOutput, Included, Kind, Notice, PeerId, Record, State, WorkError,
+    Action, AggregateJob, AggregateOutput, Included, Kind, Notice, Record, State, WorkError,
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 /// A sum of updates that a record needs.
 pub struct Aggregate {

@@ -3,8 +3,8 @@
 //! ends before that record, and a joiner that took it up could not come back from it.
 
 use super::{Checkpoint, Core, Node};
-use crate::{ChainState, PeerId, SignedRecord, Time};
-use store::Hash;
+use crate::{ChainState, SignedRecord, Time};
+use ids::{Hash, PeerId};
 
 /// Peers from which a past is taken at a time.
 const MAX_SHOWN: usize = 4;

@@ -6,14 +6,14 @@ use super::{
     book::{AuditKey, Book, Own, OwnStage},
 };
 use crate::{
-    Action, Advance, AuditJob, AuditOutcome, Commit, Finding, Message, Notice, ObjectRef, PeerId,
-    Sample, Scope, Show, Signed, Time, TrainJob, TrainOutput, Verdict, VerdictKind, WorkError,
+    Action, Advance, AuditJob, AuditOutcome, Commit, Finding, Message, Notice, ObjectRef, Sample,
+    Scope, Show, Signed, Time, TrainJob, TrainOutput, Verdict, VerdictKind, WorkError,
     chain::in_range,
     draw::{own_link, rechecks},
     log::Entry,
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 
 impl Running {
     /// Keeps a book about a new advance; the one before stays open for what comes late.

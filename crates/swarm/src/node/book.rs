@@ -2,9 +2,10 @@
 
 use super::working::Wanted;
 use crate::{
-    Advance, ChainState, Commit, Electorate, Finding, ObjectRef, PeerId, Run, Sample, Scope, Show,
-    Signed, Time, Verdict, draw::Draw,
+    Advance, ChainState, Commit, Electorate, Finding, ObjectRef, Run, Sample, Scope, Show, Signed,
+    Time, Verdict, draw::Draw,
 };
+use ids::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which re-run.

@@ -2,7 +2,8 @@
 //! lost.
 
 use super::{Node, Running, Stage, peers::Peer};
-use crate::{ChainState, MAX_RECORDS, Message, PeerId, SignedRecord};
+use crate::{ChainState, MAX_RECORDS, Message, SignedRecord};
+use ids::PeerId;
 use minicbor::bytes::ByteVec;
 
 /// Bytes of records in one answer.

@@ -3,11 +3,11 @@
 
 use super::{Arrival, Task, arriving::Shown, lobby::Wish, peers::Peer, retention::Retention};
 use crate::{
-    Action, Envelope, Identity, Message, Notice, ObjectRef, PeerId, Phase, Run, SignatureCache,
-    SignedRecord, Time, Urgency, WorkError, log::Entry, pace::Pace,
+    Action, Envelope, Message, Notice, ObjectRef, Phase, Run, SignatureCache, SignedRecord, Time,
+    Urgency, WorkError, log::Entry, pace::Pace,
 };
+use ids::{Hash, Identity, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Rounds wait for audits as long as it takes this machine to train for a round, so many times.
 const AUDIT_TIMES: f64 = 4.0;

@@ -6,13 +6,13 @@ use super::{
     working::{Wanted, admissible},
 };
 use crate::{
-    Certificate, Ejection, Evidence, Finding, Kind, MAX_RECORD, Message, Notice, PeerId, Proposal,
-    Record, Scope, Show, Signed, SignedRecord, Verdict, Vote,
+    Certificate, Ejection, Evidence, Finding, Kind, MAX_RECORD, Message, Notice, Proposal, Record,
+    Scope, Show, Signed, SignedRecord, Verdict, Vote,
     agreement::{Output, Validity},
     log::Entry,
 };
+use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Newcomers have this part of the time that the settled voters took, once those are done.
 const NEWCOMERS_GRACE: u64 = 16;

@@ -2,9 +2,10 @@
 
 use super::{Core, Running, working::Wanted};
 use crate::{
-    Action, Body, ChainState, Contribution, Ejection, Evidence, Finding, Notice, PeerId,
-    RecordSummary, Signed, SignedRecord, Verdict, log::Entry, members::member,
+    Action, Body, ChainState, Contribution, Ejection, Evidence, Finding, Notice, RecordSummary,
+    Signed, SignedRecord, Verdict, log::Entry, members::member,
 };
+use ids::PeerId;
 
 impl Running {
     /// Takes a certified record as the new head; `from` is who gave it, if it was not agreed on

@@ -2,10 +2,10 @@
 
 use super::{Core, Node, Running, Stage};
 use crate::{
-    Body, Commit, Envelope, Evidence, Message, PeerId, Proposal, Record, Signed, Vote,
-    agreement::Taken, chain::Ruling, parse_message,
+    Body, Commit, Envelope, Evidence, Message, Proposal, Record, Signed, Vote, agreement::Taken,
+    chain::Ruling, parse_message,
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 /// Messages of one member for the next height that are kept until this node gets there: what an
 /// honest one says, and passes on of others, about one height.

@@ -3,14 +3,14 @@
 
 use super::{Core, Node, Stage};
 use crate::{
-    Certificate, ChainState, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, PeerId, Record,
-    Signed, SignedRecord, Step, Vote,
+    Certificate, ChainState, Invitation, Join, Kind, Lobby, MAX_MEMBERS, Message, Record, Signed,
+    SignedRecord, Step, Vote,
     chain::{first_beacon, is_invited, members_of_genesis},
     draw::own_link,
     members::first_seats,
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeSet;
-use store::Hash;
 
 /// The most joins that are remembered: anybody can make up keys.
 const MAX_JOINS: usize = 2 * MAX_MEMBERS as usize;
@@ -197,7 +197,7 @@ pub fn drawn<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Identity;
+    use ids::Identity;
 
     fn wish(seed: u8, heard: usize) -> Wish {
         let join =

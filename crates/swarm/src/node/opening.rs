@@ -2,8 +2,8 @@
 
 use super::{Core, Running, Task, auditing::claim, book::Book, working::Wanted};
 use crate::{Action, ObjectRef, OpenJob, Sample, Scope, WorkError};
+use ids::Hash;
 use std::collections::BTreeSet;
-use store::Hash;
 
 impl Running {
     /// Opens the training states that draws and disputes about this node's contributions ask for.
@@ -85,7 +85,7 @@ impl Running {
 }
 
 /// Steps before which the training state is asked for; `steps` itself stands for the last state.
-fn wanted_steps(book: &Book, me: &crate::PeerId, steps: u32) -> BTreeSet<u32> {
+fn wanted_steps(book: &Book, me: &ids::PeerId, steps: u32) -> BTreeSet<u32> {
     let mut wanted = BTreeSet::new();
     let mut part = |part: u32| wanted.extend([part, steps]);
     for draw in book.draws.iter().filter(|d| d.contributor == *me) {

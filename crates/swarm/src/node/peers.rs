@@ -1,8 +1,8 @@
 //! Other peers: how far they are, what they are asked for, and what they have broken.
 
 use super::Core;
-use crate::{Action, ChainState, Message, Notice, PeerId, Time};
-use store::Hash;
+use crate::{Action, ChainState, Message, Notice, Time};
+use ids::{Hash, PeerId};
 
 /// Broken rules after which a peer is not listened to any more.
 const MAX_STRIKES: u32 = 8;

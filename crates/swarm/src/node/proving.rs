@@ -5,9 +5,8 @@ use super::{
     Core, Running,
     book::{Accusation, Book, Dispute},
 };
-use crate::{
-    Ejection, Evidence, Finding, PeerId, Scope, Show, Signed, Verdict, agreement::Validity,
-};
+use crate::{Ejection, Evidence, Finding, Scope, Show, Signed, Verdict, agreement::Validity};
+use ids::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Running {

@@ -4,8 +4,8 @@
 //! Nothing is removed because somebody named it: only what this node stored for that purpose, that
 //! was not there before, and that nothing names which has to stay.
 
+use ids::Hash;
 use std::collections::{BTreeMap, BTreeSet};
-use store::Hash;
 
 /// Objects by the height of the advance they were stored for.
 #[derive(Debug, Default)]

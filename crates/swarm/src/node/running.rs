@@ -3,9 +3,9 @@
 
 use super::{Core, Task, book::Book, working::Work};
 use crate::{
-    Action, ChainState, Event, Evidence, Member, Message, PeerId, Scope, SignedRecord, Time,
-    log::Entry,
+    Action, ChainState, Event, Evidence, Member, Message, Scope, SignedRecord, Time, log::Entry,
 };
+use ids::PeerId;
 use std::collections::BTreeMap;
 
 /// A run that goes on, as one participant sees it.
@@ -93,8 +93,8 @@ impl Running {
         &mut self,
         core: &mut Core,
         id: u64,
-        missing: Option<store::Hash>,
-        stored: &[store::Hash],
+        missing: Option<ids::Hash>,
+        stored: &[ids::Hash],
     ) {
         match core.end_task(id) {
             Some(Task::Sync) => self.synced(core, missing),

@@ -1,8 +1,8 @@
 //! Where a node stands, for people and programs; and what keeps it waiting.
 
 use super::{Core, Node, Running, Stage};
-use crate::{ChainState, Lobby, Member, MemberStatus, PeerId, Phase, Status};
-use store::Hash;
+use crate::{ChainState, Lobby, Member, MemberStatus, Phase, Status};
+use ids::{Hash, PeerId};
 
 impl Node {
     /// Where the node stands.

@@ -2,11 +2,11 @@
 
 use super::{Core, Running, Task};
 use crate::{
-    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, PeerId, Phase, Record, Rules,
-    Run, Signed, Time, TrainJob, Trained, WorkError, agreement::Agreement, log::Entry,
+    Action, ChainState, Commit, Have, Message, Notice, ObjectRef, Phase, Record, Rules, Run,
+    Signed, Time, TrainJob, Trained, WorkError, agreement::Agreement, log::Entry,
 };
+use ids::{Hash, PeerId};
 use std::collections::BTreeMap;
-use store::Hash;
 
 use super::adding::Aggregate;
 

@@ -4,12 +4,11 @@ use crate::{
     line::{Serve, lock},
     peer::{Habit, Scene},
 };
+use ids::{Hash, ObjectRef, PeerId};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef};
-use swarm::PeerId;
 
 /// Requests of others that it leaves half read at a time, for each peer.
 const HELD: usize = 16;

@@ -1,9 +1,9 @@
 //! F3 and F4: a member that names what others need as its own, so that it would go with its round.
 
 use crate::peer::{Habit, Scene};
+use ids::{Hash, ObjectRef};
 use recipe::{CorpusManifest, RunManifest};
 use std::collections::BTreeSet;
-use store::{Hash, ObjectRef};
 use swarm::{AuditJob, AuditOutcome, TrainOutput};
 
 /// Which of its objects it names wrongly.

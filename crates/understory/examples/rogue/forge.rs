@@ -2,11 +2,11 @@
 //! voters or an end that nobody has agreed on.
 
 use crate::peer::{Habit, Scene};
+use ids::{Hash, Identity, ObjectRef, PeerId};
 use std::collections::BTreeSet;
-use store::{Hash, ObjectRef};
 use swarm::{
-    Certificate, Ejection, Evidence, Finding, Identity, Kind, Member, Message, PeerId, Proposal,
-    Record, Scope, Signed, SignedRecord, State, Step, Verdict, Vote,
+    Certificate, Ejection, Evidence, Finding, Kind, Member, Message, Proposal, Record, Scope,
+    Signed, SignedRecord, State, Step, Verdict, Vote,
 };
 
 /// Views that it proposes for ahead of the one that the others are in.

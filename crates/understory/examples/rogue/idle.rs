@@ -2,10 +2,10 @@
 
 use crate::line::{Heard, Line, Serve};
 use anyhow::Result;
+use ids::{Hash, Identity};
 use net::Ticket;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use store::Hash;
-use swarm::{Have, Identity, Join, Message, Signed};
+use swarm::{Have, Join, Message, Signed};
 use tokio::time::{interval, sleep};
 
 /// How often a key asks to be let in, and how often a busy one says something.

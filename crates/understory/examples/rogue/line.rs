@@ -2,6 +2,7 @@
 //! `crates/net/src/wire.rs` has them, and is bound by none of its rules.
 
 use anyhow::{Context, Result, ensure};
+use ids::{Hash, ObjectRef, PeerId};
 use iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, SecretKey,
     endpoint::{
@@ -16,8 +17,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use store::{Hash, ObjectRef, Store};
-use swarm::PeerId;
+use store::Store;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},

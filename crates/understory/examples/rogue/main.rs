@@ -24,13 +24,14 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use erase::{Eraser, Field};
 use forge::Forger;
+use ids::{Hash, Identity};
 use line::{Line, Serve};
 use net::Admission;
 use peer::{Habit, Peer};
 use program::{cheat, events, units, worker};
 use std::{path::PathBuf, sync::Arc, time::Instant};
-use store::{Hash, Store};
-use swarm::{Arrival, Checkpoint, Identity};
+use store::Store;
+use swarm::{Arrival, Checkpoint};
 
 #[derive(Parser)]
 struct Args {

@@ -6,6 +6,7 @@ use crate::{
     program::worker::{TrainingWorker, protocol_run},
 };
 use anyhow::{Context, Result};
+use ids::{Hash, Identity, ObjectRef, PeerId};
 use net::Ticket;
 use recipe::{Corpus, CorpusManifest, RunManifest};
 use std::{
@@ -13,10 +14,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Hash, ObjectRef, Store};
+use store::Store;
 use swarm::{
-    Action, Arrival, AuditJob, AuditOutcome, Control, Event, Identity, Message, Node, Notice,
-    PeerId, Run, Time, TrainOutput, Worker,
+    Action, Arrival, AuditJob, AuditOutcome, Control, Event, Message, Node, Notice, Run, Time,
+    TrainOutput, Worker,
 };
 use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 

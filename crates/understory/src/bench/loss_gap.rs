@@ -3,6 +3,7 @@
 
 use crate::{config::RunConfig, corpus_source, founding::Founding, scratch::Scratch};
 use anyhow::Result;
+use ids::{Hash, PeerId};
 use kernel::Kernel;
 use recipe::{
     Carry, Contributor, Corpus, Task,
@@ -14,8 +15,7 @@ use recipe::{
 };
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Instant};
-use store::{Hash, Store};
-use swarm::PeerId;
+use store::Store;
 
 /// What to compare.
 pub struct Options {

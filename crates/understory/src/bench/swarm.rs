@@ -6,6 +6,7 @@ use crate::{
     config::RunConfig, corpus_source, events::PeerEvent, founding::Founding, kernel_for, scratch,
 };
 use anyhow::{Context, Result, bail};
+use ids::{Hash, PeerId};
 use recipe::{Contributor, Corpus, RunManifest, Task, corpus, run::ScheduleKind, update};
 use serde::Serialize;
 use std::{
@@ -18,8 +19,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use store::{Hash, Store};
-use swarm::{Kind, Notice, PeerId};
+use store::Store;
+use swarm::{Kind, Notice};
 
 const PEERS: usize = 4;
 /// Newcomers are checked fully for the first rounds; most of the rounds come after.
@@ -387,7 +388,7 @@ mod tests {
     #[test]
     fn the_configuration_of_the_peers_is_valid() {
         let config = config(16);
-        let corpus = store::ObjectRef::of(b"c");
+        let corpus = ids::ObjectRef::of(b"c");
         let manifest = config.manifest(PeerId([1; 32]), &Founding::default(), corpus, 4096);
         assert_eq!(manifest.expect("valid").rounds.steps_max, 16);
     }

@@ -1,9 +1,8 @@
 //! The commands of a commons and their flags.
 
 use clap::{Args, Subcommand, ValueEnum};
-use commons::PeerId;
+use ids::{Hash, PeerId};
 use std::path::PathBuf;
-use store::Hash;
 
 /// Where a commons and its member's keys are.
 #[derive(Args, Clone, Debug)]

@@ -8,12 +8,12 @@ use super::{
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
 use commons::{
-    Home, Identity, author,
+    Home, author,
     state::State,
     statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, WitnessKey, Witnesses},
 };
+use ids::{Hash, Identity};
 use std::path::Path;
-use store::Hash;
 
 const DEFAULT_CHARTER: &str = "We hold what we make in common: everybody may use it, see how it was \
                                made, and take part in deciding what becomes of it.\n";

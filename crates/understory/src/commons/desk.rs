@@ -7,15 +7,15 @@ use super::{
 use crate::hint::WithHint;
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
-    Archive, Body, Home, Identity, PeerId, Snapshot, Statement, author, operator,
+    Archive, Body, Home, Snapshot, Statement, author, operator,
     state::{Proposal, State, log_key},
-    tlog::{AddCheckpoint, KeyName, Response, Witness},
 };
+use ids::{Hash, Identity, PeerId};
 use std::{
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
-use store::Hash;
+use tlog::{AddCheckpoint, KeyName, Response, Witness};
 
 /// Statements of those who are no members that one command gives a place to.
 const STRANGERS_AT_ONCE: usize = 16;
@@ -169,7 +169,7 @@ impl Desk {
         let fact = format!("witness {public}");
         let mut old = 0;
         if let Some(bytes) = self.archive.fact(&fact)? {
-            let latest = commons::tlog::SignedCheckpoint::parse(&bytes)?;
+            let latest = tlog::SignedCheckpoint::parse(&bytes)?;
             old = latest.checkpoint().size;
             witness.restore(latest);
         }

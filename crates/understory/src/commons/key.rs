@@ -7,11 +7,8 @@ use super::{
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
-use commons::{
-    Signature,
-    statement::{DeviceKey, Key, KeyOp},
-};
-use store::Hash;
+use commons::statement::{DeviceKey, Key, KeyOp};
+use ids::{Hash, Signature};
 
 pub fn key(command: &KeyCommand) -> Result<()> {
     match command {

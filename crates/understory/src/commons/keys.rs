@@ -11,13 +11,13 @@
 use crate::{hint::WithHint, random, status::write_secret};
 use age::secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use anyhow::{Context, Result, anyhow, bail};
-use commons::{Identity, PeerId, statement::Key};
+use commons::statement::Key;
+use ids::{Hash, Identity, PeerId};
 use std::{
     fs::{self, File},
     io::IsTerminal,
     path::{Path, PathBuf},
 };
-use store::Hash;
 
 /// The cost of trying a passphrase: 2¹⁶ blocks, 64 MiB and a fifth of a second.
 const WORK_FACTOR: u8 = 16;

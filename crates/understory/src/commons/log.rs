@@ -6,13 +6,9 @@ use super::{
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use commons::{
-    HomeError, portable,
-    state::log_key,
-    tlog::{Bundle, Tile},
-    view,
-};
+use commons::{HomeError, portable, state::log_key, view};
 use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
+use tlog::{Bundle, Tile};
 
 pub fn hash(place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;

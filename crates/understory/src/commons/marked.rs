@@ -12,8 +12,8 @@ use commons::{
     state::{MarkedRecord, State},
     statement::Milestone,
 };
+use ids::Hash;
 use std::{collections::BTreeMap, path::Path};
-use store::Hash;
 
 /// What the witnessed part of a log says of a run's records.
 pub struct Marks {

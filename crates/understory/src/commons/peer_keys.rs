@@ -12,15 +12,14 @@ use super::{
 };
 use anyhow::Result;
 use commons::{
-    PeerId,
     state::State,
     statement::{Work, WorkType},
 };
+use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
 };
-use store::Hash;
 
 const UNIT: &str = "peer's key";
 

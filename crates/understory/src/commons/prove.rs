@@ -7,11 +7,11 @@ use super::{
 use crate::{hint::WithHint, status::write_atomically, units::time};
 use anyhow::{Context, Result, anyhow};
 use commons::{
-    Home, PeerId, Snapshot,
+    Home, Snapshot,
     portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit, Trust, contradiction},
     state::State,
-    tlog::{NotLogged, VerifierKey, Witnessed},
 };
+use ids::{Hash, PeerId};
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use store::Hash;
+use tlog::{NotLogged, VerifierKey, Witnessed};
 
 /// Writes the proof of a statement, or without one that of two histories.
 pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Result<()> {

@@ -120,7 +120,7 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
         };
         let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
         if explain {
-            for line in commons::decide::matrix_table(&options, &house.outcome.pairwise) {
+            for line in decide::matrix_table(&options, &house.outcome.pairwise) {
                 let _ = writeln!(out, "  {line}");
             }
             for line in &house.explanation {

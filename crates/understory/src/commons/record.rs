@@ -8,19 +8,16 @@ use super::{
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use commons::{
-    Identity, PeerId,
-    statement::{
-        Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
-        WorkType,
-    },
+use commons::statement::{
+    Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
+    WorkType,
 };
+use ids::{Hash, Identity, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
-use store::Hash;
 use swarm::{Kind, SignedRecord, parse_record};
 
 /// How long a peer waits for the others' statements before it confirms them.

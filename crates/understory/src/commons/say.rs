@@ -6,14 +6,11 @@ use super::{
     keys::Role,
 };
 use anyhow::Result;
-use commons::{
-    PeerId,
-    statement::{
-        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
-        Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
-    },
+use commons::statement::{
+    Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
+    Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
 };
-use store::Hash;
+use ids::{Hash, PeerId};
 
 /// Runs one of the commands that say something.
 pub fn say(command: &CommonsCommand) -> Result<()> {

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::units::time;
 use anyhow::Result;
-use commons::{PeerId, portable::PortableSplit, state::State, statement::House, view};
+use commons::{portable::PortableSplit, state::State, statement::House, view};
+use ids::{Hash, PeerId};
 use std::fmt::Write;
-use store::Hash;
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
     let desk = Desk::open(place)?;

@@ -8,15 +8,15 @@ use super::{
 use crate::{hint::WithHint, random, status::write_secret, units::time};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
-    canonical, decide,
     state::{Proposal, State},
     statement::{
         Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
         UnrankedRule, Vote, VoteBody,
     },
 };
+use decide;
+use ids::{Hash, canonical};
 use std::path::{Path, PathBuf};
-use store::Hash;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut desk = Desk::to_sign(&args.place)?;
@@ -342,7 +342,7 @@ fn reveal(desk: &Desk, proposal: &Proposal) -> Result<VoteBody> {
     Ok(VoteBody::Reveal { groups, salt })
 }
 
-fn secret_path(desk: &Desk, proposal: &Proposal, voter: &commons::PeerId) -> PathBuf {
+fn secret_path(desk: &Desk, proposal: &Proposal, voter: &ids::PeerId) -> PathBuf {
     let name = format!("{}-{}.json", proposal.statement, voter.short());
     desk.home.dir().join("ballots").join(name)
 }

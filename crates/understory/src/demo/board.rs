@@ -4,12 +4,12 @@ use crate::{
     cheat::Cheat,
     events::{PeerEvent, Standing},
 };
+use ids::{Hash, PeerId};
 use serve::{
     Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary,
 };
 use std::{collections::BTreeMap, time::Instant};
-use store::Hash;
-use swarm::{Kind, Notice, PeerId, RecordSummary, VerdictKind};
+use swarm::{Kind, Notice, RecordSummary, VerdictKind};
 
 /// The state behind the screen.
 pub struct Board {

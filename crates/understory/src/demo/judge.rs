@@ -2,13 +2,14 @@
 
 use crate::kernel_for;
 use anyhow::{Context, Result};
+use ids::Hash;
 use recipe::{Checkpoint, Corpus, RunManifest, held_out::HeldOut};
 use std::{
     path::PathBuf,
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
 };
-use store::{Hash, Store};
+use store::Store;
 
 /// Held-out tokens measured every round; all of them at the end.
 const QUICK_TOKENS: usize = 1 << 14;

@@ -9,6 +9,7 @@ use crate::{
     status::write_atomically,
 };
 use anyhow::{Context, Result, bail};
+use ids::Identity;
 use recipe::{
     corpus::DataOptions,
     run::{Inner, Rounds},
@@ -18,7 +19,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use swarm::Identity;
 
 /// Kept in the demo's folder, so that `--resume` needs nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use crate::{generate::Generator, kernel_for, model_source, runnable::Runnable};
 use anyhow::{Context, Result};
+use ids::Hash;
 use kernel::Activations;
 use model::Sampler;
 use serve::{Prompt, PromptDone, PromptRequest};
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Mutex,
 };
-use store::{Hash, Store};
+use store::Store;
 
 /// Answers prompts with the newest root.
 pub struct DemoPrompt {

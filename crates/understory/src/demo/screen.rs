@@ -5,9 +5,9 @@ use crate::{
     events::{PeerEvent, licences},
     terminal,
 };
+use ids::plain;
 use serve::{Peer, Snapshot};
 use std::io::{IsTerminal, Write};
-use store::plain;
 use swarm::{Kind, Notice, VerdictKind};
 
 /// Lines of news kept below the view.
@@ -164,7 +164,7 @@ impl Screen {
     }
 
     fn notice(&mut self, board: &Board, notice: &Notice) -> Option<String> {
-        let name = |id: &swarm::PeerId| board.name(id);
+        let name = |id: &ids::PeerId| board.name(id);
         let (key, text) = match notice {
             Notice::Decided(r) => {
                 let text = match r.kind {

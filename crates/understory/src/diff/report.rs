@@ -4,9 +4,9 @@ use super::compare::{Compared, Distance};
 use super::{Difference, Found};
 use crate::inspect::shape;
 use anyhow::Result;
+use ids::Plain;
 use serde_json::{Value, json};
 use std::io::Write;
-use store::Plain;
 
 /// A table of layers (or of all tensors), then what else differs.
 pub fn text(difference: &Difference, every: bool, out: &mut impl Write) -> Result<()> {
@@ -146,7 +146,7 @@ fn layers(difference: &Difference) -> Vec<(String, Distance)> {
 fn tensors(difference: &Difference) -> Vec<(String, Distance)> {
     let all = difference.tensors.iter();
     let rows = all.filter_map(|(name, found)| match &found.compared {
-        Some(Compared::Distance(distance)) => Some((store::plain(name), *distance)),
+        Some(Compared::Distance(distance)) => Some((ids::plain(name), *distance)),
         _ => None,
     });
     rows.collect()

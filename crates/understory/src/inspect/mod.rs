@@ -9,11 +9,11 @@ pub use opened::{Bytes, Opened, Tensor};
 use crate::cli::InspectArgs;
 use crate::units::{bytes, count};
 use anyhow::Result;
+use ids::Plain;
 use model::Tokenizer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-use store::Plain;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let model = Opened::open(&args.model)?;

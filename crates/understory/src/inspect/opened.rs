@@ -4,6 +4,7 @@
 use crate::hint::WithHint;
 use crate::model_source::{MODEL_REF, find_store};
 use anyhow::{Context, Result, bail};
+use ids::Hash;
 use kernel::Format;
 use model::chat::ChatTemplates;
 use model::weights::{Origin, TensorInfo, Weights};
@@ -11,7 +12,7 @@ use model::{Config, Decoder, ElementType, Tokenizer};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use store::{Hash, ModelManifest, Store, TensorEntry};
+use store::{ModelManifest, Store, TensorEntry};
 
 /// An opened model.
 pub struct Opened {

@@ -142,7 +142,7 @@ pub fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 
 /// What a stranger wrote, fit to be printed: one short line.
 fn plain(text: &str) -> String {
-    store::plain_short(text, 300)
+    ids::plain_short(text, 300)
 }
 
 fn said(says: &str) -> String {

@@ -74,7 +74,7 @@ pub fn check_name(name: &str) -> Result<()> {
     let good = name.len() <= 1000
         && name.split('/').all(part_is_good)
         && !name.contains(['\\', ':'])
-        && store::is_plain(name);
+        && ids::is_plain(name);
     if !good {
         bail!("{name:?} is no name of a file that is taken");
     }

@@ -6,7 +6,7 @@ use super::{
     stores::Peer,
 };
 use anyhow::Result;
-use store::Hash;
+use ids::Hash;
 use swarm::{
     AggregateJob, ChainState, Commit, Evidence, Included, Kind, Record, Signed, SignedRecord,
     State, WorkError, Worker, walk_chain,

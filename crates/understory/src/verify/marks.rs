@@ -6,9 +6,9 @@ use crate::{
     events::Mark,
 };
 use anyhow::Result;
+use ids::Hash;
 use serde::Serialize;
 use std::path::Path;
-use store::Hash;
 
 /// What came of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -16,11 +16,12 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use history::History;
+use ids::{Hash, ObjectRef};
 use kernel::Kernel;
 use recipe::{Corpus, CorpusError, CorpusManifest, RunError, RunManifest};
 use report::{Report, Verdict};
 use std::{process::ExitCode, sync::Arc, time::Instant};
-use store::{Hash, ObjectRef, Store, StoreError};
+use store::{Store, StoreError};
 use stores::Peer;
 use swarm::{State, WorkError};
 

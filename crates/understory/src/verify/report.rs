@@ -3,13 +3,13 @@
 use super::{marks::MarksLine, stores::Scan};
 use crate::{cli::VerifyArgs, terminal, units::plural};
 use anyhow::Result;
+use ids::{Hash, PeerId, Plain};
 use serde::Serialize;
 use std::{
     io::{IsTerminal, Read, Write, stderr},
     time::{Duration, Instant},
 };
-use store::{Hash, Plain};
-use swarm::{PeerId, Record};
+use swarm::Record;
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

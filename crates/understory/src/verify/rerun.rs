@@ -8,16 +8,14 @@ use super::{
 };
 use crate::cli::VerifyArgs;
 use anyhow::Result;
+use ids::{Hash, PeerId};
 use kernel::{Kernel, random::Stream};
 use recipe::{Contributor, Task};
 use std::{
     sync::mpsc::{Receiver, channel},
     time::{Duration, Instant},
 };
-use store::Hash;
-use swarm::{
-    AuditJob, AuditOutcome, Control, PeerId, Sample, TrainJob, TrainOutput, WorkError, Worker,
-};
+use swarm::{AuditJob, AuditOutcome, Control, Sample, TrainJob, TrainOutput, WorkError, Worker};
 
 /// The most contributions re-run side by side: each takes the memory of a training step.
 const MAX_LANES: usize = 8;

@@ -6,6 +6,7 @@ use crate::{
     scratch::Scratch,
 };
 use anyhow::{Context, Result};
+use ids::Hash;
 use std::{
     collections::BTreeSet,
     fs,
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Mutex,
 };
-use store::{Damage, Hash, Log, LogError, ModelManifest, Store};
+use store::{Damage, Log, LogError, ModelManifest, Store};
 use swarm::LogContents;
 
 /// One peer's folder as it was found.

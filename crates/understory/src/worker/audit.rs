@@ -5,12 +5,13 @@
 //! is not in the store is said to be missing. An error is only what is wrong on this machine.
 
 use super::{Beginning, TrainingWorker, lock, stop_if_cancelled, task, work_error};
+use ids::{Hash, ObjectRef};
 use recipe::{
     ContributionError, Contributor, InnerState, carry::carry_len, contribution::Digest, state_len,
     update,
 };
 use std::sync::MutexGuard;
-use store::{Hash, ObjectRef, StoreError};
+use store::StoreError;
 use swarm::{AuditJob, AuditOutcome, Control, Sample, WorkError};
 
 /// Re-runs what `audit` asks for.

@@ -1,8 +1,8 @@
 //! The protocol's view of a run manifest.
 
+use ids::{Hash, PeerId};
 use recipe::{RunManifest, update};
-use store::Hash;
-use swarm::{PeerId, Run, State};
+use swarm::{Run, State};
 
 /// What every participant of the run `id` knows before it says a word.
 pub fn protocol_run(run: &RunManifest, id: Hash, initial: State) -> Run {

@@ -1,10 +1,8 @@
 //! Honest members: whatever happens, they come to have the same.
 
 use super::*;
-use commons::{
-    statement::Rights,
-    tlog::{Checkpoint, Hash as TreeHash},
-};
+use commons::statement::Rights;
+use tlog::{Checkpoint, Hash as TreeHash};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_members_and_a_witness_converge() {

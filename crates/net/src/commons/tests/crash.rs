@@ -2,8 +2,8 @@
 
 use super::{visits::visit, *};
 use crate::commons::{Ticket, join, replica::Replica};
-use commons::tlog::Response;
 use std::process::{Child, Command, Stdio};
+use tlog::Response;
 
 const FOLDER: &str = "UNDERSTORY_TEST_FOLDER";
 const TICKET: &str = "UNDERSTORY_TEST_TICKET";

@@ -18,18 +18,14 @@ use crate::{
     traffic::Counters,
     wire::{Frame, Hello},
 };
-use commons::{
-    Place,
-    follow::RangeProof,
-    receipt::Receipt,
-    tlog::{Checkpoint, Hash as TreeHash},
-};
+use commons::{Place, follow::RangeProof, receipt::Receipt};
 use iroh::endpoint::Connection;
 use minicbor::bytes::ByteVec;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
+use tlog::{Checkpoint, Hash as TreeHash};
 use tokio::task::JoinHandle;
 
 type Trick = dyn Fn(&Replica, &Request) -> Option<Vec<u8>> + Send + Sync;
@@ -458,7 +454,7 @@ async fn requests_out_of_bounds_are_reset() {
     let home = grown(folder.path(), 5);
     let victim = Member::new(folder, 72, |_| ()).await;
     let connection = stranger(&home, 73, &victim).await;
-    let long = Request::Cosign(vec![b'x'; commons::tlog::MAX_REQUEST + 1]).encode();
+    let long = Request::Cosign(vec![b'x'; tlog::MAX_REQUEST + 1]).encode();
     for wrong in [vec![0], vec![99, 1], vec![1, 0xff], vec![5, 0], long] {
         let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
         // The end may have been sent away before all of it is written.
@@ -669,7 +665,7 @@ async fn a_key_cosigns_as_soon_as_members_name_it() {
     let head = replica.newest().expect("reads").expect("a head").0;
     let request = replica.cosign_request(0, &head).expect("a request");
     let answer = replica.cosign(&key, request.as_bytes(), 1_800_000_000).expect("answers");
-    assert_eq!(answer, commons::tlog::Response::UnknownLog, "it is no witness of this log");
+    assert_eq!(answer, tlog::Response::UnknownLog, "it is no witness of this log");
     let (known, name) = witness(1);
     assert_eq!(replica.witness_name(&known.id()).expect("reads"), Some(name));
 }

@@ -7,16 +7,16 @@ mod visits;
 
 use super::{Config, Handle, Pace, Status, start};
 use commons::{
-    Body, Home, Identity, PeerId, Place, Statement, author, operator,
+    Body, Home, Place, Statement, author, operator,
     state::State,
     statement::{
         Attest, Claim, Founder, Genesis, Key, RULES_VERSION, Rules, WitnessKey, Witnesses,
     },
-    tlog::KeyName,
 };
+use ids::{Hash, Identity, PeerId};
 use std::{collections::BTreeMap, path::Path, time::Duration};
-use store::Hash;
 use tempfile::TempDir;
+use tlog::KeyName;
 use tokio::time::timeout;
 
 /// Long enough for a loaded machine; nothing waits for it to pass.

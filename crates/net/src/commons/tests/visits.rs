@@ -5,7 +5,7 @@ use crate::{
     Relay,
     commons::{Visit, VisitError, join, sync},
 };
-use commons::tlog::SignedCheckpoint;
+use tlog::SignedCheckpoint;
 
 pub(super) fn visit(seed: u8) -> Visit {
     Visit {

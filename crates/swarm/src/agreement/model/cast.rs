@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::{
-    Advance, ChainState, Commit, Contribution, Ejection, Evidence, Finding, Have, Identity, Kind,
-    ObjectRef, Record, Rules, Run, Scope, State, Verdict,
+    Advance, ChainState, Commit, Contribution, Ejection, Evidence, Finding, Have, Kind, ObjectRef,
+    Record, Rules, Run, Scope, State, Verdict,
     envelope::SignatureCache,
     members::{fresh_member, member},
     rules::tests::rules,
     standing::Voters,
 };
+use ids::Identity;
 use std::{collections::HashMap, fmt};
 
 pub const RUN: Hash = Hash([7; 32]);

@@ -1,0 +1,20 @@
+//! What names things: hashes of objects, keys of peers, and the one way in which each is written.
+//!
+//! A [`Hash`] is a BLAKE3 of bytes, an [`ObjectRef`] adds their length. A [`PeerId`] is an Ed25519
+//! public key and an [`Identity`] the secret one. [`canonical`] is the deterministic CBOR in which
+//! everything is hashed and signed. [`plain`] makes foreign text safe for a terminal or a page.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod canonical;
+mod hash;
+mod identity;
+mod object_ref;
+mod pieces;
+mod plain;
+
+pub use canonical::DecodeError;
+pub use hash::{Hash, ParseHashError};
+pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
+pub use object_ref::ObjectRef;
+pub use plain::{Plain, PlainStream, is_plain, plain, plain_lines, plain_short};
