@@ -330,10 +330,10 @@ pub fn sampler(bytes: &[u8]) {
 /// A ticket or an invitation, as typed.
 pub fn ticket(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(admission) = text.parse::<net::Admission>() {
+    if let Ok(admission) = text.parse::<net::swarm::Admission>() {
         assert_eq!(admission.to_secret_text().parse(), Ok(admission));
     }
-    if let Ok(ticket) = text.parse::<net::Ticket>() {
+    if let Ok(ticket) = text.parse::<net::swarm::Ticket>() {
         assert_eq!(ticket.to_string().parse(), Ok(ticket));
     }
 }

@@ -265,10 +265,10 @@ fn texts(folder: &Path) -> Outcome {
     for example in net::fuzz::commons_examples() {
         save(folder, "commons_frame", &example)?;
     }
-    let checkpoint = Some(net::Mark { height: 3, record: run, standing: 512 });
-    let ticket = net::Ticket { run, manifest_len: 8, founder, peers: vec![peer], checkpoint };
+    let checkpoint = Some(net::swarm::Mark { height: 3, record: run, standing: 512 });
+    let ticket = net::swarm::Ticket { run, manifest_len: 8, founder, peers: vec![peer], checkpoint };
     save(folder, "ticket", ticket.to_string().as_bytes())?;
-    let invitation = net::Invitation { ticket, secret: [7; 32] };
+    let invitation = net::swarm::Invitation { ticket, secret: [7; 32] };
     save(folder, "ticket", invitation.to_secret_text().as_bytes())
 }
 

@@ -4,6 +4,7 @@ use super::election::{Election, Method, Quorum, Ratio, TieRule, Unranked};
 use super::houses::passed;
 use super::outcome::{Defeat, Outcome, Step, TiePurpose};
 use super::pairwise::Pairwise;
+use data_encoding::HEXLOWER;
 
 /// The rules and each step of the count, one sentence or so a line, in the words of a member.
 pub fn explain(election: &Election, outcome: &Outcome) -> Vec<String> {
@@ -82,8 +83,7 @@ fn tie_rule(rule: TieRule) -> String {
     match rule {
         TieRule::Listed => "the option that stands first on the ballot paper".to_owned(),
         TieRule::Lot { seed } => {
-            let start: String = seed[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("a lot drawn from the public seed {start}…")
+            format!("a lot drawn from the public seed {}…", HEXLOWER.encode(&seed[..4]))
         }
         TieRule::Casting { voter } => format!("the casting vote of voter {voter}"),
     }

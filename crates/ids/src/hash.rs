@@ -1,5 +1,6 @@
 //! A BLAKE3 hash: the name of everything.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use minicbor::{Decode, Encode};
 use std::{fmt, str::FromStr};
 
@@ -39,7 +40,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -53,19 +54,15 @@ impl FromStr for Hash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, ParseHashError> {
-        let error = || ParseHashError(text.chars().take(80).collect());
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(error());
-        }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_| error())?;
-            if !pair.iter().all(u8::is_ascii_hexdigit) {
-                return Err(error());
-            }
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| error())?;
+        let read = match text.len() == 2 * bytes.len() {
+            true => HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut bytes).is_ok(),
+            false => false,
+        };
+        match read {
+            true => Ok(Self(bytes)),
+            false => Err(ParseHashError(text.chars().take(80).collect())),
         }
-        Ok(Self(bytes))
     }
 }
 

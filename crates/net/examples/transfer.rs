@@ -3,7 +3,10 @@
 //! `cargo run --release -p understory-net --example transfer -- [MiB [MiB per object]]`
 
 use ids::ObjectRef;
-use net::{Config, Handle, Relay, Report, Source, start};
+use net::{
+    Relay,
+    swarm::{Config, Handle, Report, Source, start},
+};
 use std::{error::Error, path::Path, sync::Arc, time::Instant};
 use store::Store;
 
@@ -58,7 +61,7 @@ async fn node(folder: &Path, seed: u8, source: Source) -> Result<Handle, Box<dyn
         bind: "127.0.0.1:0".parse()?,
         relay: Relay::None,
         external: Vec::new(),
-        max_object: net::MAX_OBJECT,
+        max_object: net::swarm::MAX_OBJECT,
         known: Vec::new(),
         keep_everything: true,
     };

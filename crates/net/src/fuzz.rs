@@ -1,6 +1,6 @@
 //! Ways in for fuzzing what has no public name. Not part of the API.
 
-use crate::{
+use crate::transport::{
     book::Saved,
     wire::{Frame, REQUEST_LEN, Request},
 };
@@ -27,7 +27,7 @@ pub fn frame(bytes: &[u8]) {
 /// Reads a file of remembered addresses.
 pub fn address_book(path: &Path) {
     let saved = Saved::read(path);
-    assert!(saved.peers.iter().all(crate::PeerAddr::is_valid));
+    assert!(saved.peers.iter().all(crate::transport::PeerAddr::is_valid));
 }
 
 /// Reads a request of a member of a commons, then the same bytes as each kind of answer and as a

@@ -30,7 +30,7 @@ pub enum PeerEvent {
     /// Work before the run can begin; `done` in 0..=1 where it can be told.
     Preparing { what: String, done: Option<f64> },
     /// A ticket or an invitation was taken; the record that it names.
-    Joining { run: Hash, checkpoint: Option<net::Mark> },
+    Joining { run: Hash, checkpoint: Option<net::swarm::Mark> },
     /// What the part of a commons' log that enough witnesses have cosigned says of the run's records;
     /// how many marks beyond it do not count yet.
     Marks { commons: Hash, size: u64, witnessed: Option<u64>, marks: Vec<Mark>, later: usize },

@@ -3,7 +3,7 @@
 use crate::{hint::WithHint, random, status::write_secret};
 use anyhow::{Context, Result, anyhow};
 use ids::{Hash, Identity, PeerId};
-use net::{Invitation, Ticket};
+use net::swarm::{Invitation, Ticket};
 use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 /// In the founder's folder, readable by its owner alone.

@@ -12,7 +12,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use ids::Hash;
-use net::NetStatus;
+use net::swarm::NetStatus;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,

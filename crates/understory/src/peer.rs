@@ -18,7 +18,10 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use ids::{Hash, PeerId};
 use kernel::Kernel;
-use net::{Admission, Handle, Outcome, Relay, Report, Source};
+use net::{
+    Relay,
+    swarm::{Admission, Handle, Outcome, Report, Source},
+};
 use recipe::{Checkpoint, Corpus, RunManifest, corpus};
 use std::{
     fs,
@@ -170,7 +173,7 @@ impl<'a> Peer<'a> {
 
     /// Has the run's records as a commons knows them, where one was named, held against the history
     /// that is shown.
-    fn compare_with_commons(&mut self, run: &Hash, named: Option<net::Mark>) -> Result<()> {
+    fn compare_with_commons(&mut self, run: &Hash, named: Option<net::swarm::Mark>) -> Result<()> {
         let Some(dir) = self.args.commons.as_deref() else { return Ok(()) };
         let named = named.map(|m| swarm::Checkpoint { height: m.height, record: m.record });
         let (known, event) = marking::known(dir, run, named)?;
@@ -241,7 +244,7 @@ impl<'a> Peer<'a> {
 
     async fn live(&self, source: Source) -> Result<()> {
         let relay = relay(self.args.relay.as_deref());
-        let config = net::Config {
+        let config = net::swarm::Config {
             store: self.store.clone(),
             folder: self.dir.clone(),
             seed: self.seed,
@@ -258,7 +261,7 @@ impl<'a> Peer<'a> {
         let open = move |bytes: &[u8], store: &Store| {
             open_run(bytes, store, kernel, cheat, clock).map_err(|e| format!("{e:#}"))
         };
-        let handle = net::start(config, Arc::new(run_parts), Box::new(open)).await?;
+        let handle = net::swarm::start(config, Arc::new(run_parts), Box::new(open)).await?;
         let outcome = self.watch(&handle, &time).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
@@ -341,7 +344,7 @@ impl<'a> Peer<'a> {
 
     /// Says who is there before the run begins, whenever that has changed, and what is left to hand
     /// out.
-    fn tell_lobby(&self, handle: &Handle, net: &net::NetStatus, told: &mut Option<Lobby>) {
+    fn tell_lobby(&self, handle: &Handle, net: &net::swarm::NetStatus, told: &mut Option<Lobby>) {
         let Some(lobby) = net.node.as_ref().and_then(|node| node.lobby.clone()) else { return };
         if told.as_ref() == Some(&lobby) {
             return;
@@ -363,7 +366,7 @@ impl<'a> Peer<'a> {
     }
 
     /// Says what the members weigh, after each record.
-    fn tell_standing(&self, net: &net::NetStatus, told: &mut Option<u64>) {
+    fn tell_standing(&self, net: &net::swarm::NetStatus, told: &mut Option<u64>) {
         let Some(node) = &net.node else { return };
         let Some(height) = node.height.filter(|height| *told != Some(*height)) else { return };
         *told = Some(height);

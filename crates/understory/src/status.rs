@@ -28,7 +28,7 @@ const FILE: &str = "status.json";
 
 impl Status {
     /// Of a running peer.
-    pub fn of(net: &net::NetStatus, ticket: &str) -> Self {
+    pub fn of(net: &net::swarm::NetStatus, ticket: &str) -> Self {
         let peer = serde_json::to_value(net).expect("a status has a JSON form");
         Self { pid: std::process::id(), ticket: ticket.to_owned(), peer }
     }

@@ -72,11 +72,11 @@ fn a_forged_invitation_and_one_of_another_run_count_for_nothing() {
     let (mine, theirs) = (one.invitations().remove(0), other.invitations().remove(0));
     drop(other);
     // A ticket of the one run with the secret of the other's invitation.
-    let (mine_read, theirs_read): (net::Admission, net::Admission) =
+    let (mine_read, theirs_read): (net::swarm::Admission, net::swarm::Admission) =
         (mine.parse().expect("reads"), theirs.parse().expect("reads"));
     let secret = *theirs_read.secret().expect("it has one");
     let ticket = mine_read.ticket().clone();
-    let forged = net::Invitation { ticket, secret }.to_secret_text();
+    let forged = net::swarm::Invitation { ticket, secret }.to_secret_text();
     let liar = Peer::spawn(&["join", &forged], &dir("liar"), 3, &[]);
     liar.wait_for("\"connection\"");
     let friend = Peer::spawn(&["join", &mine], &dir("friend"), 4, &[]);

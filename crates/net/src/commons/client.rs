@@ -4,7 +4,7 @@ use super::{
     replica::ReplicaError,
     wire::{Malformed, Request, Status},
 };
-use crate::paced::{Unread, read_to_end};
+use crate::transport::paced::{Unread, read_to_end};
 use iroh::endpoint::Connection;
 use std::time::Duration;
 use tokio::time::timeout;

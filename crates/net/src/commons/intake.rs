@@ -3,7 +3,7 @@
 //! brings them, and in all. Members' never have. It is the operator's policy and no part of the log's
 //! meaning: another operator may have another, and what has its place counts by the log alone.
 
-use crate::limit::{Bucket, network_of};
+use crate::transport::limit::{Bucket, network_of};
 use commons::Statement;
 use ids::PeerId;
 use iroh::{TransportAddr, endpoint::Connection};

@@ -9,7 +9,7 @@ use super::{
     ticket::Ticket,
     wire::{MAX_BATCH_BYTES, MAX_STATEMENTS, RangeRequest, Request, decode_list, decode_range},
 };
-use crate::{
+use crate::transport::{
     EndpointError, PeerAddr, Relay,
     book::Saved,
     mesh::{Events, Mesh, MeshEvent},

@@ -8,7 +8,7 @@ use super::{
         WitnessName, cbor,
     },
 };
-use crate::{
+use crate::transport::{
     address::peer_id,
     limit::Bucket,
     objects::{self, Answers, MAX_SERVING_ONE, Served},

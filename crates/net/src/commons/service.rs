@@ -10,7 +10,7 @@ use super::{
     ticket::Ticket,
     wire::{ALPN, News, OBJECT, Request, WitnessName},
 };
-use crate::{
+use crate::transport::{
     EndpointError, MAX_TICKET_PEERS, PeerAddr, Relay,
     book::Saved,
     endpoint,
@@ -116,7 +116,7 @@ impl Config {
             member: None,
             intake: Intake::default(),
             pace: Pace::default(),
-            max_object: crate::MAX_OBJECT,
+            max_object: crate::swarm::MAX_OBJECT,
         }
     }
 }
@@ -273,7 +273,7 @@ impl Link {
     pub async fn open(
         self,
         commons: Hash,
-        server: Arc<dyn crate::objects::Answers>,
+        server: Arc<dyn crate::transport::objects::Answers>,
     ) -> Result<(Arc<Mesh>, Events, Arc<TrafficTable>), EndpointError> {
         let secret = SecretKey::from_bytes(&self.seed);
         let before = self.saved.bound;
@@ -415,7 +415,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// A length as it is answered.
 fn decode_length(body: &[u8]) -> Option<u64> {
-    crate::wire::whole::<[u64; 1]>(body).map(|[len]| len)
+    crate::transport::wire::whole::<[u64; 1]>(body).map(|[len]| len)
 }
 
 /// What is known of a linked member.

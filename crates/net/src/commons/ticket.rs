@@ -1,9 +1,6 @@
 //! What one person hands another so that they can hold a commons too.
 
-use crate::{
-    MAX_TICKET_PEERS, PeerAddr, TicketError,
-    ticket::{from_text, to_text},
-};
+use crate::transport::{MAX_TICKET_PEERS, PeerAddr, TicketError, ticket_text};
 use ids::Hash;
 use std::{fmt, str::FromStr};
 
@@ -33,7 +30,7 @@ impl Ticket {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_text(PREFIX, &super::wire::cbor(self)))
+        f.write_str(&ticket_text::write(PREFIX, self))
     }
 }
 
@@ -42,11 +39,8 @@ impl FromStr for Ticket {
 
     /// Accepts what [`Ticket`] prints, in either case, with white space anywhere.
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        let body = from_text(PREFIX, text)?;
-        let ticket: Self = crate::wire::whole(&body).ok_or(TicketError::Content)?;
-        // One ticket has one text: what decodes but would print otherwise is not ours.
-        let same = super::wire::cbor(&ticket) == body;
-        if same && ticket.is_valid() { Ok(ticket) } else { Err(TicketError::Content) }
+        let ticket: Self = ticket_text::read(PREFIX, text)?;
+        if ticket.is_valid() { Ok(ticket) } else { Err(TicketError::Content) }
     }
 }
 
@@ -56,7 +50,7 @@ mod tests {
     use iroh::SecretKey;
 
     fn ticket() -> Ticket {
-        let peer = crate::address::peer_id(SecretKey::from_bytes(&[7; 32]).public());
+        let peer = crate::transport::address::peer_id(SecretKey::from_bytes(&[7; 32]).public());
         let addrs = vec!["192.168.1.7:4711".parse().expect("an address")];
         Ticket { commons: Hash::of(b"genesis"), peers: vec![PeerAddr { peer, addrs, relay: None }] }
     }
@@ -66,7 +60,7 @@ mod tests {
         let text = ticket().to_string();
         assert_eq!(text.parse(), Ok(ticket()));
         assert_eq!(text.to_uppercase().parse(), Ok(ticket()));
-        assert!(text.parse::<crate::Ticket>().is_err());
+        assert!(text.parse::<crate::swarm::Ticket>().is_err());
         let changed = text.replace(&text[30..31], if &text[30..31] == "a" { "b" } else { "a" });
         assert!(changed.parse::<Ticket>().is_err());
     }

@@ -1,6 +1,6 @@
 //! What members of a commons ask each other, byte by byte.
 //!
-//! Connections are made, greeted and kept as those of a run (see `crate::wire`), under another
+//! Connections are made, greeted and kept as those of a run (see `crate::transport::wire`), under another
 //! protocol name and with the commons' id for the run's. A message on the kept stream is a
 //! [`News`]; everything else is asked on bidirectional streams, one each, which the asker closes
 //! after the request and the other after the answer:
@@ -18,11 +18,11 @@
 //! kind 7    please add              CBOR [[statement…]]      → CBOR [[why not or null…]]
 //! kind 8    please cosign           C2SP add-checkpoint      → HTTP status u16 LE · its body
 //! kind 9    how long is an object   CBOR [hash]              → CBOR [length]
-//! kind 10   an object's bytes       the 48 bytes of `crate::wire`, answered as there
+//! kind 10   an object's bytes       the 48 bytes of `crate::transport::wire`, answered as there
 //! kind 11   have you got these      CBOR [[hash…]]           → CBOR [[receipt…]]
 //! ```
 
-use crate::wire::whole;
+use crate::transport::wire::whole;
 use commons::{
     follow::{MAX_RANGE, MAX_RANGE_BYTES, RangeProof},
     receipt::MAX_RECEIPT,

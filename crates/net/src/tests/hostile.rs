@@ -1,7 +1,7 @@
 //! Clients that break the rules: each costs little, and the others go on.
 
 use super::*;
-use crate::wire::{MAX_FRAME, Request, message_frame};
+use crate::transport::wire::{MAX_FRAME, Request, message_frame};
 use ids::ObjectRef;
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Objects from peers that are honest, absent, slow, cut off or lying.
 
 use super::*;
-use crate::{
+use crate::transport::{
     fetch::{FetchError, Parts, Want},
     wire::{REQUEST_LEN, Request, Status},
 };

@@ -3,7 +3,10 @@
 mod work;
 
 use ids::{Identity, PeerId};
-use net::{Config, Handle, Outcome, Relay, Report, Source, Stage, Ticket, start};
+use net::{
+    Relay,
+    swarm::{Config, Handle, Outcome, Report, Source, Stage, Ticket, start},
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Log, Store};
 use swarm::{Notice, Rules, State};
@@ -61,7 +64,7 @@ impl Peer {
             bind: "127.0.0.1:0".parse().expect("an address"),
             relay: Relay::None,
             external: Vec::new(),
-            max_object: net::MAX_OBJECT,
+            max_object: net::swarm::MAX_OBJECT,
             known: Vec::new(),
             keep_everything: true,
         };

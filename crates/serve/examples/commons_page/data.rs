@@ -5,7 +5,6 @@ use commons::statement::{
     Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
     VoteBody,
 };
-use decide;
 use ids::{Hash, canonical};
 
 use crate::town::{DAY, Person, Town, about, check, person, rank, vouch};

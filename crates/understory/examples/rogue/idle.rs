@@ -3,7 +3,7 @@
 use crate::line::{Heard, Line, Serve};
 use anyhow::Result;
 use ids::{Hash, Identity};
-use net::Ticket;
+use net::swarm::Ticket;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use swarm::{Have, Join, Message, Signed};
 use tokio::time::{interval, sleep};

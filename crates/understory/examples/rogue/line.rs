@@ -10,7 +10,7 @@ use iroh::{
     },
 };
 use minicbor::bytes::ByteArray;
-use net::{PeerAddr, Ticket};
+use net::{PeerAddr, swarm::Ticket};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,

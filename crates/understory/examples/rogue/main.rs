@@ -26,7 +26,7 @@ use erase::{Eraser, Field};
 use forge::Forger;
 use ids::{Hash, Identity};
 use line::{Line, Serve};
-use net::Admission;
+use net::swarm::Admission;
 use peer::{Habit, Peer};
 use program::{cheat, events, units, worker};
 use std::{path::PathBuf, sync::Arc, time::Instant};
@@ -93,7 +93,7 @@ async fn main() -> Result<()> {
     if args.what == What::Idle {
         return idle::idle(args.keys, args.quiet, seed, ticket).await;
     }
-    let known = |mark: net::Mark| Checkpoint { height: mark.height, record: mark.record };
+    let known = |mark: net::swarm::Mark| Checkpoint { height: mark.height, record: mark.record };
     let checkpoints = ticket.checkpoint.map(known).into_iter().collect();
     let invitation = admission.secret().map(|secret| Identity::from_seed(*secret));
     let arrival = Arrival { invitation, checkpoints };

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use ids::{Hash, Identity, ObjectRef, PeerId};
-use net::Ticket;
+use net::swarm::Ticket;
 use recipe::{Corpus, CorpusManifest, RunManifest};
 use std::{
     collections::BTreeMap,

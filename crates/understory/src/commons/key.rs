@@ -8,6 +8,7 @@ use super::{
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
 use commons::statement::{DeviceKey, Key, KeyOp};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ids::{Hash, Signature};
 
 pub fn key(command: &KeyCommand) -> Result<()> {
@@ -133,19 +134,13 @@ fn rotate(args: &RotateArgs) -> Result<()> {
 }
 
 fn device_text(device: &DeviceKey) -> String {
-    let proof: String = device.proof.0.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}.{proof}", device.key)
+    format!("{}.{}", device.key, HEXLOWER.encode(&device.proof.0))
 }
 
 fn parse_device(text: &str) -> Result<DeviceKey> {
     let wrong = "a device is what `understory key device` prints on it";
     let (key, proof) = text.split_once('.').context(wrong)?;
-    if proof.len() != 128 || !proof.is_ascii() {
-        bail!(wrong);
-    }
-    let mut bytes = [0; 64];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&proof[2 * at..2 * at + 2], 16).context(wrong)?;
-    }
+    let bytes = HEXLOWER_PERMISSIVE.decode(proof.as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).context(wrong)?;
     Ok(DeviceKey { key: key.parse()?, proof: Signature(bytes) })
 }

@@ -14,7 +14,6 @@ use commons::{
         UnrankedRule, Vote, VoteBody,
     },
 };
-use decide;
 use ids::{Hash, canonical};
 use std::path::{Path, PathBuf};
 

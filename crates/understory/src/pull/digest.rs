@@ -1,6 +1,7 @@
 //! Hashes of files.
 
 use anyhow::{Result, bail};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 
@@ -104,11 +105,10 @@ impl Hashing {
 
     /// The hashes of what was taken in.
     pub fn finish(self) -> Digests {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Digests {
             bytes: self.bytes,
             blake3: self.blake3.finalize().to_hex().to_string(),
-            sha256: hex(&self.sha256.finalize()),
+            sha256: HEXLOWER.encode(&self.sha256.finalize()),
             git_blob: self.git_blob.map(|sha1| sha1.digest().to_string()),
         }
     }

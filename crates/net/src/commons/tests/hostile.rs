@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{
-    book::Saved,
     commons::{
         client::{AskError, ask},
         intake::{Intake, Network, Origin, Rate},
@@ -13,10 +12,13 @@ use crate::{
             WitnessName, cbor,
         },
     },
-    mesh::{Events, Mesh, MeshEvent},
-    objects::{Answers, Served},
-    traffic::Counters,
-    wire::{Frame, Hello},
+    transport::{
+        book::Saved,
+        mesh::{Events, Mesh, MeshEvent},
+        objects::{Answers, Served},
+        traffic::Counters,
+        wire::{Frame, Hello},
+    },
 };
 use commons::{Place, follow::RangeProof, receipt::Receipt};
 use iroh::endpoint::Connection;
@@ -103,7 +105,7 @@ impl Rogue {
         let link = Link {
             seed: [seed; 32],
             bind: "127.0.0.1:0".parse().expect("an address"),
-            relay: crate::Relay::None,
+            relay: crate::transport::Relay::None,
             external: Vec::new(),
             peers: vec![victim.at()],
             saved: Saved::default(),
@@ -484,10 +486,12 @@ async fn requests_out_of_bounds_are_reset() {
 async fn stranger(home: &Home, seed: u8, victim: &Member) -> Connection {
     let key = iroh::SecretKey::from_bytes(&[seed; 32]);
     let at = "127.0.0.1:0".parse().expect("an address");
-    let endpoint = crate::endpoint::bind(ALPN, &key, at, None, &crate::Relay::None).await;
+    let endpoint =
+        crate::transport::endpoint::bind(ALPN, &key, at, None, &crate::transport::Relay::None)
+            .await;
     let endpoint = endpoint.expect("bound");
-    let at = crate::PeerAddr::from_endpoint(&endpoint.addr());
-    let at = crate::address::AddrRecord::sign(at, 1, &key);
+    let at = crate::transport::PeerAddr::from_endpoint(&endpoint.addr());
+    let at = crate::transport::address::AddrRecord::sign(at, 1, &key);
     let hello = Hello { run: state(home).id, instance: 1, at };
     let victim = victim.at().to_endpoint().expect("its key is a key");
     let connection = endpoint.connect(victim, ALPN).await.expect("connected");

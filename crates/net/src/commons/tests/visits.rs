@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    Relay,
     commons::{Visit, VisitError, join, sync},
+    transport::Relay,
 };
 use tlog::SignedCheckpoint;
 
@@ -67,7 +67,7 @@ async fn a_command_brings_what_it_wrote_and_gets_what_is_new() {
 async fn nobody_there_is_an_error_that_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = found(folder.path(), "town", 1);
-    let nowhere = crate::PeerAddr {
+    let nowhere = crate::transport::PeerAddr {
         peer: id_of(26),
         addrs: vec!["127.0.0.1:1".parse().expect("an address")],
         relay: None,

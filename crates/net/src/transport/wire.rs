@@ -17,7 +17,7 @@
 //! answer    status u8 (0 here it comes, 1 not here, 2 busy) · the bytes from offset to len
 //! ```
 
-use crate::address::AddrRecord;
+use crate::transport::address::AddrRecord;
 use ids::{Hash, ObjectRef};
 use iroh::endpoint::{ReadExactError, RecvStream};
 
@@ -189,7 +189,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{PeerAddr, peer_id};
+    use crate::transport::address::{PeerAddr, peer_id};
     use iroh::SecretKey;
 
     fn hello() -> Frame {

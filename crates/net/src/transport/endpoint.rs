@@ -1,6 +1,6 @@
 //! The iroh endpoint: bound where the caller says, silent towards everybody else by default.
 
-use crate::address::parse_relay;
+use crate::transport::address::parse_relay;
 use iroh::{
     Endpoint, RelayMode, SecretKey,
     endpoint::{Builder, PortmapperConfig, QuicTransportConfig, VarInt, presets},

@@ -1,22 +1,19 @@
 //! What one person hands another so that they can join a run.
 
-use crate::address::PeerAddr;
+use crate::transport::{
+    MAX_TICKET_PEERS, PeerAddr, TicketError,
+    ticket_text::{self, OLD_RUN},
+};
 use ids::{Hash, ObjectRef, PeerId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// The most bytes of a run manifest.
 pub const MAX_MANIFEST: u64 = 1 << 20;
-/// The most peers a ticket names.
-pub const MAX_TICKET_PEERS: usize = 8;
 
 const PREFIX: &str = "understory2";
 /// What is behind it is for one person, and whoever finds it somewhere should see that.
 const INVITATION: &str = "understory2-secret-";
-/// Tickets of version 1 of the rules.
-const OLD: &str = "understory1";
-const MAX_TEXT: usize = 8 << 10;
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Which run to join, who founded it, where to reach some of its peers, and how far it was.
 ///
@@ -84,32 +81,6 @@ pub enum Admission {
     Invitation(Invitation),
 }
 
-/// Text that is not a ticket.
-#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
-pub enum TicketError {
-    /// It does not begin as such tickets do.
-    #[error("such a ticket begins with {0}")]
-    Prefix(&'static str),
-    /// Of a run under earlier rules.
-    #[error(
-        "this ticket begins with {OLD}: it is of a run under version 1 of the rules, which \
-             this program does not follow any more"
-    )]
-    Old,
-    /// Longer than any ticket.
-    #[error("a ticket is at most {MAX_TEXT} characters")]
-    TooLong,
-    /// A character that tickets do not use.
-    #[error("character {0} does not belong in a ticket")]
-    Character(usize),
-    /// Damaged on the way, or cut short.
-    #[error("the ticket's checksum does not match: part of it is missing or mistyped")]
-    Checksum,
-    /// Made by something else, or by a later version.
-    #[error("the ticket's content is malformed or out of bounds")]
-    Content,
-}
-
 impl Ticket {
     /// The run manifest's name and length, as it can be asked of any peer.
     pub fn manifest(&self) -> ObjectRef {
@@ -125,8 +96,7 @@ impl Ticket {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body = minicbor::to_vec(self).expect("writing to memory does not fail");
-        f.write_str(&to_text(PREFIX, &body))
+        f.write_str(&ticket_text::write(PREFIX, self))
     }
 }
 
@@ -135,10 +105,10 @@ impl FromStr for Ticket {
 
     /// Accepts what [`Ticket`] prints, in either case, with white space anywhere (terminals wrap).
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        if compact(text)?.starts_with(OLD) {
+        if ticket_text::compact(text)?.starts_with(OLD_RUN) {
             return Err(TicketError::Old);
         }
-        let ticket: Self = read(&from_text(PREFIX, text)?)?;
+        let ticket: Self = ticket_text::read(PREFIX, text)?;
         if ticket.is_valid() { Ok(ticket) } else { Err(TicketError::Content) }
     }
 }
@@ -147,8 +117,7 @@ impl Invitation {
     /// The text for the one person who is invited. There is no `Display`, so that it is not
     /// printed or logged by mistake.
     pub fn to_secret_text(&self) -> String {
-        let body = minicbor::to_vec(self).expect("writing to memory does not fail");
-        to_text(INVITATION, &body)
+        ticket_text::write(INVITATION, self)
     }
 }
 
@@ -201,10 +170,10 @@ impl FromStr for Admission {
 
     /// Accepts a ticket's text or an invitation's, in either case, with white space anywhere.
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        if !compact(text)?.starts_with(INVITATION) {
+        if !ticket_text::compact(text)?.starts_with(INVITATION) {
             return text.parse().map(Self::Ticket);
         }
-        let invitation: Invitation = read(&from_text(INVITATION, text)?)?;
+        let invitation: Invitation = ticket_text::read(INVITATION, text)?;
         match invitation.ticket.is_valid() {
             true => Ok(Self::Invitation(invitation)),
             false => Err(TicketError::Content),
@@ -212,92 +181,11 @@ impl FromStr for Admission {
     }
 }
 
-/// Decodes a body. One ticket has one text: what decodes but would print otherwise is not ours.
-fn read<T>(body: &[u8]) -> Result<T, TicketError>
-where
-    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
-{
-    let value: T = minicbor::decode(body).map_err(|_| TicketError::Content)?;
-    match minicbor::to_vec(&value) {
-        Ok(again) if again == body => Ok(value),
-        _ => Err(TicketError::Content),
-    }
-}
-
-/// The text in lower case and without white space (terminals wrap).
-fn compact(text: &str) -> Result<String, TicketError> {
-    if text.len() > 2 * MAX_TEXT {
-        return Err(TicketError::TooLong);
-    }
-    let text: String =
-        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
-    if text.len() > MAX_TEXT { Err(TicketError::TooLong) } else { Ok(text) }
-}
-
-/// A ticket's text: the prefix, and base32 of a check of four bytes and the body.
-pub(crate) fn to_text(prefix: &str, body: &[u8]) -> String {
-    let bytes = [&Hash::of(body).0[..4], body].concat();
-    format!("{prefix}{}", base32(&bytes))
-}
-
-/// The body of what [`to_text`] wrote, in either case and with white space anywhere.
-pub(crate) fn from_text(prefix: &'static str, text: &str) -> Result<Vec<u8>, TicketError> {
-    let text = compact(text)?;
-    let rest = text.strip_prefix(prefix).ok_or(TicketError::Prefix(prefix))?;
-    let mut bytes = from_base32(rest).map_err(|at| match at {
-        Some(at) => TicketError::Character(prefix.len() + at),
-        None => TicketError::Checksum,
-    })?;
-    if bytes.len() < 4 {
-        return Err(TicketError::Checksum);
-    }
-    let body = bytes.split_off(4);
-    if Hash::of(&body).0[..4] != *bytes { Err(TicketError::Checksum) } else { Ok(body) }
-}
-
-fn base32(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(5) * 8);
-    let (mut bits, mut count) = (0u32, 0);
-    for &byte in bytes {
-        bits = bits << 8 | u32::from(byte);
-        count += 8;
-        while count >= 5 {
-            count -= 5;
-            out.push(char::from(ALPHABET[(bits >> count & 31) as usize]));
-        }
-        bits &= (1 << count) - 1;
-    }
-    if count > 0 {
-        out.push(char::from(ALPHABET[(bits << (5 - count) & 31) as usize]));
-    }
-    out
-}
-
-/// The error is where a character is none of base32's, or nothing where the last one does not fit.
-fn from_base32(text: &str) -> Result<Vec<u8>, Option<usize>> {
-    let mut out = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut bits, mut count) = (0u32, 0);
-    for (i, c) in text.bytes().enumerate() {
-        let digit = ALPHABET.iter().position(|&a| a == c);
-        bits = bits << 5 | digit.ok_or(Some(i))? as u32;
-        count += 5;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    // Bits beyond the last byte are padding and must be zero, and less than a digit.
-    if bits != 0 || count >= 5 {
-        return Err(None);
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::peer_id;
+    use crate::transport::address::peer_id;
+    use crate::transport::ticket_text::MAX_TEXT;
     use iroh::SecretKey;
 
     fn ticket() -> Ticket {
@@ -344,11 +232,9 @@ mod tests {
         assert_eq!(early.to_string().parse(), Ok(early.clone()));
         assert!(early.to_string().len() < ticket().to_string().len());
         // Nothing in its place is not the same as nothing: one ticket has one text.
-        let mut body = minicbor::to_vec(&early).expect("writes");
-        assert_eq!(body[0], 0x84, "an array of four");
-        body[0] = 0x85;
-        body.push(0xf6);
-        assert_eq!(to_text(PREFIX, &body).parse::<Ticket>(), Err(TicketError::Content));
+        let nothing = (early.run, early.manifest_len, early.founder, early.peers, None::<Mark>);
+        let text = ticket_text::write(PREFIX, &nothing);
+        assert_eq!(text.parse::<Ticket>(), Err(TicketError::Content));
     }
 
     #[test]
@@ -407,15 +293,5 @@ mod tests {
         assert_eq!("a".repeat(MAX_TEXT + 1).parse::<Ticket>(), Err(TicketError::TooLong));
         assert_eq!("understory3abc".parse::<Ticket>(), Err(TicketError::Prefix(PREFIX)));
         assert_eq!("understory2é".parse::<Ticket>(), Err(TicketError::Character(11)));
-    }
-
-    #[test]
-    fn base32_agrees_with_the_rfc() {
-        for (bytes, text) in
-            [("f", "my"), ("fo", "mzxq"), ("foob", "mzxw6yq"), ("fooba", "mzxw6ytb")]
-        {
-            assert_eq!(base32(bytes.as_bytes()), text);
-            assert_eq!(from_base32(text), Ok(bytes.as_bytes().to_vec()));
-        }
     }
 }

@@ -4,7 +4,7 @@ mod hostile;
 mod linking;
 mod transfer;
 
-use crate::{
+use crate::transport::{
     address::{AddrRecord, PeerAddr, peer_id},
     endpoint::{Relay, bind},
     fetch::{FetchProgress, Fetcher},
@@ -116,7 +116,7 @@ impl Peer {
         &self,
         bytes: &[u8],
         providers: &[PeerId],
-    ) -> Result<(), crate::fetch::FetchError> {
+    ) -> Result<(), crate::transport::fetch::FetchError> {
         let wanted = vec![ids::ObjectRef::of(bytes).into()];
         let progress = Arc::new(FetchProgress::default());
         self.fetcher.fetch(wanted, providers.to_vec(), Urgency::Round, &progress).await.map(drop)

@@ -1,6 +1,6 @@
 //! Connections to every other peer of the run: one each, made again when lost.
 
-use crate::{
+use crate::transport::{
     address::{AddrRecord, PeerAddr, peer_id},
     book::{Book, Saved},
     limit::{Origin, Quota, SharedQuotas},
@@ -663,7 +663,7 @@ fn own_address(endpoint: &Endpoint, external: &[SocketAddr]) -> PeerAddr {
         at.addrs.retain(|known| known != addr);
         at.addrs.insert(0, *addr);
     }
-    at.addrs.truncate(crate::address::MAX_ADDRS);
+    at.addrs.truncate(crate::transport::address::MAX_ADDRS);
     at
 }
 

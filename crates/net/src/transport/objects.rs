@@ -1,6 +1,6 @@
 //! Serving the store's objects to peers that know their hash.
 
-use crate::{
+use crate::transport::{
     endpoint::MAX_REQUESTS,
     traffic::{Counters, add},
     wire::{REQUEST_LEN, Request, Status},

@@ -168,7 +168,7 @@ impl Member {
         Self::new(folder, seed, change).await
     }
 
-    fn at(&self) -> crate::PeerAddr {
+    fn at(&self) -> crate::transport::PeerAddr {
         self.handle.ticket().peers[0].clone()
     }
 
@@ -200,5 +200,5 @@ fn config(dir: &Path, seed: u8) -> Config {
 }
 
 fn id_of(seed: u8) -> PeerId {
-    crate::address::peer_id(iroh::SecretKey::from_bytes(&[seed; 32]).public())
+    crate::transport::address::peer_id(iroh::SecretKey::from_bytes(&[seed; 32]).public())
 }

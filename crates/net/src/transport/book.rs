@@ -1,6 +1,6 @@
 //! The address book: whom to dial, where, and when next.
 
-use crate::address::{AddrRecord, PeerAddr};
+use crate::transport::address::{AddrRecord, PeerAddr};
 use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -188,7 +188,7 @@ fn retry_after(peer: PeerId, failures: u32, member: bool) -> Duration {
 fn merge(known: &mut PeerAddr, new: PeerAddr) {
     let mut addrs = new.addrs;
     for addr in &known.addrs {
-        if addrs.len() < crate::address::MAX_ADDRS && !addrs.contains(addr) {
+        if addrs.len() < crate::transport::address::MAX_ADDRS && !addrs.contains(addr) {
             addrs.push(*addr);
         }
     }
@@ -236,7 +236,7 @@ impl Saved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::peer_id;
+    use crate::transport::address::peer_id;
     use iroh::SecretKey;
 
     fn key(seed: u32) -> SecretKey {

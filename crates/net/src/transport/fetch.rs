@@ -1,7 +1,7 @@
 //! Fetching objects from peers that may be slow, gone or lying: [`Fetching`] says who is asked for
 //! what and when to give up, this carries it out over connections.
 
-use crate::{
+use crate::transport::{
     mesh::Mesh,
     traffic::{TrafficTable, add},
     wire::{Request, Status},
@@ -470,7 +470,7 @@ impl Fetcher {
                 state.suspects.insert(object, if mixed { parts } else { earlier });
                 (Input::Wrong { object, mixed }, None)
             }
-            Ok(Err(e)) => failed(crate::driver::with_causes(&e)),
+            Ok(Err(e)) => failed(crate::swarm::driver::with_causes(&e)),
             Err(e) => failed(e.to_string()),
         };
         self.tell(&mut state, &runtime, input, failure);

@@ -2,12 +2,16 @@
 //! on is on disk.
 
 use crate::{
-    fetch::{FetchProgress, Fetcher, Parts, Want},
-    jobs::Jobs,
-    mesh::{Events, Mesh, MeshEvent},
-    pins::{Pins, discard},
-    report::{NetStatus, Outcome, Report, Reports, Stage},
-    traffic::TrafficTable,
+    swarm::{
+        jobs::Jobs,
+        pins::{Pins, discard},
+        report::{NetStatus, Outcome, Report, Reports, Stage},
+    },
+    transport::{
+        fetch::{FetchProgress, Fetcher, Parts, Want},
+        mesh::{Events, Mesh, MeshEvent},
+        traffic::TrafficTable,
+    },
 };
 use ids::{Hash, ObjectRef, PeerId};
 use std::{

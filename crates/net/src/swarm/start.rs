@@ -1,18 +1,22 @@
 //! Starting a node, and the handle to it.
 
 use crate::{
-    address::PeerAddr,
-    book::Saved,
-    driver::{Driver, Shared, with_causes},
-    endpoint::{self, EndpointError, Relay},
-    fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
-    mesh::{Events, GREETING_TIME, Mesh},
-    objects::Server,
-    pins::Pins,
-    report::{NetStatus, Outcome, Report, Reports, Stage},
-    ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
-    traffic::{Traffic, TrafficTable},
-    wire::ALPN,
+    swarm::{
+        driver::{Driver, Shared, with_causes},
+        pins::Pins,
+        report::{NetStatus, Outcome, Report, Reports, Stage},
+        ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
+    },
+    transport::{
+        address::PeerAddr,
+        book::Saved,
+        endpoint::{self, EndpointError, Relay},
+        fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
+        mesh::{Events, GREETING_TIME, Mesh},
+        objects::Server,
+        traffic::{Traffic, TrafficTable},
+        wire::ALPN,
+    },
 };
 use ids::{Hash, Identity, ObjectRef, PeerId};
 use iroh::SecretKey;
@@ -168,7 +172,8 @@ pub async fn start(
         }
     };
     let ticket = config.source.ticket();
-    let founder = ticket.map_or_else(|| crate::address::peer_id(secret.public()), |t| t.founder);
+    let founder =
+        ticket.map_or_else(|| crate::transport::address::peer_id(secret.public()), |t| t.founder);
     let traffic = Arc::new(TrafficTable::default());
     let server = Server::new(config.store.clone());
     let external = config.external.clone();

@@ -1,6 +1,6 @@
 //! The worker's blocking calls, on threads of their own.
 
-use crate::report::{Report, Reports};
+use crate::swarm::report::{Report, Reports};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},

@@ -1,6 +1,6 @@
 //! What a running node tells whoever watches it.
 
-use crate::traffic::Traffic;
+use crate::transport::traffic::Traffic;
 use ids::{Hash, PeerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
