@@ -17,7 +17,7 @@ example() {
   if [ -n "${EXAMPLES:-}" ]; then
     "$EXAMPLES/$name" "$@"
   else
-    (cd "$root" && cargo run --release --quiet -p understory-model --example "$name" -- "$@")
+    (cd "$root" && cargo run --release --quiet -p understory-engine --example "$name" -- "$@")
   fi
 }
 

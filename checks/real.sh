@@ -17,7 +17,7 @@ models=${MODELS:-$root/target/models}
 [ -e "$models/gemma-3-270m-q4_k_m.gguf" ] || exit 0
 examples=${EXAMPLES:-}
 if [ -z "$examples" ]; then
-  (cd "$root" && cargo build --release --quiet -p understory-model --examples)
+  (cd "$root" && cargo build --release --quiet -p understory-engine --examples)
   examples=${CARGO_TARGET_DIR:-$root/target}/release/examples
 fi
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes crates/model/tests/golden/chat.json: templates in the manner of those that models bring,
+"""Writes crates/text/tests/golden/chat.json: templates in the manner of those that models bring,
 and what `transformers` makes of conversations with them.
 
 Usage: chat_golden.py OUT_DIR                     needs transformers

@@ -4,7 +4,7 @@
 Usage: export_check.py HF_DIR MODEL.gguf expected.json [--tolerance 1e-4]
 
 expected.json holds a prompt, its ids, the logits after each of them, and the greedy continuation
-(`cargo run --release -p understory-model --example export_oracle OUT_DIR` makes all three).
+(`cargo run --release -p understory-engine --example export_oracle OUT_DIR` makes all three).
 transformers loads the folder, llama.cpp (PyPI llama-cpp-python) the GGUF; where the software is
 missing the check says `skipped: ...`. Exit status: 0 agreement or skipped, 1 disagreement.
 """

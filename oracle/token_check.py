@@ -5,7 +5,7 @@ llama.cpp's own vectors where its source is there.
 Usage: token_check.py TOKENS_BINARY TEXT_FILE MODEL.gguf…
        token_check.py TOKENS_BINARY --vectors LLAMA_CPP/models
 
-TOKENS_BINARY is `cargo build --release -p understory-model --example tokens`. llama.cpp is that of
+TOKENS_BINARY is `cargo build --release -p understory-engine --example tokens`. llama.cpp is that of
 npm's node-llama-cpp: CHECK_MODULES names the folder with node_modules.
 Ends with `N passed, N failed`.
 """
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-GOLDEN = ROOT / "crates/model/tests/golden/tokenizers_hf.json"
+GOLDEN = ROOT / "crates/text/tests/golden/tokenizers_hf.json"
 NODE = ROOT / "checks/llama/tokens.mjs"
 RANGES = [(0x20, 0x7E)] * 6 + [(0xA0, 0x24F), (0x370, 0x5FF), (0x900, 0x97F), (0x3040, 0x30FF),
                                (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF), (0x2000, 0x206F), (9, 13)]

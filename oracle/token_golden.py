@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tokenizer golden files of crates/model/tests/golden: what the `tokenizers` library and
+"""Writes the tokenizer golden files of crates/text/tests/golden: what the `tokenizers` library and
 llama.cpp make of difficult texts.
 
 Usage: token_golden.py OUT_DIR LLAMA_CPP_PYTHON_DIR     needs tokenizers, gguf, llama_cpp

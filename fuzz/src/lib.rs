@@ -7,7 +7,8 @@ pub mod statement;
 pub mod tlog;
 
 use kernel::{Isa, Kernel};
-use model::{Config, Plan, Sampler, Session, Tokenizer, Weights};
+use model::{Config, Plan, Sampler, Session, Weights};
+use text::Tokenizer;
 use std::{
     fs,
     io::Write,
@@ -53,12 +54,12 @@ pub fn safetensors(bytes: &[u8]) {
             drop(file.floats(name, &view.shape));
         }
     }
-    drop(model::hf::parse_weights(bytes, &Config::tiny(64)));
+    drop(engine::hf::parse_weights(bytes, &Config::tiny(64)));
 }
 
 /// A GGUF file.
 pub fn gguf(bytes: &[u8]) {
-    if let Ok(imported) = model::gguf::parse_model(bytes) {
+    if let Ok(imported) = engine::gguf::parse_model(bytes) {
         imported.config.validate().expect("only valid shapes are read");
         assert_eq!(imported.params.len(), imported.config.parameters());
     }
@@ -88,7 +89,7 @@ fn run(weights: &Weights) {
 
 /// The `config.json` of a Hugging Face folder.
 pub fn hf_config(bytes: &[u8]) {
-    if let Ok(config) = model::hf::parse_config(bytes) {
+    if let Ok(config) = engine::hf::parse_config(bytes) {
         config.validate().expect("only valid shapes are read");
     }
     if let Ok(decoder) = model::families::decoder_of_config(bytes) {
@@ -120,7 +121,7 @@ pub fn tokenizer_json(bytes: &[u8]) {
 
 /// A `tokenizer.json` of any kind that is read.
 pub fn tokenizer_hf(bytes: &[u8]) {
-    let files = model::tokenizer::HfFiles { tokenizer: bytes, ..Default::default() };
+    let files = text::tokenizer::HfFiles { tokenizer: bytes, ..Default::default() };
     if let Ok(tokenizer) = Tokenizer::from_hf(&files) {
         encodes(&tokenizer);
     }
@@ -130,14 +131,14 @@ pub fn tokenizer_hf(bytes: &[u8]) {
 pub fn tokenizer_files(bytes: &[u8]) {
     const TOKENIZER: &[u8] = br#"{"model": {"type": "BPE", "vocab": {"a": 0, "</s>": 1}}}"#;
     let Some((which, bytes)) = bytes.split_first() else { return };
-    let mut files = model::tokenizer::HfFiles { tokenizer: TOKENIZER, ..Default::default() };
+    let mut files = text::tokenizer::HfFiles { tokenizer: TOKENIZER, ..Default::default() };
     let named = br#"{"eos_token": "</s>"}"#;
     files.config = Some(named);
     match which % 4 {
         0 => files.config = Some(bytes),
         1 => files.special = Some(bytes),
         2 => files.generation = Some(bytes),
-        _ => drop(model::chat::ChatTemplates::from_config(bytes)),
+        _ => drop(text::chat::ChatTemplates::from_config(bytes)),
     }
     if let Ok(tokenizer) = Tokenizer::from_hf(&files) {
         encodes(&tokenizer);
@@ -182,7 +183,7 @@ pub fn carry(bytes: &[u8]) {
 /// The tokenizer in the metadata of a GGUF file.
 pub fn tokenizer_gguf(bytes: &[u8]) {
     if let Ok(file) = model::gguf::parse(bytes)
-        && let Ok(tokenizer) = Tokenizer::from_gguf(file.metadata())
+        && let Ok(tokenizer) = engine::gguf::tokenizer(file.metadata())
     {
         encodes(&tokenizer);
     }
@@ -194,7 +195,7 @@ fn encodes(tokenizer: &Tokenizer) {
     {
         let Ok(ids) = tokenizer.encode_prompt(text, special) else { continue };
         assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
-        let mut stream = model::StreamDecoder::default();
+        let mut stream = text::StreamDecoder::default();
         let mut pieces: String = ids.iter().map(|id| stream.push(tokenizer, *id)).collect();
         pieces += &stream.finish();
         let whole = tokenizer.decode(&ids);
@@ -204,7 +205,7 @@ fn encodes(tokenizer: &Tokenizer) {
 
 /// A chat template, rendered.
 pub fn chat_template(bytes: &[u8]) {
-    use model::chat::{ChatTemplate, Conversation, message};
+    use text::chat::{ChatTemplate, Conversation, message};
     if let Ok(template) = ChatTemplate::new(&String::from_utf8_lossy(bytes)) {
         let messages = [message("system", "be kind"), message("user", "hi")];
         drop(template.render(&Conversation::new(&messages)));
@@ -221,7 +222,7 @@ pub fn tokenizer_text(bytes: &[u8]) {
     let ids = TOKENIZER.encode(&text).expect("cheap");
     assert_eq!(TOKENIZER.decode(&ids), text);
     assert_eq!(TOKENIZER.byte_len(&ids), text.len());
-    let mut stream = model::StreamDecoder::default();
+    let mut stream = text::StreamDecoder::default();
     let pieces: String = ids.iter().map(|id| stream.push(&TOKENIZER, *id)).collect();
     assert_eq!(pieces + &stream.finish(), text);
 }

@@ -1,7 +1,9 @@
 //! A good example or two for each target to begin from.
 
 use kernel::{Isa, Kernel, random::Stream};
-use model::{Config, Lineage, Parameters, Tokenizer};
+use engine::Lineage;
+use model::{Config, Parameters};
+use text::Tokenizer;
 use std::{error::Error, fs, io::Write, path::Path};
 use ids::{Hash, Identity, ObjectRef};
 use swarm::{Certificate, Contribution, Ejection, Evidence, Member, Message, Record, Signed, SignedRecord};
@@ -169,9 +171,9 @@ fn models(folder: &Path) -> Outcome {
     let model = Parameters::new(&config, model::init(&config, 1)?)?;
     let lineage = Lineage { name: "seed".into(), run: None, root: None };
     let work = tempfile::tempdir()?;
-    model::hf::export(work.path(), &model, &tokenizer, &lineage)?;
+    engine::hf::export(work.path(), &model, &tokenizer, &lineage)?;
     let gguf = work.path().join("model.gguf");
-    model::gguf::export(&gguf, &model, &tokenizer, &lineage)?;
+    engine::gguf::export(&gguf, &model, &tokenizer, &lineage)?;
     save(folder, "gguf", &fs::read(&gguf)?)?;
     save(folder, "tokenizer_gguf", &fs::read(gguf)?)?;
     for (target, file) in [

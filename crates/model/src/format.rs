@@ -2,38 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Config, ConfigError, Tokenizer, TokenizerError};
-
-/// Where a model comes from, written into exports.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lineage {
-    /// Name for people.
-    pub name: String,
-    /// Id of the run that made it.
-    pub run: Option<String>,
-    /// Hash of its parameters in the run.
-    pub root: Option<String>,
-}
-
-impl Lineage {
-    /// The known facts as (key, value), keys as they stand in exported files.
-    pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
-        let run = self.run.as_deref().map(|run| ("understory.run", run));
-        let root = self.root.as_deref().map(|root| ("understory.root", root));
-        run.into_iter().chain(root).collect()
-    }
-}
-
-/// A model read from a file or folder.
-#[derive(Debug, Clone)]
-pub struct Imported {
-    /// Its shape.
-    pub config: Config,
-    /// Its parameters in the order of [`crate::Layout`].
-    pub params: Vec<f32>,
-    /// Its tokenizer, if one was there.
-    pub tokenizer: Option<Tokenizer>,
-}
+use crate::ConfigError;
 
 /// Why a file was refused.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +21,11 @@ pub enum FormatError {
     /// The model's shape is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The tokenizer is refused.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
 }
 
 impl FormatError {
-    pub(crate) fn new(text: impl Into<String>) -> FormatError {
+    /// [`FormatError::Malformed`] with this text.
+    pub fn new(text: impl Into<String>) -> FormatError {
         FormatError::Malformed(text.into())
     }
 
@@ -72,7 +39,8 @@ impl FormatError {
         }
     }
 
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FormatError {
+    /// [`FormatError::Io`] about this file.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FormatError {
         let path = path.to_owned();
         move |source| FormatError::Io { path, source }
     }

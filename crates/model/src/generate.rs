@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::{Activations, Kernel};
 
 use crate::forward::{Cache, Piece, Want, Workspace};
-use crate::{ConfigError, Model, Sampler, SamplerError, TokenizerError};
+use crate::{ConfigError, Model, Sampler, SamplerError};
 
 /// Why a model could not be run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -13,9 +13,6 @@ pub enum GenerateError {
     /// The shape is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The text cannot be encoded.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
     /// Parameters of another shape.
     #[error("model has {found} parameters, its config asks for {expected}")]
     Length {

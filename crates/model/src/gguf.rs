@@ -4,11 +4,9 @@
 //! alignment, tensor bytes (each padded). Everything is little-endian. llama.cpp rotates
 //! neighbouring pairs where Hugging Face rotates halves, so query and key rows are permuted.
 
-mod model;
 mod read;
 mod write;
 
-pub use model::{export, import, parse_model};
 pub use read::{Entry, File, Header, Info, parse, parse_header};
 pub use write::Writer;
 

@@ -1,5 +1,4 @@
-//! What a model is: a Llama-architecture decoder, its weights, tokenizer, file formats, training
-//! step and generation.
+//! What a model is: its description, weights, file formats, training step and generation.
 //!
 //! Everything numeric goes through [`kernel`], so results are the `strict-1` bits: the same on
 //! every instruction set, for any number of threads, for any split of a batch into micro-batches,
@@ -12,11 +11,10 @@
 //! | [`init`] | initial parameters, a pure function of (config, seed) |
 //! | [`train`] | loss and gradient of a batch; forward beside backward, one file per piece |
 //! | [`optimizer`], [`schedule`] | AdamW with global-norm clipping; warm-up and decay |
+//! | [`decoder`], [`families`] | what a model of any family computes, read from its configuration |
+//! | [`weights`], [`mod@forward`] | tensors where they lie; one forward pass for all families |
 //! | [`generate`], [`sampler`] | key/value cache, logits, the choice of the next token |
-//! | [`tokenizer`] | text to ids and back: trained here, or read from GGUF and Hugging Face files |
-//! | [`chat`] | chat templates: from a conversation to the text that a model continues |
-//! | [`safetensors`], [`hf`], [`gguf`] | file formats, strict readers and writers |
-//! | [`expect`] | logits and greedy text, for comparing other programs with ours |
+//! | [`safetensors`], [`gguf`] | file formats, strict readers and writers |
 //! | [`mod@bench`] | a timed training step |
 //!
 //! # A training step
@@ -42,17 +40,14 @@
 #![warn(missing_docs)]
 
 pub mod bench;
-pub mod chat;
 pub mod config;
 pub mod decoder;
 pub mod element;
-pub mod expect;
 pub mod families;
 pub mod format;
 pub mod forward;
 pub mod generate;
 pub mod gguf;
-pub mod hf;
 mod init;
 pub mod layout;
 mod model;
@@ -61,14 +56,13 @@ mod parameters;
 pub mod safetensors;
 pub mod sampler;
 pub mod schedule;
-pub mod tokenizer;
 pub mod train;
 pub mod weights;
 
 pub use config::{Config, ConfigError};
 pub use decoder::Decoder;
 pub use element::ElementType;
-pub use format::{FormatError, Imported, Lineage};
+pub use format::FormatError;
 pub use forward::{Cache, Piece, Want, Workspace};
 pub use generate::{Finish, GenerateError, Session};
 pub use init::init;
@@ -78,6 +72,5 @@ pub use optimizer::{Optimizer, OptimizerError, StepReport};
 pub use parameters::Parameters;
 pub use sampler::{Sampler, SamplerError};
 pub use schedule::{Decay, Schedule};
-pub use tokenizer::{StreamDecoder, Tokenizer, TokenizerError};
 pub use train::{TrainError, Trainer};
 pub use weights::{Origin, TensorInfo, Weights};

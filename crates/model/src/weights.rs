@@ -19,7 +19,7 @@ use crate::element::ElementType;
 use crate::gguf;
 use crate::safetensors;
 use disk::DiskFile;
-pub(crate) use disk::refuse_pointer;
+pub use disk::refuse_pointer;
 
 /// An opened model: what its headers say, and the way to its tensors' bytes.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use crate::{generate::Generator, hint, hint::WithHint};
 use anyhow::{Context, Result};
 use model::Sampler;
-use model::chat::{Json, message};
 use std::io::BufRead;
+use text::chat::{Json, message};
 
 /// Talks until end of input; `system` is the first message, if there is one.
 pub fn chat(

@@ -9,10 +9,10 @@ use crate::cli::DiffArgs;
 use crate::inspect::Opened;
 use anyhow::Result;
 use compare::{Compared, Distance, compare};
-use model::Tokenizer;
 use names::{Aligned, align};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use text::Tokenizer;
 
 /// Everything that was found.
 pub struct Difference {

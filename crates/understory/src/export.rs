@@ -6,7 +6,8 @@ use crate::{
     model_source::{self, LoadedModel},
 };
 use anyhow::{Context, Result, bail};
-use model::{Lineage, Parameters};
+use engine::Lineage;
+use model::Parameters;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -56,14 +57,14 @@ fn write(folder: &Path, loaded: LoadedModel, to: ExportFormat) -> Result<PathBuf
     let model = Parameters::new(&config, params)?;
     let file = match to {
         ExportFormat::Hf => {
-            model::hf::export(folder, &model, &tokenizer, &lineage)?;
+            engine::hf::export(folder, &model, &tokenizer, &lineage)?;
             PathBuf::new()
         }
         ExportFormat::Gguf => {
             let plain: String =
                 name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
             let file = PathBuf::from(format!("{plain}-f32.gguf"));
-            model::gguf::export(&folder.join(&file), &model, &tokenizer, &lineage)?;
+            engine::gguf::export(&folder.join(&file), &model, &tokenizer, &lineage)?;
             file
         }
     };

@@ -4,9 +4,10 @@ use crate::hint::WithHint;
 use crate::runnable::Runnable;
 use anyhow::Result;
 use kernel::{Activations, Kernel};
-use model::{Finish, Sampler, Session, StreamDecoder};
+use model::{Finish, Sampler, Session};
 use std::io::Write;
 use std::time::Instant;
+use text::StreamDecoder;
 
 /// A model that continues texts, and the text it continued last.
 pub struct Generator {

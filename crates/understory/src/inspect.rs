@@ -10,10 +10,10 @@ use crate::cli::InspectArgs;
 use crate::units::{bytes, count};
 use anyhow::Result;
 use ids::Plain;
-use model::Tokenizer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use text::Tokenizer;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let model = Opened::open(&args.model)?;

@@ -4,10 +4,10 @@ use crate::hint::WithHint;
 use crate::pull::HUB;
 use anyhow::{Context, Result, anyhow};
 use ids::Hash;
-use model::Tokenizer;
 use recipe::{Checkpoint, RunManifest};
 use std::path::{Path, PathBuf};
 use store::Store;
+use text::Tokenizer;
 
 /// A model ready to run, and where it came from.
 pub struct LoadedModel {
@@ -94,19 +94,19 @@ pub const MODEL_REF: &str = "model";
 pub const RUN_REF: &str = "run";
 
 fn from_gguf(path: &Path) -> Result<LoadedModel> {
-    let imported = model::gguf::import(path)
+    let imported = engine::gguf::import(path)
         .hint("Llama models of F32, F16 or BF16 weights with a GPT-2 style tokenizer are read")?;
     imported_model(imported, path)
 }
 
 fn from_hugging_face(path: &Path) -> Result<LoadedModel> {
-    let imported = model::hf::import(path)
+    let imported = engine::hf::import(path)
         .hint("LlamaForCausalLM folders with one model.safetensors are read")?;
     imported_model(imported, path)
 }
 
-fn imported_model(imported: model::Imported, path: &Path) -> Result<LoadedModel> {
-    let model::Imported { config, params, tokenizer } = imported;
+fn imported_model(imported: engine::Imported, path: &Path) -> Result<LoadedModel> {
+    let engine::Imported { config, params, tokenizer } = imported;
     let tokenizer =
         tokenizer.with_context(|| format!("{} has no tokenizer we read", path.display()))?;
     Ok(LoadedModel { config, params, tokenizer, root: None, run: None })

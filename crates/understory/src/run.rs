@@ -8,9 +8,9 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use kernel::Activations;
-use model::chat::message;
 use model::{Finish, Sampler};
 use std::io::{IsTerminal, Read, Write};
+use text::chat::message;
 
 pub fn run(args: &RunArgs) -> Result<()> {
     let sampler = Sampler {

@@ -9,9 +9,9 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use ids::{Hash, Plain};
 use kernel::Kernel;
-use model::chat::ChatTemplates;
-use model::{Memory, Model, Origin, Plan, Tokenizer, Weights};
+use model::{Memory, Model, Plan, Weights};
 use std::{path::Path, sync::Arc};
+use text::Tokenizer;
 
 /// A model with what turns text into its tokens and back.
 pub struct Runnable {
@@ -54,14 +54,7 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
     let memory = plan.memory();
     eprintln!("{}: {}", path.display(), needs(plan.decoder(), memory));
     check_memory(memory, tokens)?;
-    let (tokenizer, templates) = match weights.origin() {
-        Origin::Gguf(metadata) => {
-            (Tokenizer::from_gguf(metadata)?, ChatTemplates::from_gguf(metadata))
-        }
-        Origin::HuggingFace { folder, .. } => {
-            (Tokenizer::from_folder(folder)?, ChatTemplates::from_folder(folder)?)
-        }
-    };
+    let (tokenizer, templates) = (engine::tokenizer(&weights)?, engine::templates(&weights)?);
     let (most, known) = (plan.decoder().vocab, tokenizer.len());
     if known > most {
         bail!("{}: tokenizer of {known} tokens, the model has {most}", path.display());
@@ -127,10 +120,9 @@ impl Runnable {
     }
 
     /// The ids of a conversation, up to where the model's answer begins.
-    pub fn chat_ids(&self, messages: &[model::chat::Json]) -> Result<Vec<u32>> {
+    pub fn chat_ids(&self, messages: &[text::chat::Json]) -> Result<Vec<u32>> {
         let template = self.template.as_ref().context("the model has no chat template")?;
-        let mut conversation =
-            model::chat::Conversation::new(messages).with_tokens(&self.tokenizer);
+        let mut conversation = text::chat::Conversation::new(messages).with_tokens(&self.tokenizer);
         conversation.now = now();
         let text = template.render(&conversation)?;
         Ok(self.tokenizer.encode_prompt(&text, true)?)

@@ -3,11 +3,11 @@
 
 use crate::{hint::WithHint, units};
 use anyhow::{Context, Result, anyhow};
-use model::chat::{ChatError, Conversation, Job};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use text::chat::{ChatError, Conversation, Job};
 
 /// A template that was compiled once.
 #[derive(Debug, Clone)]

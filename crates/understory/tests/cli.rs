@@ -207,14 +207,14 @@ fn a_reader_that_goes_away_is_no_failure() {
 /// An untrained model with a tokenizer, as a Hugging Face folder.
 fn model_folder(folder: &Path) -> std::path::PathBuf {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
-    let tokenizer = model::Tokenizer::train([words.as_str()], 300).expect("enough text");
+    let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
     let config = model::Config::tiny(tokenizer.len());
     let params = model::init(&config, 3).expect("a valid shape");
     let model = model::Parameters::new(&config, params).expect("a valid model");
-    let lineage = model::Lineage { name: "tiny".to_owned(), run: None, root: None };
+    let lineage = engine::Lineage { name: "tiny".to_owned(), run: None, root: None };
     let path = folder.join("model");
     fs::create_dir(&path).expect("a folder can be made");
-    model::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    engine::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
     path
 }
 

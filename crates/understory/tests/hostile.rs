@@ -4,10 +4,12 @@
 mod common;
 
 use common::{Said, say, text};
+use engine::Lineage;
 use model::gguf::{Value as Gguf, Writer};
-use model::{Config, Lineage, Parameters, Tokenizer};
+use model::{Config, Parameters};
 use serde_json::{Value, json};
 use std::{fs, path::Path, path::PathBuf};
+use text::Tokenizer;
 
 /// Sets the title of the window, clears the line and writes another.
 const STEERS: &str = "bad\u{1b}]0;owned\u{7}\u{1b}[2K\rlicence       apache-2.0 (checked)";
@@ -34,7 +36,7 @@ fn folder(at: &Path, name: &str) -> PathBuf {
     let path = at.join(name);
     let (model, tokenizer) = tiny();
     let lineage = Lineage { name: name.to_owned(), run: None, root: None };
-    model::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    engine::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
     path
 }
 

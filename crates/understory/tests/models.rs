@@ -3,9 +3,11 @@
 mod common;
 
 use common::{say, text};
-use model::{Config, Lineage, Parameters, Tokenizer};
+use engine::Lineage;
+use model::{Config, Parameters};
 use serde_json::Value;
 use std::{fs, path::Path, path::PathBuf};
+use text::Tokenizer;
 
 /// A small model, with one parameter of layer 1 changed by `change`.
 fn tiny(change: f32) -> (Parameters, Tokenizer) {
@@ -23,7 +25,7 @@ fn folder(at: &Path, name: &str, change: f32) -> PathBuf {
     let path = at.join(name);
     let (model, tokenizer) = tiny(change);
     let lineage = Lineage { name: "tiny".to_owned(), run: Some("r1".to_owned()), root: None };
-    model::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    engine::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
     path
 }
 
@@ -31,7 +33,7 @@ fn gguf(at: &Path, name: &str, change: f32) -> PathBuf {
     let path = at.join(name);
     let (model, tokenizer) = tiny(change);
     let lineage = Lineage { name: "tiny".to_owned(), run: Some("r1".to_owned()), root: None };
-    model::gguf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    engine::gguf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
     path
 }
 

@@ -100,11 +100,11 @@ fn the_process_for_templates_takes_no_nonsense() {
 
 fn model_folder(folder: &Path) -> PathBuf {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
-    let tokenizer = model::Tokenizer::train([words.as_str()], 300).expect("enough text");
+    let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
     let config = model::Config::tiny(tokenizer.len());
     let params = model::init(&config, 3).expect("a valid shape");
     let model = model::Parameters::new(&config, params).expect("a valid model");
     let path = folder.join("model");
-    model::hf::export(&path, &model, &tokenizer, &model::Lineage::default()).expect("written");
+    engine::hf::export(&path, &model, &tokenizer, &engine::Lineage::default()).expect("written");
     path
 }

@@ -81,7 +81,7 @@ impl DiskFile {
 }
 
 /// Refuses what Git leaves in the place of a large file that was not fetched.
-pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
+pub fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
     if !bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
         return Ok(());
     }

@@ -2,8 +2,8 @@
 
 use super::Documents;
 use ids::{Hash, ObjectRef};
-use model::Tokenizer;
 use store::{Store, StoreError};
+use text::Tokenizer;
 
 /// Tokens per shard: 2 MiB objects, small enough to fetch again when a transfer breaks.
 const SHARD_TOKENS: usize = 1 << 20;

@@ -6,13 +6,13 @@ use crate::model_source::{MODEL_REF, find_store};
 use anyhow::{Context, Result, bail};
 use ids::Hash;
 use kernel::Format;
-use model::chat::ChatTemplates;
 use model::weights::{Origin, TensorInfo, Weights};
-use model::{Config, Decoder, ElementType, Tokenizer};
+use model::{Config, Decoder, ElementType};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use store::{ModelManifest, Store, TensorEntry};
+use text::{Tokenizer, chat::ChatTemplates};
 
 /// An opened model.
 pub struct Opened {
@@ -162,10 +162,7 @@ impl Opened {
             Source::Stored { store, manifest, .. } => {
                 Ok(Tokenizer::from_json(&store.get(&manifest.tokenizer.hash)?)?)
             }
-            Source::Files { weights, path } => match weights.gguf_metadata() {
-                Some(metadata) => Ok(Tokenizer::from_gguf(metadata)?),
-                None => Ok(Tokenizer::from_folder(path)?),
-            },
+            Source::Files { weights, .. } => Ok(engine::tokenizer(weights)?),
         }
     }
 
@@ -173,10 +170,7 @@ impl Opened {
     pub fn templates(&self) -> Result<ChatTemplates> {
         match &self.source {
             Source::Stored { .. } => Ok(ChatTemplates::default()),
-            Source::Files { weights, path } => match weights.gguf_metadata() {
-                Some(metadata) => Ok(ChatTemplates::from_gguf(metadata)),
-                None => Ok(ChatTemplates::from_folder(path)?),
-            },
+            Source::Files { weights, .. } => Ok(engine::templates(weights)?),
         }
     }
 

@@ -5,7 +5,8 @@ mod common;
 mod server;
 
 use common::{Said, run, text, understory};
-use model::{Config, Lineage, Parameters, Tokenizer};
+use engine::Lineage;
+use model::{Config, Parameters};
 use serde_json::Value;
 use server::{COMMIT, How, Reply, Repository, Request, Server, sha256};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
+use text::Tokenizer;
 
 #[test]
 fn a_whole_repository_is_fetched_checked_and_run() {
@@ -480,7 +482,7 @@ fn tiny() -> (Parameters, Tokenizer) {
 
 fn gguf(scratch: &Path) -> Vec<u8> {
     let (path, (model, tokenizer)) = (scratch.join("scratch.gguf"), tiny());
-    model::gguf::export(&path, &model, &tokenizer, &Lineage::default()).expect("written");
+    engine::gguf::export(&path, &model, &tokenizer, &Lineage::default()).expect("written");
     let bytes = fs::read(&path).expect("it is there");
     fs::remove_file(&path).expect("removed");
     bytes
@@ -488,7 +490,7 @@ fn gguf(scratch: &Path) -> Vec<u8> {
 
 fn hf_files(scratch: &Path) -> BTreeMap<String, Vec<u8>> {
     let (path, (model, tokenizer)) = (scratch.join("scratch"), tiny());
-    model::hf::export(&path, &model, &tokenizer, &Lineage::default()).expect("written");
+    engine::hf::export(&path, &model, &tokenizer, &Lineage::default()).expect("written");
     let read = |path: PathBuf| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         (name, fs::read(path).expect("it is there"))

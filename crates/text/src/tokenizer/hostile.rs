@@ -174,21 +174,21 @@ fn a_token_is_of_bounded_length() {
 
 #[test]
 fn scores_whose_tokens_are_looked_up_at_length_are_refused() {
-    use crate::gguf::Value as Gguf;
+    use crate::Field;
     let runs = (1..=2500).map(|n| "a".repeat(n));
     let bytes = (0..=255).map(|byte| format!("<0x{byte:02X}>"));
     let tokens: Vec<String> = bytes.chain(["</s>".to_owned()]).chain(runs).collect();
     // Longer ones first, so that one token grows letter by letter.
-    let scores = (0..tokens.len()).map(|id| Gguf::F32(id as f32)).collect();
-    let kind = |id: usize| Gguf::I32(if id < 256 { 6 } else { 1 });
+    let scores = (0..tokens.len()).map(|id| Field::Float(id as f32)).collect();
+    let kind = |id: usize| Field::Whole(if id < 256 { 6 } else { 1 });
     let kinds = (0..tokens.len()).map(kind).collect();
-    let text = |text: &str| Gguf::String(text.to_owned());
+    let text = |text: &str| Field::Text(text.to_owned().into());
     let metadata = [
         ("model", text("llama")),
-        ("tokens", Gguf::Array(tokens.iter().map(|token| text(token)).collect())),
-        ("scores", Gguf::Array(scores)),
-        ("token_type", Gguf::Array(kinds)),
-        ("eos_token_id", Gguf::U32(256)),
+        ("tokens", Field::List(tokens.iter().map(|token| text(token)).collect())),
+        ("scores", Field::List(scores)),
+        ("token_type", Field::List(kinds)),
+        ("eos_token_id", Field::Whole(256)),
     ];
     let metadata = metadata.map(|(key, value)| (format!("tokenizer.ggml.{key}"), value));
     let tokenizer = Tokenizer::from_gguf(&metadata.into_iter().collect()).expect("good");

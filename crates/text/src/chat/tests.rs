@@ -77,7 +77,7 @@ fn templates_are_chosen_by_name() {
     assert_eq!(choose(r#"{"chat_template": "one"}"#, true).as_deref(), Some("one"));
     assert_eq!(choose("{}", true), None);
     assert!(ChatTemplates::from_config(b"{\"chat_template\": 1}").is_err());
-    let text = |text: &str| crate::gguf::Value::String(text.to_owned());
+    let text = |text: &str| crate::Field::Text(text.to_owned().into());
     let metadata = BTreeMap::from([
         ("tokenizer.chat_template".to_owned(), text("d")),
         ("tokenizer.chat_template.tool_use".to_owned(), text("t")),
@@ -85,21 +85,6 @@ fn templates_are_chosen_by_name() {
     ]);
     let templates = ChatTemplates::from_gguf(&metadata);
     assert_eq!(templates.iter().collect::<Vec<_>>(), [("default", "d"), ("tool_use", "t")]);
-}
-
-#[test]
-fn templates_of_a_folder_are_found_where_they_may_stand() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let write =
-        |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-    let read = || ChatTemplates::from_folder(dir.path()).expect("good");
-    assert!(read().is_empty());
-    write("tokenizer_config.json", r#"{"chat_template": "config"}"#);
-    assert_eq!(read().iter().next(), Some(("default", "config")));
-    write("chat_template.jinja", "file");
-    std::fs::create_dir(dir.path().join("additional_chat_templates")).expect("made");
-    write("additional_chat_templates/tool_use.jinja", "tools");
-    assert_eq!(read().iter().collect::<Vec<_>>(), [("default", "file"), ("tool_use", "tools")]);
 }
 
 proptest! {

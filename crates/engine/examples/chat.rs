@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use model::chat::{ChatTemplate, Conversation, Json};
 use serde::Deserialize;
+use text::chat::{ChatTemplate, Conversation, Json};
 
 #[derive(Deserialize)]
 struct Line {

@@ -3,8 +3,6 @@
 
 mod parts;
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,8 +15,6 @@ use super::normal::{Normal, normalize};
 use super::pattern::{Pattern, PatternError};
 use super::vocab::{Kind, Vocab};
 use super::{MAX_VOCAB, Roles, Tokenizer, TokenizerError};
-use crate::FormatError;
-use crate::hf::read_file;
 use parts::{Added, File, Model, PreTokenizer};
 
 /// The files of a tokenizer, as bytes.
@@ -35,33 +31,6 @@ pub struct HfFiles<'a> {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a folder. Only `tokenizer.json` must be there.
-    pub fn from_folder(dir: &Path) -> Result<Tokenizer, FormatError> {
-        let read = |name: &str| read_file(&dir.join(name), MAX_JSON as u64);
-        let optional = |name: &str| match dir.join(name).exists() {
-            true => read(name).map(Some),
-            false => Ok(None),
-        };
-        if !dir.join("tokenizer.json").exists() && dir.join("tokenizer.model").exists() {
-            let text = format!(
-                "{}: only tokenizer.model; save it as tokenizer.json first, as `transformers` does",
-                dir.display()
-            );
-            return Err(FormatError::new(text));
-        }
-        let tokenizer = read("tokenizer.json")?;
-        let config = optional("tokenizer_config.json")?;
-        let special = optional("special_tokens_map.json")?;
-        let generation = optional("generation_config.json")?;
-        let files = HfFiles {
-            tokenizer: &tokenizer,
-            config: config.as_deref(),
-            special: special.as_deref(),
-            generation: generation.as_deref(),
-        };
-        Ok(Tokenizer::from_hf(&files)?)
-    }
-
     /// Reads a tokenizer from the contents of its files: BPE, byte-level or over characters, with
     /// the normalizers, pre-tokenizers and templates that decoders' tokenizers have. What would be
     /// encoded differently is refused by name.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use kernel::Kernel;
 use serde::Serialize;
 
-use crate::{GenerateError, Model, Sampler, Session, Tokenizer};
+use model::{GenerateError, Model, Sampler, Session};
+use text::Tokenizer;
+
+use crate::EngineError;
 
 /// A prompt, the logits after each of its tokens, and the greedy continuation.
 #[derive(Debug, Clone, Serialize)]
@@ -34,7 +37,7 @@ pub fn expectation(
     tokenizer: &Tokenizer,
     prompt: &str,
     max: usize,
-) -> Result<Expectation, GenerateError> {
+) -> Result<Expectation, EngineError> {
     let ids = tokenizer.encode(prompt)?;
     let mut session = Session::new(Arc::clone(model), kernel.clone());
     let mut logits = Vec::new();
@@ -44,7 +47,7 @@ pub fn expectation(
     let (mut greedy, mut margin) = (Vec::new(), f32::INFINITY);
     let mut last = logits.last().ok_or(GenerateError::Empty)?.clone();
     for _ in 0..max {
-        let token = Sampler::greedy().choose(&last, 0)?;
+        let token = Sampler::greedy().choose(&last, 0).map_err(GenerateError::from)?;
         margin = margin.min(lead(&last, token));
         if token == tokenizer.end_of_text() || session.room() == 0 {
             break;

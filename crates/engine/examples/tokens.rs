@@ -8,8 +8,10 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
-use model::{FormatError, Tokenizer};
+use engine::EngineError;
+use model::FormatError;
 use serde::Deserialize;
+use text::Tokenizer;
 
 #[derive(Deserialize)]
 struct Line {
@@ -33,10 +35,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn load(path: &Path) -> Result<Tokenizer, FormatError> {
+fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let start = Instant::now();
     if path.is_dir() {
-        let tokenizer = Tokenizer::from_folder(path)?;
+        let tokenizer = engine::hf::tokenizer(path)?;
         eprintln!("{:.1} ms to load", start.elapsed().as_secs_f64() * 1e3);
         return Ok(tokenizer);
     }
@@ -44,7 +46,7 @@ fn load(path: &Path) -> Result<Tokenizer, FormatError> {
         std::fs::read(path).map_err(|source| FormatError::Io { path: path.to_owned(), source })?;
     let file = model::gguf::parse(&bytes)?;
     let start = Instant::now();
-    let tokenizer = Tokenizer::from_gguf(file.metadata())?;
+    let tokenizer = engine::gguf::tokenizer(file.metadata())?;
     eprintln!("{:.1} ms to load", start.elapsed().as_secs_f64() * 1e3);
     Ok(tokenizer)
 }

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use engine::{expect, hf};
 use kernel::{Isa, Kernel};
-use model::{Model, expect, hf};
+use model::Model;
 
 /// Greedy tokens to compare.
 const TOKENS: usize = 48;

@@ -1,16 +1,92 @@
-//! Folders as Hugging Face `transformers` reads and writes them (`LlamaForCausalLM`).
+//! Folders as Hugging Face `transformers` reads and writes them: tokenizer and templates of any
+//! model; models as `LlamaForCausalLM`, written and read.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufWriter, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
+use model::safetensors::{self, Source};
+use model::{Config, FormatError, Layout, Parameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use text::{
+    Tokenizer,
+    chat::{ChatTemplates, DEFAULT},
+    tokenizer::HfFiles,
+};
 
-use crate::format::Imported;
-use crate::safetensors::{self, Source};
-use crate::{Config, FormatError, Layout, Lineage, Parameters, Tokenizer};
+use crate::files::{read_file, write_file};
+use crate::{EngineError, Imported, Lineage};
+
+/// Reads the tokenizer of a folder. Only `tokenizer.json` must be there.
+pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
+    let read = |name: &str| read_file(&dir.join(name), MAX_JSON);
+    let optional = |name: &str| match dir.join(name).exists() {
+        true => read(name).map(Some),
+        false => Ok(None),
+    };
+    if !dir.join("tokenizer.json").exists() && dir.join("tokenizer.model").exists() {
+        let text = format!(
+            "{}: only tokenizer.model; save it as tokenizer.json first, as `transformers` does",
+            dir.display()
+        );
+        return Err(FormatError::new(text).into());
+    }
+    let tokenizer = read("tokenizer.json")?;
+    let config = optional("tokenizer_config.json")?;
+    let special = optional("special_tokens_map.json")?;
+    let generation = optional("generation_config.json")?;
+    let files = HfFiles {
+        tokenizer: &tokenizer,
+        config: config.as_deref(),
+        special: special.as_deref(),
+        generation: generation.as_deref(),
+    };
+    Ok(Tokenizer::from_hf(&files)?)
+}
+
+/// The templates of a folder: `chat_template.jinja` and those in `additional_chat_templates`, else
+/// `chat_template.json`, else those that `tokenizer_config.json` has.
+pub fn templates(dir: &Path) -> Result<ChatTemplates, EngineError> {
+    let path = dir.join("chat_template.jinja");
+    if path.exists() {
+        let mut sources = BTreeMap::from([(DEFAULT.to_owned(), read_text(&path)?)]);
+        read_more(&dir.join("additional_chat_templates"), &mut sources)?;
+        return Ok(ChatTemplates::new(sources));
+    }
+    for name in ["chat_template.json", "tokenizer_config.json"] {
+        let path = dir.join(name);
+        if path.exists() {
+            let templates = ChatTemplates::from_config(&read_file(&path, MAX_TEMPLATE)?)?;
+            if !templates.is_empty() {
+                return Ok(templates);
+            }
+        }
+    }
+    Ok(ChatTemplates::default())
+}
+
+/// Every `NAME.jinja` of a folder that may not exist.
+fn read_more(dir: &Path, sources: &mut BTreeMap<String, String>) -> Result<(), FormatError> {
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(FormatError::io(dir))?.take(MAX_TEMPLATES) {
+        let path = entry.map_err(FormatError::io(dir))?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        if let (Some(name), true) = (name, path.extension().is_some_and(|ext| ext == "jinja")) {
+            sources.insert(name.to_owned(), read_text(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn read_text(path: &Path) -> Result<String, FormatError> {
+    let bytes = read_file(path, MAX_TEMPLATE)?;
+    String::from_utf8(bytes)
+        .map_err(|_| FormatError::new(format!("{} is not UTF-8", path.display())))
+}
 
 /// Writes `config.json`, `generation_config.json`, `model.safetensors` (F32), `tokenizer.json`,
 /// `tokenizer_config.json` and `special_tokens_map.json` into a folder, which is made if needed.
@@ -20,7 +96,7 @@ pub fn export(
     model: &Parameters,
     tokenizer: &Tokenizer,
     lineage: &Lineage,
-) -> Result<(), FormatError> {
+) -> Result<(), EngineError> {
     fs::create_dir_all(dir).map_err(FormatError::io(dir))?;
     let end = tokenizer.end_of_text();
     let end_text = tokenizer.token(end);
@@ -36,12 +112,12 @@ pub fn export(
     }
     let tokenizer = tokenizer.to_hugging_face()?;
     write_file(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
-    write_file(&dir.join("model.safetensors"), |out| write_weights(out, model, lineage))
+    Ok(write_file(&dir.join("model.safetensors"), |out| write_weights(out, model, lineage))?)
 }
 
 /// Reads such a folder; weights may be F32, F16 or BF16 in one `model.safetensors`. A missing
 /// `tokenizer.json` is no error, an unsupported one is.
-pub fn import(dir: &Path) -> Result<Imported, FormatError> {
+pub fn import(dir: &Path) -> Result<Imported, EngineError> {
     let config = parse_config(&read_file(&dir.join("config.json"), MAX_JSON)?)?;
     let path = dir.join("model.safetensors");
     let largest = 4 * config.parameters() as u64 + MAX_JSON;
@@ -49,16 +125,16 @@ pub fn import(dir: &Path) -> Result<Imported, FormatError> {
     let path = dir.join("tokenizer.json");
     let tokenizer = match path.exists() {
         true => {
-            let mut tokenizer = Tokenizer::from_json(&read_file(&path, MAX_JSON)?)?;
-            tokenizer.set_add_bos(Tokenizer::from_folder(dir)?.add_bos());
-            Some(tokenizer)
+            let mut plain = Tokenizer::from_json(&read_file(&path, MAX_JSON)?)?;
+            plain.set_add_bos(tokenizer(dir)?.add_bos());
+            Some(plain)
         }
         false => None,
     };
     if let Some(tokenizer) = tokenizer.as_ref().filter(|t| t.len() > config.vocab) {
         let text =
             format!("tokenizer of {} tokens, the model has {}", tokenizer.len(), config.vocab);
-        return Err(FormatError::new(text));
+        return Err(FormatError::new(text).into());
     }
     Ok(Imported { config, params, tokenizer })
 }
@@ -173,34 +249,6 @@ fn write_weights(
     safetensors::write_to(out, &sources, &metadata)
 }
 
-pub(crate) fn write_file(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<fs::File>) -> std::io::Result<()>,
-) -> Result<(), FormatError> {
-    let mut out = BufWriter::new(fs::File::create(path).map_err(FormatError::io(path))?);
-    write(&mut out).and_then(|()| out.flush()).map_err(FormatError::io(path))
-}
-
-/// Reads a whole file that may not be larger than `largest` bytes.
-pub(crate) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
-    // Before opening it: a pipe would wait for a writer, a device would never end.
-    let metadata = fs::metadata(path).map_err(FormatError::io(path))?;
-    if !metadata.is_file() {
-        return Err(FormatError::new(format!("{}: not a file", path.display())));
-    }
-    let file = fs::File::open(path).map_err(FormatError::io(path))?;
-    let mut bytes = Vec::new();
-    let limit = largest.saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(FormatError::io(path))?;
-    if bytes.len() as u64 > largest {
-        let size = metadata.len().max(limit);
-        let text = format!("{} has {size} bytes, at most {largest} expected", path.display());
-        return Err(FormatError::new(text));
-    }
-    crate::weights::refuse_pointer(path, &bytes)?;
-    Ok(bytes)
-}
-
 #[derive(Deserialize)]
 struct HfConfig {
     model_type: String,
@@ -256,6 +304,8 @@ impl HfConfig {
 
 const HEAD: &str = "lm_head.weight";
 const MAX_JSON: u64 = 1 << 27;
+const MAX_TEMPLATE: u64 = 1 << 25;
+const MAX_TEMPLATES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -266,7 +316,7 @@ mod tests {
         let texts = ["the commons hold the commons", "the commons hold"];
         let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
         let config = Config { tied, ..Config::tiny(tokenizer.len()) };
-        let params = crate::init(&config, 5).expect("valid");
+        let params = model::init(&config, 5).expect("valid");
         (Parameters::new(&config, params).expect("fits"), tokenizer)
     }
 
@@ -315,6 +365,21 @@ mod tests {
             bad[key] = value;
             assert!(parse(&bad).is_err(), "{key}");
         }
+    }
+
+    #[test]
+    fn templates_of_a_folder_are_found_where_they_may_stand() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let write =
+            |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+        let read = || templates(dir.path()).expect("good");
+        assert!(read().is_empty());
+        write("tokenizer_config.json", r#"{"chat_template": "config"}"#);
+        assert_eq!(read().iter().next(), Some(("default", "config")));
+        write("chat_template.jinja", "file");
+        std::fs::create_dir(dir.path().join("additional_chat_templates")).expect("made");
+        write("additional_chat_templates/tool_use.jinja", "tools");
+        assert_eq!(read().iter().collect::<Vec<_>>(), [("default", "file"), ("tool_use", "tools")]);
     }
 
     proptest! {

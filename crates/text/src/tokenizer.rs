@@ -171,7 +171,7 @@ impl Tokenizer {
     }
 
     /// Whether a text is to begin with the BOS token, if there is one, and with nothing else.
-    pub(crate) fn set_add_bos(&mut self, add: bool) {
+    pub fn set_add_bos(&mut self, add: bool) {
         self.roles.prefix = self.roles.bos.filter(|_| add).into_iter().collect();
     }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use model::chat::{ChatError, ChatTemplate, Conversation, Json};
 use serde::Deserialize;
+use text::chat::{ChatError, ChatTemplate, Conversation, Json};
 
 #[derive(Deserialize)]
 struct Golden {

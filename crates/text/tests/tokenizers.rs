@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use model::gguf::Value as Gguf;
-use model::tokenizer::HfFiles;
-use model::{StreamDecoder, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use text::{Field, Metadata, StreamDecoder, Tokenizer, tokenizer::HfFiles};
 
 type Ids = Vec<u32>;
 /// Ids without and with special tokens, ids of the whole text with what is put around it, and
@@ -74,17 +72,20 @@ fn encodes_and_decodes_like_the_library_that_writes_tokenizer_json() {
 }
 
 /// Metadata of a GGUF file.
-fn metadata(golden: &GgufGolden, vocab: &Value) -> BTreeMap<String, Gguf> {
-    let list = |value: &Value, one: fn(&Value) -> Gguf| -> Gguf {
-        Gguf::Array(value.as_array().expect("a list").iter().map(one).collect())
+fn metadata(golden: &GgufGolden, vocab: &Value) -> Metadata<'static> {
+    let list = |value: &Value, one: fn(&Value) -> Field<'static>| -> Field<'static> {
+        Field::List(value.as_array().expect("a list").iter().map(one).collect())
     };
     let joined = |extra: &str, base: Vec<Value>| {
         let more = vocab.get(extra).and_then(Value::as_array).cloned().unwrap_or_default();
         Value::Array([base, more].concat())
     };
-    let text: fn(&Value) -> Gguf = |value| Gguf::String(value.as_str().expect("text").to_owned());
-    let int: fn(&Value) -> Gguf = |value| Gguf::I32(value.as_i64().expect("a number") as i32);
-    let float: fn(&Value) -> Gguf = |value| Gguf::F32(value.as_f64().expect("a number") as f32);
+    let text: fn(&Value) -> Field<'static> =
+        |value| Field::Text(value.as_str().expect("text").to_owned().into());
+    let int: fn(&Value) -> Field<'static> =
+        |value| Field::Whole(value.as_i64().expect("a number") as u64);
+    let float: fn(&Value) -> Field<'static> =
+        |value| Field::Float(value.as_f64().expect("a number") as f32);
     let tokens = golden.tokens[vocab["tokens"].as_str().expect("a name")].iter();
     let tokens = joined("extra", tokens.map(|token| json!(token)).collect());
     let types = vocab["types"].as_array().expect("a list").clone();
@@ -92,8 +93,8 @@ fn metadata(golden: &GgufGolden, vocab: &Value) -> BTreeMap<String, Gguf> {
         ("model".to_owned(), text(&vocab["model"])),
         ("tokens".to_owned(), list(&tokens, text)),
         ("token_type".to_owned(), list(&joined("extra_types", types), int)),
-        ("bos_token_id".to_owned(), Gguf::U32(vocab["bos"].as_u64().expect("an id") as u32)),
-        ("eos_token_id".to_owned(), Gguf::U32(vocab["eos"].as_u64().expect("an id") as u32)),
+        ("bos_token_id".to_owned(), Field::Whole(vocab["bos"].as_u64().expect("an id"))),
+        ("eos_token_id".to_owned(), Field::Whole(vocab["eos"].as_u64().expect("an id"))),
     ]);
     if let Some(pre) = vocab.get("pre") {
         out.insert("pre".to_owned(), text(pre));
@@ -108,7 +109,7 @@ fn metadata(golden: &GgufGolden, vocab: &Value) -> BTreeMap<String, Gguf> {
     }
     for (key, name) in [("add_space_prefix", "add_space_prefix"), ("add_bos", "add_bos_token")] {
         if let Some(flag) = vocab.get(key) {
-            out.insert(name.to_owned(), Gguf::Bool(flag.as_bool().expect("a flag")));
+            out.insert(name.to_owned(), Field::Flag(flag.as_bool().expect("a flag")));
         }
     }
     out.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect()

@@ -7,13 +7,13 @@
 //! a process with bounds of its own: that is what a [`Job`] is for.
 //!
 //! ```
-//! use model::chat::{ChatTemplate, Conversation, message};
+//! use text::chat::{ChatTemplate, Conversation, message};
 //!
 //! let source = "{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n{% endfor %}";
 //! let template = ChatTemplate::new(source)?;
 //! let messages = [message("user", " How are you? ")];
 //! assert_eq!(template.render(&Conversation::new(&messages))?, "[user] How are you?\n");
-//! # Ok::<(), model::chat::ChatError>(())
+//! # Ok::<(), text::chat::ChatError>(())
 //! ```
 
 mod files;
@@ -27,7 +27,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
-pub use files::ChatTemplates;
+pub use files::{ChatTemplates, DEFAULT};
 pub use job::Job;
 
 /// JSON whose keys keep their order, as templates print them. It can be deserialized, so that

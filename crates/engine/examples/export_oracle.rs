@@ -4,10 +4,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::{Lineage, expect, gguf, hf};
 use kernel::{AdamW, Isa, Kernel, random::Stream};
-use model::{Config, Lineage, Model, Optimizer, Parameters, Tokenizer, Trainer, expect, gguf, hf};
+use model::{Config, Model, Optimizer, Parameters, Trainer};
+use text::Tokenizer;
 
-const TEXT: &str = concat!(include_str!("../src/config.rs"), include_str!("../src/train.rs"));
+const TEXT: &str =
+    concat!(include_str!("../../model/src/config.rs"), include_str!("../../model/src/train.rs"));
 const STEPS: u64 = 120;
 const BATCH: usize = 8;
 const SEQ: usize = 48;

@@ -1,13 +1,42 @@
-//! Llama models in GGUF.
+//! GGUF: tokenizer and templates of any file; Llama models in F32, written and read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::read::{File, parse};
-use super::{Value, Writer};
-use crate::format::Imported;
-use crate::hf::{read_file, write_file};
-use crate::{Config, FormatError, Layout, Lineage, Parameters, Tokenizer};
+use model::gguf::{File, Value, Writer, parse};
+use model::{Config, FormatError, Layout, Parameters};
+use text::{Field, Metadata, Tokenizer, chat::ChatTemplates};
+
+use crate::files::{read_file, write_file};
+use crate::{EngineError, Imported, Lineage};
+
+/// The tokenizer that a file's metadata describes; see [`Tokenizer::from_gguf`].
+pub fn tokenizer(metadata: &BTreeMap<String, Value>) -> Result<Tokenizer, EngineError> {
+    Ok(Tokenizer::from_gguf(&fields(metadata))?)
+}
+
+/// The chat templates in a file's metadata.
+pub fn templates(metadata: &BTreeMap<String, Value>) -> ChatTemplates {
+    ChatTemplates::from_gguf(&fields(metadata))
+}
+
+fn fields(metadata: &BTreeMap<String, Value>) -> Metadata<'_> {
+    let told = metadata.iter().filter(|(key, _)| key.starts_with("tokenizer."));
+    told.map(|(key, value)| (key.clone(), field(value))).collect()
+}
+
+fn field(value: &Value) -> Field<'_> {
+    match value {
+        Value::String(text) => Field::Text(Cow::Borrowed(text)),
+        Value::Bool(flag) => Field::Flag(*flag),
+        Value::Array(values) => Field::List(values.iter().map(field).collect()),
+        number => {
+            let whole = number.as_u64().map(Field::Whole);
+            whole.or(number.as_f32().map(Field::Float)).unwrap_or(Field::Other)
+        }
+    }
+}
 
 /// Writes a model with its tokenizer as a GGUF file that llama.cpp loads: F32, architecture
 /// `llama`, tokenizer `gpt2`. Ids beyond the tokenizer become unused tokens.
@@ -16,11 +45,11 @@ pub fn export(
     model: &Parameters,
     tokenizer: &Tokenizer,
     lineage: &Lineage,
-) -> Result<(), FormatError> {
+) -> Result<(), EngineError> {
     let (config, mut out) = (model.config(), Writer::default());
     if tokenizer.len() > config.vocab {
         let text = format!("tokenizer of {} tokens, model of {}", tokenizer.len(), config.vocab);
-        return Err(FormatError::new(text));
+        return Err(FormatError::new(text).into());
     }
     set_general(&mut out, lineage);
     set_shape(&mut out, config);
@@ -34,20 +63,20 @@ pub fn export(
         };
         out.tensor(&name, &tensor.shape, values);
     }
-    write_file(path, |file| out.write_to(file))
+    Ok(write_file(path, |file| out.write_to(file))?)
 }
 
 /// Reads a Llama model of F32, F16 or BF16 tensors from a file. The tokenizer is read if it is
 /// byte-level BPE with GPT-2's way of cutting words, and left out otherwise.
-pub fn import(path: &Path) -> Result<Imported, FormatError> {
+pub fn import(path: &Path) -> Result<Imported, EngineError> {
     parse_model(&read_file(path, MAX_FILE)?)
 }
 
 /// [`import`] from bytes.
-pub fn parse_model(bytes: &[u8]) -> Result<Imported, FormatError> {
+pub fn parse_model(bytes: &[u8]) -> Result<Imported, EngineError> {
     let file = parse(bytes)?;
     let config = read_shape(&file)?;
-    let layout = Layout::new(&config)?;
+    let layout = Layout::new(&config).map_err(FormatError::from)?;
     let mut params = Vec::with_capacity(layout.len().min(bytes.len() / 2));
     for tensor in layout.tensors() {
         let (name, heads) = gguf_name(&tensor.name, &config);
@@ -60,7 +89,7 @@ pub fn parse_model(bytes: &[u8]) -> Result<Imported, FormatError> {
     let named = layout.tensors().iter().map(|tensor| gguf_name(&tensor.name, &config).0);
     let names: std::collections::BTreeSet<String> = named.collect();
     if let Some(name) = file.tensors().keys().find(|name| !names.contains(*name)) {
-        return Err(FormatError::new(format!("tensor {name} has no place in this model")));
+        return Err(FormatError::new(format!("tensor {name} has no place in this model")).into());
     }
     let tokenizer = read_tokenizer(&file)?;
     Ok(Imported { config, params, tokenizer })
@@ -232,7 +261,7 @@ fn read_shape(file: &File<'_>) -> Result<Config, FormatError> {
     Ok(config)
 }
 
-fn read_tokenizer(file: &File<'_>) -> Result<Option<Tokenizer>, FormatError> {
+fn read_tokenizer(file: &File<'_>) -> Result<Option<Tokenizer>, EngineError> {
     let text = |key: &str| file.metadata().get(&format!("tokenizer.ggml.{key}"));
     let is = |key: &str, want: &str| text(key).and_then(Value::as_str) == Some(want);
     if !is("model", "gpt2") || !is("pre", "gpt-2") {
@@ -268,4 +297,4 @@ const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
 const UNUSED: i32 = 5;
 /// Largest file read: the largest model in F32 and its metadata.
-const MAX_FILE: u64 = 4 * crate::config::MAX_PARAMETERS + (1 << 30);
+const MAX_FILE: u64 = 4 * model::config::MAX_PARAMETERS + (1 << 30);

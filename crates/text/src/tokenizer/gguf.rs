@@ -1,7 +1,5 @@
 //! Tokenizers in the metadata of GGUF files, with llama.cpp's rules.
 
-use std::collections::BTreeMap;
-
 use super::added::{AddedToken, AddedTokens};
 use super::cut::named;
 use super::engine::{Engine, MergeOptions, Merges, Scores, byte_tokens, split_merge};
@@ -9,10 +7,7 @@ use super::merge::NONE;
 use super::normal::Normal;
 use super::vocab::{Kind, Vocab};
 use super::{MAX_VOCAB, Roles, SPACE, Tokenizer, TokenizerError};
-use crate::gguf::Value;
-
-/// The metadata of a GGUF file.
-type Metadata = BTreeMap<String, Value>;
+use crate::{Field, Metadata};
 
 impl Tokenizer {
     /// Reads the tokenizer that a file's metadata describes: `gpt2` (byte-level BPE, cut as
@@ -20,7 +15,7 @@ impl Tokenizer {
     /// is refused by name: it would encode differently.
     ///
     /// Special tokens are found as llama.cpp finds them, by the metadata and by their usual names.
-    pub fn from_gguf(metadata: &Metadata) -> Result<Tokenizer, TokenizerError> {
+    pub fn from_gguf(metadata: &Metadata<'_>) -> Result<Tokenizer, TokenizerError> {
         let file = File(metadata);
         let model = file.text("model")?.unwrap_or("none");
         let mut vocab = file.vocab()?;
@@ -37,7 +32,7 @@ impl Tokenizer {
 }
 
 /// Reads keys below `tokenizer.ggml.`.
-struct File<'a>(&'a Metadata);
+struct File<'a>(&'a Metadata<'a>);
 
 impl<'a> File<'a> {
     fn byte_level(
@@ -178,17 +173,17 @@ impl<'a> File<'a> {
     fn flag(&self, key: &str) -> Result<Option<bool>, TokenizerError> {
         match self.get(key) {
             None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Field::Flag(flag)) => Ok(Some(*flag)),
             Some(_) => Err(invalid(format!("{key} is neither true nor false"))),
         }
     }
 
-    fn list(&self, key: &str) -> Result<Option<&'a [Value]>, TokenizerError> {
+    fn list(&self, key: &str) -> Result<Option<&'a [Field<'a>]>, TokenizerError> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        value.as_array().map(Some).ok_or_else(|| invalid(format!("{key} is no list")))
+        value.as_list().map(Some).ok_or_else(|| invalid(format!("{key} is no list")))
     }
 
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    fn get(&self, key: &str) -> Option<&'a Field<'a>> {
         self.0.get(&format!("tokenizer.ggml.{key}"))
     }
 }

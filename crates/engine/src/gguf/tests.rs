@@ -1,0 +1,97 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use model::{Config, Parameters};
+
+fn model(tied: bool) -> (Parameters, Tokenizer) {
+    let texts = ["the commons hold the commons", "the commons hold"];
+    let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
+    // Two ids more than the tokenizer has, to see them filled up.
+    let config = Config { tied, layers: 1, ..Config::tiny(tokenizer.len() + 2) };
+    let params = model::init(&config, 5).expect("valid");
+    (Parameters::new(&config, params).expect("fits"), tokenizer)
+}
+
+fn bytes(tied: bool) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (model, tokenizer) = model(tied);
+    let lineage = Lineage { name: "m".into(), run: Some("r".into()), root: Some("0".into()) };
+    let path = dir.path().join("m.gguf");
+    export(&path, &model, &tokenizer, &lineage).expect("written");
+    std::fs::read(path).expect("there")
+}
+
+static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(true));
+
+#[test]
+fn a_model_comes_back_the_same() {
+    for tied in [true, false] {
+        let (model, tokenizer) = model(tied);
+        let back = parse_model(&bytes(tied)).expect("own file");
+        assert_eq!(&back.config, model.config());
+        assert_eq!(back.params, model.params());
+        assert_eq!(back.tokenizer, Some(tokenizer));
+    }
+}
+
+#[test]
+fn a_text_begins_as_in_training() {
+    let (model, tokenizer) = model(true);
+    let file = parse(&FILE).expect("own file");
+    let read = super::tokenizer(file.metadata()).expect("own file");
+    assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    crate::hf::export(dir.path(), &model, &tokenizer, &Lineage::default()).expect("written");
+    let read = crate::hf::tokenizer(dir.path()).expect("own folder");
+    assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
+    // Programs that read `tokenizer.json` alone are told there.
+    let json = std::fs::read(dir.path().join("tokenizer.json")).expect("there");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("own file");
+    let first = &json["post_processor"]["single"][0]["SpecialToken"]["id"];
+    assert_eq!(first, tokenizer.token(tokenizer.end_of_text()));
+    // A file that asks for nothing gets nothing.
+    let mut metadata = file.metadata().clone();
+    metadata.insert("tokenizer.ggml.add_bos_token".to_owned(), Value::Bool(false));
+    assert!(super::tokenizer(&metadata).expect("own file").prefix().is_empty());
+}
+
+#[test]
+fn query_rows_alternate_between_halves() {
+    let (model, _) = model(true);
+    let name = "model.layers.0.self_attn.q_proj.weight";
+    let range = model.layout().tensor(name).expect("present").range.clone();
+    let ours = &model.params()[range];
+    let bytes = bytes(true);
+    let file = parse(&bytes).expect("own file");
+    let theirs = file.floats("blk.0.attn_q.weight", &[32, 32]).expect("present");
+    // Heads of 8 rows: pairs (0, 4), (1, 5), … of each head become neighbours.
+    let row = |values: &[f32], i: usize| values[i * 32..(i + 1) * 32].to_vec();
+    assert_eq!(row(&theirs, 1), row(ours, 4));
+    assert_eq!(row(&theirs, 2), row(ours, 1));
+    assert_eq!(row(&theirs, 8 + 7), row(ours, 8 + 7));
+}
+
+#[test]
+fn carries_lineage_and_alignment() {
+    let file = parse(&FILE).expect("own file");
+    assert_eq!(file.metadata()["general.understory.run"].as_str(), Some("r"));
+    assert_eq!(file.metadata()["general.name"].as_str(), Some("m"));
+    let base = FILE.as_ptr() as usize;
+    for info in file.tensors().values() {
+        assert!((info.bytes.as_ptr() as usize - base).is_multiple_of(32));
+    }
+}
+
+proptest! {
+    #[test]
+    fn mutated_bytes_never_panic(at: usize, byte: u8, cut: usize) {
+        let mut bytes = FILE.clone();
+        // Mostly in the metadata and infos, which end well before 12,000 bytes.
+        let n = bytes.len();
+        bytes[at % 12_000.min(n)] = byte;
+        bytes.truncate(n - if cut % 2 == 0 { 0 } else { cut % n });
+        let _ = parse_model(&bytes);
+    }
+}
