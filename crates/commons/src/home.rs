@@ -23,7 +23,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use store::{Store, StoreError};
+use store::{Store, StoreError, file::Readers};
 use tlog::{MAX_SPLIT_PROOF, SignedCheckpoint, SplitProof};
 
 /// How long another process may keep the log's file.
@@ -117,7 +117,7 @@ impl Home {
             archive.keep_checkpoint(head)?;
         }
         drop(archive);
-        rename(&unfinished, &home.log_path())?;
+        settle(&unfinished, &home.log_path())?;
         Ok(home)
     }
 
@@ -150,10 +150,8 @@ impl Home {
         if path.exists() || split_paths(&dir)?.len() >= MAX_SPLITS {
             return Ok(false);
         }
-        let unfinished = path.with_extension("unfinished");
-        let io = |why| HomeError::Io { path: unfinished.clone(), why };
-        fs::write(&unfinished, &bytes).map_err(io)?;
-        rename(&unfinished, &path)?;
+        store::file::write_atomically(&path, &bytes, Readers::All)
+            .map_err(|why| HomeError::Io { path, why })?;
         Ok(true)
     }
 
@@ -356,7 +354,7 @@ fn copy_log(from: &Archive, to: &Path, size: u64) -> Result<(), HomeError> {
         }
     }
     drop(copy);
-    rename(&unfinished, to)
+    settle(&unfinished, to)
 }
 
 fn make_dir(dir: &Path) -> Result<(), HomeError> {
@@ -364,9 +362,6 @@ fn make_dir(dir: &Path) -> Result<(), HomeError> {
 }
 
 /// Gives a finished file its name, durably.
-fn rename(from: &Path, to: &Path) -> Result<(), HomeError> {
-    let io = |why| HomeError::Io { path: to.to_owned(), why };
-    fs::rename(from, to).map_err(io)?;
-    let dir = to.parent().unwrap_or(Path::new("."));
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+fn settle(from: &Path, to: &Path) -> Result<(), HomeError> {
+    store::file::settle(from, to).map_err(|why| HomeError::Io { path: to.to_owned(), why })
 }

@@ -13,6 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod file;
 mod log;
 mod manifest;
 mod objects;

@@ -1,6 +1,6 @@
 //! The invitations of a run that its founder handed out: secrets, one for each friend.
 
-use crate::{hint::WithHint, random, status::write_secret};
+use crate::{files::write_secret, hint::WithHint, random};
 use anyhow::{Context, Result, anyhow};
 use ids::{Hash, Identity, PeerId};
 use net::swarm::{Invitation, Ticket};

@@ -17,6 +17,7 @@ mod demo;
 mod diff;
 mod events;
 mod export;
+mod files;
 mod founding;
 mod generate;
 mod hint;

@@ -6,6 +6,7 @@ use crate::{
     config::{RunConfig, founded},
     continuing, corpus_source,
     events::{PeerEvent, Standing},
+    files,
     founding::Founding,
     hint::WithHint,
     invitations::Invitations,
@@ -118,7 +119,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     peer.say(&PeerEvent::Joining { run, checkpoint: named });
     peer.compare_with_commons(&run, named)?;
     // An invitation is worth a vote: the file is for nobody else.
-    status::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
+    files::write_secret(&path, format!("{}\n", admission.to_secret_text()).as_bytes())?;
     peer.take_part(match admission {
         Admission::Ticket(ticket) => Source::Join { ticket },
         Admission::Invitation(invitation) => Source::Invited { invitation },

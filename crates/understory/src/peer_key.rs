@@ -3,12 +3,14 @@
 use crate::{
     cli::SwarmKeyArgs,
     commons::{cli::Place, name_peer_key},
+    files,
     hint::WithHint,
-    random, status,
+    random,
 };
 use anyhow::{Context, Result, anyhow};
 use ids::Hash;
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use store::file;
 
 /// Prints this peer's key; says in a commons, where one is named, that it is one's own.
 pub fn show(args: &SwarmKeyArgs) -> Result<()> {
@@ -38,24 +40,27 @@ pub fn demo_seed(number: u64) -> [u8; 32] {
 pub fn take(file: &Path, path: &Path) -> Result<[u8; 32]> {
     let seed = read_key(file)
         .hint("`understory swarm key` makes a key; the file is `key` in the folder of a peer")?;
-    if path.exists() {
+    if !file::is_absent(path) {
         if read_key(path)? != seed {
             return Err(anyhow!("{} holds another key", path.display()))
                 .hint("leave out --key, or choose another --dir");
         }
         return Ok(seed);
     }
-    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    files::create_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
     Ok(seed)
 }
 
 fn read_key(path: &Path) -> Result<[u8; 32]> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = fs::read(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .hint("a key is never replaced: mend what keeps it from being read, or move it away")?;
+    if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+        eprintln!("warning: other users can read the key in {0}; chmod 600 {0}", path.display());
+    }
+    let text = str::from_utf8(&bytes).ok();
     let secret: Hash = text
-        .trim()
-        .parse()
-        .ok()
+        .and_then(|text| text.trim().parse().ok())
         .with_context(|| format!("{} holds no key", path.display()))
         .hint("restore it from a copy, or remove it to become a new peer")?;
     Ok(secret.0)
@@ -64,10 +69,10 @@ fn read_key(path: &Path) -> Result<[u8; 32]> {
 /// The secret key in `path`, made where there is none, readable by the user alone.
 pub fn own(path: &Path) -> Result<[u8; 32]> {
     // Whatever is in its place is not written over: it may be somebody's only copy.
-    if path.exists() {
+    if !file::is_absent(path) {
         return read_key(path);
     }
     let seed = random::seed()?;
-    status::write_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    files::create_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
     Ok(seed)
 }

@@ -5,11 +5,7 @@ use anyhow::{Context, Result};
 use ids::PeerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{fs, path::Path};
 use store::Store;
 use swarm::Lobby;
 
@@ -195,32 +191,6 @@ fn short(value: &Value) -> String {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
-}
-
-/// Writes a file so that it is old or new, whatever happens in between.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes, 0o644)
-}
-
-/// The same, readable by the user alone.
-pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes, 0o600)
-}
-
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}.unfinished"));
-    let write = || -> std::io::Result<()> {
-        let _ = fs::remove_file(&unfinished);
-        let mut file = File::options().write(true).create_new(true).mode(mode).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

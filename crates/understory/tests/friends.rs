@@ -100,3 +100,49 @@ fn a_peers_key_is_made_once_and_taken_over_from_a_file() {
     let no = say(&["swarm", "join", "--dir", text(&dir("b")), "--key", &taken]);
     assert!(no.err.contains("holds another key"), "{}", no.err);
 }
+
+#[test]
+fn a_key_that_cannot_be_read_is_never_replaced() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hex = "ab".repeat(32);
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(hex.bytes().flat_map(|b| [b, 0])).collect();
+    let damaged: [(&str, &[u8]); 4] = [
+        ("utf16", &utf16),
+        ("empty", b""),
+        ("short", &hex.as_bytes()[..62]),
+        ("binary", &[0xab; 32]),
+    ];
+    for (name, bytes) in damaged {
+        let dir = folder.path().join(name);
+        fs::create_dir(&dir).expect("makes it");
+        fs::write(dir.join("key"), bytes).expect("writes");
+        for args in [["swarm", "key"], ["swarm", "start"], ["swarm", "join"]] {
+            let said = say(&[args[0], args[1], "--dir", text(&dir)]);
+            assert_eq!(said.code, Some(1), "{name}: {}", said.err);
+            assert!(said.err.contains("holds no key"), "{name}: {}", said.err);
+            assert_eq!(fs::read(dir.join("key")).expect("it is there"), bytes, "{name}");
+        }
+    }
+    // A link that leads nowhere, and a folder in its place.
+    let (link, inside) = (folder.path().join("link"), folder.path().join("folder"));
+    fs::create_dir_all(&link).expect("makes it");
+    std::os::unix::fs::symlink("nowhere", link.join("key")).expect("links");
+    fs::create_dir_all(inside.join("key")).expect("makes it");
+    for dir in [&link, &inside] {
+        let said = say(&["swarm", "key", "--dir", text(dir)]);
+        assert_eq!(said.code, Some(1), "{}", said.err);
+        assert!(said.err.contains("cannot read") && said.err.contains("hint"), "{}", said.err);
+    }
+    assert!(fs::symlink_metadata(link.join("key")).expect("it is there").is_symlink());
+}
+
+#[test]
+fn a_key_that_others_can_read_is_told_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = key(folder.path());
+    let file = folder.path().join("key");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("sets them");
+    let said = say(&["swarm", "key", "--dir", text(folder.path())]);
+    assert_eq!(said.out.trim(), made);
+    assert!(said.err.contains("chmod 600"), "{}", said.err);
+}

@@ -5,11 +5,11 @@ use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
+use store::file::Readers;
 
 /// The most peers remembered.
 const MAX_BOOK: usize = 256;
@@ -221,11 +221,7 @@ impl Saved {
     /// Replaces the file: afterwards it is the old one or the new one, never between.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let bytes = minicbor::to_vec(self).expect("writing to memory does not fail");
-        let tmp: PathBuf = path.with_extension("new");
-        let mut file = fs::File::create(&tmp)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&tmp, path)
+        store::file::write_atomically(path, &bytes, Readers::All)
     }
 
     pub fn of(book: &Book, bound: Option<SocketAddr>) -> Self {

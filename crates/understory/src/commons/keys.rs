@@ -8,7 +8,11 @@
 //! key.pub …      the public key of each, in hex
 //! ```
 
-use crate::{hint::WithHint, random, status::write_secret};
+use crate::{
+    files::{create_secret, write_secret},
+    hint::WithHint,
+    random,
+};
 use age::secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::statement::Key;
@@ -18,6 +22,7 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
 };
+use store::file;
 
 /// The cost of trying a passphrase: 2¹⁶ blocks, 64 MiB and a fifth of a second.
 const WORK_FACTOR: u8 = 16;
@@ -71,7 +76,7 @@ impl Keys {
 
     /// Whether there is a key of this role.
     pub fn has(&self, role: Role) -> bool {
-        self.path(role).exists()
+        !file::is_absent(&self.path(role))
     }
 
     /// The public key of a role, without any passphrase.
@@ -146,6 +151,8 @@ impl Keys {
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
     pub fn make_successor(&self) -> Result<Identity> {
+        // One that an earlier rotation made and did not commit to is of no use.
+        let _ = fs::remove_file(self.dir.join("new.age"));
         self.make_as("new")
     }
 
@@ -172,7 +179,7 @@ impl Keys {
         // The public part first: a secret key is never without it.
         let public = format!("{}\n", identity.id());
         write_secret(&self.dir.join(format!("{stem}.pub")), public.as_bytes())?;
-        write_secret(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
+        create_secret(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
     }
 
     fn path(&self, role: Role) -> PathBuf {

@@ -4,7 +4,7 @@ use super::{
     cli::{CheckProofArgs, Place},
     desk::{Desk, open_home},
 };
-use crate::{hint::WithHint, status::write_atomically, units::time};
+use crate::{files::write_atomically, hint::WithHint, units::time};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Home, Snapshot,

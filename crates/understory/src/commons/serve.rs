@@ -6,10 +6,10 @@ use super::{
     keys::Role,
 };
 use crate::{
+    files::write_secret,
     hint::WithHint,
     peer::{relay, stop_signal},
     peer_key, random,
-    status::write_secret,
     units::time,
 };
 use anyhow::{Context, Result, anyhow};

@@ -5,7 +5,7 @@ use super::{
     create::read_rules,
     desk::{Desk, now},
 };
-use crate::{hint::WithHint, random, status::write_secret, units::time};
+use crate::{files::write_secret, hint::WithHint, random, units::time};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::{
     state::{Proposal, State},

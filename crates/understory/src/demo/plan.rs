@@ -4,9 +4,9 @@ use crate::{
     cheat::Cheat,
     cli::DemoArgs,
     config::{Data, RunConfig},
+    files::write_atomically,
     hint::WithHint,
     peer_key::demo_seed,
-    status::write_atomically,
 };
 use anyhow::{Context, Result, bail};
 use ids::Identity;

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use store::file;
 use url::Url;
 
 /// A file to be fetched.
@@ -42,7 +43,7 @@ pub fn fetch(client: &Client, wanted: &Wanted, progress: &mut Progress) -> Resul
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut download = Download::open(client, wanted)?;
     let digests = download.run(progress)?;
-    download.finish(folder)?;
+    download.finish()?;
     Ok(Fetched { digests, was_there: false })
 }
 
@@ -59,7 +60,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let part = folder.join(format!(".{name}.copy.part"));
     fs::create_dir_all(folder)?;
     fs::copy(from, &part).with_context(|| format!("cannot write {}", part.display()))?;
-    settle(&part, to, folder)
+    settle(&part, to)
 }
 
 /// The hashes of a file on this machine.
@@ -250,11 +251,11 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn finish(self, folder: &Path) -> Result<()> {
+    fn finish(self) -> Result<()> {
         if self.file.metadata()?.len() != self.wanted.bytes {
             bail!("{} was changed by another program", self.part.display());
         }
-        settle(&self.part, &self.wanted.to, folder)
+        settle(&self.part, &self.wanted.to)
     }
 
     fn name(&self) -> String {
@@ -263,11 +264,8 @@ impl<'a> Download<'a> {
     }
 }
 
-/// Makes `part` durable, then gives it its name.
-fn settle(part: &Path, to: &Path, folder: &Path) -> Result<()> {
-    File::open(part)?.sync_all()?;
-    fs::rename(part, to).with_context(|| format!("cannot write {}", to.display()))?;
-    Ok(File::open(folder)?.sync_all()?)
+fn settle(part: &Path, to: &Path) -> Result<()> {
+    file::settle(part, to).with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// The hidden file for a file on its way: another version of it has another.

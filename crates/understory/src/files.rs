@@ -1,0 +1,27 @@
+//! [`store::file`] with errors that name the file.
+
+use crate::hint::WithHint;
+use anyhow::{Context, Result};
+use std::path::Path;
+use store::file::{self, Readers};
+
+/// Writes a file that all users may read, in the place of the one that is there.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    file::write_atomically(path, bytes, Readers::All).with_context(|| cannot_write(path))
+}
+
+/// The same, readable by its owner alone.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    file::write_atomically(path, bytes, Readers::Owner).with_context(|| cannot_write(path))
+}
+
+/// Writes a secret where there is none: what cannot be made again is never replaced.
+pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    file::create(path, bytes, Readers::Owner)
+        .with_context(|| cannot_write(path))
+        .hint("what is there is not replaced; move it away if it is of no use")
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
