@@ -134,6 +134,15 @@ roles={{ roles | join(',') }} n={{ messages | length }} last={{ messages[-1].rol
 {%- set blk %}block {{ bos_token }}{% endset %}{{ blk | trim }}{# a comment #}
 {{ {'b': 1, 'a': 'ü<&>"'} | tojson }} {{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }} {{ 'ü' | tojson(ensure_ascii=true) }} {{ '<"&\\'>' | e }} {{ none is iterable }} {{ 'a' is iterable }}
 """,
+    "pythons_methods": """{{ 'a.b.c'.rsplit('.', 1) }} {{ ' x  y z '.rsplit() }} {{ 'x y  z'.rsplit(none, 1) }} {{ 'x-y'.rsplit('-', maxsplit=0) }} {{ 'k=v=w'.partition('=') | join('|') }} {{ 'k=v=w'.rpartition('=') | join('|') }} {{ 'kv'.partition('=') | join('|') }} {{ 'kv'.rpartition('=') | join('|') }}
+{{ 'system: hi'.removeprefix('system: ') }} {{ 'hi.txt'.removesuffix('.txt') }} {{ 'hi'.removeprefix('x') }} {{ '7'.zfill(3) }} {{ '-7'.zfill(4) }} {{ '+1234'.zfill(2) }} [{{ 'ab'.ljust(5) }}] [{{ 'ab'.rjust(5, '.') }}] [{{ 'ab'.center(5) }}] [{{ 'abc'.center(6, '*') }}] [{{ 'ab'.center(4) }}]
+{{ 'Hello World'.swapcase() }} {{ 'Straße'.casefold() }} {{ 'Hello World'.istitle() }} {{ 'Hello world'.istitle() }} {{ '12'.isdecimal() }} {{ ''.isdecimal() }} {{ 'abcabc'.index('c') }} {{ 'äbcabc'.rindex('c') }} [{{ 'a\tb\n\tc'.expandtabs(4) }}] {{ {'a': 1}.copy() }}
+{{ 'one two-three four_five, 6!' | wordcount }} [{{ 'mid' | center(8) }}] {{ 'the quick brown fox jumps' | truncate(14) }} {{ 'the quick brown fox jumps' | truncate(14, true) }} {{ 'the quick brown fox jumps' | truncate(14, true, '…', 0) }} {{ 'short enough' | truncate(10) }} {{ 1000000 | filesizeformat }} {{ '<b>' | forceescape }}
+{{ 'The quick brown fox jumps over the lazy dog, well-known since the eighteen-hundreds and extraordinarilylongwordsareheretoo.' | wordwrap(20) }}
+{{ 'aaa bb-cc dd-ee-ff 2-3 x-y a--b' | wordwrap(6) }}|{{ 'averyveryverylongword and' | wordwrap(8, false) }}|{{ ' lead  two ' | wordwrap(4, wrapstring='/') }}
+{% set c = cycler('odd', 'even') %}{% for m in messages %}{{ c.next() }} {% endfor %}{% set j = joiner(', ') %}{% for m in messages %}{{ j() }}{{ m.role }}{% endfor %}
+{{ [1.0, 0.1, 1e16, 123456789012345680.0, 1e15, 1e-5, 0.0001, 1.5e300, -2.5e-7, 3.0e22, 100.0, 5e-324] | tojson }}
+""",
 }
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Weather <at> a \"place\" & time",

@@ -19,6 +19,8 @@
 mod files;
 mod filters;
 mod job;
+mod methods;
+mod texts;
 mod time;
 
 use std::collections::BTreeMap;

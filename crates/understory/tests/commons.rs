@@ -91,6 +91,26 @@ fn what_would_count_for_nothing_is_not_written() {
 }
 
 #[test]
+fn a_ballot_says_what_was_typed_and_is_repeated_in_words() {
+    let commons = Commons::found();
+    let ask = |options: [&str; 3]| {
+        let [a, b, c] = options;
+        commons.ask(&["Which?", "--option", a, "--option", b, "--option", c])
+    };
+    let numbers = ask(["3", "5", "7"]);
+    let said = commons.done(&["vote", &numbers, "3"]);
+    assert!(said.contains("your ballot: #1 3\n"), "{said}");
+    assert!(commons.done(&["vote", &numbers, "#3", "5"]).contains("#3 7, then #2 5"));
+    commons.refuses(&["vote", &numbers, "1"], "\"1\" is no option");
+    let years = ask(["2025 budget", "2024 budget", "neither"]);
+    commons.refuses(&["vote", &years, "2"], "can be read as #1 2025 budget and as #2 2024 budget");
+    assert!(commons.done(&["vote", &years, "neith"]).contains("#3 neither"));
+    for [a, b] in [["red", "Red"], ["a b", "a  b"], ["pay", "p\u{430}y"]] {
+        commons.refuses(&["propose", "Colour?", "--option", a, "--option", b], "look alike");
+    }
+}
+
+#[test]
 fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     let commons = Commons::found();
     let open = commons.ask(&["Where?", "--option", "North", "--option", "South"]);

@@ -118,7 +118,7 @@ fn a_key_that_cannot_be_read_is_never_replaced() {
         fs::write(dir.join("key"), bytes).expect("writes");
         for args in [["swarm", "key"], ["swarm", "start"], ["swarm", "join"]] {
             let said = say(&[args[0], args[1], "--dir", text(&dir)]);
-            assert_eq!(said.code, Some(1), "{name}: {}", said.err);
+            assert_eq!(said.code, Some(2), "{name}: {}", said.err);
             assert!(said.err.contains("holds no key"), "{name}: {}", said.err);
             assert_eq!(fs::read(dir.join("key")).expect("it is there"), bytes, "{name}");
         }
@@ -130,7 +130,7 @@ fn a_key_that_cannot_be_read_is_never_replaced() {
     fs::create_dir_all(inside.join("key")).expect("makes it");
     for dir in [&link, &inside] {
         let said = say(&["swarm", "key", "--dir", text(dir)]);
-        assert_eq!(said.code, Some(1), "{}", said.err);
+        assert_eq!(said.code, Some(2), "{}", said.err);
         assert!(said.err.contains("cannot read") && said.err.contains("hint"), "{}", said.err);
     }
     assert!(fs::symlink_metadata(link.join("key")).expect("it is there").is_symlink());

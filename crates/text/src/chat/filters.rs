@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::{methods, texts};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -13,6 +15,11 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     // `none` can be walked here but not in Python, and templates ask before they do.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.set_unknown_method_callback(method);
+    texts::add(environment);
+    environment.add_filter("forceescape", escape);
+    environment
+        .add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
 }
 
 /// HTML's characters as Jinja writes them.
@@ -55,6 +62,12 @@ fn method(
     args: &[Value],
 ) -> Result<Value, Error> {
     [value].into_iter().chain(args).try_for_each(check_length)?;
+    if let Some(made) = value.as_str().and_then(|text| methods::of_text(text, name, args)) {
+        return made;
+    }
+    if name == "copy" && value.kind() == ValueKind::Map && args.is_empty() {
+        return Ok(value.clone());
+    }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
 }
 
@@ -78,6 +91,31 @@ fn separators(pair: Option<Value>) -> Result<Option<(String, String)>, Error> {
     }
 }
 
+/// A number as Python writes it: the shortest digits that are read back as the same float, with an
+/// exponent where that is below -4 or above 15.
+fn number(value: &Value) -> String {
+    if value.is_integer() {
+        return value.to_string();
+    }
+    let Ok(float) = f64::try_from(value.clone()) else { return value.to_string() };
+    if float.is_nan() {
+        return "NaN".to_owned();
+    }
+    if float.is_infinite() {
+        return if float > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    let shortest = format!("{float:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    match exponent {
+        -4..16 => format!("{float:?}"),
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+    }
+}
+
 struct Writer {
     out: String,
     indent: Option<usize>,
@@ -97,7 +135,7 @@ impl Writer {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => {
-                write!(self.out, "{value}").expect("a String can be written to");
+                self.out.push_str(&number(value));
             }
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {

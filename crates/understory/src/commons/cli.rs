@@ -532,7 +532,7 @@ pub struct ProposeArgs {
 pub struct VoteArgs {
     /// The question: number or beginning of its hash
     pub question: String,
-    /// Options by number or name, best first; equal ones joined by =, as 2 1=3
+    /// Options, best first: names, beginnings of names or numbers as #3; equal ones joined by =, as East #1=#3
     pub ranking: Vec<String>,
     /// Reveal the secret ballot that was committed to
     #[arg(long, conflicts_with = "ranking")]

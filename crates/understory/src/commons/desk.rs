@@ -232,30 +232,31 @@ impl Desk {
         name_of(&self.state, id)
     }
 
-    /// A statement by number or the beginning of its hash.
+    /// A statement by number, as `37` or `#37`, or by the beginning of its hash, whatever digits
+    /// that has.
+    ///
+    /// Errors: there is none, or it can be read in more than one way.
     pub fn statement(&self, text: &str) -> Result<Statement> {
         let log = self.log()?;
-        if let Ok(index) = text.trim_start_matches('#').parse::<u64>()
-            && text.len() < 16
-        {
-            return log
-                .statement(index)
-                .hint(format!("the log has {} statements, from 0", log.size()));
-        }
-        let mut found = None;
-        for index in 0..log.size() {
-            let statement = log.statement(index)?;
-            if statement.hash().to_string().starts_with(text) && text.len() >= 4 {
-                if found.is_some() {
-                    bail!("more than one statement begins with {text}");
-                }
-                found = Some(statement);
+        let found = meant(text, log.size(), |index| Ok(log.statement(index)?.hash()))?;
+        match found[..] {
+            [index] => Ok(log.statement(index)?),
+            [] => Err(anyhow!("no statement is {text:?}")).hint(format!(
+                "the log has {} statements, from 0: give a number or at least four digits of a \
+                 hash (`understory commons show log`); `understory commons sync` brings what \
+                 others wrote since",
+                log.size()
+            )),
+            _ => {
+                let all = found.iter().map(|&index| {
+                    let hash = log.statement(index)?.hash();
+                    Ok(format!("statement #{index}, {hash}"))
+                });
+                let all = all.collect::<Result<Vec<_>>>()?.join(" and as ");
+                Err(anyhow!("{text:?} can be read as {all}"))
+                    .hint("give more digits of the hash, or the number with # before it")
             }
         }
-        found.with_context(|| format!("no statement is {text:?}")).hint(
-            "give its number or at least four digits of its hash (`understory commons show log`); \
-             `understory commons sync` brings what others wrote since",
-        )
     }
 
     /// A question by the number or hash of its statement.
@@ -268,6 +269,28 @@ impl Desk {
             .hint("`understory commons show questions` lists them")
     }
 }
+
+/// Which of `size` statements a text can mean: one by its number, those whose hashes begin so.
+fn meant(text: &str, size: u64, hash: impl Fn(u64) -> Result<Hash>) -> Result<Vec<u64>> {
+    let number = text.strip_prefix('#').unwrap_or(text).parse::<u64>().ok();
+    let number = number.filter(|&index| index < size);
+    // Fewer digits than are ever printed are a number where there is one.
+    let least = if number.is_some() { SHORTEST_HASH } else { 4 };
+    let mut found = Vec::new();
+    if text.len() >= least && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let text = text.to_ascii_lowercase();
+        for index in 0..size {
+            if hash(index)?.to_string().starts_with(&text) {
+                found.push(index);
+            }
+        }
+    }
+    found.extend(number.filter(|index| !found.contains(index)));
+    Ok(found)
+}
+
+/// Digits of a hash in the shortest form that is printed.
+const SHORTEST_HASH: usize = 8;
 
 /// How the members named a key as a witness, in force or to come.
 pub fn witness_name(state: &State, key: &PeerId) -> Option<KeyName> {
@@ -321,4 +344,35 @@ pub fn digest(text: &str) -> Result<Hash> {
 /// The time by this machine's clock, in Unix seconds.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_found_by_the_digits_that_are_printed_whatever_they_are() {
+        let hashes: [Hash; 3] = ["12345678", "abcd1234", "00000002"]
+            .map(|start| format!("{start:0<64}").parse().expect("64 digits"));
+        let meant = |text: &str, size: u64| {
+            let hash = |at: u64| Ok(hashes[at as usize % 3]);
+            meant(text, size, hash).expect("every statement can be read")
+        };
+        assert_eq!(meant("12345678", 3), [0], "all digits are decimal");
+        assert_eq!(meant("ABCD1234", 3), [1]);
+        assert_eq!(meant("abcd", 3), [1]);
+        assert_eq!(meant("1234", 3), [0], "there is no such number");
+        for number in ["2", "#2", "02"] {
+            assert_eq!(meant(number, 3), [2], "{number}");
+        }
+        assert_eq!(meant("00000002", 3), [2], "number and hash are the same one");
+        assert_eq!(meant("00000001", 3), [1]);
+        for none in ["3", "#3", "", "#", "abc", "xyzw", "#abcd1234", "-1", "1.0"] {
+            assert_eq!(meant(none, 3), [] as [u64; 0], "{none:?}");
+        }
+        // Both readings are found, and the one who asked for it says which.
+        assert_eq!(meant("00000002", 2), [] as [u64; 0]);
+        let both = meant("00000000", 1);
+        assert_eq!(both, [0]);
+    }
 }

@@ -4,9 +4,10 @@ use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
     desk::{Desk, now},
+    options,
 };
 use crate::{files::write_secret, hint::WithHint, random, units::time};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use commons::{
     state::{Proposal, State},
     statement::{
@@ -50,6 +51,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     if default.is_some() || elects {
         options.push(plain(&args.default, (1, 1)));
     }
+    options::check_names(options.iter().map(|option| option.name.as_str()))?;
     let seats = args.seats.unwrap_or(match topic {
         ProposalType::Stewards => seats_to_elect(&desk.state),
         ProposalType::Panel => 3,
@@ -246,10 +248,16 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
     let state = desk.state.clone();
     let proposal = desk.question(&state, &args.question)?;
     in_time(&state, proposal, args.reveal)?;
+    let all = &proposal.body.options;
     let ballot = if args.reveal {
         reveal(&desk, proposal)?
     } else {
-        let groups = groups(proposal, &args.ranking)?;
+        if args.ranking.is_empty() && proposal.body.method != Method::Lot {
+            return Err(anyhow!("a ballot ranks at least one option"))
+                .hint(format!("the options: {}", options::words(all, &every_one(all))));
+        }
+        let groups = options::ranking(all, &args.ranking)?;
+        say_ballot(args, all, &groups);
         match (proposal.body.reveal, proposal.body.method) {
             (Some(_), _) => commit(&desk, proposal, groups)?,
             (None, Method::Approval) => VoteBody::Approve(groups.concat()),
@@ -267,6 +275,19 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Repeats a ballot before it is signed: whoever mistyped sees it.
+fn say_ballot(args: &VoteArgs, all: &[Choice], groups: &[Vec<u16>]) {
+    let words = options::words(all, groups);
+    match args.place.json {
+        true => eprintln!("your ballot: {words}"),
+        false => println!("your ballot: {words}"),
+    }
+}
+
+fn every_one(all: &[Choice]) -> Vec<Vec<u16>> {
+    (0..all.len() as u16).map(|at| vec![at]).collect()
 }
 
 /// Whether a ballot, or what opens a secret one, is taken now.
@@ -288,34 +309,6 @@ fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
             .hint("`understory tally` shows what came out");
     }
     Ok(())
-}
-
-/// The ranking as groups of options.
-fn groups(proposal: &Proposal, ranking: &[String]) -> Result<Vec<Vec<u16>>> {
-    let options = &proposal.body.options;
-    let find = |text: &str| -> Result<u16> {
-        let by_number = text.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-        let by_name = || options.iter().position(|o| o.name.eq_ignore_ascii_case(text));
-        let at = by_number.filter(|&at| at < options.len()).or_else(by_name);
-        let at = at.with_context(|| format!("{text:?} is no option of this question")).hint(
-            options
-                .iter()
-                .enumerate()
-                .map(|(at, o)| format!("{} {}", at + 1, o.name))
-                .collect::<Vec<_>>()
-                .join(", "),
-        )?;
-        Ok(at as u16)
-    };
-    let group = |text: &String| match find(text) {
-        Ok(option) => Ok(vec![option]),
-        Err(_) if text.contains('=') => text.split('=').map(find).collect(),
-        Err(e) => Err(e),
-    };
-    if ranking.is_empty() && proposal.body.method != Method::Lot {
-        bail!("a ballot ranks at least one option");
-    }
-    ranking.iter().map(group).collect()
 }
 
 /// A commitment; what opens it is kept in the commons' folder.

@@ -1,0 +1,231 @@
+//! Options as people type them on a ballot, and which options can be told apart.
+
+use crate::hint::WithHint;
+use anyhow::{Result, anyhow, bail};
+use commons::statement::Choice;
+use ids::{Plain, is_plain};
+use std::collections::{BTreeMap, BTreeSet};
+use unicode_normalization::UnicodeNormalization;
+
+/// The options that a ballot ranks, best first, each group as one wrote it: one option, or several
+/// with `=` between them.
+///
+/// Errors: a text is no option, or can be read in more than one way.
+pub fn ranking(options: &[Choice], texts: &[String]) -> Result<Vec<Vec<u16>>> {
+    texts.iter().map(|text| group(options, text)).collect()
+}
+
+/// A ballot in words: `#2 East, then #1 North = #3 South`.
+pub fn words(options: &[Choice], groups: &[Vec<u16>]) -> String {
+    let group = |group: &Vec<u16>| {
+        let named = group.iter().map(|&at| label(options, usize::from(at)));
+        named.collect::<Vec<_>>().join(" = ")
+    };
+    groups.iter().map(group).collect::<Vec<_>>().join(", then ")
+}
+
+/// Whether people can tell these options apart when they read and type them.
+///
+/// Errors: a name is blank, has invisible characters or is not in normal form C; two names are the
+/// same but for case, spacing or form, or look the same (Unicode Technical Standard 39).
+pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        if folded(name).is_empty() {
+            bail!("an option is blank");
+        }
+        if !is_plain(name) || name.nfc().ne(name.chars()) {
+            return Err(anyhow!("the option {:?} has characters that people cannot type", name))
+                .hint("write it without invisible characters, accents as single letters");
+        }
+        let looks = [skeleton(&name.nfkc().collect::<String>()), skeleton(&folded(name))];
+        for look in looks.into_iter().collect::<BTreeSet<_>>() {
+            if let Some(other) = seen.insert(look, name) {
+                return Err(anyhow!("the options {other:?} and {name:?} look alike"))
+                    .hint("give them names that differ in more than case, spacing or form");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn group(options: &[Choice], text: &str) -> Result<Vec<u16>> {
+    let whole = find(options, text);
+    if !text.contains('=') {
+        return whole.map(|option| vec![option]);
+    }
+    let parts: Result<Vec<u16>> = text.split('=').map(|part| find(options, part)).collect();
+    match (whole, parts) {
+        (Ok(one), Err(_)) => Ok(vec![one]),
+        (Ok(one), Ok(several)) => {
+            let (one, several) = (words(options, &[vec![one]]), words(options, &[several]));
+            Err(anyhow!("{text:?} can be read as {one} and as {several}"))
+                .hint("name options by their numbers, as #1 or #1=#2")
+        }
+        // The parts' error says which of them is meant.
+        (Err(_), parts) => parts,
+    }
+}
+
+/// The option that a text means.
+fn find(options: &[Choice], text: &str) -> Result<u16> {
+    let readings: Vec<usize> = readings(options, text).into_iter().collect();
+    let list = |all: &[usize], between: &str| {
+        all.iter().map(|&at| label(options, at)).collect::<Vec<_>>().join(between)
+    };
+    match readings[..] {
+        [one] => Ok(one as u16),
+        [] => {
+            let all: Vec<usize> = (0..options.len()).collect();
+            Err(anyhow!("{text:?} is no option of this question")).hint(list(&all, ", "))
+        }
+        _ => Err(anyhow!("{text:?} can be read as {}", list(&readings, " and as ")))
+            .hint("name it by its number, with # before it"),
+    }
+}
+
+/// What a text can mean: a place in the list, a whole name, or, where it is none, the beginning of
+/// names. A number without # is a place only where no option is called by a number.
+fn readings(options: &[Choice], text: &str) -> BTreeSet<usize> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let wanted = folded(text);
+    let place = match text.trim().strip_prefix('#') {
+        Some(place) => Some(place),
+        None if options.iter().any(|o| is_number(&folded(&o.name))) => None,
+        None => Some(text.trim()),
+    };
+    let place = place.filter(|place| is_number(place)).and_then(|place| place.parse().ok());
+    let place = place.and_then(|n: usize| n.checked_sub(1)).filter(|&at| at < options.len());
+    let named = |is: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
+        let all = options.iter().enumerate();
+        all.filter(|(_, option)| is(&option.name)).map(|(at, _)| at).collect()
+    };
+    let mut found = named(&|name| name == text);
+    if found.is_empty() {
+        found = named(&|name| folded(name) == wanted);
+    }
+    if found.is_empty() && !wanted.is_empty() {
+        found = named(&|name| folded(name).starts_with(&wanted));
+    }
+    found.extend(place);
+    found
+}
+
+fn label(options: &[Choice], at: usize) -> String {
+    let name = options.get(at).map_or("", |option| &option.name);
+    format!("#{} {}", at + 1, Plain(name))
+}
+
+/// Without what people do not see or care about: case, spacing and the form of letters.
+fn folded(text: &str) -> String {
+    let text = text.nfkc().collect::<String>().to_lowercase();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The same for texts that look the same.
+fn skeleton(text: &str) -> String {
+    unicode_security::skeleton(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commons::statement::Effect;
+
+    fn options(names: &[&str]) -> Vec<Choice> {
+        let choice = |name: &&str| Choice {
+            name: (*name).to_owned(),
+            digest: None,
+            ratio: (1, 1),
+            effect: Effect::None,
+        };
+        names.iter().map(choice).collect()
+    }
+
+    fn read(names: &[&str], text: &str) -> Result<Vec<Vec<u16>>> {
+        ranking(&options(names), &[text.to_owned()])
+    }
+
+    fn refused(names: &[&str], text: &str, says: &[&str]) {
+        let error = read(names, text).expect_err(text).to_string();
+        assert!(says.iter().all(|part| error.contains(part)), "{text}: {error}");
+    }
+
+    #[test]
+    fn options_are_named_by_name_number_or_beginning() {
+        let names = ["North", "East side", "South", "none of these"];
+        for (text, want) in [
+            ("North", vec![0]),
+            ("north", vec![0]),
+            (" EAST  side ", vec![1]),
+            ("east", vec![1]),
+            ("n o", vec![]),
+            ("no", vec![]),
+            ("non", vec![3]),
+            ("2", vec![1]),
+            ("#2", vec![1]),
+            ("2=1", vec![1, 0]),
+            ("south=#1", vec![2, 0]),
+        ] {
+            match want[..] {
+                [] => assert!(read(&names, text).is_err(), "{text}"),
+                _ => assert_eq!(read(&names, text).expect(text), [want], "{text}"),
+            }
+        }
+        refused(&names, "no", &["#1 North", "#4 none of these"]);
+        for text in ["West", "", "0", "5", "#0", "#5", "#x", "1=West", "=", "-1", "+1"] {
+            assert!(read(&names, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_options_are_called_by_numbers_a_number_is_a_name() {
+        let names = ["3", "5", "7"];
+        assert_eq!(read(&names, "3").expect("a name"), [[0]]);
+        assert_eq!(read(&names, "#3").expect("a place"), [[2]]);
+        assert_eq!(read(&names, "7=3").expect("names"), [[2, 0]]);
+        refused(&names, "1", &["no option"]);
+        // A name that begins with a number is none, and its place may be meant.
+        let years = ["2025 budget", "2024 budget"];
+        assert_eq!(read(&years, "2024").expect("no place"), [[1]]);
+        refused(&years, "2", &["#1 2025 budget", "#2 2024 budget"]);
+        assert_eq!(read(&["1. yes", "2. no"], "2").expect("both are the same"), [[1]]);
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused_with_both() {
+        refused(&["#2", "b"], "#2", &["#1 #2", "#2 b"]);
+        refused(&["a=b", "a", "b"], "a=b", &["#1 a=b", "#2 a = #3 b"]);
+        assert_eq!(read(&["a=b", "a"], "a=b").expect("one name"), [[0]]);
+        // Options of a question that another program asked.
+        assert_eq!(read(&["red", "Red"], "Red").expect("exactly"), [[1]]);
+        refused(&["red", "Red"], "RED", &["#1 red", "#2 Red"]);
+        assert_eq!(
+            words(&options(&["x", "y", "z"]), &[vec![1], vec![2, 0]]),
+            "#2 y, then #3 z = #1 x"
+        );
+    }
+
+    #[test]
+    fn options_that_people_cannot_tell_apart_are_refused() {
+        let good: [&[&str]; 4] =
+            [&["yes", "no"], &["3", "5", "7"], &["für", "wider"], &["Ja", "Nein", "日本"]];
+        for names in good {
+            check_names(names.iter().copied()).expect("they differ");
+        }
+        let bad: [&[&str]; 9] = [
+            &["red", "Red"],
+            &["a b", "a  b"],
+            &["ﬁne", "fine"],
+            &["pаy", "pay"], // the first with a Cyrillic letter
+            &["modern", "rnodern"],
+            &["Il", "ll"],
+            &[" "],
+            &["a\u{200b}b"],
+            &["fu\u{308}r"],
+        ];
+        for names in bad {
+            assert!(check_names(names.iter().copied()).is_err(), "{names:?}");
+        }
+    }
+}
