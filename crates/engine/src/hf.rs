@@ -37,11 +37,13 @@ pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
     let config = optional("tokenizer_config.json")?;
     let special = optional("special_tokens_map.json")?;
     let generation = optional("generation_config.json")?;
+    let model = optional("config.json")?;
     let files = HfFiles {
         tokenizer: &tokenizer,
         config: config.as_deref(),
         special: special.as_deref(),
         generation: generation.as_deref(),
+        model: model.as_deref(),
     };
     Ok(Tokenizer::from_hf(&files)?)
 }
@@ -334,6 +336,22 @@ mod tests {
             let weights = fs::read(dir.path().join("model.safetensors")).expect("there");
             let file = safetensors::parse(&weights).expect("own file");
             assert_eq!(file.metadata()["understory.run"], "r");
+        }
+    }
+
+    #[test]
+    fn end_tokens_are_taken_from_every_file_that_names_them() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (model, trained) = model(true);
+        export(dir.path(), &model, &trained, &Lineage::default()).expect("written");
+        let path = dir.path().join("config.json");
+        let mut config: Value =
+            serde_json::from_slice(&fs::read(&path).expect("there")).expect("own file");
+        for (ends, want) in [(json!(7), 7), (json!([7, 9]), 9)] {
+            config["eos_token_id"] = ends;
+            fs::write(&path, config.to_string()).expect("written");
+            let read = tokenizer(dir.path()).expect("own folder");
+            assert!(read.ends().contains(&want) && read.ends().contains(&trained.end_of_text()));
         }
     }
 

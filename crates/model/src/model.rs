@@ -1,5 +1,6 @@
 //! A model ready to run: its description and its packed weights.
 
+mod finite;
 mod load;
 
 pub use load::{Memory, Plan};

@@ -58,6 +58,30 @@ fn a_text_begins_as_in_training() {
 }
 
 #[test]
+fn a_weight_that_is_no_number_is_found_and_its_tensor_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("m.gguf");
+    let kernel = kernel::Kernel::new(kernel::Isa::best(), 1);
+    let load = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("written");
+        let weights = model::Weights::open(&path).expect("its header is right");
+        model::Plan::new(&weights).expect("so are its shapes").load(&kernel).map(|_| ())
+    };
+    load(&FILE).expect("own file");
+    let file = parse(&FILE).expect("own file");
+    for name in ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_norm.weight"] {
+        let bytes = file.tensors()[name].bytes;
+        let last = bytes.as_ptr() as usize - FILE.as_ptr() as usize + bytes.len() - 4;
+        for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let mut changed = FILE.clone();
+            changed[last..last + 4].copy_from_slice(&bad.to_le_bytes());
+            let error = load(&changed).expect_err("it is no number").to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
+
+#[test]
 fn query_rows_alternate_between_halves() {
     let (model, _) = model(true);
     let name = "model.layers.0.self_attn.q_proj.weight";

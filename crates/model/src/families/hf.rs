@@ -59,6 +59,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Decoder, Option<FalconLayout>), For
             return refuse(format!("weights quantized as {method:?} are not supported"));
         }
     }
+    if whole.get(&["quantization"]).is_some() {
+        return refuse("weights quantized by MLX are not supported".to_owned());
+    }
     // A multimodal Gemma 3 has a text model inside.
     let fields = match whole.get(&["text_config"]) {
         Some(text) if family == Family::Gemma3 => Fields(text),

@@ -129,9 +129,11 @@ fn place(
         let place = place.and_then(|offset| offset.checked_add(start));
         let end = place.and_then(|place| place.checked_add(bytes));
         let (Some(offset), Some(end)) = (place, end.filter(|&end| end <= length)) else {
-            let text =
-                format!("gguf: tensor {name} of {bytes} bytes at {offset}, the file has {length}");
-            return Err(FormatError::new(text));
+            let cut_off = end.is_some_and(|end| end > length);
+            let why = if cut_off { "the file is cut off or damaged" } else { "no place for it" };
+            return Err(FormatError::new(format!(
+                "gguf: {why}: tensor {name} of {bytes} bytes at {offset}, the file has {length}"
+            )));
         };
         spans.push((offset, end));
         if tensors.insert(name.clone(), Entry { shape, element, kind, offset, bytes }).is_some() {

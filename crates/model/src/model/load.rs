@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use kernel::{Format, Kernel, Matrix};
 
+use super::finite::is_finite;
 use super::{BlockWeights, Linear, Model, Norm};
 use crate::decoder::Block;
 use crate::families;
@@ -229,6 +230,14 @@ fn format_of(tensor: &TensorInfo) -> Result<Format, FormatError> {
     })
 }
 
+fn check_finite(tensor: &TensorInfo, format: Format, rows: &[u8]) -> Result<(), FormatError> {
+    if is_finite(format, rows) {
+        return Ok(());
+    }
+    let text = format!("tensor {}: a weight is infinite or no number", tensor.name);
+    Err(FormatError::new(text))
+}
+
 /// Reads checked tensors, with the buffers for it.
 struct Reader<'a> {
     plan: &'a Plan<'a>,
@@ -306,6 +315,7 @@ impl Reader<'_> {
         for first in (0..rows).step_by(some) {
             let count = some.min(rows - first);
             self.gather(tensor, &map, first, count)?;
+            check_finite(tensor, format, &self.piece)?;
             self.kernel.pack_rows(&mut matrix, first, &self.piece);
         }
         Ok(matrix)
@@ -354,7 +364,9 @@ impl Reader<'_> {
         let tensor = self.plan.find_vector(part, layer, kind, map.total)?;
         let mut bytes = vec![0; tensor.bytes as usize];
         self.plan.weights.read(tensor, 0, &mut bytes)?;
-        let all: Vec<f32> = match format_of(tensor)? {
+        let format = format_of(tensor)?;
+        check_finite(tensor, format, &bytes)?;
+        let all: Vec<f32> = match format {
             Format::F16 => u16_from_le(&bytes).map(f16_to_f32).collect(),
             Format::BF16 => u16_from_le(&bytes).map(bf16_to_f32).collect(),
             _ => f32_from_le(&bytes).collect(),

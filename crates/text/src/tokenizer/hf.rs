@@ -28,6 +28,8 @@ pub struct HfFiles<'a> {
     pub special: Option<&'a [u8]>,
     /// `generation_config.json`.
     pub generation: Option<&'a [u8]>,
+    /// `config.json`, which names end tokens too.
+    pub model: Option<&'a [u8]>,
 }
 
 impl Tokenizer {
@@ -42,6 +44,7 @@ impl Tokenizer {
         let config: Config = optional_json("tokenizer_config.json", files.config)?;
         let special: Config = optional_json("special_tokens_map.json", files.special)?;
         let generation: Generation = optional_json("generation_config.json", files.generation)?;
+        let model: Generation = optional_json("config.json", files.model)?;
         let mut vocab = vocab(&file.model, &file.added_tokens)?;
         let mut budget = Budget::for_load(files.tokenizer.len());
         let chain = Chain::new(&file, &mut budget)?;
@@ -51,6 +54,7 @@ impl Tokenizer {
         let roles = roles(around, &vocab, [&config, &special], ends)?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
         tokenizer.add_ends(&generation.ends());
+        tokenizer.add_ends(&model.ends());
         tokenizer.strip_space = strips_space(file.decoder.as_ref());
         chain.put_into(&mut tokenizer, &file.added_tokens, &mut budget)?;
         Ok(tokenizer)
