@@ -36,6 +36,8 @@ streams() {
   git grep -nE 'std::e?print(ln)?!' -- 'crates/*/src' ':!crates/understory/src/terminal.rs' || true
   git grep -nE '^[^/]*\be?print(ln)?!' -- 'crates/*/src' ':!crates/understory/src' || true
 }
+# A module is NAME.rs, with what is inside in NAME/; cargo itself wants mod.rs for what tests share.
+modules() { git ls-files '*/mod.rs' | grep -vE '/(tests|benches)/[a-z_]+/mod\.rs$' || true; }
 dependencies() { (! grep -A99 '^\[dependencies\]' crates/kernel/Cargo.toml | sed '1d;/^\[/,$d' | grep -E '^[a-z]') || echo "kernel has dependencies"; }
 
 rule "no file of more than 900 lines" "$(long)"
@@ -43,6 +45,7 @@ rule "unsafe code only in kernel" "$(roots)"
 rule "no unwrap in what ships" "$(unwraps)"
 rule "nothing left to do in the source" "$(leftovers)"
 rule "only terminal.rs writes to the terminal" "$(streams)"
+rule "modules are NAME.rs beside NAME/" "$(modules)"
 rule "kernel depends on nothing" "$(dependencies)"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

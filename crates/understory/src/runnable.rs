@@ -4,7 +4,7 @@ use crate::{
     hint::WithHint,
     model_source::{self, LoadedModel},
     template::Template,
-    units::{bytes, count},
+    units::{bytes, count, plural},
 };
 use anyhow::{Context, Result};
 use ids::{Hash, Plain};
@@ -61,11 +61,8 @@ fn from_files(path: &Path, tokens: usize, kernel: &Kernel) -> Result<Runnable> {
     let (most, known) = (plan.decoder().vocab, tokenizer.len());
     if known > most {
         // As elsewhere: only a text that needs one of them cannot be read.
-        eprintln!(
-            "{}: {} of the tokenizer's tokens are not in the model",
-            path.display(),
-            known - most
-        );
+        let more = plural(known - most, "token");
+        eprintln!("{}: the tokenizer has {more} that the model has not", path.display());
     }
     // The template is looked at while the weights are read.
     let (model, template) = std::thread::scope(|scope| {
