@@ -1,4 +1,4 @@
-// What the page shows of strangers' text: the same as crates/store/src/plain.rs. Needs Node alone:
+// What the page shows of strangers' text: the same as crates/ids/src/plain.rs. Needs Node alone:
 // `node plain.mjs`. Prints `N passed, N failed`; exits 1 if any failed.
 
 import { readFileSync } from "node:fs";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "../..");
 const { plain } = await import(join(root, "crates/serve/page/format.js"));
-const source = readFileSync(join(root, "crates/store/src/plain.rs"), "utf8");
+const source = readFileSync(join(root, "crates/ids/src/plain.rs"), "utf8");
 const tally = { passed: 0, failed: 0 };
 const expect = (text, want, what) => {
   const good = plain(text) === want;

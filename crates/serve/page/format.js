@@ -2,7 +2,7 @@
 
 const THIN = "\u202f";
 
-// As `is_hidden`, `is_joiner` and `joins` of crates/store/src/plain.rs; checks/page/plain.mjs compares.
+// As `is_hidden`, `is_joiner` and `joins` of crates/ids/src/plain.rs; checks/page/plain.mjs compares.
 const HIDDEN = /[\p{Cc}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/u;
 const JOINER = /[\u200c\u200d\ufe0e\ufe0f]/u;
 const VARIATION = /[\ufe0e\ufe0f]/u;

@@ -1,5 +1,5 @@
 //! An attacker's own line to the peers of a run: it speaks the network's bytes as
-//! `crates/net/src/wire.rs` has them, and is bound by none of its rules.
+//! `crates/net/src/transport/wire.rs` has them, and is bound by none of its rules.
 
 use anyhow::{Context, Result, ensure};
 use ids::{Hash, ObjectRef, PeerId};
