@@ -234,6 +234,13 @@ pub enum VerdictKind {
     Unavailable,
 }
 
+impl std::fmt::Display for VerdictKind {
+    /// The name that it has in JSON.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Serialize::serialize(self, f)
+    }
+}
+
 /// Something worth showing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]

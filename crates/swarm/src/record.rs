@@ -30,6 +30,13 @@ pub enum Kind {
     Close,
 }
 
+impl std::fmt::Display for Kind {
+    /// The name that it has in JSON.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Serialize::serialize(self, f)
+    }
+}
+
 /// A member after a record.
 ///
 /// Encoding: CBOR array of the fields in order.

@@ -232,18 +232,17 @@ fn notice_words(notice: &Notice) -> Option<String> {
         Notice::Decided(r) => {
             let who: Vec<String> =
                 r.contributions.iter().map(|(p, s)| format!("{}×{s}", p.short())).collect();
-            let kind = format!("{:?}", r.kind).to_lowercase();
             format!(
-                "height {}: {kind}, root {}, {}",
+                "height {}: {}, root {}, {}",
                 r.height,
+                r.kind,
                 r.state.model.hash.short(),
                 who.join(" ")
             )
         }
         Notice::Verdict { contributor, auditor, kind, part, .. } => {
             let at = part.map_or_else(String::new, |part| format!(" in part {}", part + 1));
-            let verdict = format!("{kind:?}").to_lowercase();
-            format!("{} audited {}: {verdict}{at}", auditor.short(), contributor.short())
+            format!("{} audited {}: {kind}{at}", auditor.short(), contributor.short())
         }
         Notice::Disputed { contributor, accuser, part, .. } => format!(
             "{} accuses {} of part {}: everybody re-runs it",

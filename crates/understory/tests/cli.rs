@@ -7,7 +7,7 @@ mod common;
 
 use common::{Said, run, say, text, understory};
 use kernel::Isa;
-use std::{fs, io::Read, net::UdpSocket, path::Path, process::Stdio};
+use std::{fs, net::UdpSocket, path::Path, process::Stdio};
 
 #[test]
 fn help_says_what_it_said() {
@@ -191,17 +191,35 @@ fn exports_what_it_can_read_back() {
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let model = model_folder(folder.path());
-    let mut child = understory()
-        .args(["run", text(&model), "the", "-n", "40", "--temperature", "0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    drop(child.stdout.take());
-    let mut err = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut err).expect("text");
-    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{err}");
-    assert!(!err.contains("error") && !err.contains("panicked"), "{err}");
+    let (model, peer) = (text(&model), folder.path().join("peer"));
+    let gguf = folder.path().join("gguf");
+    for args in [
+        &["run", model, "the", "-n", "40", "--temperature", "0"][..],
+        &["run", model, "the", "-n", "4", "--json"],
+        &["inspect", model, "--tensors"],
+        &["inspect", model, "--json"],
+        &["diff", model, model],
+        &["diff", model, model, "--json"],
+        &["export", model, "--to", "gguf", text(&gguf)],
+        &["swarm", "config"],
+        &["swarm", "key", "--dir", text(&peer)],
+    ] {
+        common::ends_quietly_without_a_reader(understory().args(args));
+    }
+    for command in every_command(&[]) {
+        common::ends_quietly_without_a_reader(understory().args(&command).arg("--help"));
+    }
+}
+
+/// Every command and every command of a command, from what the help lists.
+fn every_command(of: &[String]) -> Vec<Vec<String>> {
+    let help = run(understory().args(of).arg("--help")).out;
+    let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+    let listed = listed.split("\n\n").next().unwrap_or_default();
+    let names = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names = names.filter(|name| !name.is_empty() && *name != "help");
+    let below = names.flat_map(|name| every_command(&[of, &[name.to_owned()]].concat()));
+    [of.to_vec()].into_iter().chain(below).collect()
 }
 
 /// An untrained model with a tokenizer, as a Hugging Face folder.

@@ -111,6 +111,31 @@ fn a_ballot_says_what_was_typed_and_is_repeated_in_words() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let commons = Commons::found();
+    let question = commons.ask(&["Where?", "--option", "North", "--option", "South"]);
+    let (keys, dir) = (commons.path("keys"), commons.path("commons"));
+    for args in [
+        &["commons", "show", "members"][..],
+        &["commons", "show", "members", "--json"],
+        &["commons", "show", "log"],
+        &["commons", "show", "questions"],
+        &["commons", "show", "health"],
+        &["commons", "show", "lineage"],
+        &["commons", "hash"],
+        &["commons", "verify"],
+        &["tally", &question, "--explain"],
+        &["tally", &question, "--json"],
+        &["margin", &question],
+        &["vote", &question, "North"],
+    ] {
+        let mut command = understory();
+        command.args(args).args(["--keys", text(&keys), "--dir", text(&dir)]);
+        common::ends_quietly_without_a_reader(command.env("UNDERSTORY_PASSPHRASE", "soil"));
+    }
+}
+
+#[test]
 fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     let commons = Commons::found();
     let open = commons.ask(&["Where?", "--option", "North", "--option", "South"]);

@@ -86,6 +86,13 @@ pub enum Relation {
     Converted,
 }
 
+impl std::fmt::Display for Relation {
+    /// The name that it has in JSON.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        serde::Serialize::serialize(self, f)
+    }
+}
+
 /// One parent.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Parent {

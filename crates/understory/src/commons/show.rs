@@ -127,7 +127,7 @@ fn lineage(state: &State) -> String {
     let mut out = String::new();
     for edge in &view.edges {
         let from = edge.parent.as_ref().map_or("nothing that is named".into(), &name);
-        let how = edge.relation.map_or("made".into(), |r| format!("{r:?}").to_lowercase());
+        let how = edge.relation.map_or("made".into(), |r| r.to_string());
         let found = match edge.verdict {
             _ if edge.disputed > 0 => format!("DISPUTED by {}", edge.disputed),
             _ if edge.confirmed > 0 => format!("confirmed by {}", edge.confirmed),

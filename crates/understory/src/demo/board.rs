@@ -323,7 +323,7 @@ impl Board {
         }
         let now = self.start.elapsed().as_secs_f64();
         let sent = self.snapshot.totals.bytes_sent;
-        let kind = format!("{:?}", record.kind).to_lowercase();
+        let kind = record.kind.to_string();
         let round = record.round;
         let included = if record.kind == Kind::Repair {
             self.drop_repaired_round(&record)
@@ -395,7 +395,7 @@ impl Board {
         kind: VerdictKind,
         part: Option<u32>,
     ) {
-        let verdict = format!("{kind:?}").to_lowercase();
+        let verdict = kind.to_string();
         let round = self.decided.get(&height).map_or(0, |r| r.round);
         let (contributor, auditor) = (contributor.to_string(), auditor.to_string());
         let known = self.snapshot.audits.iter().any(|a| {

@@ -40,6 +40,18 @@ pub fn say(args: &[&str]) -> Said {
     run(understory().args(args))
 }
 
+/// A command whose reader is gone before it begins (`understory … | true`) ends in order and says
+/// nothing of it.
+pub fn ends_quietly_without_a_reader(command: &mut Command) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let output = child.wait_with_output().expect("it ends");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{command:?}: {err}");
+    assert!(!err.contains("error") && !err.contains("panicked"), "{command:?}: {err}");
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test folders have plain names")
