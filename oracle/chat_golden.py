@@ -140,6 +140,8 @@ roles={{ roles | join(',') }} n={{ messages | length }} last={{ messages[-1].rol
 {{ 'one two-three four_five, 6!' | wordcount }} [{{ 'mid' | center(8) }}] {{ 'the quick brown fox jumps' | truncate(14) }} {{ 'the quick brown fox jumps' | truncate(14, true) }} {{ 'the quick brown fox jumps' | truncate(14, true, '…', 0) }} {{ 'short enough' | truncate(10) }} {{ 1000000 | filesizeformat }} {{ '<b>' | forceescape }}
 {{ 'The quick brown fox jumps over the lazy dog, well-known since the eighteen-hundreds and extraordinarilylongwordsareheretoo.' | wordwrap(20) }}
 {{ 'aaa bb-cc dd-ee-ff 2-3 x-y a--b' | wordwrap(6) }}|{{ 'averyveryverylongword and' | wordwrap(8, false) }}|{{ ' lead  two ' | wordwrap(4, wrapstring='/') }}
+{{ 'ab cdefgh' | wordwrap(3) }}|{{ 'b--b c-c' | wordwrap(3, false, none, false) }}|{{ 'abc-defghijk lm' | wordwrap(5) }}|{{ 'x\n\ny' | wordwrap(1) }}
+[{{ 'ab' | center(width=6) }}] [{{ 5 | center(4) }}] {{ 2048 | filesizeformat(binary=true) }} [{{ 'a'.ljust(-1) }}] {{ '5'.zfill(-2) }} [{{ 'a\tb'.expandtabs(tabsize=2) }}] {{ {none: 1, true: 2, 1.5: 3} | tojson }} {{ '\x7f' | tojson(ensure_ascii=true) }}
 {% set c = cycler('odd', 'even') %}{% for m in messages %}{{ c.next() }} {% endfor %}{% set j = joiner(', ') %}{% for m in messages %}{{ j() }}{{ m.role }}{% endfor %}
 {{ [1.0, 0.1, 1e16, 123456789012345680.0, 1e15, 1e-5, 0.0001, 1.5e300, -2.5e-7, 3.0e22, 100.0, 5e-324] | tojson }}
 """,

@@ -105,7 +105,7 @@ impl Home {
         head: Option<&SignedCheckpoint>,
     ) -> Result<Self, HomeError> {
         let home = Self { dir: dir.to_owned() };
-        if home.log_path().exists() {
+        if !store::file::is_absent(&home.log_path()) {
             return Err(HomeError::Exists(dir.to_owned()));
         }
         make_dir(dir)?;
@@ -361,7 +361,7 @@ fn make_dir(dir: &Path) -> Result<(), HomeError> {
     fs::create_dir_all(dir).map_err(|why| HomeError::Io { path: dir.to_owned(), why })
 }
 
-/// Gives a finished file its name, durably.
+/// Gives a finished log its name, durably; never that of another log.
 fn settle(from: &Path, to: &Path) -> Result<(), HomeError> {
-    store::file::settle(from, to).map_err(|why| HomeError::Io { path: to.to_owned(), why })
+    store::file::settle_new(from, to).map_err(|why| HomeError::Io { path: to.to_owned(), why })
 }

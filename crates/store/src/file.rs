@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Who may read a file.
@@ -20,20 +21,16 @@ pub enum Readers {
 ///
 /// Errors: it cannot be written; then what was there is there still.
 pub fn write_atomically(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let unfinished = unfinished(path);
-    write_beside(&unfinished, bytes, readers)?;
-    settle(&unfinished, path)
+    let unfinished = write_beside(path, bytes, readers)?;
+    settle(&unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 /// Writes a file where there is none, and waits until it is on disk: for what cannot be made again.
 ///
 /// Errors: something is there already, also a link that leads nowhere; or it cannot be written.
 pub fn create(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let unfinished = unfinished(path);
-    write_beside(&unfinished, bytes, readers)?;
-    let linked = fs::hard_link(&unfinished, path);
-    fs::remove_file(&unfinished)?;
-    linked.and_then(|()| sync_folder_of(path))
+    let unfinished = write_beside(path, bytes, readers)?;
+    settle_new(&unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 /// Gives a finished file its name: first its bytes are on disk, then its name is.
@@ -43,33 +40,68 @@ pub fn settle(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder_of(to)
 }
 
+/// The same, where nothing has that name yet.
+///
+/// Errors: something has.
+pub fn settle_new(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    match fs::hard_link(from, to) {
+        Ok(()) => drop(fs::remove_file(from)),
+        Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => return Err(taken),
+        // Some file systems have no links; there two programs at once are not told apart.
+        Err(_) if is_absent(to) => fs::rename(from, to)?,
+        Err(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+    }
+    sync_folder_of(to)
+}
+
 /// Whether there is certainly nothing at `path`: neither a link that leads nowhere, nor something
 /// that cannot be looked at.
 pub fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
-/// The hidden file in which one is written before it gets its name.
-fn unfinished(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.unfinished"))
-}
-
-fn write_beside(unfinished: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+/// A hidden file of this call alone, in which a file is written before it gets its name.
+fn write_beside(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<PathBuf> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     let mode = match readers {
         Readers::All => 0o644,
         Readers::Owner => 0o600,
     };
-    // What a crash left behind may have other readers.
-    let _ = fs::remove_file(unfinished);
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    clear_unfinished(folder_of(path), &format!(".{name}."));
+    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let unfinished = path.with_file_name(format!(".{name}.{process}-{number}{UNFINISHED}"));
+    let write = || -> io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+    Ok(unfinished)
+}
+
+/// Removes what processes that no longer run left behind.
+fn clear_unfinished(folder: &Path, start: &str) {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(UNFINISHED));
+        let process = process.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if process.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+const UNFINISHED: &str = ".unfinished";
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 #[cfg(test)]
@@ -85,7 +117,7 @@ mod tests {
     fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("file");
-        fs::write(unfinished(&path), "what a crash left").expect("writes");
+        fs::write(folder.path().join(".file.4294967295-0.unfinished"), "torn").expect("writes");
         write_atomically(&path, b"old", Readers::All).expect("writes");
         write_atomically(&path, b"new", Readers::Owner).expect("writes");
         assert_eq!(fs::read(&path).expect("it is there"), b"new");
@@ -109,5 +141,22 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 2);
         assert!(is_absent(&folder.path().join("other")));
         assert!(!is_absent(&path.join("below a file")), "it cannot be looked at");
+    }
+
+    #[test]
+    fn of_many_at_once_one_creates_the_file_and_has_its_bytes_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("key");
+        let made: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let one = |n: u8| {
+                let (path, bytes) = (&path, vec![n; 4096]);
+                scope.spawn(move || create(path, &bytes, Readers::Owner).is_ok().then_some(bytes))
+            };
+            let all: Vec<_> = (0..16).map(one).collect();
+            all.into_iter().filter_map(|thread| thread.join().expect("it ends")).collect()
+        });
+        assert_eq!(made.len(), 1);
+        assert_eq!(fs::read(&path).expect("it is there"), made[0]);
+        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 use store::file::{self, Readers};
 
 /// Writes a file that all users may read, in the place of the one that is there.
@@ -17,9 +17,13 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes a secret where there is none: what cannot be made again is never replaced.
 pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    file::create(path, bytes, Readers::Owner)
-        .with_context(|| cannot_write(path))
-        .hint("what is there is not replaced; move it away if it is of no use")
+    let made = file::create(path, bytes, Readers::Owner);
+    let taken = made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists);
+    let made = made.with_context(|| cannot_write(path));
+    match taken {
+        true => made.hint("what is there is not replaced; move it away if it is of no use"),
+        false => made,
+    }
 }
 
 fn cannot_write(path: &Path) -> String {

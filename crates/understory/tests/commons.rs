@@ -99,12 +99,15 @@ fn a_ballot_says_what_was_typed_and_is_repeated_in_words() {
     };
     let numbers = ask(["3", "5", "7"]);
     let said = commons.done(&["vote", &numbers, "3"]);
-    assert!(said.contains("your ballot: #1 3\n"), "{said}");
-    assert!(commons.done(&["vote", &numbers, "#3", "5"]).contains("#3 7, then #2 5"));
+    assert!(said.contains("your ballot on \"Which?\": #1 \"3\"\n"), "{said}");
+    assert!(commons.done(&["vote", &numbers, "#3", "5"]).contains("#3 \"7\", then #2 \"5\""));
     commons.refuses(&["vote", &numbers, "1"], "\"1\" is no option");
     let years = ask(["2025 budget", "2024 budget", "neither"]);
-    commons.refuses(&["vote", &years, "2"], "can be read as #1 2025 budget and as #2 2024 budget");
-    assert!(commons.done(&["vote", &years, "neith"]).contains("#3 neither"));
+    commons.refuses(
+        &["vote", &years, "2"],
+        "can be read as #1 \"2025 budget\" and as #2 \"2024 budget\"",
+    );
+    assert!(commons.done(&["vote", &years, "neith"]).contains("#3 \"neither\""));
     for [a, b] in [["red", "Red"], ["a b", "a  b"], ["pay", "p\u{430}y"]] {
         commons.refuses(&["propose", "Colour?", "--option", a, "--option", b], "look alike");
     }
@@ -148,6 +151,9 @@ fn a_secret_ballot_is_opened_after_the_close_and_counts() {
         serde_json::from_str(&out).expect("one object")
     };
     assert!(commons.done(&["vote", &secret, "no"]).contains("--reveal"), "it says how to reveal");
+    // A second ballot that is never written leaves the first one as it is.
+    let failed = commons.say_with(&["vote", &secret, "yes"], "weeds");
+    assert!(failed.err.contains("passphrase"), "{}", failed.err);
     commons.refuses(&["vote", &secret, "--reveal"], "ballots are still taken");
     assert_eq!(tally()["houses"][0]["outcome"]["ballots"], 0, "what is secret counts already");
 

@@ -93,7 +93,7 @@ fn separators(pair: Option<Value>) -> Result<Option<(String, String)>, Error> {
 
 /// A number as Python writes it: the shortest digits that are read back as the same float, with an
 /// exponent where that is below -4 or above 15.
-fn number(value: &Value) -> String {
+fn number_text(value: &Value) -> String {
     if value.is_integer() {
         return value.to_string();
     }
@@ -135,7 +135,7 @@ impl Writer {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => {
-                self.out.push_str(&number(value));
+                self.out.push_str(&number_text(value));
             }
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
@@ -172,7 +172,12 @@ impl Writer {
         self.out.push('{');
         for (number, key) in keys.iter().enumerate() {
             self.before_item(number, depth + 1);
-            self.string(&key.to_string());
+            self.string(&match key.kind() {
+                ValueKind::None => "null".to_owned(),
+                ValueKind::Bool => key.is_true().to_string(),
+                ValueKind::Number => number_text(key),
+                _ => key.to_string(),
+            });
             self.out.push_str(&self.colon.clone());
             self.value(&map.get_item(key)?, depth + 1)?;
         }
@@ -212,7 +217,7 @@ impl Writer {
                 '\t' => self.out.push_str("\\t"),
                 '\u{8}' => self.out.push_str("\\b"),
                 '\u{c}' => self.out.push_str("\\f"),
-                c if c < ' ' || (self.ascii && !c.is_ascii()) => {
+                c if c < ' ' || (self.ascii && !(' '..='~').contains(&c)) => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         write!(self.out, "\\u{unit:04x}").expect("a String can be written to");
                     }

@@ -7,8 +7,8 @@ use minijinja::{Error, ErrorKind, Value};
 pub(super) fn of_text(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
     let made = match name {
         "rsplit" => rsplit(text, args),
-        "partition" => one(args).map(|by: &str| parts(text.split_once(by), text, by, false)),
-        "rpartition" => one(args).map(|by: &str| parts(text.rsplit_once(by), text, by, true)),
+        "partition" => separator(args).map(|by| parts(text.split_once(by), text, by, false)),
+        "rpartition" => separator(args).map(|by| parts(text.rsplit_once(by), text, by, true)),
         "removeprefix" => one(args).map(|end: &str| text.strip_prefix(end).unwrap_or(text).into()),
         "removesuffix" => one(args).map(|end: &str| text.strip_suffix(end).unwrap_or(text).into()),
         "zfill" => one(args).and_then(|width| zfill(text, width)),
@@ -24,9 +24,7 @@ pub(super) fn of_text(text: &str, name: &str, args: &[Value]) -> Option<Result<V
         }
         "index" => one(args).and_then(|what: &str| place(text, text.find(what))),
         "rindex" => one(args).and_then(|what: &str| place(text, text.rfind(what))),
-        "expandtabs" => from_args(args).map(|(size,): (Option<usize>,)| {
-            expand_tabs(text, size.unwrap_or(8).min(MAX_TAB)).into()
-        }),
+        "expandtabs" => expand_tabs(text, args),
         _ => return None,
     };
     Some(made)
@@ -41,6 +39,13 @@ where
     (T,): minijinja::value::FunctionArgs<'a, Output = (T,)>,
 {
     from_args::<(T,)>(args).map(|(argument,)| argument)
+}
+
+fn separator(args: &[Value]) -> Result<&str, Error> {
+    match one(args)? {
+        "" => Err(invalid("empty separator")),
+        by => Ok(by),
+    }
 }
 
 /// `rsplit(sep=None, maxsplit=-1)`: without a separator at runs of white space.
@@ -88,7 +93,7 @@ fn parts(found: Option<(&str, &str)>, text: &str, by: &str, from_the_right: bool
     parts.into_iter().map(Value::from).collect()
 }
 
-fn zfill(text: &str, width: usize) -> Result<Value, Error> {
+fn zfill(text: &str, width: i64) -> Result<Value, Error> {
     let zeros = "0".repeat(missing(text, width)?);
     let sign = text.len() - text.trim_start_matches(['+', '-']).len();
     let (sign, digits) = text.split_at(sign.min(1));
@@ -97,7 +102,7 @@ fn zfill(text: &str, width: usize) -> Result<Value, Error> {
 
 /// `ljust` and `rjust`: `left` says how much of the padding stands on the left.
 fn padded(text: &str, args: &[Value], left: impl Fn(usize) -> usize) -> Result<Value, Error> {
-    let (width, fill): (usize, Option<char>) = from_args(args)?;
+    let (width, fill): (i64, Option<char>) = from_args(args)?;
     let (pad, fill) = (missing(text, width)?, fill.unwrap_or(' '));
     let side = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
     let left = left(pad);
@@ -106,14 +111,14 @@ fn padded(text: &str, args: &[Value], left: impl Fn(usize) -> usize) -> Result<V
 
 /// Of an odd padding the larger half stands on the left where the width is odd, as in Python.
 fn padded_in_middle(text: &str, args: &[Value]) -> Result<Value, Error> {
-    let (width, _): (usize, Option<char>) = from_args(args)?;
-    padded(text, args, |pad| pad / 2 + (pad & width & 1))
+    let (width, _): (i64, Option<char>) = from_args(args)?;
+    padded(text, args, |pad| pad / 2 + (pad & usize::from(width & 1 == 1)))
 }
 
 /// How many characters a text lacks of a width.
-fn missing(text: &str, width: usize) -> Result<usize, Error> {
-    match width {
-        0..=MAX_WIDTH => Ok(width.saturating_sub(text.chars().count())),
+fn missing(text: &str, width: i64) -> Result<usize, Error> {
+    match usize::try_from(width).unwrap_or(0) {
+        width @ 0..=MAX_WIDTH => Ok(width.saturating_sub(text.chars().count())),
         _ => Err(invalid("a width of more than 65536 characters")),
     }
 }
@@ -145,7 +150,15 @@ fn place(text: &str, at: Option<usize>) -> Result<Value, Error> {
     Ok(text[..at].chars().count().into())
 }
 
-fn expand_tabs(text: &str, size: usize) -> String {
+/// `expandtabs(tabsize=8)`.
+fn expand_tabs(text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (size, named): (Option<usize>, Kwargs) = from_args(args)?;
+    let size = named.get::<Option<usize>>("tabsize")?.or(size).unwrap_or(8);
+    named.assert_all_used()?;
+    let tabs = text.bytes().filter(|b| *b == b'\t').count();
+    if tabs.saturating_mul(size) > MAX_SPACES {
+        return Err(invalid("more than a million spaces for tabs"));
+    }
     let (mut out, mut column) = (String::with_capacity(text.len()), 0);
     for c in text.chars() {
         match c {
@@ -160,7 +173,7 @@ fn expand_tabs(text: &str, size: usize) -> String {
             }
         }
     }
-    out
+    Ok(out.into())
 }
 
 fn invalid(text: &'static str) -> Error {
@@ -169,4 +182,4 @@ fn invalid(text: &'static str) -> Error {
 
 /// Rendering is paid for by bytes only once a text is used: no single call makes a long one.
 const MAX_WIDTH: usize = 1 << 16;
-const MAX_TAB: usize = 64;
+const MAX_SPACES: usize = 1 << 20;

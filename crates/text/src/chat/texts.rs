@@ -5,8 +5,10 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
-    environment.add_filter("center", |text: &str, width: Option<usize>| {
-        let width = width.unwrap_or(80);
+    environment.add_filter("center", |text: &Value, width: Option<usize>, named: Kwargs| {
+        let width = named.get::<Option<usize>>("width")?.or(width).unwrap_or(80);
+        named.assert_all_used()?;
+        let text = &text.to_string();
         match width {
             0..=MAX_WIDTH => Ok(center(text, width)),
             _ => Err(Error::new(ErrorKind::InvalidOperation, "a width of more than 65536")),
@@ -15,8 +17,10 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("wordcount", wordcount);
     environment.add_filter("wordwrap", wordwrap);
     environment.add_filter("truncate", truncate);
-    environment.add_filter("filesizeformat", |bytes: f64, binary: Option<bool>| {
-        minijinja_contrib::filters::filesizeformat(bytes, binary)
+    environment.add_filter("filesizeformat", |bytes: f64, binary: Option<bool>, named: Kwargs| {
+        let binary = named.get::<Option<bool>>("binary")?.or(binary);
+        named.assert_all_used()?;
+        Ok(minijinja_contrib::filters::filesizeformat(bytes, binary))
     });
 }
 
@@ -81,6 +85,10 @@ fn wordwrap(text: &str, placed: Rest<Value>, named: Kwargs) -> Result<String, Er
         return Err(Error::new(ErrorKind::InvalidOperation, "wordwrap: a width of 0"));
     }
     let wrap = Wrap { width, break_long, hyphens };
+    // There are no more lines than characters.
+    if text.len().saturating_mul(with.len()) > MAX_JOINED {
+        return Err(Error::new(ErrorKind::InvalidOperation, "wordwrap: too long a text"));
+    }
     let lines: Vec<String> = text.lines().map(|line| wrap.line(line).join(&with)).collect();
     Ok(lines.join(&with))
 }
@@ -94,24 +102,26 @@ struct Wrap {
 
 impl Wrap {
     fn line(&self, text: &str) -> Vec<String> {
-        let mut chunks = self.chunks(text);
+        let text: Vec<char> = text.chars().collect();
+        let mut chunks = self.chunks(&text);
         // The next one is the last.
         chunks.reverse();
+        let is_space = |chunk: &&[char]| chunk.iter().all(|c| c.is_whitespace());
         let mut lines: Vec<String> = Vec::new();
         while !chunks.is_empty() {
-            let is_space = |chunk: &Vec<char>| chunk.iter().all(|c| c.is_whitespace());
             if !lines.is_empty() && chunks.last().is_some_and(is_space) {
                 chunks.pop();
             }
-            let (mut line, mut length): (Vec<Vec<char>>, usize) = (Vec::new(), 0);
+            let (mut line, mut length): (Vec<&[char]>, usize) = (Vec::new(), 0);
             while let Some(chunk) = chunks.pop_if(|chunk| length + chunk.len() <= self.width) {
                 length += chunk.len();
                 line.push(chunk);
             }
             if let Some(long) = chunks.last_mut().filter(|chunk| chunk.len() > self.width) {
                 if self.break_long {
-                    let rest = long.split_off(self.end_of_piece(long, self.width - length));
-                    line.push(std::mem::replace(long, rest));
+                    let (piece, rest) = long.split_at(self.end_of_piece(long, self.width - length));
+                    line.push(piece);
+                    *long = rest;
                 } else if line.is_empty() {
                     line.extend(chunks.pop());
                 }
@@ -126,9 +136,8 @@ impl Wrap {
         lines
     }
 
-    /// How much of a long word fits into `space` characters: at least one.
+    /// How much of a long word goes into `space` characters; nothing where there is none left.
     fn end_of_piece(&self, word: &[char], space: usize) -> usize {
-        let space = space.max(1);
         let hyphen = word[..space.min(word.len())].iter().rposition(|c| *c == '-');
         match hyphen.filter(|&at| at > 0 && word[..at].iter().any(|c| *c != '-')) {
             Some(at) if self.hyphens && word.len() > space => at + 1,
@@ -136,23 +145,27 @@ impl Wrap {
         }
     }
 
-    /// Words, and the white space between them; words end behind hyphens between letters.
-    fn chunks(&self, text: &str) -> Vec<Vec<char>> {
-        let mut chunks: Vec<Vec<char>> = Vec::new();
-        let text: Vec<char> = text.chars().collect();
-        for (at, &c) in text.iter().enumerate() {
-            let begins = match chunks.last().and_then(|chunk| chunk.last()) {
-                None => true,
-                Some(last) if last.is_whitespace() != c.is_whitespace() => true,
-                Some('-') if c != '-' => {
-                    is_dash(&text, at - 1) || (self.hyphens && is_between_letters(&text, at - 1))
+    /// Words, and the white space between them; words end behind hyphens between letters, and
+    /// dashes stand apart.
+    fn chunks<'a>(&self, text: &'a [char]) -> Vec<&'a [char]> {
+        let begins = |at: usize| {
+            let (last, c) = (text[at - 1], text[at]);
+            if last.is_whitespace() != c.is_whitespace() {
+                return true;
+            }
+            self.hyphens
+                && match (last, c) {
+                    ('-', '-') => false,
+                    ('-', _) => is_dash(text, at - 1) || is_between_letters(text, at - 1),
+                    (_, '-') => is_dash(text, at),
+                    _ => false,
                 }
-                Some(last) if *last != '-' && c == '-' => is_dash(&text, at),
-                Some(_) => false,
-            };
-            match chunks.last_mut().filter(|_| !begins) {
-                Some(chunk) => chunk.push(c),
-                None => chunks.push(vec![c]),
+        };
+        let (mut chunks, mut start) = (Vec::new(), 0);
+        for at in 1..=text.len() {
+            if at == text.len() || begins(at) {
+                chunks.push(&text[start..at]);
+                start = at;
             }
         }
         chunks
@@ -182,3 +195,5 @@ fn is_between_letters(text: &[char], hyphen: usize) -> bool {
 }
 
 const MAX_WIDTH: usize = 1 << 16;
+/// Bytes that the texts between lines may come to.
+const MAX_JOINED: usize = 1 << 24;

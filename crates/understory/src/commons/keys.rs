@@ -106,7 +106,12 @@ impl Keys {
             .try_into()
             .map(Zeroizing::new)
             .map_err(|_| anyhow!("{} holds no key of this program", path.display()))?;
-        Ok(Identity::from_seed(*seed))
+        let identity = Identity::from_seed(*seed);
+        if self.public(role)? != identity.id() {
+            return Err(anyhow!("{} and the .pub file beside it are of two keys", path.display()))
+                .hint("`understory key rotate` finishes a rotation that was cut short");
+        }
+        Ok(identity)
     }
 
     /// Asks for the passphrase now, if it takes a person to say it.
@@ -119,6 +124,7 @@ impl Keys {
 
     /// Makes a key of a role, unless there is one.
     pub fn make(&self, role: Role) -> Result<Identity> {
+        let _alone = self.alone()?;
         if self.has(role) {
             return self.identity(role);
         }
@@ -129,6 +135,7 @@ impl Keys {
     /// Called after the rotation is in the log's waiting room; cut short at any point and called
     /// again it goes on, and called once more it changes nothing.
     pub fn advance(&self) -> Result<()> {
+        let _alone = self.alone()?;
         let file = |stem: &str, suffix: &str| self.dir.join(format!("{stem}.{suffix}"));
         for (from, to) in [("next", "key"), ("new", "next")] {
             for suffix in ["pub", "age"] {
@@ -151,8 +158,18 @@ impl Keys {
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
     pub fn make_successor(&self) -> Result<Identity> {
-        // One that an earlier rotation made and did not commit to is of no use.
-        let _ = fs::remove_file(self.dir.join("new.age"));
+        let _alone = self.alone()?;
+        // One that was made before may be what another commons' log commits to.
+        if let Ok(old) = fs::read_to_string(self.dir.join("new.pub")) {
+            let old: String = old.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+            for suffix in ["age", "pub"] {
+                let from = self.dir.join(format!("new.{suffix}"));
+                if !file::is_absent(&from) {
+                    fs::rename(&from, self.dir.join(format!("new-{old}.{suffix}")))
+                        .with_context(|| format!("cannot rename {}", from.display()))?;
+                }
+            }
+        }
         self.make_as("new")
     }
 
@@ -160,6 +177,17 @@ impl Keys {
     pub fn card(&self) -> Result<Card> {
         let next = Key::digest(&self.public(Role::Next)?);
         Ok(Card { key: self.public(Role::Current)?, next })
+    }
+
+    /// Keeps other processes from making or moving keys here until it is dropped.
+    fn alone(&self) -> Result<File> {
+        let lock = || {
+            fs::create_dir_all(&self.dir)?;
+            let folder = File::open(&self.dir)?;
+            folder.lock()?;
+            Ok::<_, std::io::Error>(folder)
+        };
+        lock().with_context(|| format!("cannot lock {}", self.dir.display()))
     }
 
     fn make_as(&self, stem: &str) -> Result<Identity> {

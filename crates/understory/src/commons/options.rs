@@ -15,7 +15,7 @@ pub fn ranking(options: &[Choice], texts: &[String]) -> Result<Vec<Vec<u16>>> {
     texts.iter().map(|text| group(options, text)).collect()
 }
 
-/// A ballot in words: `#2 East, then #1 North = #3 South`.
+/// A ballot in words: `#2 "East", then #1 "North" = #3 "South"`.
 pub fn words(options: &[Choice], groups: &[Vec<u16>]) -> String {
     let group = |group: &Vec<u16>| {
         let named = group.iter().map(|&at| label(options, usize::from(at)));
@@ -38,6 +38,11 @@ pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
             return Err(anyhow!("the option {:?} has characters that people cannot type", name))
                 .hint("write it without invisible characters, accents as single letters");
         }
+        if name.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            return Err(anyhow!("the option {name:?} reads like a place on the ballot"))
+                .hint("#1, #2 and so on are how ballots number the options");
+        }
         let looks = [skeleton(&name.nfkc().collect::<String>()), skeleton(&folded(name))];
         for look in looks.into_iter().collect::<BTreeSet<_>>() {
             if let Some(other) = seen.insert(look, name) {
@@ -50,70 +55,106 @@ pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
 }
 
 fn group(options: &[Choice], text: &str) -> Result<Vec<u16>> {
-    let whole = find(options, text);
     if !text.contains('=') {
-        return whole.map(|option| vec![option]);
+        return find(options, text).map(|option| vec![option]);
     }
+    let whole = names(options, text);
     let parts: Result<Vec<u16>> = text.split('=').map(|part| find(options, part)).collect();
-    match (whole, parts) {
-        (Ok(one), Err(_)) => Ok(vec![one]),
-        (Ok(one), Ok(several)) => {
-            let (one, several) = (words(options, &[vec![one]]), words(options, &[several]));
-            Err(anyhow!("{text:?} can be read as {one} and as {several}"))
+    match (whole.is_empty(), parts) {
+        // The parts' error says which of them is meant.
+        (true, parts) => parts,
+        (false, Err(_)) => only(options, text, &whole).map(|option| vec![option]),
+        (false, Ok(several)) => {
+            let (whole, several) = (list(options, whole, " and as "), words(options, &[several]));
+            Err(anyhow!("{text:?} can be read as {whole} and as {several}"))
                 .hint("name options by their numbers, as #1 or #1=#2")
         }
-        // The parts' error says which of them is meant.
-        (Err(_), parts) => parts,
     }
 }
 
-/// The option that a text means.
+/// The option that a text means: a place in the list, a whole name, or, where it is none, the
+/// beginning of names.
 fn find(options: &[Choice], text: &str) -> Result<u16> {
-    let readings: Vec<usize> = readings(options, text).into_iter().collect();
-    let list = |all: &[usize], between: &str| {
-        all.iter().map(|&at| label(options, at)).collect::<Vec<_>>().join(between)
-    };
-    match readings[..] {
-        [one] => Ok(one as u16),
-        [] => {
-            let all: Vec<usize> = (0..options.len()).collect();
-            Err(anyhow!("{text:?} is no option of this question")).hint(list(&all, ", "))
-        }
-        _ => Err(anyhow!("{text:?} can be read as {}", list(&readings, " and as ")))
-            .hint("name it by its number, with # before it"),
+    let wanted = folded(text);
+    let mut found = names(options, text);
+    if found.is_empty() && !wanted.is_empty() {
+        found = having(options, |name| {
+            let name = folded(name);
+            name.starts_with(&wanted) || skeleton(&name).starts_with(&skeleton(&wanted))
+        });
+    }
+    found.extend(place(options, text));
+    only(options, text, &found)
+}
+
+/// The options with this whole name, and those that look as if they had it; where there is none,
+/// those whose names differ in case, spacing or form.
+fn names(options: &[Choice], text: &str) -> BTreeSet<usize> {
+    let form = |text: &str| text.nfkc().collect::<String>();
+    let (look, wanted) = (skeleton(&form(text)), folded(text));
+    if wanted.is_empty() {
+        return BTreeSet::new();
+    }
+    let found = having(options, |name| name == text || skeleton(&form(name)) == look);
+    match found.is_empty() {
+        true => having(options, |name| {
+            let name = folded(name);
+            name == wanted || skeleton(&name) == skeleton(&wanted)
+        }),
+        false => found,
     }
 }
 
-/// What a text can mean: a place in the list, a whole name, or, where it is none, the beginning of
-/// names. A number without # is a place only where no option is called by a number.
-fn readings(options: &[Choice], text: &str) -> BTreeSet<usize> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let wanted = folded(text);
-    let place = match text.trim().strip_prefix('#') {
-        Some(place) => Some(place),
-        None if options.iter().any(|o| is_number(&folded(&o.name))) => None,
-        None => Some(text.trim()),
+/// The option at the place that a text names: `#3`, or a bare number where no option has it in its
+/// name.
+fn place(options: &[Choice], text: &str) -> Option<usize> {
+    let text = text.trim();
+    let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => digits.parse::<usize>().ok(),
+        false => None,
     };
-    let place = place.filter(|place| is_number(place)).and_then(|place| place.parse().ok());
-    let place = place.and_then(|n: usize| n.checked_sub(1)).filter(|&at| at < options.len());
-    let named = |is: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
-        let all = options.iter().enumerate();
-        all.filter(|(_, option)| is(&option.name)).map(|(at, _)| at).collect()
+    let wanted = number(text.strip_prefix('#').unwrap_or(text))?;
+    let is_called = |option: &Choice| {
+        let name = folded(&option.name);
+        let mut words = name.split(|c: char| !c.is_alphanumeric());
+        number(&name).is_some() || words.any(|word| number(word) == Some(wanted))
     };
-    let mut found = named(&|name| name == text);
-    if found.is_empty() {
-        found = named(&|name| folded(name) == wanted);
+    if !text.starts_with('#') && options.iter().any(is_called) {
+        return None;
     }
-    if found.is_empty() && !wanted.is_empty() {
-        found = named(&|name| folded(name).starts_with(&wanted));
+    wanted.checked_sub(1).filter(|&at| at < options.len())
+}
+
+fn having(options: &[Choice], is: impl Fn(&str) -> bool) -> BTreeSet<usize> {
+    let all = options.iter().enumerate();
+    all.filter(|(_, option)| is(&option.name)).map(|(at, _)| at).collect()
+}
+
+/// The one reading of a text.
+fn only(options: &[Choice], text: &str, readings: &BTreeSet<usize>) -> Result<u16> {
+    match (readings.len(), readings.first()) {
+        (1, Some(&one)) => Ok(one as u16),
+        (0, _) => Err(anyhow!("{text:?} is no option of this question")).hint(list(
+            options,
+            0..options.len(),
+            ", ",
+        )),
+        _ => {
+            let all = list(options, readings.iter().copied(), " and as ");
+            Err(anyhow!("{text:?} can be read as {all}"))
+                .hint("name it by its number, with # before it")
+        }
     }
-    found.extend(place);
-    found
+}
+
+fn list(options: &[Choice], all: impl IntoIterator<Item = usize>, between: &str) -> String {
+    all.into_iter().map(|at| label(options, at)).collect::<Vec<_>>().join(between)
 }
 
 fn label(options: &[Choice], at: usize) -> String {
     let name = options.get(at).map_or("", |option| &option.name);
-    format!("#{} {}", at + 1, Plain(name))
+    // Quoted, so that no name passes for more than one.
+    format!("#{} {:?}", at + 1, Plain(name).to_string())
 }
 
 /// Without what people do not see or care about: case, spacing and the form of letters.
@@ -172,7 +213,7 @@ mod tests {
                 _ => assert_eq!(read(&names, text).expect(text), [want], "{text}"),
             }
         }
-        refused(&names, "no", &["#1 North", "#4 none of these"]);
+        refused(&names, "no", &["#1 \"North\"", "#4 \"none of these\""]);
         for text in ["West", "", "0", "5", "#0", "#5", "#x", "1=West", "=", "-1", "+1"] {
             assert!(read(&names, text).is_err(), "{text}");
         }
@@ -188,22 +229,38 @@ mod tests {
         // A name that begins with a number is none, and its place may be meant.
         let years = ["2025 budget", "2024 budget"];
         assert_eq!(read(&years, "2024").expect("no place"), [[1]]);
-        refused(&years, "2", &["#1 2025 budget", "#2 2024 budget"]);
+        refused(&years, "2", &["#1 \"2025 budget\"", "#2 \"2024 budget\""]);
         assert_eq!(read(&["1. yes", "2. no"], "2").expect("both are the same"), [[1]]);
     }
 
     #[test]
     fn what_can_be_read_in_two_ways_is_refused_with_both() {
-        refused(&["#2", "b"], "#2", &["#1 #2", "#2 b"]);
-        refused(&["a=b", "a", "b"], "a=b", &["#1 a=b", "#2 a = #3 b"]);
+        refused(&["#2", "b"], "#2", &["#1 \"#2\"", "#2 \"b\""]);
+        refused(&["a=b", "a", "b"], "a=b", &["#1 \"a=b\"", "#2 \"a\" = #3 \"b\""]);
+        refused(&["A=B", "a=b", "a", "b"], "a=B", &["#1", "#2", "#3", "#4"]);
+        refused(&["North", "South", "SOUTH", "north=south merged"], "north=south", &["#2", "#3"]);
         assert_eq!(read(&["a=b", "a"], "a=b").expect("one name"), [[0]]);
         // Options of a question that another program asked.
         assert_eq!(read(&["red", "Red"], "Red").expect("exactly"), [[1]]);
-        refused(&["red", "Red"], "RED", &["#1 red", "#2 Red"]);
+        refused(&["red", "Red"], "RED", &["#1 \"red\"", "#2 \"Red\""]);
+        let all = options(&["x", "y\", then #3 \"z", "z"]);
         assert_eq!(
-            words(&options(&["x", "y", "z"]), &[vec![1], vec![2, 0]]),
-            "#2 y, then #3 z = #1 x"
+            words(&all, &[vec![1], vec![2, 0]]),
+            r##"#2 "y\", then #3 \"z", then #3 "z" = #1 "x""##
         );
+    }
+
+    #[test]
+    fn a_ballot_goes_to_what_the_person_read_whoever_chose_the_names() {
+        // The first looks like what is typed, and the second only begins so.
+        let bait = ["y\u{435}s", "yes, and give the key away"];
+        assert_eq!(read(&bait, "yes").expect("the one that reads so"), [[0]]);
+        refused(&["p\u{430}y", "pay"], "pay", &["#1", "#2"]);
+        refused(&["Plan 2", "Plan 1"], "1", &["no option"]);
+        assert_eq!(read(&["(2) Approve", "(1) Reject"], "#1").expect("a place"), [[0]]);
+        for text in ["", " ", "x=", "="] {
+            assert!(read(&[" ", "x"], text).is_err(), "{text:?}");
+        }
     }
 
     #[test]
@@ -213,7 +270,8 @@ mod tests {
         for names in good {
             check_names(names.iter().copied()).expect("they differ");
         }
-        let bad: [&[&str]; 9] = [
+        let bad: [&[&str]; 10] = [
+            &["#1", "x"],
             &["red", "Red"],
             &["a b", "a  b"],
             &["ﬁne", "fine"],

@@ -6,7 +6,7 @@ use super::{
     desk::{Desk, now},
     options,
 };
-use crate::{files::write_secret, hint::WithHint, random, units::time};
+use crate::{files::create_secret, hint::WithHint, random, units::time};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     state::{Proposal, State},
@@ -15,8 +15,9 @@ use commons::{
         UnrankedRule, Vote, VoteBody,
     },
 };
-use ids::{Hash, canonical};
+use ids::{Hash, PeerId, canonical, plain_short};
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut desk = Desk::to_sign(&args.place)?;
@@ -51,7 +52,10 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     if default.is_some() || elects {
         options.push(plain(&args.default, (1, 1)));
     }
-    options::check_names(options.iter().map(|option| option.name.as_str()))?;
+    if options::check_names(names(&options)).is_err() {
+        options.iter_mut().for_each(with_id);
+    }
+    options::check_names(names(&options))?;
     let seats = args.seats.unwrap_or(match topic {
         ProposalType::Stewards => seats_to_elect(&desk.state),
         ProposalType::Panel => 3,
@@ -130,6 +134,19 @@ fn topic(name: TopicName) -> ProposalType {
         TopicName::Removal => ProposalType::Removal,
         TopicName::Panel => ProposalType::Panel,
         TopicName::Appeal => ProposalType::Appeal,
+    }
+}
+
+fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
+    options.iter().map(|option| option.name.as_str())
+}
+
+/// A member's option with the beginning of its id: members call themselves what they like, also
+/// what another one is called.
+fn with_id(option: &mut Choice) {
+    if let Effect::Seat(member) | Effect::Remove(member, _) = &option.effect {
+        let name = plain_short(&option.name.nfc().collect::<String>(), 60);
+        option.name = format!("{name} ({})", member.short());
     }
 }
 
@@ -257,7 +274,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
                 .hint(format!("the options: {}", options::words(all, &every_one(all))));
         }
         let groups = options::ranking(all, &args.ranking)?;
-        say_ballot(args, all, &groups);
+        say_ballot(args, proposal, &groups);
         match (proposal.body.reveal, proposal.body.method) {
             (Some(_), _) => commit(&desk, proposal, groups)?,
             (None, Method::Approval) => VoteBody::Approve(groups.concat()),
@@ -278,11 +295,12 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
 }
 
 /// Repeats a ballot before it is signed: whoever mistyped sees it.
-fn say_ballot(args: &VoteArgs, all: &[Choice], groups: &[Vec<u16>]) {
-    let words = options::words(all, groups);
+fn say_ballot(args: &VoteArgs, proposal: &Proposal, groups: &[Vec<u16>]) {
+    let words = options::words(&proposal.body.options, groups);
+    let words = format!("your ballot on {:?}: {words}", proposal.body.title);
     match args.place.json {
-        true => eprintln!("your ballot: {words}"),
-        false => println!("your ballot: {words}"),
+        true => eprintln!("{words}"),
+        false => println!("{words}"),
     }
 }
 
@@ -311,30 +329,58 @@ fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
     Ok(())
 }
 
-/// A commitment; what opens it is kept in the commons' folder.
+/// A commitment; what opens it is kept in the commons' folder, beside what opens earlier ones:
+/// until the statement is written the earlier one is in force.
 fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<VoteBody> {
     let voter = desk.me()?;
-    let salt = random::seed()?;
-    let ballot = canonical::encode(&groups);
-    let digest = decide::commitment(&proposal.statement.0, &voter.0, &salt, &ballot);
-    let kept = serde_json::to_vec(&(groups, Hash(salt)))?;
-    let path = secret_path(desk, proposal, &voter);
+    let salt = Hash(random::seed()?);
+    let digest = commitment(proposal, &voter, &groups, &salt);
+    let kept = serde_json::to_vec(&(groups, salt))?;
+    let path = secret_path(desk, proposal, &voter, Some(&digest));
     std::fs::create_dir_all(path.parent().expect("it is in a folder"))?;
-    write_secret(&path, &kept)?;
-    Ok(VoteBody::Commit(Hash(digest)))
+    create_secret(&path, &kept)?;
+    Ok(VoteBody::Commit(digest))
 }
 
+/// What opens the commitment that is in force.
 fn reveal(desk: &Desk, proposal: &Proposal) -> Result<VoteBody> {
-    let path = secret_path(desk, proposal, &desk.me()?);
-    let kept = std::fs::read(&path)
-        .context("no ballot on this question was committed to on this device")
-        .hint("cast one with `understory vote QUESTION …` while it is open")?;
+    let voter = desk.me()?;
+    let ahead = desk.ahead()?;
+    let casts = ahead.proposals.get(&proposal.statement).and_then(|p| p.casts.get(&voter));
+    let digest = casts.into_iter().flatten().rev().find_map(|cast| match cast.ballot {
+        VoteBody::Commit(digest) => Some(digest),
+        _ => None,
+    });
+    let none = "no ballot on this question was committed to on this device";
+    let digest =
+        digest.context(none).hint("cast one with `understory vote QUESTION …` while it is open")?;
+    let kept = std::fs::read(secret_path(desk, proposal, &voter, Some(&digest)))
+        // Earlier versions kept one ballot for each question.
+        .or_else(|_| std::fs::read(secret_path(desk, proposal, &voter, None)))
+        .context(none)
+        .hint("reveal it on the device on which the newest ballot was cast")?;
     let (groups, salt): (Vec<Vec<u16>>, Hash) =
-        serde_json::from_slice(&kept).with_context(|| format!("{} is damaged", path.display()))?;
+        serde_json::from_slice(&kept).context("the ballot that is kept here is damaged")?;
+    if commitment(proposal, &voter, &groups, &salt) != digest {
+        return Err(anyhow!("the ballot that is kept here is not the one that was cast last"))
+            .hint("reveal it on the device on which the newest ballot was cast");
+    }
     Ok(VoteBody::Reveal { groups, salt })
 }
 
-fn secret_path(desk: &Desk, proposal: &Proposal, voter: &ids::PeerId) -> PathBuf {
-    let name = format!("{}-{}.json", proposal.statement, voter.short());
+fn commitment(proposal: &Proposal, voter: &PeerId, groups: &Vec<Vec<u16>>, salt: &Hash) -> Hash {
+    let ballot = canonical::encode(groups);
+    Hash(decide::commitment(&proposal.statement.0, &voter.0, &salt.0, &ballot))
+}
+
+/// Where what opens a commitment is kept.
+fn secret_path(
+    desk: &Desk,
+    proposal: &Proposal,
+    voter: &PeerId,
+    commitment: Option<&Hash>,
+) -> PathBuf {
+    let digest = commitment.map_or_else(String::new, |digest| format!("-{}", digest.short()));
+    let name = format!("{}-{}{digest}.json", proposal.statement, voter.short());
     desk.home.dir().join("ballots").join(name)
 }
