@@ -259,7 +259,8 @@ const COMMENTS: &[(&str, &str)] = &[
     (
         "rounds.audit_steps",
         "After that: steps of each contribution that others repeat, in the mean. One or two\n\
-         find in a few rounds who leaves out half of the work.",
+         find in a few rounds who leaves out half of the work. In rounds of 50 steps and more\n\
+         0.6 keeps all checks within a twentieth of the work.",
     ),
     ("rounds.audit_rate", "Part of contributions that are repeated in full all the same."),
     ("rounds.recheck_rate", "Part of audits that somebody else makes again, to see lazy auditors."),
