@@ -60,6 +60,8 @@ until_true() {
 }
 
 serve() {
+  # Before the program: on a busy machine it may begin after it is looked for.
+  : >"$work/$1.log"
   # Not through a function: the process to kill is the program itself.
   "$understory" commons serve --bind 127.0.0.1:0 --heartbeat 1 --no-page \
     --keys "$work/keys-$1" --dir "$work/$1" >"$work/$1.log" 2>&1 &
