@@ -13,16 +13,17 @@ use crate::{EngineError, Imported, Lineage};
 
 /// The tokenizer that a file's metadata describes; see [`Tokenizer::from_gguf`].
 pub fn tokenizer(metadata: &BTreeMap<String, Value>) -> Result<Tokenizer, EngineError> {
-    Ok(Tokenizer::from_gguf(&fields(metadata))?)
+    Ok(Tokenizer::from_gguf(&fields(metadata, "tokenizer.ggml."))?)
 }
 
 /// The chat templates in a file's metadata.
 pub fn templates(metadata: &BTreeMap<String, Value>) -> ChatTemplates {
-    ChatTemplates::from_gguf(&fields(metadata))
+    ChatTemplates::from_gguf(&fields(metadata, "tokenizer.chat_template"))
 }
 
-fn fields(metadata: &BTreeMap<String, Value>) -> Metadata<'_> {
-    let told = metadata.iter().filter(|(key, _)| key.starts_with("tokenizer."));
+/// The values whose keys begin so: a vocabulary is long, and whoever looks for templates needs none.
+fn fields<'a>(metadata: &'a BTreeMap<String, Value>, start: &str) -> Metadata<'a> {
+    let told = metadata.iter().filter(|(key, _)| key.starts_with(start));
     told.map(|(key, value)| (key.clone(), field(value))).collect()
 }
 

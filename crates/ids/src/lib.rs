@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod as_text;
 pub mod canonical;
 mod hash;
 mod identity;

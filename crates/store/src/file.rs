@@ -74,8 +74,8 @@ fn write_beside(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<PathB
     let unfinished = path.with_file_name(format!(".{name}.{process}-{number}{UNFINISHED}"));
     let write = || -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).mode(mode).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+        // It is made durable when it gets its name.
+        file.write_all(bytes)
     };
     write().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
     Ok(unfinished)

@@ -1,6 +1,6 @@
 //! What one person hands another so that they can hold a commons too.
 
-use crate::transport::{MAX_TICKET_PEERS, PeerAddr, TicketError, ticket_text};
+use crate::transport::{PeerAddr, TicketError, ticket_text};
 use ids::Hash;
 use std::{fmt, str::FromStr};
 
@@ -16,15 +16,14 @@ pub struct Ticket {
     /// The commons' id, which its genesis proves.
     #[n(0)]
     pub commons: Hash,
-    /// One to [`MAX_TICKET_PEERS`] members that may be reachable.
+    /// One to [`crate::MAX_TICKET_PEERS`] members that may be reachable.
     #[n(1)]
     pub peers: Vec<PeerAddr>,
 }
 
 impl Ticket {
     fn is_valid(&self) -> bool {
-        (1..=MAX_TICKET_PEERS).contains(&self.peers.len())
-            && self.peers.iter().all(PeerAddr::is_valid)
+        ticket_text::are_peers(&self.peers)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one person hands another so that they can join a run.
 
 use crate::transport::{
-    MAX_TICKET_PEERS, PeerAddr, TicketError,
+    PeerAddr, TicketError,
     ticket_text::{self, OLD_RUN},
 };
 use ids::{Hash, ObjectRef, PeerId};
@@ -32,7 +32,7 @@ pub struct Ticket {
     /// Who began the run.
     #[n(2)]
     pub founder: PeerId,
-    /// One to [`MAX_TICKET_PEERS`] peers that may be reachable.
+    /// One to [`crate::MAX_TICKET_PEERS`] peers that may be reachable.
     #[n(3)]
     pub peers: Vec<PeerAddr>,
     /// The newest record that the ticket's author had; none before the run begins. Whoever joins
@@ -88,9 +88,7 @@ impl Ticket {
     }
 
     fn is_valid(&self) -> bool {
-        (1..=MAX_MANIFEST).contains(&self.manifest_len)
-            && (1..=MAX_TICKET_PEERS).contains(&self.peers.len())
-            && self.peers.iter().all(PeerAddr::is_valid)
+        (1..=MAX_MANIFEST).contains(&self.manifest_len) && ticket_text::are_peers(&self.peers)
     }
 }
 

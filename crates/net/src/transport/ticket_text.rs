@@ -1,5 +1,6 @@
 //! How tickets are written: a prefix, and base32 that notices what was mistyped.
 
+use super::PeerAddr;
 use data_encoding::{BASE32_NOPAD, DecodeKind};
 use ids::{Hash, canonical};
 use minicbor::{Decode, Encode};
@@ -34,6 +35,11 @@ pub enum TicketError {
     /// Made by something else, or by a later version.
     #[error("the ticket's content is malformed or out of bounds")]
     Content,
+}
+
+/// Whether these are one to [`MAX_TICKET_PEERS`] peers with addresses in bounds.
+pub(crate) fn are_peers(peers: &[PeerAddr]) -> bool {
+    (1..=MAX_TICKET_PEERS).contains(&peers.len()) && peers.iter().all(PeerAddr::is_valid)
 }
 
 /// A ticket's text: the prefix, and base32 of a check of four bytes and its CBOR.

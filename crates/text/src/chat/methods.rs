@@ -12,9 +12,13 @@ pub(super) fn of_text(text: &str, name: &str, args: &[Value]) -> Option<Result<V
         "removeprefix" => one(args).map(|end: &str| text.strip_prefix(end).unwrap_or(text).into()),
         "removesuffix" => one(args).map(|end: &str| text.strip_suffix(end).unwrap_or(text).into()),
         "zfill" => one(args).and_then(|width| zfill(text, width)),
-        "ljust" => padded(text, args, |_| 0),
-        "rjust" => padded(text, args, |pad| pad),
-        "center" => padded_in_middle(text, args),
+        "ljust" => {
+            padded(text, args, |text, width, fill| Ok(beside(text, 0, missing(text, width)?, fill)))
+        }
+        "rjust" => {
+            padded(text, args, |text, width, fill| Ok(beside(text, missing(text, width)?, 0, fill)))
+        }
+        "center" => padded(text, args, center),
         "swapcase" => none(args).map(|()| swapcase(text).into()),
         "casefold" => none(args).map(|()| text.to_lowercase().replace('ß', "ss").into()),
         "istitle" => none(args).map(|()| is_title(text).into()),
@@ -94,31 +98,39 @@ fn parts(found: Option<(&str, &str)>, text: &str, by: &str, from_the_right: bool
 }
 
 fn zfill(text: &str, width: i64) -> Result<Value, Error> {
-    let zeros = "0".repeat(missing(text, width)?);
+    let zeros = "0".repeat(missing(text, usize::try_from(width).unwrap_or(0))?);
     let sign = text.len() - text.trim_start_matches(['+', '-']).len();
     let (sign, digits) = text.split_at(sign.min(1));
     Ok(format!("{sign}{zeros}{digits}").into())
 }
 
-/// `ljust` and `rjust`: `left` says how much of the padding stands on the left.
-fn padded(text: &str, args: &[Value], left: impl Fn(usize) -> usize) -> Result<Value, Error> {
+/// `ljust`, `rjust` and `center`: `pad` puts the padding beside the text.
+fn padded(
+    text: &str,
+    args: &[Value],
+    pad: impl Fn(&str, usize, char) -> Result<Value, Error>,
+) -> Result<Value, Error> {
     let (width, fill): (i64, Option<char>) = from_args(args)?;
-    let (pad, fill) = (missing(text, width)?, fill.unwrap_or(' '));
-    let side = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
-    let left = left(pad);
-    Ok(format!("{}{text}{}", side(left), side(pad - left)).into())
+    pad(text, usize::try_from(width).unwrap_or(0), fill.unwrap_or(' '))
 }
 
-/// Of an odd padding the larger half stands on the left where the width is odd, as in Python.
-fn padded_in_middle(text: &str, args: &[Value]) -> Result<Value, Error> {
-    let (width, _): (i64, Option<char>) = from_args(args)?;
-    padded(text, args, |pad| pad / 2 + (pad & usize::from(width & 1 == 1)))
+fn beside(text: &str, left: usize, right: usize, fill: char) -> Value {
+    let side = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+    format!("{}{text}{}", side(left), side(right)).into()
+}
+
+/// A text in the middle of a width. Of an odd padding the larger half stands on the left where the
+/// width is odd, as in Python.
+pub(super) fn center(text: &str, width: usize, fill: char) -> Result<Value, Error> {
+    let pad = missing(text, width)?;
+    let left = pad / 2 + (pad & width & 1);
+    Ok(beside(text, left, pad - left, fill))
 }
 
 /// How many characters a text lacks of a width.
-fn missing(text: &str, width: i64) -> Result<usize, Error> {
-    match usize::try_from(width).unwrap_or(0) {
-        width @ 0..=MAX_WIDTH => Ok(width.saturating_sub(text.chars().count())),
+fn missing(text: &str, width: usize) -> Result<usize, Error> {
+    match width {
+        0..=MAX_WIDTH => Ok(width.saturating_sub(text.chars().count())),
         _ => Err(invalid("a width of more than 65536 characters")),
     }
 }

@@ -3,16 +3,14 @@
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use super::methods;
+
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("center", |text: &Value, width: Option<usize>, named: Kwargs| {
         let width = named.get::<Option<usize>>("width")?.or(width).unwrap_or(80);
         named.assert_all_used()?;
-        let text = &text.to_string();
-        match width {
-            0..=MAX_WIDTH => Ok(center(text, width)),
-            _ => Err(Error::new(ErrorKind::InvalidOperation, "a width of more than 65536")),
-        }
+        methods::center(&text.to_string(), width, ' ')
     });
     environment.add_filter("wordcount", wordcount);
     environment.add_filter("wordwrap", wordwrap);
@@ -24,15 +22,9 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     });
 }
 
-fn center(text: &str, width: usize) -> String {
-    let pad = width.saturating_sub(text.chars().count());
-    let left = pad / 2 + (pad & width & 1);
-    format!("{}{text}{}", " ".repeat(left), " ".repeat(pad - left))
-}
-
 /// Runs of letters, digits and underscores.
 fn wordcount(text: &str) -> usize {
-    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let words = text.split(|c: char| !is_word(&c));
     words.filter(|word| !word.is_empty()).count()
 }
 
@@ -172,11 +164,14 @@ impl Wrap {
     }
 }
 
+fn is_word(c: &char) -> bool {
+    c.is_alphanumeric() || *c == '_'
+}
+
 /// Whether the hyphens around `at` are a dash between words: two or more of them.
 fn is_dash(text: &[char], at: usize) -> bool {
     let before = text[..at].iter().rev().take_while(|c| **c == '-').count();
     let after = text[at..].iter().take_while(|c| **c == '-').count();
-    let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
     let ends_word = |c: &char| is_word(c) || "!\"'&.,?".contains(*c);
     let (left, right) = (at - before, at + after);
     right - left >= 2
@@ -187,13 +182,11 @@ fn is_dash(text: &[char], at: usize) -> bool {
 /// Whether a hyphen joins two words: a word of two characters or more before it that ends with a
 /// letter, and another behind it.
 fn is_between_letters(text: &[char], hyphen: usize) -> bool {
-    let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
     let is_letter = |c: &char| c.is_alphabetic() || *c == '_';
     let before = hyphen >= 2 && is_word(&text[hyphen - 2]) && is_letter(&text[hyphen - 1]);
     let behind: Vec<&char> = text[hyphen + 1..].iter().take_while(|c| is_word(c)).collect();
     before && behind.iter().skip(1).any(|c| is_letter(c))
 }
 
-const MAX_WIDTH: usize = 1 << 16;
 /// Bytes that the texts between lines may come to.
 const MAX_JOINED: usize = 1 << 24;
