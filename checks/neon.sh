@@ -13,7 +13,7 @@ command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || skip "no Debi
 export NEON_DIR=${NEON_DIR:-$PWD/target/neon-check}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! xtask/neon-check.sh crates/kernel/neon/check.rs >"$log" 2>&1; then
+if ! xtask/neon-check.sh >"$log" 2>&1; then
   if ! grep -q '^neon ' "$log" && ! ls "$NEON_DIR"/*/usr/bin/qemu-aarch64-static >/dev/null 2>&1; then
     skip "the cross compiler and emulator cannot be had ($(tail -n 1 "$log"))"
   fi

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Compiles one Rust file for AArch64 and runs it under qemu, so that the NEON kernels can be checked on
-# an x86-64 Debian machine. Nothing is installed: the compiler, its AArch64 standard library, a cross
+# Compiles the kernel and its conformance program for AArch64 and runs them under qemu, so that the NEON
+# kernels can be checked on an x86-64 Debian machine. Nothing is installed: the compiler, its AArch64 standard library, a cross
 # linker and the emulator are downloaded as packages and unpacked into a folder of their own.
 #
-# Usage: xtask/neon-check.sh crates/kernel/neon/check.rs
-#        NEON_DIR=folder keeps the unpacked tools there (default: target/neon-check).
+# Usage: xtask/neon-check.sh
+# NEON_DIR=folder keeps the unpacked tools there (default: target/neon-check).
 # Needs: apt-get with fresh lists (apt-get update), dpkg-deb.
 set -euo pipefail
 
-source_file=$(realpath "$1")
 project=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(realpath -m "${NEON_DIR:-$project/target/neon-check}")
 tools=$dir/tools
@@ -43,6 +42,11 @@ LINKER
 [[ -x $tools/usr/bin/qemu-aarch64-static ]] || unpack_tools
 write_linker
 export LD_LIBRARY_PATH=$tools/usr/lib/x86_64-linux-gnu
-"$tools/usr/bin/rustc" "$source_file" -o "$dir/program" -O --edition 2024 --sysroot "$tools/usr" \
-  --target aarch64-unknown-linux-gnu -C target-feature=+crt-static -C linker-flavor=gcc -C linker="$dir/linker"
+compile() {
+  "$tools/usr/bin/rustc" -O --edition 2024 --sysroot "$tools/usr" --target aarch64-unknown-linux-gnu \
+    -C target-feature=+crt-static -C linker-flavor=gcc -C linker="$dir/linker" --out-dir "$dir" "$@"
+}
+kernel=$project/crates/kernel
+compile --crate-name kernel --crate-type rlib "$kernel/src/lib.rs"
+compile --crate-name program --extern kernel="$dir/libkernel.rlib" "$kernel/neon/check.rs"
 exec "$tools/usr/bin/qemu-aarch64-static" "$dir/program"
