@@ -7,16 +7,18 @@
 
 mod backward;
 mod cache;
+mod score;
 
-pub use cache::{Asking, KvCache, Scoring};
+pub use cache::{Asking, KvCache};
+pub use score::Scoring;
 
 use std::ops::Range;
 
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
-use crate::math::exp_with;
 use crate::scratch::{Scratch, Shared};
-use crate::simd::{LANES, Simd, each_isa, fold_sum, max_of};
+use crate::simd::{LANES, Simd, each_isa};
+use score::weigh;
 
 /// The heads of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +46,6 @@ impl HeadShape {
         );
         self.heads / self.kv_heads
     }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
-    }
 }
 
 impl Kernel {
@@ -55,9 +53,10 @@ impl Kernel {
     ///
     /// Shapes: `out` `[B*T, heads*head_dim]`; `stats` `[B*T, heads, 2]`, each row's greatest score
     /// and sum, kept for the backward pass; `qkv` `[B*T, (heads + 2*kv_heads)*head_dim]`.
-    /// Bits: a score is the chain over `head_dim` from zero, times `1/√head_dim`; e = exp(score −
-    /// max); the sum of e is taken in 16 lanes (lane = key mod 16); an output is the chain of
-    /// `e * v` over keys in order, times `1/sum`, plus 0.0.
+    /// Bits: a score is the chain over `head_dim` from zero, then what [`Scoring`] says; e =
+    /// exp(score − max) over the keys seen; the sum of e is taken in 16 lanes (lane = key mod 16);
+    /// an output is the chain of `e * v` over keys in order, times `1/sum`, plus 0.0.
+    /// Panics: also for slopes that are not one for each query head.
     pub fn attention(
         &self,
         out: &mut [f32],
@@ -66,8 +65,10 @@ impl Kernel {
         batch: usize,
         seq: usize,
         s: &HeadShape,
+        scoring: &Scoring<'_>,
     ) {
         let (tokens, width) = (batch * seq, s.heads * s.head_dim);
+        scoring.check(s.heads);
         assert_eq!(qkv.len(), tokens * s.row(), "attention: qkv");
         assert_eq!(out.len(), tokens * width, "attention: out");
         assert_eq!(stats.len(), tokens * s.heads * 2, "attention: stats");
@@ -84,66 +85,17 @@ impl Kernel {
                 k: &qkv[keys * s.head_dim..],
                 v: &qkv[(keys + s.kv_heads) * s.head_dim..],
                 kv_row: stride,
-                rows: seq,
-                len: seq,
+                seq,
                 group,
+                first_head: head * group,
                 head_dim: s.head_dim,
-                scale: s.scale(),
+                scoring,
                 out: &out,
                 out_start: sequence * seq * width + head * group * s.head_dim,
                 out_row: width,
-                stats: Some(&stats),
+                stats: &stats,
                 stats_start: 2 * (sequence * seq * s.heads + head * group),
                 stats_row: 2 * s.heads,
-            };
-            forward(self.cpu, &job);
-        });
-    }
-
-    /// Attention for the last `rows` positions of a cache of `len` positions, theirs included.
-    ///
-    /// Shapes: `out`, `q` `[rows, heads*head_dim]`; `k`, `v` `[len, kv_heads*head_dim]`.
-    /// Bits: those of [`Kernel::attention`] over the whole sequence, however it is cut.
-    /// Panics: also if `rows > len`.
-    pub fn attention_cached(
-        &self,
-        out: &mut [f32],
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        rows: usize,
-        len: usize,
-        s: &HeadShape,
-    ) {
-        let (width, kv_width) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
-        assert!(rows <= len, "attention_cached: {rows} rows of {len}");
-        assert_eq!(q.len(), rows * width, "attention_cached: q");
-        assert_eq!(out.len(), rows * width, "attention_cached: out");
-        assert_eq!(k.len(), len * kv_width, "attention_cached: k");
-        assert_eq!(v.len(), len * kv_width, "attention_cached: v");
-        if rows == 0 {
-            return;
-        }
-        let out = Shared::new(out);
-        let group = s.group();
-        self.parallel(s.kv_heads, |head| {
-            let job = Forward {
-                q: &q[head * group * s.head_dim..],
-                q_row: width,
-                k: &k[head * s.head_dim..],
-                v: &v[head * s.head_dim..],
-                kv_row: kv_width,
-                rows,
-                len,
-                group,
-                head_dim: s.head_dim,
-                scale: s.scale(),
-                out: &out,
-                out_start: head * group * s.head_dim,
-                out_row: width,
-                stats: None,
-                stats_start: 0,
-                stats_row: 0,
             };
             forward(self.cpu, &job);
         });
@@ -157,16 +109,16 @@ struct Forward<'a> {
     k: &'a [f32],
     v: &'a [f32],
     kv_row: usize,
-    /// Queries; they are the last of `len` positions.
-    rows: usize,
-    len: usize,
+    seq: usize,
     group: usize,
+    /// Query head of the first of the group.
+    first_head: usize,
     head_dim: usize,
-    scale: f32,
+    scoring: &'a Scoring<'a>,
     out: &'a Shared<'a, f32>,
     out_start: usize,
     out_row: usize,
-    stats: Option<&'a Shared<'a, f32>>,
+    stats: &'a Shared<'a, f32>,
     stats_start: usize,
     stats_row: usize,
 }
@@ -184,19 +136,19 @@ fn row_width<S: Simd>(len: usize) -> usize {
 #[inline(always)]
 fn forward_body<S: Simd>(job: &Forward) {
     let dim = job.head_dim;
-    let width = row_width::<S>(job.len);
+    let width = row_width::<S>(job.seq);
     let k_size = width * dim;
-    let v_size = dim.next_multiple_of(S::PANEL) * job.len;
+    let v_size = dim.next_multiple_of(S::PANEL) * job.seq;
     let mut scratch = Scratch::new(k_size + v_size + S::ROWS * dim + S::ROWS * width);
     let (k, rest) = scratch.split_at_mut(k_size);
     let (v, rest) = rest.split_at_mut(v_size);
     let (q, scores) = rest.split_at_mut(S::ROWS * dim);
     let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
-    pack::<S>(k, S::PANEL, view(job.k), 0..job.len, 0..dim);
-    pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.len);
+    pack::<S>(k, S::PANEL, view(job.k), 0..job.seq, 0..dim);
+    pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.seq);
     for head in 0..job.group {
-        for first in (0..job.rows).step_by(S::ROWS) {
-            let rows = first..job.rows.min(first + S::ROWS);
+        for first in (0..job.seq).step_by(S::ROWS) {
+            let rows = first..job.seq.min(first + S::ROWS);
             let from = &job.q[first * job.q_row + head * dim..];
             assert!(from.len() >= (rows.len() - 1) * job.q_row + dim, "attention: q");
             let lines = View { start: from.as_ptr(), row: job.q_row, column: 1 };
@@ -217,8 +169,7 @@ fn few_queries<S: Simd>(
     rows: Range<usize>,
 ) {
     let dim = job.head_dim;
-    let past = job.len - job.rows;
-    let keys = past + rows.end; // keys that the last of these queries sees
+    let keys = rows.end; // keys that the last of these queries sees
     let columns = keys.next_multiple_of(S::PANEL);
     let panels = Panels { values: k, stored: dim, skip: 0, depth: dim, columns };
     let queries = Lines { start: q.as_ptr(), row: 1, step: S::ROWS, count: rows.len() };
@@ -229,19 +180,19 @@ fn few_queries<S: Simd>(
     let mut inverses = [0f32; 16];
     for (i, row) in rows.clone().enumerate() {
         let length = keys.next_multiple_of(LANES);
-        let (max, sum) = weigh::<S>(&mut scores[i * width..][..length], past + row + 1, job.scale);
+        let scores = &mut scores[i * width..][..length];
+        let head_slope = job.scoring.slope(job.first_head + head);
+        let (max, sum) = weigh::<S>(scores, job.scoring.seen(row), 0, job.scoring, head_slope);
         inverses[i] = 1.0 / sum;
-        if let Some(stats) = job.stats {
-            let at = job.stats_start + row * job.stats_row + 2 * head;
-            // SAFETY: no other task has this row and head.
-            unsafe { stats.part(at..at + 2) }.copy_from_slice(&[max, sum]);
-        }
+        let at = job.stats_start + row * job.stats_row + 2 * head;
+        // SAFETY: no other task has this row and head.
+        unsafe { job.stats.part(at..at + 2) }.copy_from_slice(&[max, sum]);
     }
     let weights = Lines { start: scores.as_ptr(), row: width, step: 1, count: rows.len() };
     let at = job.out_start + rows.start * job.out_row + head * dim;
     let last = at + (rows.len() - 1) * job.out_row + dim;
     assert!(last <= job.out.len(), "attention: out");
-    let panels = Panels { values: v, stored: job.len, skip: 0, depth: keys, columns: dim };
+    let panels = Panels { values: v, stored: job.seq, skip: 0, depth: keys, columns: dim };
     // SAFETY: the outputs of these rows and this head belong to this task and lie in `out` by the
     // assertion; `scores` holds the weights.
     unsafe {
@@ -253,25 +204,4 @@ fn few_queries<S: Simd>(
             }
         }
     }
-}
-
-/// Turns a row of products into `exp(score − max)`, exact zeros from `seen` on; returns the
-/// maximum and the sum. The row is a whole number of 16 lanes.
-///
-/// The greatest product times the scale is the greatest score: rounding keeps order. An entry of
-/// −inf gives the zero that it stands for, also to its lane of the sum.
-#[inline(always)]
-fn weigh<S: Simd>(row: &mut [f32], seen: usize, scale: f32) -> (f32, f32) {
-    row[seen..].fill(f32::NEG_INFINITY);
-    let max = max_of(row) * scale;
-    let mut lanes = [0f32; LANES];
-    for chunk in row.as_chunks_mut::<LANES>().0 {
-        for x in chunk.iter_mut() {
-            *x = exp_with::<S>(*x * scale - max);
-        }
-        for l in 0..LANES {
-            lanes[l] += chunk[l];
-        }
-    }
-    (max, fold_sum(lanes))
 }

@@ -3,16 +3,17 @@
 //! Whoever gets these hashes computes what everybody else computes. They are part of the profile:
 //! a change of any of them is a new profile.
 
-use crate::attention::HeadShape;
+use crate::activation::Activation;
+use crate::attention::{Asking, HeadShape, KvCache, Scoring};
 use crate::kernel::Kernel;
 use crate::math;
 use crate::matrix::{Activations, Format, Inputs, Matrix, Product};
 use crate::optim::AdamW;
 use crate::random::{Stream, fnv1a64};
-use crate::rope::RopeTable;
+use crate::rotation::Direction;
 
 /// The hash of every check, in the order of [`conformance`].
-pub const EXPECTED: [(&str, u64); 43] = [
+pub const EXPECTED: [(&str, u64); 50] = [
     ("linear", 0x73fa_8ea9_4eb1_cb72),
     ("linear_add", 0xde31_3ba8_eb7b_7b6b),
     ("linear_backward_input", 0x1f7d_849e_5ddc_17ec),
@@ -56,6 +57,13 @@ pub const EXPECTED: [(&str, u64); 43] = [
     ("matmul Q5_K", 0xd171_a63d_0b40_abec),
     ("matmul Q6_K", 0x4fc0_b367_1dbf_89ef),
     ("matmul IQ4_NL", 0x694f_f6d3_840f_7a80),
+    ("layer_norm", 0xf646_ee8d_727f_c8a5),
+    ("layer_norm_backward", 0x00a4_3733_b215_d676),
+    ("gelu tanh", 0xac76_9f2c_b5a5_f3d7),
+    ("gelu erf", 0x9e9a_e60f_44d9_d822),
+    ("soft_cap", 0xdba4_8dee_4acd_fb9d),
+    ("fill_rows, add_rows, sum_rows", 0x3dfb_cfc1_4786_9140),
+    ("attention of windows, caps and slopes", 0x1b8f_1337_042a_5700),
 ];
 
 /// Runs every operation on fixed inputs of odd shapes; names and hashes of the outputs' bits.
@@ -69,6 +77,7 @@ pub fn conformance(kernel: &Kernel) -> Vec<(&'static str, u64)> {
         .into_iter()
         .chain(functions())
         .chain(matrices(kernel))
+        .chain(families(kernel))
         .collect()
 }
 
@@ -105,18 +114,19 @@ fn layers(kernel: &Kernel) -> Vec<(&'static str, u64)> {
     let norm_backward = Hash::of(&[&dx, &dw]);
 
     let s = HeadShape { heads: 3, kv_heads: 1, head_dim: 34 };
-    let table = RopeTable::new(s.head_dim, 2048, 10_000.0);
-    let positions: Vec<u32> = (0..t as u32).map(|i| i * i * 14).collect();
+    let angles: Vec<Vec<f32>> = (0..t).map(|i| angles(i * i * 14, s.head_dim)).collect();
+    let angles: Vec<&[f32]> = angles.iter().map(Vec::as_slice).collect();
     let [mut qkv] = inputs("rope", [t * s.row()]);
-    kernel.rope(&mut qkv, &positions, &table, &s);
+    let heads = s.heads + s.kv_heads;
+    kernel.rotate(&mut qkv, heads, s.head_dim, &angles, Direction::Forward);
     let rope = Hash::of(&[&qkv]);
-    kernel.rope_backward(&mut qkv, &positions, &table, &s);
+    kernel.rotate(&mut qkv, heads, s.head_dim, &angles, Direction::Backward);
     let rope_backward = Hash::of(&[&qkv]);
 
     let [gate_up, dh] = inputs("swiglu", [2 * t * c, t * c]);
     let (mut h, mut dgate_up) = (vec![0.0; t * c], vec![0.0; 2 * t * c]);
-    kernel.swiglu(&mut h, &gate_up, c);
-    kernel.swiglu_backward(&mut dgate_up, &dh, &gate_up, c);
+    kernel.gated(&mut h, &gate_up, c, Activation::Silu);
+    kernel.gated_backward(&mut dgate_up, &dh, &gate_up, c, Activation::Silu);
 
     let tokens: Vec<u32> = (0..t as u32).map(|i| i * 5 % 7).collect();
     let [table, dout] = inputs("embed", [7 * c, t * c]);
@@ -142,19 +152,35 @@ fn attention(kernel: &Kernel) -> Vec<(&'static str, u64)> {
         let (tokens, width) = (batch * seq, heads * head_dim);
         let [qkv, dout] = inputs("attention", [tokens * s.row(), tokens * width]);
         let (mut out, mut stats) = (vec![0.0; tokens * width], vec![0.0; tokens * heads * 2]);
-        kernel.attention(&mut out, &mut stats, &qkv, batch, seq, &s);
+        let scoring = Scoring::plain(head_dim);
+        kernel.attention(&mut out, &mut stats, &qkv, batch, seq, &s, &scoring);
         hashes[0].add(&out).add(&stats);
         let mut dqkv = vec![0.0; qkv.len()];
-        kernel.attention_backward(&mut dqkv, &dout, &out, &stats, &qkv, batch, seq, &s);
+        kernel.attention_backward(&mut dqkv, &dout, &out, &stats, &qkv, batch, seq, &s, &scoring);
         hashes[1].add(&dqkv);
         let kv = seq * kv_heads * head_dim;
         let [q, k, v] = inputs("attention_cached", [5 * width, kv, kv]);
         let mut out = vec![0.0; 5 * width];
-        kernel.attention_cached(&mut out, &q, &k, &v, 5, seq, &s);
+        let mut cache = KvCache::new(kernel, kv_heads, head_dim);
+        kernel.append(&mut cache, &k, &v);
+        let asking = [Asking { cache: &cache, rows: 5 }];
+        kernel.attend(&mut out, &q, &asking, heads, &scoring);
         hashes[2].add(&out);
     }
     let names = ["attention", "attention_backward", "attention_cached"];
     names.into_iter().zip(hashes.map(Hash::value)).collect()
+}
+
+/// Cosines, then sines, of a position for rotary base 10,000: the angle is the f32 product of
+/// position and frequency `1 / 10000^(2i / head_dim)`; both are taken in f64 and rounded.
+fn angles(position: usize, head_dim: usize) -> Vec<f32> {
+    let angle = |i: usize| {
+        let exponent = (2 * i) as f32 / head_dim as f32;
+        f64::from(position as f32 * (1.0 / math::pow64(1e4, f64::from(exponent)) as f32))
+    };
+    let half = head_dim / 2;
+    let cosines = (0..half).map(|i| math::cos64(angle(i)) as f32);
+    cosines.chain((0..half).map(|i| math::sin64(angle(i)) as f32)).collect()
 }
 
 fn losses(kernel: &Kernel) -> Vec<(&'static str, u64)> {
@@ -213,6 +239,63 @@ fn functions() -> Vec<(&'static str, u64)> {
         ("erf", hash(math::erf)),
         ("random", fnv1a64(&words)),
     ]
+}
+
+/// What other families than Llama need.
+fn families(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let (t, c) = (13, 101);
+    let [x, w, b, dout] = inputs("layer_norm", [t * c, c, c, t * c]);
+    let mut out = vec![0.0; t * c];
+    kernel.layer_norm(&mut out, &x, &w, &b, 1e-5);
+    let (mut dx, mut dw, mut db) = (x.clone(), w.clone(), b.clone());
+    kernel.layer_norm_backward(&mut dx, &mut dw, &mut db, &dout, &x, &w, 1e-5);
+    let gelu = |act: Activation| {
+        let [gate_up, dh] = inputs("gelu", [2 * t * c, t * c]);
+        let (mut h, mut dgate_up) = (vec![0.0; t * c], vec![0.0; 2 * t * c]);
+        kernel.gated(&mut h, &gate_up, c, act);
+        kernel.gated_backward(&mut dgate_up, &dh, &gate_up, c, act);
+        let (mut y, mut dy) = (dh.clone(), h.clone());
+        kernel.activate(&mut y, None, act);
+        kernel.activate_backward(&mut dy, &dh, act);
+        Hash::of(&[&h, &dgate_up, &y, &dy])
+    };
+    let (mut y, mut dy) = (x.clone(), dout.clone());
+    kernel.soft_cap(&mut y, 1.7);
+    kernel.soft_cap_backward(&mut dy, &y, 1.7);
+    let (mut filled, mut added, mut sums) = (x.clone(), x.clone(), b.clone());
+    kernel.fill_rows(&mut filled, &b);
+    kernel.add_rows(&mut added, &b);
+    kernel.sum_rows(&mut sums, &dout);
+    vec![
+        ("layer_norm", Hash::of(&[&out])),
+        ("layer_norm_backward", Hash::of(&[&dx, &dw, &db])),
+        ("gelu tanh", gelu(Activation::GeluTanh)),
+        ("gelu erf", gelu(Activation::GeluErf)),
+        ("soft_cap", Hash::of(&[&y, &dy])),
+        ("fill_rows, add_rows, sum_rows", Hash::of(&[&filled, &added, &sums])),
+        ("attention of windows, caps and slopes", scored(kernel)),
+    ]
+}
+
+fn scored(kernel: &Kernel) -> u64 {
+    let (seq, dim) = (67, 10);
+    let s = HeadShape { heads: 4, kv_heads: 2, head_dim: dim };
+    let (slopes, width) = ([0.5, 0.25, 0.125, 0.0625], s.heads * dim);
+    let [qkv, dout] = inputs("scored attention", [seq * s.row(), seq * width]);
+    let mut hash = Hash::new();
+    for (scale, cap, window, slopes) in [
+        (0.3, None, Some(20), None),
+        (0.3, Some(1.5), None, None),
+        (0.3, None, None, Some(&slopes[..])),
+    ] {
+        let scoring = Scoring { scale, cap, window, slopes };
+        let (mut out, mut stats) = (vec![0.0; seq * width], vec![0.0; seq * s.heads * 2]);
+        let mut dqkv = vec![0.0; qkv.len()];
+        kernel.attention(&mut out, &mut stats, &qkv, 1, seq, &s, &scoring);
+        kernel.attention_backward(&mut dqkv, &dout, &out, &stats, &qkv, 1, seq, &s, &scoring);
+        hash.add(&out).add(&stats).add(&dqkv);
+    }
+    hash.value()
 }
 
 /// Blocks are bytes of the stream with seed 1, the format's name and item 0, with the exponents of

@@ -15,6 +15,7 @@
 
 mod activation;
 mod attention;
+mod bias;
 mod conformance;
 mod embed;
 mod gemm;
@@ -30,10 +31,9 @@ mod optim;
 mod pool;
 mod quant;
 pub mod random;
-mod rope;
+mod rotation;
 mod scratch;
 mod simd;
-mod swiglu;
 
 pub use activation::Activation;
 pub use attention::{Asking, HeadShape, KvCache, Scoring};
@@ -43,4 +43,4 @@ pub use kernel::Kernel;
 pub use matrix::{Activations, Format, Inputs, Matrix, Product};
 pub use memory::prefer_large_pages;
 pub use optim::{AdamW, power};
-pub use rope::RopeTable;
+pub use rotation::Direction;

@@ -4,11 +4,7 @@
 mod common;
 
 use common::{assert_close, assert_same_bits, normals, on_all};
-use kernel::{Asking, HeadShape, Kernel, KvCache, Scoring};
-
-/// Sequence, heads, key-value heads, values to a head.
-const SHAPES: [[usize; 4]; 6] =
-    [[1, 1, 1, 2], [7, 2, 1, 4], [33, 4, 2, 16], [61, 3, 3, 33], [130, 9, 3, 64], [200, 4, 1, 72]];
+use kernel::{Asking, Kernel, KvCache, Scoring};
 
 /// Queries, keys and values of a sequence, apart.
 struct Inputs {
@@ -52,39 +48,12 @@ impl Inputs {
     }
 }
 
-fn plain(dim: usize) -> Scoring<'static> {
-    Scoring { scale: 1.0 / (dim as f32).sqrt(), ..Scoring::default() }
-}
-
-#[test]
-fn a_cache_gives_the_bits_of_the_whole_however_it_is_cut() {
-    for shape @ [seq, heads, kv_heads, dim] in SHAPES {
-        let inputs = inputs(1, shape);
-        let s = HeadShape { heads, kv_heads, head_dim: dim };
-        let rows = (0..seq).flat_map(|i| {
-            let row = |x: &[f32], width: usize| x[i * width..(i + 1) * width].to_vec();
-            let (q, k) = (row(&inputs.q, inputs.q_width), row(&inputs.k, inputs.kv_width));
-            [q, k, row(&inputs.v, inputs.kv_width)].concat()
-        });
-        let qkv: Vec<f32> = rows.collect();
-        let whole = on_all(|kernel| {
-            let mut out = vec![0.0; seq * heads * dim];
-            kernel.attention(&mut out, &mut vec![0.0; seq * heads * 2], &qkv, 1, seq, &s);
-            out
-        });
-        for piece in [1, 3, 13, 64, seq] {
-            let got = on_all(|kernel| inputs.in_pieces(kernel, shape, piece, &plain(dim)));
-            assert_same_bits(&got, &whole, &format!("pieces of {piece} of {seq}"));
-        }
-    }
-}
-
 #[test]
 fn sequences_in_a_batch_do_not_touch_each_other() {
     let shapes = [[90, 4, 2, 24], [1, 4, 2, 24], [65, 4, 2, 24], [7, 4, 2, 24]];
     let rows = [5, 1, 65, 1];
     let all: Vec<Inputs> = (0..4).map(|i| inputs(i as u64 + 5, shapes[i])).collect();
-    let scoring = Scoring { window: Some(40), ..plain(24) };
+    let scoring = Scoring { window: Some(40), ..Scoring::plain(24) };
     let together = on_all(|kernel| {
         let caches: Vec<KvCache> = (0..4)
             .map(|i| {
@@ -118,7 +87,7 @@ fn a_fork_and_a_cache_gone_back_are_as_if_the_rest_had_not_been() {
     for (mixed, other) in [(&mut mixed.k, &other.k), (&mut mixed.v, &other.v)] {
         mixed[70 * 48..].copy_from_slice(&other[70 * 48..]);
     }
-    let want = on_all(|kernel| mixed.in_pieces(kernel, shape, seq, &plain(dim)));
+    let want = on_all(|kernel| mixed.in_pieces(kernel, shape, seq, &Scoring::plain(dim)));
     for forked in [true, false] {
         let got = on_all(|kernel| {
             let mut cache = KvCache::new(kernel, kv_heads, dim);
@@ -131,7 +100,7 @@ fn a_fork_and_a_cache_gone_back_are_as_if_the_rest_had_not_been() {
             other.append(kernel, &mut cache, 70, seq);
             let mut out = vec![f32::NAN; mixed.q.len()];
             let asking = [Asking { cache: &cache, rows: seq }];
-            kernel.attend(&mut out, &mixed.q, &asking, heads, &plain(dim));
+            kernel.attend(&mut out, &mixed.q, &asking, heads, &Scoring::plain(dim));
             out
         });
         assert_same_bits(&got, &want, "gone back");
@@ -184,7 +153,7 @@ fn windows_caps_and_slopes_are_close_to_f64() {
     ] {
         let shape @ [.., dim] = [190, 4, 2, 24];
         let inputs = inputs(9, shape);
-        let scoring = Scoring { window, cap, slopes, ..plain(dim) };
+        let scoring = Scoring { window, cap, slopes, ..Scoring::plain(dim) };
         let want = reference(&inputs, shape, &scoring);
         let whole = on_all(|kernel| inputs.in_pieces(kernel, shape, 190, &scoring));
         assert_close(&whole, &want, 5e-6, "options");

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::score::{Scoring, bend};
 use super::{HeadShape, row_width};
 use crate::gemm::{Lines, Panels, View, multiply, pack};
 use crate::kernel::Kernel;
@@ -19,9 +20,10 @@ impl Kernel {
     /// Shapes: `dqkv`, `qkv` `[B*T, (heads + 2*kv_heads)*head_dim]`; `dout`, `out`
     /// `[B*T, heads*head_dim]`; `stats` as the forward pass left it.
     /// Bits: p = exp(score − max) * (1/sum); D = Σ dout*out in 16 lanes; dp a chain over
-    /// `head_dim`; ds = p * (dp − D). `dq` is the chain of `ds * k` over keys, times
-    /// `1/√head_dim`; `dk` and `dv` are chains of `ds * q` and `p * dout` over the heads of the
-    /// group, within a head over queries, `dk` times `1/√head_dim`. All plus 0.0 at the end.
+    /// `head_dim`; ds = p * (dp − D), where scores are capped with `1 − (score/cap)²` as a factor of
+    /// the bracket. `dq` is the chain of `ds * k` over keys, times the scale; `dk` and `dv` are chains of `ds * q` and
+    /// `p * dout` over the heads of the group, within a head over queries, `dk` times the scale.
+    /// All plus 0.0 at the end.
     pub fn attention_backward(
         &self,
         dqkv: &mut [f32],
@@ -32,8 +34,10 @@ impl Kernel {
         batch: usize,
         seq: usize,
         s: &HeadShape,
+        scoring: &Scoring<'_>,
     ) {
         let (tokens, width) = (batch * seq, s.heads * s.head_dim);
+        scoring.check(s.heads);
         assert_eq!(qkv.len(), tokens * s.row(), "attention_backward: qkv");
         assert_eq!(dqkv.len(), qkv.len(), "attention_backward: dqkv");
         assert_eq!(out.len(), tokens * width, "attention_backward: out");
@@ -55,6 +59,7 @@ impl Kernel {
                 group,
                 head,
                 shape: s,
+                scoring,
             };
             backward(self.cpu, &job);
         });
@@ -74,6 +79,7 @@ struct Backward<'a> {
     group: usize,
     head: usize,
     shape: &'a HeadShape,
+    scoring: &'a Scoring<'a>,
 }
 
 /// What a task keeps between runs of queries.
@@ -194,18 +200,34 @@ impl Backward<'_> {
         unsafe { multiply::<S>(dscores, along, dq, self.shape.row(), false) };
     }
 
-    /// Weights and score gradients of query `t`, zeros (of either sign) for keys after it.
+    /// Weights and score gradients of query `t`, zeros (of either sign) for keys that it does not
+    /// see.
     #[inline(always)]
     fn row<S: Simd>(&self, weights: &mut [f32], dscores: &mut [f32], head: usize, t: usize) {
         let (heads, dim) = (self.shape.heads, self.shape.head_dim);
-        let scale = self.shape.scale();
         let stats = &self.stats[2 * (t * heads + head)..];
         let (max, inverse) = (stats[0], 1.0 / stats[1]);
         let at = (t * heads + head) * dim;
         let (dout, out) = (&self.dout[at..at + dim], &self.out[at..at + dim]);
         let dot = lane_sum2(dout, out, |sum, a, b| S::fma(a, b, sum));
-        weights[t + 1..].fill(f32::NEG_INFINITY);
-        dscores[t + 1..].fill(0.0);
+        let seen = self.scoring.seen(t);
+        for hidden in [0..seen.start, seen.end..weights.len()] {
+            weights[hidden.clone()].fill(f32::NEG_INFINITY);
+            dscores[hidden].fill(0.0);
+        }
+        let slope = self.scoring.slope(head);
+        let scale = bend::<S>(&mut weights[seen.clone()], seen.start, self.scoring, slope);
+        if let Some(cap) = self.scoring.cap {
+            for (score, ds) in weights[seen.clone()].iter().zip(&mut dscores[seen]) {
+                let bent = *score / cap;
+                *ds = (*ds - dot) * S::fma(-bent, bent, 1.0);
+            }
+            for (weight, ds) in weights.iter_mut().zip(dscores) {
+                *weight = exp_with::<S>(*weight - max) * inverse;
+                *ds *= *weight;
+            }
+            return;
+        }
         for (weight, ds) in weights.iter_mut().zip(dscores) {
             *weight = exp_with::<S>(*weight * scale - max) * inverse;
             *ds = *weight * (*ds - dot);
@@ -252,7 +274,7 @@ impl Backward<'_> {
     /// The factor of the scores, and no negative zeros.
     #[inline(always)]
     fn finish(&self) {
-        let (dim, scale) = (self.shape.head_dim, self.shape.scale());
+        let (dim, scale) = (self.shape.head_dim, self.scoring.scale);
         for t in 0..self.seq {
             let queries = self.head * self.group..(self.head + 1) * self.group;
             for column in queries.map(|head| head * dim).chain([self.key_column()]) {

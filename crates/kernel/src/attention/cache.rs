@@ -9,9 +9,10 @@ use std::ops::Range;
 use crate::gemm::{View, pack, tile_shape};
 use crate::isa::Isa;
 use crate::kernel::Kernel;
-use crate::math::{exp_with, tanh_with};
 use crate::scratch::{Line, Scratch, Shared, floats, floats_mut};
-use crate::simd::{LANES, Simd, Tile, each_isa, fold_sum, max_of};
+use crate::simd::{LANES, Simd, Tile, each_isa};
+
+use super::score::{Scoring, weigh};
 
 /// Keys and values of one layer of one sequence.
 #[derive(Clone)]
@@ -25,20 +26,6 @@ pub struct KvCache {
     keys: Vec<Line>,
     /// Blocks of `[kv_heads, head_dim / panel, BLOCK, panel]`, `head_dim` rounded up.
     values: Vec<Line>,
-}
-
-/// How a product of query and key becomes a score.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scoring<'a> {
-    /// The product is multiplied by this.
-    pub scale: f32,
-    /// The score `s` becomes `cap * tanh(s / cap)`.
-    pub cap: Option<f32>,
-    /// Positions seen, the own one included.
-    pub window: Option<usize>,
-    /// One for each query head: before scaling, slope times the key's position is added, both and
-    /// their product rounded to bfloat16 (ALiBi as Falcon was trained with it).
-    pub slopes: Option<&'a [f32]>,
 }
 
 /// A sequence whose last `rows` positions ask.
@@ -156,11 +143,7 @@ impl Kernel {
     ///
     /// Shapes: `out`, `q` `[M, heads * head_dim]`, where M counts the asking rows of all sequences,
     /// in their order.
-    /// Bits: of [`Kernel::attention`] over each whole sequence, where `scoring` is only its scale:
-    /// a score is the chain over the head's values from zero, then bias, scale and cap as
-    /// [`Scoring`] says; e = exp(score − max) over the positions seen; their sum is taken in 16
-    /// lanes (lane = position mod 16); an output is the chain of `e * v` over positions in order,
-    /// times `1/sum`, plus 0.0.
+    /// Bits: of [`Kernel::attention`] over each whole sequence.
     /// Panics: also if more rows ask than a cache holds.
     pub fn attend(
         &self,
@@ -176,7 +159,7 @@ impl Kernel {
         let total: usize = asking.iter().map(|a| a.rows).sum();
         assert_eq!(q.len(), total * heads * dim, "attend: q");
         assert_eq!(out.len(), q.len(), "attend: out");
-        assert!(scoring.slopes.is_none_or(|slopes| slopes.len() == heads), "attend: slopes");
+        scoring.check(heads);
         for Asking { cache, rows } in asking {
             assert_eq!((cache.kv_heads, cache.head_dim), (kv_heads, dim), "attend: caches");
             assert_eq!(cache.panel, panel_of(self.isa()), "attend: another instruction set");
@@ -368,7 +351,7 @@ fn attend_body<S: Simd>(job: &Job, task: &Task) {
 fn few_queries<S: Simd>(job: &Job, cache: &KvCache, q: &Queries) {
     let dim = job.dim;
     let end = q.position(q.count - 1) + 1;
-    let first = job.scoring.window.map_or(0, |window| (q.position + 1).saturating_sub(window));
+    let first = job.scoring.seen(q.position).start;
     let blocks = first / BLOCK..end.div_ceil(BLOCK);
     let base = blocks.start * BLOCK;
     let length = (end - base).next_multiple_of(LANES);
@@ -382,12 +365,12 @@ fn few_queries<S: Simd>(job: &Job, cache: &KvCache, q: &Queries) {
     products::<S>(cache, q, packed, scores, width, base, end);
     let mut inverses = [0f32; 16];
     for i in 0..q.count {
-        let position = q.position(i);
-        let low = job.scoring.window.map_or(0, |window| (position + 1).saturating_sub(window));
-        let seen = low.max(base) - base..position + 1 - base;
+        let seen = job.scoring.seen(q.position(i));
+        let seen = seen.start.max(base) - base..seen.end - base;
         let row = &mut scores[i * width..][..length];
-        let slope = job.scoring.slopes.map(|slopes| slopes[q.head + i * q.head_step]);
-        inverses[i] = 1.0 / weigh::<S>(row, seen, base, job.scoring, slope);
+        let slope = job.scoring.slope(q.head + i * q.head_step);
+        let (_, sum) = weigh::<S>(row, seen, base, job.scoring, slope);
+        inverses[i] = 1.0 / sum;
     }
     mix::<S>(job, cache, q, scores, width, base..end);
     for (i, inverse) in inverses.iter().enumerate().take(q.count) {
@@ -478,55 +461,6 @@ fn mix<S: Simd>(
             }
         }
     }
-}
-
-/// Turns a row of products into `exp(score − max)`, exact zeros outside of `seen`; returns the sum.
-/// The row begins at position `base` and is a whole number of 16 lanes.
-#[inline(always)]
-fn weigh<S: Simd>(
-    row: &mut [f32],
-    seen: Range<usize>,
-    base: usize,
-    scoring: &Scoring,
-    slope: Option<f32>,
-) -> f32 {
-    row[..seen.start].fill(f32::NEG_INFINITY);
-    row[seen.end..].fill(f32::NEG_INFINITY);
-    let scores = &mut row[seen.clone()];
-    match slope {
-        None => scores.iter_mut().for_each(|x| *x *= scoring.scale),
-        Some(slope) => {
-            let slope = to_bf16(slope);
-            for (j, x) in scores.iter_mut().enumerate() {
-                let position = to_bf16((base + seen.start + j) as f32);
-                *x = (*x + to_bf16(slope * position)) * scoring.scale;
-            }
-        }
-    }
-    if let Some(cap) = scoring.cap {
-        for x in scores.iter_mut() {
-            *x = cap * tanh_with::<S>(*x / cap);
-        }
-    }
-    let max = max_of(row);
-    let mut lanes = [0f32; LANES];
-    for chunk in row.as_chunks_mut::<LANES>().0 {
-        for x in chunk.iter_mut() {
-            *x = exp_with::<S>(*x - max);
-        }
-        for l in 0..LANES {
-            lanes[l] += chunk[l];
-        }
-    }
-    fold_sum(lanes)
-}
-
-/// The nearest bfloat16, ties to even; for finite numbers.
-#[inline(always)]
-fn to_bf16(x: f32) -> f32 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-    f32::from_bits(rounded & 0xffff_0000)
 }
 
 /// Positions of a block: a multiple of every instruction set's panel.
