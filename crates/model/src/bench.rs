@@ -8,7 +8,8 @@ use std::time::Instant;
 use kernel::{AdamW, Kernel, random::Stream};
 use serde::Serialize;
 
-use crate::{Config, Optimizer, Trainer};
+use crate::decoder::{Decoder, Family, Sizes};
+use crate::{Optimizer, Trainer};
 
 /// Sizes that can be measured, by their non-embedding parameters.
 pub const SIZES: [&str; 3] = ["1m", "10m", "50m"];
@@ -19,7 +20,7 @@ pub struct StepFigures {
     /// Name of the size.
     pub size: String,
     /// Parameters outside the embedding table.
-    pub nonemb_params: usize,
+    pub nonemb_params: u64,
     /// Instruction set.
     pub isa: String,
     /// Threads.
@@ -36,7 +37,7 @@ pub struct StepFigures {
     pub tok_s_median: f64,
     /// Tokens per second of the fastest step.
     pub tok_s_max: f64,
-    /// Model GFLOP/s of the median step, see [`Config::training_flops_per_token`].
+    /// Model GFLOP/s of the median step, see [`Decoder::training_flops_per_token`].
     pub model_gflops: f64,
     /// Largest resident memory of the process so far in MiB, where the system tells.
     pub peak_rss_mib: Option<f64>,
@@ -45,14 +46,14 @@ pub struct StepFigures {
 }
 
 /// The model of a size in [`SIZES`].
-pub fn config(size: &str) -> Option<Config> {
+pub fn decoder(size: &str) -> Option<Decoder> {
     let (dim, layers, heads, ffn) = match size {
         "1m" => (128, 4, 4, 352),
         "10m" => (320, 8, 5, 864),
         "50m" => (640, 10, 10, 1728),
         _ => return None,
     };
-    Some(Config {
+    let sizes = Sizes {
         vocab: 4096,
         dim,
         layers,
@@ -64,7 +65,8 @@ pub fn config(size: &str) -> Option<Config> {
         rope_theta: 10_000.0,
         tied: true,
         context: SEQ,
-    })
+    };
+    Some(sizes.decoder(Family::Llama))
 }
 
 /// Three warm-up steps, then `steps` timed ones (at least one). `None` for an unknown size.
@@ -79,8 +81,8 @@ pub fn step_with_micro(
     steps: usize,
     micro: Option<usize>,
 ) -> Option<StepFigures> {
-    let config = config(size)?;
-    let mut run = Run::new(&config, micro);
+    let decoder = decoder(size)?;
+    let mut run = Run::new(&decoder, micro);
     for _ in 0..WARM_UP {
         run.step(kernel);
     }
@@ -98,7 +100,7 @@ pub fn step_with_micro(
         if n % 2 == 1 { seconds[n / 2] } else { (seconds[n / 2 - 1] + seconds[n / 2]) / 2.0 };
     Some(StepFigures {
         size: size.to_owned(),
-        nonemb_params: config.non_embedding_parameters(),
+        nonemb_params: decoder.non_embedding_parameters(),
         isa: kernel.isa().to_string(),
         threads: kernel.threads(),
         batch_tokens: BATCH * SEQ,
@@ -107,7 +109,7 @@ pub fn step_with_micro(
         tok_s_min: rate(seconds[n - 1]),
         tok_s_median: rate(median),
         tok_s_max: rate(seconds[0]),
-        model_gflops: config.training_flops_per_token(SEQ) * rate(median) / 1e9,
+        model_gflops: decoder.training_flops_per_token(SEQ) * rate(median) / 1e9,
         peak_rss_mib: peak_rss_mib(),
         loss: run.loss,
     })
@@ -124,24 +126,24 @@ struct Run {
 }
 
 impl Run {
-    fn new(config: &Config, micro: Option<usize>) -> Run {
+    fn new(decoder: &Decoder, micro: Option<usize>) -> Run {
         let stream = Stream::new(0, "bench", 0);
         let rows = BATCH * (SEQ + 1);
         let tokens =
-            (0..rows).map(|i| stream.below(i as u64, config.vocab as u64) as u32).collect();
-        let trainer = Trainer::new(config).expect("the sizes above are valid");
+            (0..rows).map(|i| stream.below(i as u64, decoder.vocab as u64) as u32).collect();
+        let trainer = Trainer::new(decoder).expect("the sizes above are valid");
         let trainer = match micro {
             Some(micro) => trainer.with_micro(micro),
             None => trainer,
         };
         let adamw = AdamW { lr: LR, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-        let params = crate::init(config, 0).expect("the sizes above are valid");
+        let params = crate::init(decoder, 0).expect("the sizes above are valid");
         Run {
             grads: vec![0.0; params.len()],
             params,
             tokens,
             trainer,
-            optimizer: Optimizer::new(config, adamw, None).expect("the sizes above are valid"),
+            optimizer: Optimizer::new(decoder, adamw, None).expect("the sizes above are valid"),
             loss: 0.0,
         }
     }
@@ -173,11 +175,11 @@ mod tests {
 
     #[test]
     fn sizes_have_the_parameters_they_are_named_for() {
-        let counts: Vec<usize> = SIZES
+        let counts: Vec<u64> = SIZES
             .iter()
-            .map(|size| config(size).expect("known").non_embedding_parameters())
+            .map(|size| decoder(size).expect("known").non_embedding_parameters())
             .collect();
         assert_eq!(counts, [803_968, 9_917_760, 49_575_040]);
-        assert!(config("7b").is_none());
+        assert!(decoder("7b").is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ConfigError;
+use crate::DecoderError;
 
 /// Why a file was refused.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum FormatError {
     },
     /// The model's shape is refused.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] DecoderError),
 }
 
 impl FormatError {

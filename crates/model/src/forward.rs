@@ -4,7 +4,7 @@
 //! else is in the batch, for any number of threads and on every instruction set: every operation
 //! here treats rows alone, and attention asks only the row's own sequence.
 
-use kernel::{Activations, Asking, Inputs, Kernel, KvCache, Product, Scoring};
+use kernel::{Activations, Asking, Direction, Inputs, Kernel, KvCache, Product};
 
 use crate::decoder::{Block, Decoder};
 use crate::model::{BlockWeights, Linear, Model, Norm};
@@ -100,7 +100,7 @@ pub struct Workspace {
     k: Vec<f32>,
     v: Vec<f32>,
     /// Weighted values, `[M, Q]`.
-    mixed: Vec<f32>,
+    attended: Vec<f32>,
     /// `[M, F]` each.
     gate: Vec<f32>,
     up: Vec<f32>,
@@ -134,7 +134,7 @@ impl Workspace {
         set(&mut self.q, d.q_dim());
         set(&mut self.k, d.kv_dim());
         set(&mut self.v, d.kv_dim());
-        set(&mut self.mixed, d.q_dim());
+        set(&mut self.attended, d.q_dim());
         set(&mut self.up, d.ffn);
         set(&mut self.gate, if d.gated { d.ffn } else { 0 });
         set(&mut self.branch, if d.post_norms { d.dim } else { 0 });
@@ -165,14 +165,14 @@ impl Model {
             positions.extend(held..held + added);
         }
         self.embed(work, pieces);
-        let turns: Vec<Vec<&[f32]>> = self
+        let angles: Vec<Vec<&[f32]>> = self
             .rotaries
             .iter()
             .map(|table| positions.iter().map(|&position| table.row(position)).collect())
             .collect();
         for (layer, block) in self.blocks.iter().enumerate() {
-            let turns = d.layers[layer].rotary.map(|kind| turns[kind].as_slice());
-            self.block(kernel, work, pieces, layer, block, turns);
+            let angles = d.layers[layer].rotary.map(|kind| angles[kind].as_slice());
+            self.block(kernel, work, pieces, layer, block, angles);
         }
         for piece in pieces.iter_mut() {
             piece.cache.len += piece.tokens.len();
@@ -199,14 +199,14 @@ impl Model {
         pieces: &mut [Piece<'_>],
         layer: usize,
         block: &BlockWeights,
-        turns: Option<&[&[f32]]>,
+        angles: Option<&[&[f32]]>,
     ) {
         let d = &self.decoder;
         self.normalise(kernel, &block.attention_norm, &w.x, &mut w.norm, &mut w.rstd);
         if let (Block::ParallelTwoNorms, Some(norm)) = (d.block, &block.ffn_norm) {
             self.normalise(kernel, norm, &w.x, &mut w.ffn_norm, &mut w.rstd);
         }
-        self.attention(kernel, w, pieces, layer, block, turns);
+        self.attention(kernel, w, pieces, layer, block, angles);
         if let (Block::Sequential, Some(norm)) = (d.block, &block.ffn_norm) {
             self.normalise(kernel, norm, &w.x, &mut w.norm, &mut w.rstd);
         }
@@ -220,7 +220,7 @@ impl Model {
         pieces: &mut [Piece<'_>],
         layer: usize,
         block: &BlockWeights,
-        turns: Option<&[&[f32]]>,
+        angles: Option<&[&[f32]]>,
     ) {
         let (d, m) = (&self.decoder, w.rstd.len());
         let mut projections = [
@@ -229,13 +229,14 @@ impl Model {
             product(&mut w.v, &block.value),
         ];
         kernel.matmul(&mut projections, &w.norm, m, &mut w.inputs);
-        let norms = [(&mut w.q, &block.query_norm), (&mut w.k, &block.key_norm)];
-        for (heads, norm) in norms {
+        let queries = (&mut w.q, d.heads, &block.query_norm);
+        let keys = (&mut w.k, d.kv_heads, &block.key_norm);
+        for (x, heads, norm) in [queries, keys] {
             if let Some(weight) = norm {
-                kernel.rms_norm_in_place(heads, weight, d.norm_eps);
+                kernel.rms_norm_in_place(x, weight, d.norm_eps);
             }
-            if let Some(turns) = turns {
-                kernel.turn(heads, d.head_dim, turns);
+            if let Some(angles) = angles {
+                kernel.rotate(x, heads, d.head_dim, angles, Direction::Forward);
             }
         }
         let (mut k, mut v) = (w.k.as_slice(), w.v.as_slice());
@@ -249,16 +250,11 @@ impl Model {
             .iter()
             .map(|piece| Asking { cache: &piece.cache.layers[layer], rows: piece.tokens.len() })
             .collect();
-        let scoring = Scoring {
-            scale: d.attention_scale,
-            cap: d.attention_cap,
-            window: d.layers[layer].window,
-            slopes: self.slopes.as_deref(),
-        };
-        kernel.attend(&mut w.mixed, &w.q, &asking, d.heads, &scoring);
+        let scoring = d.scoring(layer, self.slopes.as_deref());
+        kernel.attend(&mut w.attended, &w.q, &asking, d.heads, &scoring);
         let (x, branch) = (&mut w.x, &mut w.branch);
         let after = &block.after_attention;
-        self.add_branch(kernel, x, branch, &w.mixed, &block.output, after, &mut w.inputs);
+        self.add_branch(kernel, x, branch, &w.attended, &block.output, after, &mut w.inputs);
     }
 
     fn feed_forward(&self, kernel: &Kernel, w: &mut Workspace, block: &BlockWeights) {

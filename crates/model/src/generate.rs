@@ -5,20 +5,20 @@ use std::sync::Arc;
 use kernel::{Activations, Kernel};
 
 use crate::forward::{Cache, Piece, Want, Workspace};
-use crate::{ConfigError, Model, Sampler, SamplerError};
+use crate::{DecoderError, Model, Sampler, SamplerError};
 
 /// Why a model could not be run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GenerateError {
     /// The shape is refused.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] DecoderError),
     /// Parameters of another shape.
-    #[error("model has {found} parameters, its config asks for {expected}")]
+    #[error("model has {found} parameters, its description asks for {expected}")]
     Length {
         /// What was passed.
         found: usize,
-        /// What the config asks for.
+        /// What the description asks for.
         expected: usize,
     },
     /// More tokens than the context holds. The session is as before.

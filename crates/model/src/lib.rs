@@ -6,12 +6,12 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | [`config`] | the shape of a model, bounded; parameter and FLOP counts |
 //! | [`layout`] | where each named tensor lies in the one flat `f32` parameter vector |
-//! | [`init`] | initial parameters, a pure function of (config, seed) |
+//! | [`init`] | initial parameters, a pure function of (decoder, seed) |
 //! | [`train`] | loss and gradient of a batch; forward beside backward, one file per piece |
 //! | [`optimizer`], [`schedule`] | AdamW with global-norm clipping; warm-up and decay |
-//! | [`decoder`], [`families`] | what a model of any family computes, read from its configuration |
+//! | [`decoder`] | what a model of any family computes, bounded; parameter and FLOP counts |
+//! | [`families`] | how the files of each family say that, and name and order their tensors |
 //! | [`weights`], [`mod@forward`] | tensors where they lie; one forward pass for all families |
 //! | [`generate`], [`sampler`] | key/value cache, logits, the choice of the next token |
 //! | [`safetensors`], [`gguf`] | file formats, strict readers and writers |
@@ -21,15 +21,15 @@
 //!
 //! ```
 //! use kernel::{AdamW, Isa, Kernel};
-//! use model::{Config, Optimizer, Trainer};
+//! use model::{Decoder, Optimizer, Trainer};
 //!
 //! let kernel = Kernel::new(Isa::best(), 2);
-//! let config = Config::tiny(64);
-//! let mut params = model::init(&config, 1)?;
+//! let decoder = Decoder::tiny(64);
+//! let mut params = model::init(&decoder, 1)?;
 //! let mut grads = vec![0.0; params.len()];
-//! let mut trainer = Trainer::new(&config)?;
+//! let mut trainer = Trainer::new(&decoder)?;
 //! let adamw = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-//! let mut optimizer = Optimizer::new(&config, adamw, Some(1.0))?;
+//! let mut optimizer = Optimizer::new(&decoder, adamw, Some(1.0))?;
 //! let tokens: Vec<u32> = (0..2 * 9).map(|t| t % 64).collect(); // two rows of 8 + 1 tokens
 //! let sum = trainer.loss_and_gradient(&kernel, &params, &tokens, 2, 8, &mut grads)?;
 //! optimizer.step(&kernel, &mut params, &grads, 1e-3)?;
@@ -40,7 +40,6 @@
 #![warn(missing_docs)]
 
 pub mod bench;
-pub mod config;
 pub mod decoder;
 pub mod element;
 pub mod families;
@@ -59,8 +58,7 @@ pub mod schedule;
 pub mod train;
 pub mod weights;
 
-pub use config::{Config, ConfigError};
-pub use decoder::Decoder;
+pub use decoder::{Decoder, DecoderError};
 pub use element::ElementType;
 pub use format::FormatError;
 pub use forward::{Cache, Piece, Want, Workspace};

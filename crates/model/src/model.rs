@@ -1,5 +1,6 @@
 //! A model ready to run: its description and its packed weights.
 
+mod assemble;
 mod finite;
 mod load;
 
@@ -7,10 +8,10 @@ pub use load::{Memory, Plan};
 
 use std::path::Path;
 
-use kernel::{Format, Isa, Kernel, Matrix};
+use kernel::{Kernel, Matrix};
 
 use crate::decoder::{Decoder, RotaryTable};
-use crate::{Config, FormatError, GenerateError, Parameters, Weights};
+use crate::{FormatError, GenerateError, Parameters, Weights};
 
 /// A model ready to run: what it computes, and its weights packed for it.
 pub struct Model {
@@ -56,9 +57,9 @@ pub(crate) struct BlockWeights {
 }
 
 impl Model {
-    /// Packs parameters (in the order of [`crate::Layout`]) of a model trained here.
-    pub fn new(config: &Config, params: Vec<f32>) -> Result<Model, GenerateError> {
-        Ok(Model::from(&Parameters::new(config, params)?))
+    /// Packs parameters (in the order of [`crate::Layout`]) of a model as it is trained.
+    pub fn new(decoder: &Decoder, params: Vec<f32>) -> Result<Model, GenerateError> {
+        Ok(Model::from(&Parameters::new(decoder, params)?))
     }
 
     /// Opens and loads the model at `path`: a `.gguf` file or a Hugging Face folder.
@@ -100,99 +101,9 @@ impl Model {
     }
 }
 
-impl From<&Parameters> for Model {
-    fn from(trained: &Parameters) -> Model {
-        let (config, layout) = (trained.config(), trained.layout());
-        let kernel = Kernel::new(Isa::best(), 1);
-        let pack = |range: std::ops::Range<usize>, rows: usize, cols: usize| {
-            let mut matrix = Matrix::zeroed(Format::F32, rows, cols);
-            kernel.pack_values(&mut matrix, 0, &trained.params()[range]);
-            matrix
-        };
-        let norm = |range: std::ops::Range<usize>| Norm {
-            weight: trained.params()[range].to_vec(),
-            bias: None,
-        };
-        let (c, q, kv, f) = (config.dim, config.q_dim(), config.kv_dim(), config.ffn);
-        let linear = |start: usize, rows: usize, cols: usize| Linear {
-            weight: pack(start..start + rows * cols, rows, cols),
-            bias: None,
-        };
-        let block = |b: &crate::layout::Block| BlockWeights {
-            attention_norm: norm(b.attn_norm.clone()),
-            ffn_norm: Some(norm(b.ffn_norm.clone())),
-            query: linear(b.qkv.start, q, c),
-            key: linear(b.qkv.start + q * c, kv, c),
-            value: linear(b.qkv.start + (q + kv) * c, kv, c),
-            query_norm: None,
-            key_norm: None,
-            output: linear(b.o.start, c, q),
-            after_attention: None,
-            gate: Some(linear(b.gate_up.start, f, c)),
-            up: linear(b.gate_up.start + f * c, f, c),
-            down: linear(b.down.start, c, f),
-            after_ffn: None,
-        };
-        let decoder = Decoder::from(config);
-        let embedding = pack(layout.embedding(), config.vocab, c);
-        let head = (!config.tied).then(|| pack(layout.head(), config.vocab, c));
-        let final_norm = norm(layout.final_norm());
-        let blocks = layout.blocks().iter().map(block).collect();
-        Model::assemble(decoder, embedding, head, final_norm, blocks)
-    }
-}
-
-impl Model {
-    /// Puts weights of the decoder's shapes together.
-    fn assemble(
-        decoder: Decoder,
-        embedding: Matrix,
-        head: Option<Matrix>,
-        final_norm: Norm,
-        blocks: Vec<BlockWeights>,
-    ) -> Model {
-        let context = decoder.context;
-        let rotaries =
-            decoder.rotaries.iter().map(|rotary| RotaryTable::new(rotary, context)).collect();
-        let slopes = decoder.alibi.then(|| alibi_slopes(decoder.heads));
-        Model { decoder, embedding, head, final_norm, blocks, rotaries, slopes }
-    }
-}
-
-/// ALiBi's slopes: a geometric series over the greatest power of two of heads, then every other
-/// one of the next. Source: Press et al. 2021.
-fn alibi_slopes(heads: usize) -> Vec<f32> {
-    let whole = 1 << heads.ilog2();
-    let series = |count: usize, step: usize| {
-        // base = 2^(−8 / count), rounded before its powers are taken.
-        let base = kernel::math::pow64(2.0, -8.0 / count as f64) as f32;
-        (1..=count)
-            .step_by(step)
-            .map(move |power| kernel::math::pow64(f64::from(base), power as f64) as f32)
-    };
-    series(whole, 1).chain(series(2 * whole, 2)).take(heads).collect()
-}
-
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Decoder { family, dim, .. } = &self.decoder;
         write!(f, "Model({family}, {} layers of width {dim})", self.blocks.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slopes_are_those_of_the_paper() {
-        let eight: Vec<f32> = (1..=8).map(|i| 0.5f32.powi(i)).collect();
-        assert_eq!(alibi_slopes(8), eight);
-        let twelve = alibi_slopes(12);
-        assert_eq!(twelve[..8], eight);
-        for (got, scale) in twelve[8..].iter().zip([1.0, 0.5, 0.25, 0.125]) {
-            let want = std::f32::consts::FRAC_1_SQRT_2 * scale;
-            assert!((got - want).abs() < 1e-5, "{got}");
-        }
     }
 }

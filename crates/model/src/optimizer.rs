@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use kernel::{AdamW, Kernel};
 
-use crate::{Config, ConfigError, FormatError, Layout, safetensors};
+use crate::{Decoder, DecoderError, FormatError, Layout, safetensors};
 
 /// AdamW over the flat parameter vector, as `torch.optim.AdamW`: decoupled weight decay (matrices
-/// only, never norms), bias correction, epsilon outside the root.
+/// only, never norms and biases), bias correction, epsilon outside the root.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimizer {
     hyper: Hyper,
@@ -71,10 +71,14 @@ pub enum OptimizerError {
 }
 
 impl Optimizer {
-    /// Fresh state for a model of this shape. `clip` bounds the gradient's Euclidean norm;
-    /// `hyper.lr` is not used, each step names its own.
-    pub fn new(config: &Config, hyper: AdamW, clip: Option<f32>) -> Result<Optimizer, ConfigError> {
-        let layout = Layout::new(config)?;
+    /// Fresh state for a model. `clip` bounds the gradient's Euclidean norm; `hyper.lr` is not
+    /// used, each step names its own.
+    pub fn new(
+        decoder: &Decoder,
+        hyper: AdamW,
+        clip: Option<f32>,
+    ) -> Result<Optimizer, DecoderError> {
+        let layout = Layout::new(decoder)?;
         let AdamW { beta1, beta2, eps, weight_decay, .. } = hyper;
         Ok(Optimizer {
             hyper: Hyper { beta1, beta2, eps, weight_decay },

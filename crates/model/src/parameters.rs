@@ -1,41 +1,42 @@
-//! Parameters of a model trained here, as training and exports hold them.
+//! Parameters of a model, as training and exports hold them.
 
-use crate::{Config, GenerateError, Layout};
+use crate::{Decoder, GenerateError, Layout};
 
-/// A trained model: its shape, and its parameters in one flat vector.
+/// A model in memory as it is trained: its description, and its parameters in one flat vector.
+#[derive(Debug, Clone)]
 pub struct Parameters {
-    pub(crate) config: Config,
-    pub(crate) layout: Layout,
-    pub(crate) params: Vec<f32>,
+    decoder: Decoder,
+    layout: Layout,
+    values: Vec<f32>,
 }
 
 impl Parameters {
-    /// Puts parameters (in [`Layout`] order) to a shape.
-    pub fn new(config: &Config, params: Vec<f32>) -> Result<Parameters, GenerateError> {
-        let layout = Layout::new(config)?;
-        if params.len() != layout.len() {
-            return Err(GenerateError::Length { found: params.len(), expected: layout.len() });
+    /// Puts values (in [`Layout`] order) to a description.
+    pub fn new(decoder: &Decoder, values: Vec<f32>) -> Result<Parameters, GenerateError> {
+        let layout = Layout::new(decoder)?;
+        if values.len() != layout.len() {
+            return Err(GenerateError::Length { found: values.len(), expected: layout.len() });
         }
-        Ok(Parameters { config: config.clone(), layout, params })
+        Ok(Parameters { decoder: decoder.clone(), layout, values })
     }
 
-    /// The shape.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What the model computes.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
-    /// Where the tensors lie in [`Parameters::params`].
+    /// Where the tensors lie in [`Parameters::values`].
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
     /// All parameters.
-    pub fn params(&self) -> &[f32] {
-        &self.params
+    pub fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// The parameters, without the rest.
-    pub fn into_params(self) -> Vec<f32> {
-        self.params
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
     }
 }

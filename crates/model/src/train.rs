@@ -9,16 +9,19 @@
 //! heads, `F` of the feed-forward layer; `V` is the vocabulary.
 
 mod attention;
+mod block;
+mod branch;
 mod feed_forward;
 mod head;
+mod linear;
 #[cfg(test)]
 mod tests;
 
-use kernel::{HeadShape, Kernel, RopeTable};
+use kernel::Kernel;
 
-use crate::{Config, ConfigError, Layout};
-use attention::AttentionActs;
-use feed_forward::FeedForwardActs;
+use crate::decoder::RotaryTable;
+use crate::{Decoder, DecoderError, Layout};
+use block::BlockActs;
 use head::HeadBuffers;
 
 /// Why a loss or gradient could not be computed.
@@ -64,15 +67,16 @@ pub enum TrainError {
     },
 }
 
-/// The workspace of forward and backward passes for one model shape.
+/// The workspace of forward and backward passes for one model, of any family.
 ///
-/// Buffers are planned on first use and reused; they grow when a longer sequence or a larger
+/// The forward pass computes the bits of [`crate::Model::step`] and keeps what the backward pass
+/// needs. Buffers are planned on first use and reused; they grow when a longer sequence or a larger
 /// micro-batch comes.
 pub struct Trainer {
-    config: Config,
+    decoder: Decoder,
     layout: Layout,
-    shape: HeadShape,
-    rope: RopeTable,
+    rotaries: Vec<RotaryTable>,
+    slopes: Option<Vec<f32>>,
     micro: Option<usize>,
     buffers: Buffers,
 }
@@ -84,34 +88,54 @@ struct Buffers {
     blocks: usize,
     inputs: Vec<u32>,
     targets: Vec<u32>,
-    positions: Vec<u32>,
     /// Residual stream before each block and after the last: `blocks + 1` times `[M, C]`.
     residual: Vec<Vec<f32>>,
     /// Index of the residual buffer after the last block, for the head.
     last: usize,
-    attention: Vec<AttentionActs>,
-    feed_forward: Vec<FeedForwardActs>,
+    acts: Vec<BlockActs>,
     head: HeadBuffers,
     /// Gradient of the residual stream, `[M, C]`.
     d_residual: Vec<f32>,
-    /// Scratch for the backward pass: `[M, C]` and `[M, max(F, Q)]` and `[M, max(2F, Q + 2KV)]`.
-    d_norm: Vec<f32>,
-    d_inner: Vec<f32>,
-    d_wide: Vec<f32>,
+    scratch: Scratch,
     /// Gradient of the embedding rows of a tied model, `[V, C]`: kept apart from the head's
     /// gradient and added once at the end, else a micro-batch split would interleave two chains.
     d_embedding: Vec<f32>,
 }
 
+/// Room for the backward pass.
+#[derive(Default)]
+struct Scratch {
+    /// `[M, C]`.
+    norm: Vec<f32>,
+    /// `[M, max(F, Q)]`.
+    inner: Vec<f32>,
+    /// `[M, max(2F, Q + 2KV)]`.
+    wide: Vec<f32>,
+}
+
+/// What every piece of a pass needs to know.
+struct Pass<'a> {
+    kernel: &'a Kernel,
+    decoder: &'a Decoder,
+    params: &'a [f32],
+    /// Tokens of the micro-batch, `M`, and of each sequence.
+    count: usize,
+    seq: usize,
+    /// For each kind of rotary positions the angles of each token.
+    angles: Vec<Vec<&'a [f32]>>,
+    /// ALiBi's slopes.
+    slopes: Option<&'a [f32]>,
+}
+
 impl Trainer {
-    /// A trainer for models of this shape.
-    pub fn new(config: &Config) -> Result<Trainer, ConfigError> {
-        let layout = Layout::new(config)?;
+    /// A trainer for models of this description.
+    pub fn new(decoder: &Decoder) -> Result<Trainer, DecoderError> {
+        let layout = Layout::new(decoder)?;
         Ok(Trainer {
-            config: config.clone(),
             layout,
-            shape: config.head_shape(),
-            rope: RopeTable::new(config.head_dim, config.context, config.rope_theta),
+            rotaries: decoder.rotary_tables(),
+            slopes: decoder.alibi_slopes(),
+            decoder: decoder.clone(),
             micro: None,
             buffers: Buffers::default(),
         })
@@ -124,9 +148,9 @@ impl Trainer {
         self
     }
 
-    /// The model's shape.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What the model computes.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     /// Where the tensors lie in parameters and gradients.
@@ -163,7 +187,7 @@ impl Trainer {
             finite(sum, index * micro)?;
             self.backward(kernel, params, grads, count, seq);
         }
-        if self.config.tied {
+        if self.decoder.tied {
             let range = self.layout.embedding();
             kernel.add_scaled(&mut grads[range], 1.0, &self.buffers.d_embedding);
         }
@@ -206,8 +230,8 @@ impl Trainer {
     ) -> Result<Vec<f32>, TrainError> {
         self.check(params, tokens, batch, seq, 0)?;
         self.plan(seq, false);
-        let mut logits = vec![0.0; batch * seq * self.config.vocab];
-        for (row, out) in tokens.chunks(seq).zip(logits.chunks_mut(seq * self.config.vocab)) {
+        let mut logits = vec![0.0; batch * seq * self.decoder.vocab];
+        for (row, out) in tokens.chunks(seq).zip(logits.chunks_mut(seq * self.decoder.vocab)) {
             self.buffers.inputs[..seq].copy_from_slice(row);
             self.forward(kernel, params, seq, seq, false);
             self.head_logits(kernel, params, seq, out);
@@ -219,40 +243,24 @@ impl Trainer {
     /// pass needs is kept for every block; without, two residual buffers and one block's worth
     /// of activations are used in turn.
     fn forward(&mut self, kernel: &Kernel, params: &[f32], count: usize, seq: usize, keep: bool) {
-        let b = &mut self.buffers;
-        let c = self.config.dim;
-        for (i, position) in b.positions[..count].iter_mut().enumerate() {
-            *position = (i % seq) as u32;
+        let Trainer { decoder, layout, rotaries, slopes, buffers: b, .. } = self;
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, count, seq);
+        let size = count * decoder.dim;
+        let x = &mut b.residual[0][..size];
+        kernel.embed(x, &params[layout.embedding()], &b.inputs[..count], decoder.dim);
+        if decoder.embedding_scale != 1.0 {
+            kernel.scale(x, decoder.embedding_scale);
         }
-        let table = &params[self.layout.embedding()];
-        kernel.embed(&mut b.residual[0][..count * c], table, &b.inputs[..count], c);
-        for (layer, block) in self.layout.blocks().iter().enumerate() {
+        for (layer, block) in layout.blocks().iter().enumerate() {
             let slot = if keep { layer } else { 0 };
             let (before, after) = b.residual.split_at_mut(slot + 1);
-            let (x, out) = (&mut before[slot][..count * c], &mut after[0][..count * c]);
-            let acts = &mut b.attention[slot];
-            let setting = attention::Setting {
-                config: &self.config,
-                shape: &self.shape,
-                rope: &self.rope,
-                positions: &b.positions[..count],
-                seq,
-            };
-            attention::forward(kernel, params, block, &setting, x, acts);
-            feed_forward::forward(
-                kernel,
-                params,
-                block,
-                &self.config,
-                &acts.out[..count * c],
-                &mut b.feed_forward[slot],
-                out,
-            );
+            let (x, out) = (&before[slot][..size], &mut after[0][..size]);
+            block::forward(&pass, layer, block, x, &mut b.acts[slot], out);
             if !keep {
                 b.residual.swap(0, 1);
             }
         }
-        b.last = if keep { self.layout.blocks().len() } else { 0 };
+        b.last = if keep { layout.blocks().len() } else { 0 };
     }
 
     /// From the gradient of the residual stream after the last block down to the embedding.
@@ -264,50 +272,22 @@ impl Trainer {
         count: usize,
         seq: usize,
     ) {
-        let b = &mut self.buffers;
-        let c = self.config.dim;
-        let d_x = &mut b.d_residual[..count * c];
-        for (layer, block) in self.layout.blocks().iter().enumerate().rev() {
-            let scratch = Scratch {
-                norm: &mut b.d_norm[..count * c],
-                inner: &mut b.d_inner,
-                wide: &mut b.d_wide,
-            };
-            let acts = &b.attention[layer];
-            let mid = &acts.out[..count * c];
-            let ff = &b.feed_forward[layer];
-            feed_forward::backward(
-                kernel,
-                params,
-                grads,
-                block,
-                &self.config,
-                mid,
-                ff,
-                d_x,
-                scratch,
-            );
-            let scratch = Scratch {
-                norm: &mut b.d_norm[..count * c],
-                inner: &mut b.d_inner,
-                wide: &mut b.d_wide,
-            };
-            let setting = attention::Setting {
-                config: &self.config,
-                shape: &self.shape,
-                rope: &self.rope,
-                positions: &b.positions[..count],
-                seq,
-            };
-            let x = &b.residual[layer][..count * c];
-            attention::backward(kernel, params, grads, block, &setting, x, acts, d_x, scratch);
+        let Trainer { decoder, layout, rotaries, slopes, buffers: b, .. } = self;
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, count, seq);
+        let size = count * decoder.dim;
+        let d_x = &mut b.d_residual[..size];
+        for (layer, block) in layout.blocks().iter().enumerate().rev() {
+            let (x, acts) = (&b.residual[layer][..size], &b.acts[layer]);
+            block::backward(&pass, grads, layer, block, x, acts, d_x, &mut b.scratch);
         }
-        let tokens = &b.inputs[..count];
-        if self.config.tied {
-            kernel.embed_backward(&mut b.d_embedding, d_x, tokens, c);
-        } else {
-            kernel.embed_backward(&mut grads[self.layout.embedding()], d_x, tokens, c);
+        if decoder.embedding_scale != 1.0 {
+            kernel.scale(d_x, decoder.embedding_scale);
         }
+        let d_table = match decoder.tied {
+            true => &mut b.d_embedding,
+            false => &mut grads[layout.embedding()],
+        };
+        kernel.embed_backward(d_table, d_x, &b.inputs[..count], decoder.dim);
     }
 
     /// Splits rows of `T + 1` tokens into inputs and targets; returns the number of inputs.
@@ -332,7 +312,7 @@ impl Trainer {
         seq: usize,
         extra: usize,
     ) -> Result<(), TrainError> {
-        let context = self.config.context;
+        let context = self.decoder.context;
         if batch == 0 || seq == 0 || seq > context {
             return Err(TrainError::Shape { batch, seq, context });
         }
@@ -340,7 +320,7 @@ impl Trainer {
         let expected = expected.ok_or(TrainError::Shape { batch, seq, context })?;
         length("params", params.len(), self.layout.len())?;
         length("tokens", tokens.len(), expected)?;
-        let vocab = self.config.vocab;
+        let vocab = self.decoder.vocab;
         match tokens.iter().position(|&token| token as usize >= vocab) {
             Some(index) => Err(TrainError::Token { index, token: tokens[index], vocab }),
             None => Ok(()),
@@ -349,38 +329,44 @@ impl Trainer {
 
     /// Makes every buffer large enough for `count` tokens, with or without the backward pass.
     fn plan(&mut self, count: usize, backward: bool) {
-        let config = &self.config;
-        let b = &mut self.buffers;
+        let (d, b) = (&self.decoder, &mut self.buffers);
         let count = count.max(b.tokens);
-        let blocks = if backward { config.layers } else { 1 }.max(b.blocks);
+        let blocks = if backward { d.layers.len() } else { 1 }.max(b.blocks);
         if count != b.tokens || blocks != b.blocks {
             // Drop the old buffers first: they need not live beside the new ones.
             *b = Buffers { tokens: count, blocks, ..Buffers::default() };
-            let floats = |width: usize| vec![0.0; count * width];
             b.inputs = vec![0; count];
             b.targets = vec![0; count];
-            b.positions = vec![0; count];
-            b.residual = (0..=blocks).map(|_| floats(config.dim)).collect();
-            b.attention = (0..blocks).map(|_| AttentionActs::new(config, count)).collect();
-            b.feed_forward = (0..blocks).map(|_| FeedForwardActs::new(config, count)).collect();
+            b.residual = (0..=blocks).map(|_| vec![0.0; count * d.dim]).collect();
+            b.acts = (0..blocks).map(|_| BlockActs::new(d, count)).collect();
         }
-        b.head.plan(config, count);
+        b.head.plan(d, count);
         if backward && b.d_residual.is_empty() {
-            b.d_residual = vec![0.0; count * config.dim];
-            b.d_norm = vec![0.0; count * config.dim];
-            b.d_inner = vec![0.0; count * config.ffn.max(config.q_dim())];
-            b.d_wide = vec![0.0; count * (2 * config.ffn).max(config.qkv_dim())];
-            let table = if config.tied { config.vocab * config.dim } else { 0 };
-            b.d_embedding = vec![0.0; table];
+            b.d_residual = vec![0.0; count * d.dim];
+            b.scratch = Scratch {
+                norm: vec![0.0; count * d.dim],
+                inner: vec![0.0; count * d.ffn.max(d.q_dim())],
+                wide: vec![0.0; count * feed_forward::up_dim(d).max(d.qkv_dim())],
+            };
+            b.d_embedding = vec![0.0; if d.tied { d.vocab * d.dim } else { 0 }];
         }
     }
 }
 
-/// Scratch of one piece's backward pass, see [`Buffers`].
-struct Scratch<'a> {
-    norm: &'a mut [f32],
-    inner: &'a mut [f32],
-    wide: &'a mut [f32],
+impl<'a> Pass<'a> {
+    fn new(
+        kernel: &'a Kernel,
+        decoder: &'a Decoder,
+        params: &'a [f32],
+        rotaries: &'a [RotaryTable],
+        slopes: &'a Option<Vec<f32>>,
+        count: usize,
+        seq: usize,
+    ) -> Pass<'a> {
+        let of_kind = |table: &'a RotaryTable| (0..count).map(|i| table.row(i % seq)).collect();
+        let angles = rotaries.iter().map(of_kind).collect();
+        Pass { kernel, decoder, params, count, seq, angles, slopes: slopes.as_deref() }
+    }
 }
 
 /// The gradient at `range`.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kernel::{AdamW, Isa, Kernel};
-use model::{Config, Layout, Optimizer, Trainer, safetensors};
+use model::{Decoder, Layout, Optimizer, Trainer, safetensors};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -33,12 +33,12 @@ struct Case {
 }
 
 impl Case {
-    fn config(&self) -> Config {
+    fn decoder(&self) -> Decoder {
         let fields = ["vocab", "dim", "layers", "heads", "kv_heads", "head_dim", "ffn"];
         let more = ["norm_eps", "rope_theta", "tied", "context"];
         let picked = fields.iter().chain(&more).map(|&key| (key, self.config[key].clone()));
         let value = serde_json::Value::from_iter(picked);
-        serde_json::from_value(value).expect("a config")
+        serde_json::from_value(value).expect("a decoder")
     }
 }
 
@@ -85,15 +85,15 @@ fn agrees_with_pytorch() {
     assert_eq!(golden.cases.len(), 4);
     let kernel = Kernel::new(Isa::best(), 2);
     for (name, case) in &golden.cases {
-        let config = case.config();
+        let decoder = case.decoder();
         let bytes = std::fs::read(folder().join(format!("{name}.safetensors"))).expect("there");
         let file = safetensors::parse(&bytes).expect("PyTorch's file");
-        let layout = Layout::new(&config).expect("valid");
-        let (batch, seq, vocab) = (case.batch, case.seq, config.vocab);
+        let layout = Layout::new(&decoder).expect("valid");
+        let (batch, seq, vocab) = (case.batch, case.seq, decoder.vocab);
         let token = |i: usize| ((i * 7 + i * i * 3) % vocab) as u32;
         let tokens: Vec<u32> = (0..batch * (seq + 1)).map(token).collect();
         let mut params = weights(&layout, &case.order);
-        let mut trainer = Trainer::new(&config).expect("valid").with_micro(2);
+        let mut trainer = Trainer::new(&decoder).expect("valid").with_micro(2);
 
         let inputs: Vec<u32> = tokens.chunks(seq + 1).flat_map(|r| &r[..seq]).copied().collect();
         let logits = trainer.logits(&kernel, &params, &inputs, batch, seq).expect("valid");
@@ -103,7 +103,7 @@ fn agrees_with_pytorch() {
         let (beta1, beta2) = golden.betas;
         let Golden { lr, eps, weight_decay, .. } = golden;
         let adamw = AdamW { lr, beta1, beta2, eps, weight_decay };
-        let mut optimizer = Optimizer::new(&config, adamw, Some(golden.clip)).expect("valid");
+        let mut optimizer = Optimizer::new(&decoder, adamw, Some(golden.clip)).expect("valid");
         let mut grads = vec![0.0; params.len()];
         for step in 0..golden.steps {
             let sum = trainer

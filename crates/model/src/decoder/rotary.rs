@@ -4,24 +4,29 @@ use std::f64::consts::PI;
 use std::sync::OnceLock;
 
 use kernel::math::{cos64, ln64, pow64, sin64};
+use serde::{Deserialize, Serialize};
 
-use crate::ConfigError;
+use crate::DecoderError;
 
 /// Rotary positions of some layers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rotary {
-    /// How many values of a head, from its first on, are turned; even.
+    /// How many values of a head, from its first on, are rotated; even.
     pub dims: usize,
     /// Base of the angles.
     pub theta: f32,
     /// How the frequencies were stretched for longer texts.
+    #[serde(default)]
     pub scaling: Scaling,
 }
 
 /// How the frequencies were stretched for longer texts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scaling {
     /// Not at all.
+    #[default]
     None,
     /// All are divided by this.
     Linear(f32),
@@ -62,11 +67,11 @@ impl Rotary {
     }
 
     /// Checks the numbers against the width of a head.
-    pub(super) fn validate(&self, head_dim: usize) -> Result<(), ConfigError> {
-        let invalid = |text: String| Err(ConfigError::Invalid(text));
+    pub(super) fn validate(&self, head_dim: usize) -> Result<(), DecoderError> {
+        let invalid = |text: String| Err(DecoderError::Invalid(text));
         let good = |x: f32| x > 0.0 && x <= 1e9; // NaN fails
         if self.dims == 0 || !self.dims.is_multiple_of(2) || self.dims > head_dim {
-            let text = format!("rotary positions turn {} of {head_dim} values", self.dims);
+            let text = format!("rotary positions rotate {} of {head_dim} values", self.dims);
             return invalid(text);
         }
         if !(self.theta >= 1.0 && good(self.theta)) {
@@ -92,7 +97,8 @@ impl Rotary {
     /// The angle of one position for each pair of values, `[dims / 2]`, and what sines and cosines
     /// are multiplied by.
     ///
-    /// Bits: as [`kernel::RopeTable`] where nothing is scaled; scalings follow `transformers`, in
+    /// Bits: a frequency is `1 / theta^(2i / dims)`, power in f64 and rounded to f32 before the
+    /// division, as in `transformers`; scalings follow `transformers`, in
     /// f32 but for powers and logarithms.
     pub fn frequencies(&self) -> (Vec<f32>, f32) {
         let plain = (0..self.dims / 2).map(|i| {
@@ -225,17 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_the_kernels_table() {
-        // The kernel's rotation of (1, 0) shows its cosine and sine.
-        let table = RotaryTable::new(&Rotary::plain(8, 1e4), 200);
-        let theirs = kernel::RopeTable::new(8, 200, 1e4);
-        let shape = kernel::HeadShape { heads: 1, kv_heads: 1, head_dim: 8 };
-        let kernel = kernel::Kernel::new(kernel::Isa::Scalar, 1);
+    fn a_row_is_cosines_and_sines_of_the_angles() {
+        let table = RotaryTable::new(&Rotary::plain(4, 100.0), 200);
         for position in [0usize, 1, 63, 64, 199] {
-            let mut row = vec![1.0; 4];
-            row.extend([0.0; 20]);
-            kernel.rope(&mut row, &[position as u32], &theirs, &shape);
-            assert_eq!(table.row(position), &row[..8]);
+            let angles = [position as f32, position as f32 * (1.0 / 10.0)].map(f64::from);
+            let row = angles.map(|a| cos64(a) as f32).into_iter();
+            let row: Vec<f32> = row.chain(angles.map(|a| sin64(a) as f32)).collect();
+            assert_eq!(table.row(position), row);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::math::ln64;
 
 use super::names::Style;
-use crate::decoder::{Activation, Biases, Block, Layer, NormKind, Rotary, Scaling};
+use crate::decoder::{Activation, Biases, Block, Family, Layer, NormKind, Rotary, Scaling};
 use crate::gguf::Value;
 use crate::weights::{TensorInfo, Weights};
 use crate::{Decoder, FormatError};
@@ -20,22 +20,31 @@ pub fn decoder_of_metadata(
     let architecture = metadata.get("general.architecture").and_then(Value::as_str);
     let architecture =
         architecture.ok_or_else(|| FormatError::new("gguf: general.architecture is missing"))?;
-    let known = ["llama", "falcon", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3"];
-    if !known.contains(&architecture) {
-        let text = format!("gguf: architecture {architecture:?} is not supported");
-        return Err(FormatError::new(text));
-    }
-    let keys = Keys { metadata, tensors, architecture };
+    let family = family(architecture)?;
+    let keys = Keys { metadata, tensors, architecture, family };
     let decoder = keys.decoder()?;
     decoder.validate()?;
     Ok(decoder)
+}
+
+/// The family that `general.architecture` names. Mistral has none of its own.
+fn family(architecture: &str) -> Result<Family, FormatError> {
+    let found = architecture.parse().ok().filter(|family| *family != Family::Mistral);
+    found.ok_or_else(|| {
+        let known = Family::ALL.into_iter().filter(|family| *family != Family::Mistral);
+        let known: Vec<&str> = known.map(Family::as_str).collect();
+        let known = known.join(", ");
+        FormatError::new(format!(
+            "gguf: architecture {architecture:?} is not supported; these are: {known}"
+        ))
+    })
 }
 
 /// How GGUF names this decoder's tensors.
 pub(super) fn style(decoder: &Decoder) -> Style {
     Style::Gguf {
         // llama.cpp turns neighbours in these, so its converter permutes queries and keys.
-        paired: matches!(decoder.family.as_str(), "llama" | "smollm3"),
+        paired: matches!(decoder.family, Family::Llama | Family::Mistral | Family::Smollm3),
         second_norm_first: decoder.block == Block::ParallelTwoNorms,
     }
 }
@@ -67,13 +76,13 @@ struct Keys<'a> {
     metadata: &'a BTreeMap<String, Value>,
     tensors: &'a BTreeMap<String, TensorInfo>,
     architecture: &'a str,
+    family: Family,
 }
 
 impl Keys<'_> {
     fn decoder(&self) -> Result<Decoder, FormatError> {
-        let architecture = self.architecture;
-        let gemma = architecture.starts_with("gemma");
-        let falcon = architecture == "falcon";
+        let family = self.family;
+        let (gemma, falcon) = (family.is_gemma(), family == Family::Falcon);
         self.refuse_experts()?;
         let (dim, count) = (self.needed("embedding_length")?, self.needed("block_count")?);
         if count == 0 || count > 1 << 10 {
@@ -99,7 +108,7 @@ impl Keys<'_> {
         let windows = self.windows(count)?;
         let rotaries = self.rotaries(head_dim, context)?;
         let local = rotaries.len() > 1;
-        let turned = |i: usize| architecture != "smollm3" || !(i + 1).is_multiple_of(4);
+        let turned = |i: usize| family != Family::Smollm3 || !(i + 1).is_multiple_of(4);
         let layers = windows.into_iter().enumerate().map(|(i, window)| {
             let kind = if local && window.is_some() { 1 } else { 0 };
             Layer { window, rotary: turned(i).then_some(kind) }
@@ -110,7 +119,7 @@ impl Keys<'_> {
             (false, _) => Block::Sequential,
         };
         Ok(Decoder {
-            family: architecture.to_owned(),
+            family,
             vocab: vocab.ok_or_else(|| FormatError::new("gguf: token_embd.weight is missing"))?,
             dim,
             heads,
@@ -139,10 +148,10 @@ impl Keys<'_> {
             },
             gated: !falcon,
             attention_scale: self.attention_scale(dim, heads, head_dim, count)?,
-            attention_cap: self.cap("attn_logit_softcapping", architecture == "gemma2", 50.0)?,
+            attention_cap: self.cap("attn_logit_softcapping", family == Family::Gemma2, 50.0)?,
             alibi: false,
             embedding_scale: if gemma { (dim as f32).sqrt() } else { 1.0 },
-            final_cap: self.cap("final_logit_softcapping", architecture == "gemma2", 30.0)?,
+            final_cap: self.cap("final_logit_softcapping", family == Family::Gemma2, 30.0)?,
             rotaries,
             layers: layers.collect(),
         })
@@ -169,7 +178,7 @@ impl Keys<'_> {
         }
         // The format has no place for it, but the largest Gemmas divide by the width of a head
         // that would fill the model.
-        let largest = matches!((self.architecture, layers), ("gemma2", 46) | ("gemma3", 62));
+        let largest = matches!((self.family, layers), (Family::Gemma2, 46) | (Family::Gemma3, 62));
         let width = if largest { dim / heads } else { head_dim };
         Ok(1.0 / (width as f32).sqrt())
     }
@@ -181,7 +190,7 @@ impl Keys<'_> {
 
     /// Each layer's window.
     fn windows(&self, count: usize) -> Result<Vec<Option<usize>>, FormatError> {
-        let usual = (self.architecture == "gemma2").then_some(4096);
+        let usual = (self.family == Family::Gemma2).then_some(4096);
         let window = self.size("attention.sliding_window")?.or(usual).filter(|&window| window > 0);
         let Some(window) = window else { return Ok(vec![None; count]) };
         if let Some(Value::Array(list)) = self.get("attention.sliding_window_pattern") {
@@ -192,10 +201,10 @@ impl Keys<'_> {
             })?;
             return Ok(list.into_iter().map(|on| on.then_some(window)).collect());
         }
-        let pattern = match (self.size("attention.sliding_window_pattern")?, self.architecture) {
+        let pattern = match (self.size("attention.sliding_window_pattern")?, self.family) {
             (Some(pattern), _) => pattern,
-            (None, "gemma2") => 2,
-            (None, "gemma3") => 6,
+            (None, Family::Gemma2) => 2,
+            (None, Family::Gemma3) => 6,
             // Every layer, as Mistral has it.
             (None, _) => 0,
         };
@@ -205,10 +214,10 @@ impl Keys<'_> {
 
     fn rotaries(&self, head_dim: usize, context: usize) -> Result<Vec<Rotary>, FormatError> {
         let dims = self.size("rope.dimension_count")?.unwrap_or(head_dim);
-        let usual = if self.architecture == "gemma3" { 1e6 } else { 10_000.0 };
+        let usual = if self.family == Family::Gemma3 { 1e6 } else { 10_000.0 };
         let theta = self.float("rope.freq_base")?.unwrap_or(usual);
         let mut rotaries = vec![Rotary { dims, theta, scaling: self.scaling(context)? }];
-        if self.architecture == "gemma3" {
+        if self.family == Family::Gemma3 {
             let local = self.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
             rotaries.push(Rotary::plain(dims, local));
         }

@@ -1,12 +1,10 @@
 //! `config.json` of Hugging Face `transformers`, as versions 4 and 5 write it.
 
-use std::str::FromStr;
-
 use serde_json::Value;
 
 use super::hf_rope::{Ropes, ropes};
 use super::names::{FalconLayout, Style};
-use crate::decoder::{Activation, Biases, Block, Layer, NormKind};
+use crate::decoder::{Activation, Biases, Block, Family, Layer, NormKind};
 use crate::weights::Weights;
 use crate::{Decoder, FormatError};
 
@@ -15,34 +13,15 @@ pub fn decoder_of_config(bytes: &[u8]) -> Result<Decoder, FormatError> {
     Ok(parse(bytes)?.0)
 }
 
-/// The families, as `model_type` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Llama,
-    Mistral,
-    Falcon,
-    Smollm3,
-    Qwen2,
-    Qwen3,
-    Gemma2,
-    Gemma3,
-}
-
-impl FromStr for Family {
-    type Err = FormatError;
-
-    fn from_str(name: &str) -> Result<Family, FormatError> {
-        Ok(match name {
-            "llama" => Family::Llama,
-            "mistral" => Family::Mistral,
-            "falcon" | "RefinedWeb" | "RefinedWebModel" => Family::Falcon,
-            "smollm3" => Family::Smollm3,
-            "qwen2" => Family::Qwen2,
-            "qwen3" => Family::Qwen3,
-            "gemma2" => Family::Gemma2,
-            "gemma3" | "gemma3_text" => Family::Gemma3,
-            other => return refuse(format!("model_type {other:?} is not supported")),
-        })
+/// The family that a `model_type` names.
+fn family(name: &str) -> Result<Family, FormatError> {
+    match name {
+        "RefinedWeb" | "RefinedWebModel" => Ok(Family::Falcon),
+        "gemma3_text" => Ok(Family::Gemma3),
+        name => match name.parse() {
+            Ok(family) => Ok(family),
+            Err(error) => refuse(format!("model_type {error}")),
+        },
     }
 }
 
@@ -52,7 +31,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Decoder, Option<FalconLayout>), For
         .map_err(|error| FormatError::new(format!("config.json: {error}")))?;
     let whole = Fields(&config);
     let name = whole.text("model_type")?.unwrap_or_default();
-    let family: Family = name.parse()?;
+    let family = family(name)?;
     for key in ["quantization_config", "compression_config"] {
         if let Some(found) = whole.get(&[key]) {
             let method = found.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
@@ -96,13 +75,12 @@ pub(super) fn style(
     Ok(Style::Llama {
         prefix: prefix.to_owned(),
         head: head.to_owned(),
-        shifted_norms: decoder.family.starts_with("gemma"),
+        shifted_norms: decoder.family.is_gemma(),
     })
 }
 
 /// What a family has where `config.json` says nothing.
 struct Defaults {
-    name: &'static str,
     head_dim: Option<usize>,
     theta: f32,
     context: usize,
@@ -112,7 +90,6 @@ struct Defaults {
 
 fn defaults(family: Family) -> Defaults {
     let base = Defaults {
-        name: "llama",
         head_dim: None,
         theta: 10_000.0,
         context: 2048,
@@ -120,7 +97,6 @@ fn defaults(family: Family) -> Defaults {
         activation: "silu",
     };
     let gemma = Defaults {
-        name: "gemma2",
         head_dim: Some(256),
         context: 8192,
         tied: true,
@@ -129,21 +105,19 @@ fn defaults(family: Family) -> Defaults {
     };
     match family {
         Family::Llama | Family::Falcon => base,
-        Family::Mistral => Defaults { name: "mistral", context: 131_072, ..base },
-        Family::Smollm3 => {
-            Defaults { name: "smollm3", theta: 2e6, context: 32_768, tied: true, ..base }
-        }
-        Family::Qwen2 => Defaults { name: "qwen2", context: 32_768, ..base },
-        Family::Qwen3 => Defaults { name: "qwen3", head_dim: Some(128), context: 32_768, ..base },
+        Family::Mistral => Defaults { context: 131_072, ..base },
+        Family::Smollm3 => Defaults { theta: 2e6, context: 32_768, tied: true, ..base },
+        Family::Qwen2 => Defaults { context: 32_768, ..base },
+        Family::Qwen3 => Defaults { head_dim: Some(128), context: 32_768, ..base },
         Family::Gemma2 => gemma,
-        Family::Gemma3 => Defaults { name: "gemma3", theta: 1e6, context: 131_072, ..gemma },
+        Family::Gemma3 => Defaults { theta: 1e6, context: 131_072, ..gemma },
     }
 }
 
 /// Everything but Falcon: Llama's block with options.
 fn llama_like(f: &Fields<'_>, family: Family) -> Result<Decoder, FormatError> {
     let default = defaults(family);
-    let gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
+    let gemma = family.is_gemma();
     let (dim, heads) = (f.needed("hidden_size")?, f.needed("num_attention_heads")?);
     if heads == 0 {
         return refuse("num_attention_heads is 0".to_owned());
@@ -175,7 +149,7 @@ fn llama_like(f: &Fields<'_>, family: Family) -> Result<Decoder, FormatError> {
     };
     let gemma2 = family == Family::Gemma2;
     Ok(Decoder {
-        family: default.name.to_owned(),
+        family,
         vocab: f.needed("vocab_size")?,
         dim,
         heads,
@@ -220,7 +194,7 @@ fn windows(
     family: Family,
     count: usize,
 ) -> Result<Vec<Option<usize>>, FormatError> {
-    let gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
+    let gemma = family.is_gemma();
     let usual = match family {
         Family::Llama | Family::Falcon => return Ok(vec![None; count]),
         Family::Smollm3 => None,
@@ -343,7 +317,7 @@ fn falcon(f: &Fields<'_>, is_40b: bool) -> Result<(Decoder, FalconLayout), Forma
         return refuse(format!("activation {name:?} is not supported"));
     }
     let decoder = Decoder {
-        family: "falcon".to_owned(),
+        family: Family::Falcon,
         vocab: f.needed("vocab_size")?,
         dim,
         heads,

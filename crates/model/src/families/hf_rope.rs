@@ -4,9 +4,9 @@
 use kernel::math::ln64;
 use serde_json::Value;
 
-use super::hf::{Family, Fields, refuse};
+use super::hf::{Fields, refuse};
 use crate::FormatError;
-use crate::decoder::{Rotary, Scaling};
+use crate::decoder::{Family, Rotary, Scaling};
 
 /// The kinds of rotary positions of a model.
 pub(super) struct Ropes {

@@ -1,29 +1,6 @@
 //! What the tensors of a decoder are called, and in which order their rows lie.
 
-use crate::decoder::{Block, Decoder, NormKind};
-
-/// A part of a decoder that has a weight, and maybe a bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Embedding,
-    Head,
-    FinalNorm,
-    /// Before attention; in a parallel block with one norm before both.
-    AttentionNorm,
-    /// Before the feed-forward layer.
-    FfnNorm,
-    Query,
-    Key,
-    Value,
-    QueryNorm,
-    KeyNorm,
-    Output,
-    AfterAttention,
-    Gate,
-    Up,
-    Down,
-    AfterFfn,
-}
+use crate::decoder::{Block, Decoder, Kind, Part};
 
 /// Where the rows of a part lie in its tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,24 +75,24 @@ impl Style {
     /// Where `part` of layer `layer` (of no matter for parts outside the blocks) lies. `fused` says
     /// whether queries, keys and values are one tensor, where that is not always so.
     pub fn source(&self, d: &Decoder, part: Part, layer: usize, fused: bool) -> Source {
-        let (mut name, in_block) = match self {
-            Style::Gguf { second_norm_first, .. } => gguf_name(part, *second_norm_first, fused),
-            Style::Llama { prefix, head, .. } => llama_name(d, part, prefix, head),
-            Style::Falcon { prefix, .. } => falcon_name(d, part, prefix),
+        let name = match self {
+            Style::Gguf { second_norm_first, .. } => {
+                gguf_name(part, layer, *second_norm_first, fused)
+            }
+            Style::Llama { prefix, head, .. } => llama_name(d, part, layer, prefix, head),
+            Style::Falcon { prefix, .. } => falcon_name(d, part, layer, prefix),
         };
-        if in_block {
-            name = name.replace("{}", &layer.to_string());
-        }
         Source { name, rows: self.rows(d, part, fused) }
     }
 
-    /// Whether norm weights are stored less one.
-    pub fn shifted_norms(&self) -> bool {
-        matches!(self, Style::Llama { shifted_norms: true, .. })
+    /// What is added to a stored value before it is computed with.
+    pub fn norm_shift(&self, part: Part, kind: Kind) -> Option<f32> {
+        let shifted = matches!(self, Style::Llama { shifted_norms: true, .. });
+        (shifted && part.is_norm() && kind == Kind::Weight).then_some(1.0)
     }
 
     fn rows(&self, d: &Decoder, part: Part, fused: bool) -> RowMap {
-        let whole = RowMap::whole(width(d, part));
+        let whole = RowMap::whole(d.rows(part));
         let (q, kv, total) = (d.q_dim(), d.kv_dim(), d.q_dim() + 2 * d.kv_dim());
         let (start, is_qkv) = match part {
             Part::Query => (0, true),
@@ -154,49 +131,11 @@ impl Style {
     }
 }
 
-/// Rows of a part's weight, which is also the length of its bias.
-pub(crate) fn width(d: &Decoder, part: Part) -> usize {
-    match part {
-        Part::Embedding | Part::Head => d.vocab,
-        Part::Query => d.q_dim(),
-        Part::Key | Part::Value => d.kv_dim(),
-        Part::QueryNorm | Part::KeyNorm => d.head_dim,
-        Part::Gate | Part::Up => d.ffn,
-        _ => d.dim,
-    }
-}
-
-/// Columns of a part's weight.
-pub(crate) fn columns(d: &Decoder, part: Part) -> usize {
-    match part {
-        Part::Output => d.q_dim(),
-        Part::Down => d.ffn,
-        _ => d.dim,
-    }
-}
-
-/// The norms of each layer.
-pub(crate) fn block_norms(d: &Decoder) -> Vec<Part> {
-    let mut parts = vec![Part::AttentionNorm];
-    if d.block != Block::Parallel {
-        parts.push(Part::FfnNorm);
-    }
-    if d.post_norms {
-        parts.extend([Part::AfterAttention, Part::AfterFfn]);
-    }
-    parts
-}
-
-/// Whether a norm has a bias.
-pub(crate) fn norm_has_bias(d: &Decoder) -> bool {
-    d.norm == NormKind::Layer
-}
-
-fn gguf_name(part: Part, second_norm_first: bool, fused: bool) -> (String, bool) {
+fn gguf_name(part: Part, layer: usize, second_norm_first: bool, fused: bool) -> String {
     let short = match part {
-        Part::Embedding => return ("token_embd".to_owned(), false),
-        Part::Head => return ("output".to_owned(), false),
-        Part::FinalNorm => return ("output_norm".to_owned(), false),
+        Part::Embedding => return "token_embd".to_owned(),
+        Part::Head => return "output".to_owned(),
+        Part::FinalNorm => return "output_norm".to_owned(),
         Part::Query | Part::Key | Part::Value if fused => "attn_qkv",
         Part::AttentionNorm if second_norm_first => "attn_norm_2",
         Part::FfnNorm if second_norm_first => "attn_norm",
@@ -214,14 +153,21 @@ fn gguf_name(part: Part, second_norm_first: bool, fused: bool) -> (String, bool)
         Part::Down => "ffn_down",
         Part::AfterFfn => "post_ffw_norm",
     };
-    (format!("blk.{{}}.{short}"), true)
+    format!("blk.{layer}.{short}")
 }
 
-fn llama_name(d: &Decoder, part: Part, prefix: &str, head: &str) -> (String, bool) {
+/// The name that Hugging Face has for a part of Llama, also for the parts that only others have.
+pub(crate) fn llama_name(
+    d: &Decoder,
+    part: Part,
+    layer: usize,
+    prefix: &str,
+    head: &str,
+) -> String {
     let short = match part {
-        Part::Embedding => return (format!("{prefix}embed_tokens"), false),
-        Part::Head => return (head.to_owned(), false),
-        Part::FinalNorm => return (format!("{prefix}norm"), false),
+        Part::Embedding => return format!("{prefix}embed_tokens"),
+        Part::Head => return head.to_owned(),
+        Part::FinalNorm => return format!("{prefix}norm"),
         Part::AttentionNorm => "input_layernorm",
         Part::FfnNorm if d.post_norms => "pre_feedforward_layernorm",
         Part::FfnNorm | Part::AfterAttention => "post_attention_layernorm",
@@ -236,15 +182,15 @@ fn llama_name(d: &Decoder, part: Part, prefix: &str, head: &str) -> (String, boo
         Part::Up => "mlp.up_proj",
         Part::Down => "mlp.down_proj",
     };
-    (format!("{prefix}layers.{{}}.{short}"), true)
+    format!("{prefix}layers.{layer}.{short}")
 }
 
-fn falcon_name(d: &Decoder, part: Part, prefix: &str) -> (String, bool) {
+fn falcon_name(d: &Decoder, part: Part, layer: usize, prefix: &str) -> String {
     let two = d.block == Block::ParallelTwoNorms;
     let short = match part {
-        Part::Embedding => return (format!("{prefix}word_embeddings"), false),
-        Part::Head => return ("lm_head".to_owned(), false),
-        Part::FinalNorm => return (format!("{prefix}ln_f"), false),
+        Part::Embedding => return format!("{prefix}word_embeddings"),
+        Part::Head => return "lm_head".to_owned(),
+        Part::FinalNorm => return format!("{prefix}ln_f"),
         Part::AttentionNorm if two => "ln_attn",
         Part::FfnNorm if two => "ln_mlp",
         Part::AttentionNorm => "input_layernorm",
@@ -253,11 +199,12 @@ fn falcon_name(d: &Decoder, part: Part, prefix: &str) -> (String, bool) {
         Part::Output => "self_attention.dense",
         Part::Up => "mlp.dense_h_to_4h",
         Part::Down => "mlp.dense_4h_to_h",
+        // No Falcon has these; whoever makes one up gets Llama's names.
         Part::QueryNorm | Part::KeyNorm | Part::Gate | Part::AfterAttention | Part::AfterFfn => {
-            unreachable!("Falcon has no {part:?}")
+            return llama_name(d, part, layer, prefix, "lm_head");
         }
     };
-    (format!("{prefix}h.{{}}.{short}"), true)
+    format!("{prefix}h.{layer}.{short}")
 }
 
 #[cfg(test)]

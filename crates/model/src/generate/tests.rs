@@ -1,16 +1,17 @@
 use kernel::Isa;
 
 use super::*;
-use crate::{Config, Parameters, Trainer};
+use crate::decoder::{Family, Sizes};
+use crate::{Parameters, Trainer};
 
 fn parameters() -> Parameters {
-    let config = Config { tied: false, ..Config::tiny(50) };
-    let mut params = crate::init(&config, 3).expect("valid");
+    let decoder = Sizes { tied: false, ..Sizes::tiny(50) }.decoder(Family::Llama);
+    let mut params = crate::init(&decoder, 3).expect("valid");
     let stream = kernel::random::Stream::new(4, "test weights", 0);
     for (i, value) in params.iter_mut().enumerate() {
         *value += 0.1 * stream.normal_at(i as u64);
     }
-    Parameters::new(&config, params).expect("fits")
+    Parameters::new(&decoder, params).expect("fits")
 }
 
 fn model() -> Arc<Model> {
@@ -26,8 +27,8 @@ fn pieces_threads_and_training_agree_bit_for_bit() {
     let (trained, model) = (parameters(), model());
     let tokens: Vec<u32> = (0..37).map(|i| i * 17 % 50).collect();
     let kernel = Kernel::new(Isa::Scalar, 1);
-    let mut trainer = Trainer::new(trained.config()).expect("valid");
-    let all = trainer.logits(&kernel, trained.params(), &tokens, 1, 37).expect("valid");
+    let mut trainer = Trainer::new(trained.decoder()).expect("valid");
+    let all = trainer.logits(&kernel, trained.values(), &tokens, 1, 37).expect("valid");
     let want = bits(&all[36 * 50..]);
     for isa in Isa::available() {
         for (threads, piece) in [(1, 37), (2, 1), (3, 5), (7, 36)] {
@@ -47,9 +48,10 @@ fn pieces_threads_and_training_agree_bit_for_bit() {
 
 #[test]
 fn prompts_longer_than_a_piece_agree_with_single_tokens() {
-    let config = Config { context: 600, layers: 1, ..Config::tiny(50) };
-    let params = crate::init(&config, 3).expect("valid");
-    let model = Arc::new(Model::new(&config, params).expect("fits"));
+    let sizes = Sizes { context: 600, layers: 1, ..Sizes::tiny(50) };
+    let decoder = sizes.decoder(Family::Llama);
+    let params = crate::init(&decoder, 3).expect("valid");
+    let model = Arc::new(Model::new(&decoder, params).expect("fits"));
     let tokens: Vec<u32> = (0..PIECE as u32 + 3).map(|i| i * 7 % 50).collect();
     let mut whole = Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 2));
     let mut single = Session::new(model, Kernel::new(Isa::best(), 1));

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 
 use kernel::{Format, Kernel, Matrix};
 
+use super::Model;
+use super::assemble::Parts;
 use super::finite::is_finite;
-use super::{BlockWeights, Linear, Model, Norm};
-use crate::decoder::Block;
+use crate::decoder::{Kind, Part};
 use crate::families;
-use crate::families::names::{self, Part, RowMap, Style, columns, width};
+use crate::families::names::{RowMap, Style};
 use crate::format::{bf16_to_f32, f16_to_f32, f32_from_le, u16_from_le};
 use crate::weights::{TensorInfo, Weights};
-use crate::{Decoder, FormatError};
+use crate::{Decoder, FormatError, Layout, Parameters};
 
 /// What will be loaded, all checked: every tensor is there, of the right shape, in a format that
 /// can be run, and none is left over.
@@ -63,94 +64,71 @@ impl<'a> Plan<'a> {
 
     /// Reads and packs the weights.
     pub fn load(self, kernel: &Kernel) -> Result<Model, FormatError> {
-        let mut reader = Reader { plan: &self, kernel, piece: Vec::new(), rows: Vec::new() };
-        let embedding = reader.matrix(Part::Embedding, 0)?;
-        let head = match self.decoder.tied {
-            true => None,
-            false => Some(reader.matrix(Part::Head, 0)?),
-        };
-        let final_norm = reader.norm(Part::FinalNorm, 0)?;
-        let layers = 0..self.decoder.layers.len();
-        let blocks = layers.map(|layer| reader.block(layer)).collect::<Result<_, _>>()?;
+        let mut reader =
+            Packer { kernel, reader: Reader { plan: &self, piece: Vec::new(), rows: Vec::new() } };
+        let model = Model::assemble(&self.decoder, &mut reader)?;
         self.weights.check_unchanged()?;
-        Ok(Model::assemble(self.decoder, embedding, head, final_norm, blocks))
+        Ok(model)
+    }
+
+    /// Reads the weights as they are trained: in `f32`, whatever they are in the file.
+    pub fn parameters(self) -> Result<Parameters, FormatError> {
+        let layout = Layout::new(&self.decoder)?;
+        let mut reader = Reader { plan: &self, piece: Vec::new(), rows: Vec::new() };
+        let mut values = vec![0.0; layout.len()];
+        for tensor in layout.tensors() {
+            let out = &mut values[tensor.range.clone()];
+            match tensor.kind {
+                Kind::Weight if !tensor.part.is_norm() => {
+                    reader.widened(tensor.part, tensor.layer, out)?;
+                }
+                kind => out.copy_from_slice(&reader.vector(tensor.part, tensor.layer, kind)?),
+            }
+        }
+        self.weights.check_unchanged()?;
+        Ok(Parameters::new(&self.decoder, values).expect("one value for each parameter"))
+    }
+
+    /// Bytes of a part's matrix in memory.
+    fn packed_size(
+        &self,
+        part: Part,
+        format: Format,
+        tensor: &TensorInfo,
+    ) -> Result<u64, FormatError> {
+        let (rows, cols) = (self.decoder.rows(part), self.decoder.columns(part));
+        let size = Matrix::size_of(format, rows, cols).map(|size| size as u64);
+        size.ok_or_else(|| {
+            FormatError::new(format!("tensor {}: rows of {cols} {format}", tensor.name))
+        })
     }
 
     /// Checks every tensor; returns the bytes that they take in memory.
     fn check(&self) -> Result<u64, FormatError> {
         let mut used = BTreeSet::new();
         let mut bytes = 0u64;
-        let mut matrix = |part: Part, layer: usize, bias: bool| -> Result<(), FormatError> {
-            let (tensor, format, rows) = self.find_matrix(part, layer)?;
-            used.insert(tensor.name.clone());
-            let cols = columns(&self.decoder, part);
-            let size = Matrix::size_of(format, width(&self.decoder, part), cols);
-            let size = size.ok_or_else(|| {
-                FormatError::new(format!("tensor {}: rows of {cols} {format}", tensor.name))
-            })?;
-            bytes = bytes.saturating_add(size as u64);
-            if bias {
-                used.insert(self.find_vector(part, layer, "bias", rows.total)?.name.clone());
-            }
-            Ok(())
-        };
-        matrix(Part::Embedding, 0, false)?;
-        if !self.decoder.tied {
-            matrix(Part::Head, 0, false)?;
+        for (part, layer, kind) in self.decoder.tensors() {
+            let tensor = match kind {
+                Kind::Weight if !part.is_norm() => {
+                    let (tensor, format, _) = self.find_matrix(part, layer)?;
+                    bytes = bytes.saturating_add(self.packed_size(part, format, tensor)?);
+                    tensor
+                }
+                kind => self.find_vector(part, layer, kind)?,
+            };
+            used.insert(tensor.name.as_str());
         }
-        for layer in 0..self.decoder.layers.len() {
-            for (part, bias) in self.matrices() {
-                matrix(part, layer, bias)?;
-            }
-        }
-        for (part, layer) in self.norms() {
-            let size = width(&self.decoder, part);
-            used.insert(self.find_vector(part, layer, "weight", size)?.name.clone());
-            if self.has_bias(part) {
-                used.insert(self.find_vector(part, layer, "bias", size)?.name.clone());
-            }
-        }
-        let left =
-            self.weights.tensors().keys().find(|name| !used.contains(*name) && !self.idle(name));
+        let left = self
+            .weights
+            .tensors()
+            .keys()
+            .find(|name| !used.contains(name.as_str()) && !self.idle(name));
         match left {
             Some(name) => {
                 Err(FormatError::new(format!("tensor {name} has no place in this model")))
             }
             None => Ok(bytes),
         }
-    }
-
-    /// The matrices of a block, and whether they have biases.
-    fn matrices(&self) -> Vec<(Part, bool)> {
-        let biases = self.decoder.biases;
-        let mut parts = vec![
-            (Part::Query, biases.qkv),
-            (Part::Key, biases.qkv),
-            (Part::Value, biases.qkv),
-            (Part::Output, biases.output),
-            (Part::Up, biases.ffn),
-            (Part::Down, biases.ffn),
-        ];
-        if self.decoder.gated {
-            parts.push((Part::Gate, biases.ffn));
-        }
-        parts
-    }
-
-    /// All norms, with their layers.
-    fn norms(&self) -> Vec<(Part, usize)> {
-        let mut norms = vec![(Part::FinalNorm, 0)];
-        for layer in 0..self.decoder.layers.len() {
-            norms.extend(names::block_norms(&self.decoder).into_iter().map(|part| (part, layer)));
-            if self.decoder.qk_norms {
-                norms.extend([(Part::QueryNorm, layer), (Part::KeyNorm, layer)]);
-            }
-        }
-        norms
-    }
-
-    fn has_bias(&self, norm: Part) -> bool {
-        names::norm_has_bias(&self.decoder) && !matches!(norm, Part::QueryNorm | Part::KeyNorm)
     }
 
     /// Whether a tensor that is not loaded may be there all the same.
@@ -176,8 +154,8 @@ impl<'a> Plan<'a> {
         part: Part,
         layer: usize,
     ) -> Result<(&'a TensorInfo, Format, RowMap), FormatError> {
-        let (tensor, rows) = self.find(part, layer, "weight")?;
-        let want = [rows.total, columns(&self.decoder, part)];
+        let (tensor, rows) = self.find(part, layer, Kind::Weight)?;
+        let want = [rows.total, self.decoder.columns(part)];
         if tensor.shape != want {
             let (name, shape) = (&tensor.name, &tensor.shape);
             return Err(FormatError::new(format!(
@@ -191,13 +169,12 @@ impl<'a> Plan<'a> {
         &self,
         part: Part,
         layer: usize,
-        kind: &str,
-        size: usize,
+        kind: Kind,
     ) -> Result<&'a TensorInfo, FormatError> {
-        let (tensor, _) = self.find(part, layer, kind)?;
-        if tensor.shape != [size] {
+        let (tensor, rows) = self.find(part, layer, kind)?;
+        if tensor.shape != [rows.total] {
             let (name, shape) = (&tensor.name, &tensor.shape);
-            let text = format!("tensor {name} has shape {shape:?}, not [{size}]");
+            let text = format!("tensor {name} has shape {shape:?}, not [{}]", rows.total);
             return Err(FormatError::new(text));
         }
         match format_of(tensor)? {
@@ -210,10 +187,10 @@ impl<'a> Plan<'a> {
         &self,
         part: Part,
         layer: usize,
-        kind: &str,
+        kind: Kind,
     ) -> Result<(&'a TensorInfo, RowMap), FormatError> {
         let source = self.style.source(&self.decoder, part, layer, self.is_fused(layer));
-        Ok((self.weights.tensor(&format!("{}.{kind}", source.name))?, source.rows))
+        Ok((self.weights.tensor(&format!("{}.{}", source.name, kind.suffix()))?, source.rows))
     }
 
     /// Whether a GGUF has queries, keys and values of this layer in one tensor.
@@ -241,73 +218,57 @@ fn check_finite(tensor: &TensorInfo, format: Format, rows: &[u8]) -> Result<(), 
 /// Reads checked tensors, with the buffers for it.
 struct Reader<'a> {
     plan: &'a Plan<'a>,
-    kernel: &'a Kernel,
-    /// Rows in the part's order, to be packed.
+    /// Rows in the part's order.
     piece: Vec<u8>,
     /// Rows as they lie in the file.
     rows: Vec<u8>,
 }
 
+/// Reads checked tensors and packs them.
+struct Packer<'a> {
+    reader: Reader<'a>,
+    kernel: &'a Kernel,
+}
+
+impl Parts for Packer<'_> {
+    type Error = FormatError;
+
+    fn matrix(&mut self, part: Part, layer: usize) -> Result<Matrix, FormatError> {
+        let (_, format, _) = self.reader.plan.find_matrix(part, layer)?;
+        let decoder = &self.reader.plan.decoder;
+        let mut matrix = Matrix::zeroed(format, decoder.rows(part), decoder.columns(part));
+        self.reader.each_piece(part, layer, |first, rows| {
+            self.kernel.pack_rows(&mut matrix, first, rows);
+        })?;
+        Ok(matrix)
+    }
+
+    fn vector(&mut self, part: Part, layer: usize, kind: Kind) -> Result<Vec<f32>, FormatError> {
+        self.reader.vector(part, layer, kind)
+    }
+}
+
 impl Reader<'_> {
-    fn block(&mut self, layer: usize) -> Result<BlockWeights, FormatError> {
-        let (d, biases) = (&self.plan.decoder, self.plan.decoder.biases);
-        let optional = |on: bool, part: Part| on.then_some(part);
-        let ffn_norm = optional(d.block != Block::Parallel, Part::FfnNorm);
-        let after_attention = optional(d.post_norms, Part::AfterAttention);
-        let after_ffn = optional(d.post_norms, Part::AfterFfn);
-        let (query_norm, key_norm) =
-            (optional(d.qk_norms, Part::QueryNorm), optional(d.qk_norms, Part::KeyNorm));
-        let gate = optional(d.gated, Part::Gate);
-        let mut norm = |part: Option<Part>| part.map(|part| self.norm(part, layer)).transpose();
-        let (ffn_norm, after_attention) = (norm(ffn_norm)?, norm(after_attention)?);
-        let (after_ffn, query_norm, key_norm) =
-            (norm(after_ffn)?, norm(query_norm)?, norm(key_norm)?);
-        Ok(BlockWeights {
-            attention_norm: self.norm(Part::AttentionNorm, layer)?,
-            ffn_norm,
-            query: self.linear(Part::Query, layer, biases.qkv)?,
-            key: self.linear(Part::Key, layer, biases.qkv)?,
-            value: self.linear(Part::Value, layer, biases.qkv)?,
-            query_norm: query_norm.map(|norm| norm.weight),
-            key_norm: key_norm.map(|norm| norm.weight),
-            output: self.linear(Part::Output, layer, biases.output)?,
-            after_attention,
-            gate: gate.map(|gate| self.linear(gate, layer, biases.ffn)).transpose()?,
-            up: self.linear(Part::Up, layer, biases.ffn)?,
-            down: self.linear(Part::Down, layer, biases.ffn)?,
-            after_ffn,
+    /// A part's matrix as floats, `[rows, columns]`.
+    fn widened(&mut self, part: Part, layer: usize, out: &mut [f32]) -> Result<(), FormatError> {
+        let (_, format, _) = self.plan.find_matrix(part, layer)?;
+        let columns = self.plan.decoder.columns(part);
+        let row_bytes = format.row_bytes(columns).expect("a checked tensor has whole rows");
+        self.each_piece(part, layer, |first, rows| {
+            let count = rows.len() / row_bytes;
+            format.dequantize(rows, &mut out[first * columns..(first + count) * columns]);
         })
     }
 
-    fn norm(&mut self, part: Part, layer: usize) -> Result<Norm, FormatError> {
-        let size = width(&self.plan.decoder, part);
-        let mut weight = self.vector(part, layer, "weight", RowMap::whole(size), size)?;
-        if self.plan.style.shifted_norms() {
-            weight.iter_mut().for_each(|w| *w += 1.0);
-        }
-        let bias = match self.plan.has_bias(part) {
-            true => Some(self.vector(part, layer, "bias", RowMap::whole(size), size)?),
-            false => None,
-        };
-        Ok(Norm { weight, bias })
-    }
-
-    fn linear(&mut self, part: Part, layer: usize, bias: bool) -> Result<Linear, FormatError> {
-        let weight = self.matrix(part, layer)?;
-        let bias = match bias {
-            true => {
-                let (_, rows) = self.plan.find(part, layer, "bias")?;
-                Some(self.vector(part, layer, "bias", rows, weight.rows())?)
-            }
-            false => None,
-        };
-        Ok(Linear { weight, bias })
-    }
-
-    fn matrix(&mut self, part: Part, layer: usize) -> Result<Matrix, FormatError> {
+    /// Hands a part's rows to `each`, some at a time, with the number of the first.
+    fn each_piece(
+        &mut self,
+        part: Part,
+        layer: usize,
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> Result<(), FormatError> {
         let (tensor, format, map) = self.plan.find_matrix(part, layer)?;
-        let (rows, cols) = (width(&self.plan.decoder, part), columns(&self.plan.decoder, part));
-        let mut matrix = Matrix::zeroed(format, rows, cols);
+        let rows = self.plan.decoder.rows(part);
         let row_bytes = tensor.row_bytes() as usize;
         // Whole heads where rows are permuted, and a multiple of what is packed together.
         let unit = 16 * map.paired.max(1);
@@ -316,9 +277,9 @@ impl Reader<'_> {
             let count = some.min(rows - first);
             self.gather(tensor, &map, first, count)?;
             check_finite(tensor, format, &self.piece)?;
-            self.kernel.pack_rows(&mut matrix, first, &self.piece);
+            each(first, &self.piece);
         }
-        Ok(matrix)
+        Ok(())
     }
 
     /// Reads some rows of a part into `piece`, in the part's order.
@@ -353,15 +314,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn vector(
-        &mut self,
-        part: Part,
-        layer: usize,
-        kind: &str,
-        map: RowMap,
-        size: usize,
-    ) -> Result<Vec<f32>, FormatError> {
-        let tensor = self.plan.find_vector(part, layer, kind, map.total)?;
+    /// A norm's weight, or a bias.
+    fn vector(&mut self, part: Part, layer: usize, kind: Kind) -> Result<Vec<f32>, FormatError> {
+        let tensor = self.plan.find_vector(part, layer, kind)?;
+        let (_, map) = self.plan.find(part, layer, kind)?;
         let mut bytes = vec![0; tensor.bytes as usize];
         self.plan.weights.read(tensor, 0, &mut bytes)?;
         let format = format_of(tensor)?;
@@ -371,7 +327,12 @@ impl Reader<'_> {
             Format::BF16 => u16_from_le(&bytes).map(bf16_to_f32).collect(),
             _ => f32_from_le(&bytes).collect(),
         };
-        Ok((0..size).map(|i| all[map.source(i)]).collect())
+        let rows = 0..self.plan.decoder.rows(part);
+        let mut values: Vec<f32> = rows.map(|i| all[map.source(i)]).collect();
+        if let Some(shift) = self.plan.style.norm_shift(part, kind) {
+            values.iter_mut().for_each(|x| *x += shift);
+        }
+        Ok(values)
     }
 }
 

@@ -1,84 +1,63 @@
-//! The feed-forward half of a block: `out = x + (silu(n·Wgᵀ) ∘ n·Wuᵀ) · Wdᵀ` with `n = norm(x)`.
+//! The feed-forward layer over its normalised input: `act(n·Wgᵀ) ∘ n·Wuᵀ`, or `act(n·Wuᵀ)`.
 
-use kernel::Kernel;
-
-use super::{Scratch, slice};
-use crate::Config;
+use super::Pass;
+use crate::decoder::Decoder;
 use crate::layout::Block;
 
 /// What the backward pass needs of the forward pass.
 pub(super) struct FeedForwardActs {
-    /// `1 / rms` of each row of `x`, `[M]`.
-    rstd: Vec<f32>,
-    /// Normalised input, `[M, C]`.
-    norm: Vec<f32>,
-    /// Gate and up projection, `[M, 2·F]`.
-    gate_up: Vec<f32>,
-    /// `silu(gate) · up`, `[M, F]`.
-    act: Vec<f32>,
+    /// Gate and up projection, `[M, 2·F]`; without gate `[M, F]`.
+    up: Vec<f32>,
+    /// What the down projection reads, `[M, F]`.
+    pub out: Vec<f32>,
 }
 
 impl FeedForwardActs {
-    pub fn new(config: &Config, count: usize) -> FeedForwardActs {
+    pub fn new(d: &Decoder, count: usize) -> FeedForwardActs {
         let floats = |width: usize| vec![0.0; count * width];
-        FeedForwardActs {
-            rstd: floats(1),
-            norm: floats(config.dim),
-            gate_up: floats(2 * config.ffn),
-            act: floats(config.ffn),
-        }
+        FeedForwardActs { up: floats(up_dim(d)), out: floats(d.ffn) }
     }
 }
 
-/// `x` and `out` are `[M, C]`.
-pub(super) fn forward(
-    kernel: &Kernel,
-    params: &[f32],
-    block: &Block,
-    config: &Config,
-    x: &[f32],
-    acts: &mut FeedForwardActs,
-    out: &mut [f32],
-) {
-    let (c, f) = (config.dim, config.ffn);
-    let m = x.len() / c;
-    let norm = &mut acts.norm[..m * c];
-    let weight = &params[block.ffn_norm.clone()];
-    kernel.rms_norm(norm, &mut acts.rstd[..m], x, weight, config.norm_eps);
-    let gate_up = &mut acts.gate_up[..m * 2 * f];
-    kernel.linear(gate_up, norm, &params[block.gate_up.clone()], m, 2 * f, c);
-    let act = &mut acts.act[..m * f];
-    kernel.swiglu(act, gate_up, f);
-    out.copy_from_slice(x);
-    kernel.linear_add(out, act, &params[block.down.clone()], m, c, f);
+/// Width of a row of what the activation reads.
+pub(super) fn up_dim(d: &Decoder) -> usize {
+    if d.gated { 2 * d.ffn } else { d.ffn }
 }
 
-/// `d_x` is `[M, C]`: on entry the gradient of `out`, on return the gradient of `x`.
+/// `input` is `[M, C]`; the result is `acts.out`, `[M, F]`.
+pub(super) fn forward(pass: &Pass<'_>, block: &Block, input: &[f32], acts: &mut FeedForwardActs) {
+    let (kernel, d, m) = (pass.kernel, pass.decoder, pass.count);
+    let (up, out) = (&mut acts.up[..m * up_dim(d)], &mut acts.out[..m * d.ffn]);
+    block.up.forward(kernel, pass.params, up, input);
+    if d.gated {
+        kernel.gated(out, up, d.ffn, d.activation);
+    } else {
+        out.copy_from_slice(up);
+        kernel.activate(out, None, d.activation);
+    }
+}
+
+/// Adds the gradients of the block's first projections. `d_out` is `[M, F]`, and room to work in;
+/// `d_input` `[M, C]` is overwritten with the gradient of `input`; `d_up` is room for `[M, 2·F]`.
 pub(super) fn backward(
-    kernel: &Kernel,
-    params: &[f32],
+    pass: &Pass<'_>,
     grads: &mut [f32],
     block: &Block,
-    config: &Config,
-    x: &[f32],
+    input: &[f32],
     acts: &FeedForwardActs,
-    d_x: &mut [f32],
-    scratch: Scratch,
+    d_out: &mut [f32],
+    d_input: &mut [f32],
+    d_up: &mut [f32],
 ) {
-    let (c, f) = (config.dim, config.ffn);
-    let m = x.len() / c;
-    let (norm, act) = (&acts.norm[..m * c], &acts.act[..m * f]);
-
-    let d_act = &mut scratch.inner[..m * f];
-    kernel.linear_backward_input(d_act, d_x, &params[block.down.clone()], m, c, f, false);
-    kernel.linear_backward_weight(slice(grads, &block.down), d_x, act, m, c, f);
-    let d_gate_up = &mut scratch.wide[..m * 2 * f];
-    kernel.swiglu_backward(d_gate_up, d_act, &acts.gate_up[..m * 2 * f], f);
-    let d_norm = scratch.norm;
-    let weight = &params[block.gate_up.clone()];
-    kernel.linear_backward_input(d_norm, d_gate_up, weight, m, 2 * f, c, false);
-    kernel.linear_backward_weight(slice(grads, &block.gate_up), d_gate_up, norm, m, 2 * f, c);
-    let d_weight = slice(grads, &block.ffn_norm);
-    let weight = &params[block.ffn_norm.clone()];
-    kernel.rms_norm_backward(d_x, d_weight, d_norm, x, weight, &acts.rstd[..m]);
+    let (kernel, d, m) = (pass.kernel, pass.decoder, pass.count);
+    let up = &acts.up[..m * up_dim(d)];
+    let d_up: &[f32] = if d.gated {
+        kernel.gated_backward(d_up, d_out, up, d.ffn, d.activation);
+        d_up
+    } else {
+        kernel.activate_backward(d_out, up, d.activation);
+        d_out
+    };
+    block.up.backward_input(kernel, pass.params, d_input, d_up, false);
+    block.up.backward_weight(kernel, grads, d_up, input);
 }

@@ -4,7 +4,7 @@
 use kernel::Kernel;
 
 use super::{Trainer, slice};
-use crate::Config;
+use crate::Decoder;
 
 /// Buffers of the head.
 #[derive(Default)]
@@ -15,21 +15,23 @@ pub(super) struct HeadBuffers {
     norm: Vec<f32>,
     /// Loss of each token, `[M]`.
     losses: Vec<f32>,
-    /// A few rows of logits, `[R, V]`.
+    /// A few rows of logits, `[R, V]`; where they are capped, twice.
     logits: Vec<f32>,
+    capped: Vec<f32>,
     /// Gradient of the same rows of `norm`, `[R, C]`.
     d_norm: Vec<f32>,
 }
 
 impl HeadBuffers {
-    pub fn plan(&mut self, config: &Config, count: usize) {
+    pub fn plan(&mut self, d: &Decoder, count: usize) {
         if self.rstd.len() < count {
-            let rows = rows(config.vocab).min(count);
+            let rows = rows(d.vocab).min(count);
             self.rstd = vec![0.0; count];
-            self.norm = vec![0.0; count * config.dim];
+            self.norm = vec![0.0; count * d.dim];
             self.losses = vec![0.0; count];
-            self.logits = vec![0.0; rows * config.vocab];
-            self.d_norm = vec![0.0; rows * config.dim];
+            self.logits = vec![0.0; rows * d.vocab];
+            self.capped = vec![0.0; if d.final_cap.is_some() { rows * d.vocab } else { 0 }];
+            self.d_norm = vec![0.0; rows * d.dim];
         }
     }
 }
@@ -47,8 +49,8 @@ impl Trainer {
         sum: &mut f64,
     ) {
         self.head_norm(kernel, params, count);
-        let (c, v) = (self.config.dim, self.config.vocab);
-        let (norm_range, head_range) = (self.layout.final_norm(), self.layout.head());
+        let (c, v) = (self.decoder.dim, self.decoder.vocab);
+        let (final_norm, head_range) = (self.layout.final_norm(), self.layout.head());
         let b = &mut self.buffers;
         let h = &mut b.head;
         let weight = &params[head_range.clone()];
@@ -58,8 +60,15 @@ impl Trainer {
             let norm = &mut h.norm[start * c..end * c];
             let logits = &mut h.logits[..m * v];
             kernel.linear(logits, norm, weight, m, v, c);
+            if let Some(cap) = self.decoder.final_cap {
+                kernel.soft_cap(logits, cap);
+                h.capped[..m * v].copy_from_slice(logits);
+            }
             let (losses, targets) = (&mut h.losses[start..end], &b.targets[start..end]);
             kernel.cross_entropy(losses, logits, targets, v, scale);
+            if let Some(cap) = self.decoder.final_cap {
+                kernel.soft_cap_backward(logits, &h.capped[..m * v], cap);
+            }
             kernel.linear_backward_weight(slice(grads, &head_range), logits, norm, m, v, c);
             let d_norm = &mut h.d_norm[..m * c];
             kernel.linear_backward_input(d_norm, logits, weight, m, v, c, false);
@@ -68,9 +77,8 @@ impl Trainer {
         let x = &b.residual[b.last][..count * c];
         let d_x = &mut b.d_residual[..count * c];
         d_x.fill(0.0);
-        let weight = &params[norm_range.clone()];
-        let d_weight = slice(grads, &norm_range);
-        kernel.rms_norm_backward(d_x, d_weight, &h.norm[..count * c], x, weight, &h.rstd[..count]);
+        let (d_norm, rstd) = (&h.norm[..count * c], &h.rstd[..count]);
+        final_norm.backward(kernel, &self.decoder, params, grads, d_x, d_norm, x, rstd);
         add_in_order(sum, &h.losses[..count]);
     }
 
@@ -83,13 +91,16 @@ impl Trainer {
         sum: &mut f64,
     ) {
         self.head_norm(kernel, params, count);
-        let (c, v) = (self.config.dim, self.config.vocab);
+        let (c, v) = (self.decoder.dim, self.decoder.vocab);
         let weight = &params[self.layout.head()];
         let (b, h) = (&self.buffers.targets, &mut self.buffers.head);
         for start in (0..count).step_by(rows(v)) {
             let end = (start + rows(v)).min(count);
             let logits = &mut h.logits[..(end - start) * v];
             kernel.linear(logits, &h.norm[start * c..end * c], weight, end - start, v, c);
+            if let Some(cap) = self.decoder.final_cap {
+                kernel.soft_cap(logits, cap);
+            }
             kernel.cross_entropy_forward(&mut h.losses[start..end], logits, &b[start..end], v);
         }
         add_in_order(sum, &h.losses[..count]);
@@ -104,18 +115,21 @@ impl Trainer {
         out: &mut [f32],
     ) {
         self.head_norm(kernel, params, count);
-        let (c, v) = (self.config.dim, self.config.vocab);
+        let (c, v) = (self.decoder.dim, self.decoder.vocab);
         let norm = &self.buffers.head.norm[..count * c];
         kernel.linear(out, norm, &params[self.layout.head()], count, v, c);
+        if let Some(cap) = self.decoder.final_cap {
+            kernel.soft_cap(out, cap);
+        }
     }
 
     /// The last norm over the residual stream after the last block.
     fn head_norm(&mut self, kernel: &Kernel, params: &[f32], count: usize) {
-        let (c, b) = (self.config.dim, &mut self.buffers);
-        let x = &b.residual[b.last][..count * c];
-        let weight = &params[self.layout.final_norm()];
-        let (norm, rstd) = (&mut b.head.norm[..count * c], &mut b.head.rstd[..count]);
-        kernel.rms_norm(norm, rstd, x, weight, self.config.norm_eps);
+        let Trainer { decoder, layout, buffers: b, .. } = self;
+        let size = count * decoder.dim;
+        let x = &b.residual[b.last][..size];
+        let (norm, rstd) = (&mut b.head.norm[..size], &mut b.head.rstd[..count]);
+        layout.final_norm().forward(kernel, decoder, params, norm, rstd, x);
     }
 }
 

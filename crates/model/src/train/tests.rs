@@ -4,41 +4,70 @@
 use kernel::{AdamW, Isa, Kernel, random::Stream};
 
 use super::*;
+use crate::decoder::{Biases, Block, Family, Layer, Rotary, Sizes};
 use crate::{Optimizer, OptimizerError};
 
 const BATCH: usize = 5;
 const SEQ: usize = 11;
 
-fn configs() -> [Config; 3] {
-    let tiny = Config::tiny(50);
-    [
-        tiny.clone(),
-        Config { tied: false, kv_heads: 1, heads: 3, ffn: 37, ..tiny.clone() },
-        Config { dim: 20, kv_heads: 4, head_dim: 6, layers: 1, vocab: 1031, ..tiny },
-    ]
+fn llama(sizes: Sizes) -> Decoder {
+    sizes.decoder(Family::Llama)
 }
 
-fn tokens(config: &Config, batch: usize, seq: usize) -> Vec<u32> {
+/// Shapes of Llama, then one model of each other family, and what no fresh one has.
+fn decoders() -> Vec<Decoder> {
+    let tiny = Sizes::tiny(50);
+    let mut all = vec![
+        llama(tiny.clone()),
+        llama(Sizes { tied: false, kv_heads: 1, heads: 3, ffn: 37, ..tiny.clone() }),
+        llama(Sizes { dim: 20, kv_heads: 4, head_dim: 6, layers: 1, vocab: 1031, ..tiny.clone() }),
+    ];
+    for family in Family::ALL.into_iter().filter(|family| *family != Family::Llama) {
+        let layers = if family == Family::Gemma3 { 6 } else { 2 };
+        let mut decoder = Sizes { layers, dim: 24, ..tiny.clone() }.decoder(family);
+        decoder.layers.iter_mut().for_each(|layer| layer.window = layer.window.map(|_| 4));
+        // Caps that bend what small models compute.
+        decoder.attention_cap = decoder.attention_cap.map(|_| 0.8);
+        decoder.final_cap = decoder.final_cap.map(|_| 1.5);
+        all.push(decoder);
+    }
+    let biases = Biases { qkv: true, output: true, ffn: true };
+    let falcon = Sizes { kv_heads: 4, ..tiny.clone() }.decoder(Family::Falcon);
+    let one_norm = Sizes { kv_heads: 1, tied: false, ..tiny.clone() }.decoder(Family::Falcon);
+    let alibi = Decoder { block: Block::Sequential, alibi: true, rotaries: Vec::new(), ..falcon };
+    let layers = vec![Layer { window: None, rotary: None }; 2];
+    let partial = Decoder { rotaries: vec![Rotary::plain(4, 1e4)], ..llama(tiny.clone()) };
+    let mixed = Decoder { block: Block::ParallelTwoNorms, qk_norms: true, ..llama(tiny) };
+    all.extend([
+        Decoder { biases, layers, ..alibi },
+        Decoder { biases, ..one_norm },
+        Decoder { biases, ..partial },
+        Decoder { post_norms: true, ..mixed },
+    ]);
+    all
+}
+
+fn tokens(decoder: &Decoder, batch: usize, seq: usize) -> Vec<u32> {
     let stream = Stream::new(9, "test tokens", 0);
     let count = (batch * (seq + 1)) as u64;
-    (0..count).map(|i| stream.below(i, config.vocab as u64) as u32).collect()
+    (0..count).map(|i| stream.below(i, decoder.vocab as u64) as u32).collect()
 }
 
-fn optimizer(config: &Config) -> Optimizer {
+fn optimizer(decoder: &Decoder) -> Optimizer {
     let adamw = AdamW { lr: 0.0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-    Optimizer::new(config, adamw, Some(0.5)).expect("valid")
+    Optimizer::new(decoder, adamw, Some(0.5)).expect("valid")
 }
 
 /// Loss, gradient and parameters after two steps.
-fn run(config: &Config, kernel: &Kernel, micro: Option<usize>) -> (f64, Vec<f32>, Vec<f32>) {
-    let mut trainer = Trainer::new(config).expect("valid");
+fn run(decoder: &Decoder, kernel: &Kernel, micro: Option<usize>) -> (f64, Vec<f32>, Vec<f32>) {
+    let mut trainer = Trainer::new(decoder).expect("valid");
     if let Some(micro) = micro {
         trainer = trainer.with_micro(micro);
     }
-    let mut params = crate::init(config, 3).expect("valid");
+    let mut params = crate::init(decoder, 3).expect("valid");
     let mut grads = vec![f32::NAN; params.len()];
-    let tokens = tokens(config, BATCH, SEQ);
-    let mut optimizer = optimizer(config);
+    let tokens = tokens(decoder, BATCH, SEQ);
+    let mut optimizer = optimizer(decoder);
     let mut loss = 0.0;
     for _ in 0..2 {
         loss = trainer
@@ -55,15 +84,15 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn threads_micro_batches_and_instruction_sets_change_no_bit() {
-    for config in configs() {
-        let (loss, grads, params) = run(&config, &Kernel::new(Isa::Scalar, 1), Some(1));
+    for decoder in decoders() {
+        let (loss, grads, params) = run(&decoder, &Kernel::new(Isa::Scalar, 1), Some(1));
         let mut classes: Vec<(Isa, usize, Option<usize>)> =
             Isa::available().into_iter().map(|isa| (isa, 2, None)).collect();
         classes.extend([1, 2, 3, 7].map(|threads| (Isa::best(), threads, None)));
         classes.extend([1, 2, 3, BATCH].map(|micro| (Isa::best(), 2, Some(micro))));
         for (isa, threads, micro) in classes {
-            let other = run(&config, &Kernel::new(isa, threads), micro);
-            assert_eq!(loss.to_bits(), other.0.to_bits(), "{isa} {threads} {micro:?}");
+            let other = run(&decoder, &Kernel::new(isa, threads), micro);
+            assert_eq!(loss.to_bits(), other.0.to_bits(), "{isa} {threads} {micro:?} {decoder:?}");
             assert_eq!(bits(&grads), bits(&other.1), "{isa} {threads} {micro:?}");
             assert_eq!(bits(&params), bits(&other.2), "{isa} {threads} {micro:?}");
         }
@@ -73,7 +102,7 @@ fn threads_micro_batches_and_instruction_sets_change_no_bit() {
 /// Guards against differences between builds (debug and release), machines, and versions.
 #[test]
 fn a_run_has_the_bits_written_down_here() {
-    let (loss, grads, params) = run(&configs()[1], &Kernel::new(Isa::best(), 2), None);
+    let (loss, grads, params) = run(&decoders()[1], &Kernel::new(Isa::best(), 2), None);
     let words = bits(&grads).into_iter().chain(bits(&params));
     let hash = words.fold(0xcbf2_9ce4_8422_2325u64, |hash, word| {
         (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -83,23 +112,43 @@ fn a_run_has_the_bits_written_down_here() {
 }
 
 #[test]
+fn training_and_running_compute_the_same_bits() {
+    for decoder in decoders() {
+        let mut params = crate::init(&decoder, 3).expect("valid");
+        let stream = Stream::new(4, "test weights", 0);
+        for (i, value) in params.iter_mut().enumerate() {
+            *value += 0.1 * stream.normal_at(i as u64);
+        }
+        let kernel = Kernel::new(Isa::best(), 2);
+        let batch: Vec<u32> = (0..23).map(|i| i * 17 % decoder.vocab as u32).collect();
+        let mut trainer = Trainer::new(&decoder).expect("valid");
+        let want = trainer.logits(&kernel, &params, &batch, 1, 23).expect("valid");
+        let model = std::sync::Arc::new(crate::Model::new(&decoder, params).expect("fits"));
+        let mut session = crate::Session::new(model, kernel);
+        let mut got = Vec::new();
+        session.extend_all(&batch, |_, logits| got.extend_from_slice(logits)).expect("room");
+        assert_eq!(bits(&got), bits(&want), "{decoder:?}");
+    }
+}
+
+#[test]
 fn reusing_the_workspace_changes_no_bit() {
-    let config = Config::tiny(50);
+    let decoder = Decoder::tiny(50);
     let kernel = Kernel::new(Isa::best(), 2);
-    let params = crate::init(&config, 3).expect("valid");
+    let params = crate::init(&decoder, 3).expect("valid");
     let (fresh, want, _) = {
-        let mut trainer = Trainer::new(&config).expect("valid");
+        let mut trainer = Trainer::new(&decoder).expect("valid");
         let mut grads = vec![0.0; params.len()];
-        let batch = tokens(&config, 2, 7);
+        let batch = tokens(&decoder, 2, 7);
         let loss = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 7, &mut grads);
         (loss.expect("finite"), grads, ())
     };
-    let mut trainer = Trainer::new(&config).expect("valid").with_micro(3);
+    let mut trainer = Trainer::new(&decoder).expect("valid").with_micro(3);
     let mut grads = vec![0.0; params.len()];
-    let large = tokens(&config, 4, 31);
+    let large = tokens(&decoder, 4, 31);
     trainer.loss(&kernel, &params, &large, 4, 31).expect("finite");
     trainer.loss_and_gradient(&kernel, &params, &large, 4, 31, &mut grads).expect("finite");
-    let batch = tokens(&config, 2, 7);
+    let batch = tokens(&decoder, 2, 7);
     let alone = trainer.loss(&kernel, &params, &batch, 2, 7).expect("finite");
     let loss = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 7, &mut grads);
     assert_eq!(loss.expect("finite").to_bits(), fresh.to_bits());
@@ -109,13 +158,13 @@ fn reusing_the_workspace_changes_no_bit() {
 
 #[test]
 fn resuming_from_saved_state_changes_no_bit() {
-    let config = Config::tiny(50);
+    let decoder = Decoder::tiny(50);
     let kernel = Kernel::new(Isa::best(), 2);
-    let mut trainer = Trainer::new(&config).expect("valid");
-    let mut params = crate::init(&config, 3).expect("valid");
+    let mut trainer = Trainer::new(&decoder).expect("valid");
+    let mut params = crate::init(&decoder, 3).expect("valid");
     let mut grads = vec![0.0; params.len()];
-    let batch = tokens(&config, BATCH, SEQ);
-    let mut first = optimizer(&config);
+    let batch = tokens(&decoder, BATCH, SEQ);
+    let mut first = optimizer(&decoder);
     let mut saved = None;
     for step in 0..4 {
         if step == 2 {
@@ -127,10 +176,10 @@ fn resuming_from_saved_state_changes_no_bit() {
         first.step(&kernel, &mut params, &grads, 0.01).expect("finite");
     }
     let (mut again, state) = saved.expect("saved at step 2");
-    let mut second = optimizer(&config);
+    let mut second = optimizer(&decoder);
     second.restore(&state).expect("own state");
     assert_eq!(second.steps(), 2);
-    let mut trainer = Trainer::new(&config).expect("valid");
+    let mut trainer = Trainer::new(&decoder).expect("valid");
     for _ in 0..2 {
         trainer.loss_and_gradient(&kernel, &again, &batch, BATCH, SEQ, &mut grads).expect("finite");
         second.step(&kernel, &mut again, &grads, 0.01).expect("finite");
@@ -143,16 +192,16 @@ fn resuming_from_saved_state_changes_no_bit() {
 #[test]
 fn gradients_agree_with_finite_differences() {
     let kernel = Kernel::new(Isa::best(), 1);
-    for config in configs() {
-        let mut trainer = Trainer::new(&config).expect("valid");
+    for decoder in decoders() {
+        let mut trainer = Trainer::new(&decoder).expect("valid");
         // Larger weights than the initial ones, so that attention is not flat.
-        let mut params = crate::init(&config, 3).expect("valid");
+        let mut params = crate::init(&decoder, 3).expect("valid");
         let stream = Stream::new(4, "test weights", 0);
         for (i, value) in params.iter_mut().enumerate() {
             *value += 0.1 * stream.normal_at(i as u64);
         }
         let mut grads = vec![0.0; params.len()];
-        let batch = tokens(&config, 2, 9);
+        let batch = tokens(&decoder, 2, 9);
         trainer.loss_and_gradient(&kernel, &params, &batch, 2, 9, &mut grads).expect("finite");
         for (index, tensor) in trainer.layout().tensors().to_vec().iter().enumerate() {
             let stream = Stream::new(5, "test direction", index as u64);
@@ -174,20 +223,24 @@ fn gradients_agree_with_finite_differences() {
             let h = 0.02;
             let slope = (at(h) - at(-h)) / f64::from(2.0 * h);
             let allowed = 2e-4 + 0.01 * slope.abs();
-            assert!((slope - along).abs() < allowed, "{}: {slope} {along}", tensor.name);
+            assert!(
+                (slope - along).abs() < allowed,
+                "{}: {slope} {along} {decoder:?}",
+                tensor.name
+            );
         }
     }
 }
 
 #[test]
 fn training_on_one_batch_learns_it() {
-    let config = Config::tiny(50);
+    let decoder = Decoder::tiny(50);
     let kernel = Kernel::new(Isa::best(), 2);
-    let mut trainer = Trainer::new(&config).expect("valid");
-    let mut params = crate::init(&config, 3).expect("valid");
+    let mut trainer = Trainer::new(&decoder).expect("valid");
+    let mut params = crate::init(&decoder, 3).expect("valid");
     let mut grads = vec![0.0; params.len()];
-    let batch = tokens(&config, 2, 8);
-    let mut optimizer = optimizer(&config);
+    let batch = tokens(&decoder, 2, 8);
+    let mut optimizer = optimizer(&decoder);
     let mut losses = Vec::new();
     for _ in 0..150 {
         let sum = trainer.loss_and_gradient(&kernel, &params, &batch, 2, 8, &mut grads);
@@ -201,11 +254,11 @@ fn training_on_one_batch_learns_it() {
 
 #[test]
 fn a_forward_pass_gives_the_loss_of_its_logits() {
-    let config = Config::tiny(50);
+    let decoder = Decoder::tiny(50);
     let kernel = Kernel::new(Isa::best(), 2);
-    let mut trainer = Trainer::new(&config).expect("valid");
-    let params = crate::init(&config, 3).expect("valid");
-    let batch = tokens(&config, 2, 8);
+    let mut trainer = Trainer::new(&decoder).expect("valid");
+    let params = crate::init(&decoder, 3).expect("valid");
+    let batch = tokens(&decoder, 2, 8);
     let loss = trainer.loss(&kernel, &params, &batch, 2, 8).expect("finite");
     let inputs: Vec<u32> = batch.chunks(9).flat_map(|row| &row[..8]).copied().collect();
     let targets: Vec<u32> = batch.chunks(9).flat_map(|row| &row[1..]).copied().collect();
@@ -218,11 +271,11 @@ fn a_forward_pass_gives_the_loss_of_its_logits() {
 
 #[test]
 fn refuses_batches_and_numbers_that_are_no_use() {
-    let config = Config::tiny(50);
+    let decoder = Decoder::tiny(50);
     let kernel = Kernel::new(Isa::best(), 1);
-    let mut trainer = Trainer::new(&config).expect("valid");
-    let mut params = crate::init(&config, 3).expect("valid");
-    let mut batch = tokens(&config, 2, 8);
+    let mut trainer = Trainer::new(&decoder).expect("valid");
+    let mut params = crate::init(&decoder, 3).expect("valid");
+    let mut batch = tokens(&decoder, 2, 8);
     let shape = |e| matches!(e, Err(TrainError::Shape { .. }));
     assert!(shape(trainer.loss(&kernel, &params, &batch, 0, 8)));
     assert!(shape(trainer.loss(&kernel, &params, &batch, 1, 65)));
@@ -240,10 +293,10 @@ fn refuses_batches_and_numbers_that_are_no_use() {
     grads.fill(0.0);
     grads[7] = f32::INFINITY;
     let before = params.clone();
-    let step = optimizer(&config).step(&kernel, &mut params, &grads, 0.1);
+    let step = optimizer(&decoder).step(&kernel, &mut params, &grads, 0.1);
     assert!(matches!(step, Err(OptimizerError::NonFiniteGradient { step: 1, .. })));
     assert_eq!(bits(&before), bits(&params));
     grads[7] = 1.0;
-    let step = optimizer(&config).step(&kernel, &mut params, &grads, f32::NAN);
+    let step = optimizer(&decoder).step(&kernel, &mut params, &grads, f32::NAN);
     assert!(matches!(step, Err(OptimizerError::LearningRate { .. })));
 }
