@@ -11,7 +11,8 @@
 //! | Gemma 2 | `gemma2` | `gemma2` |
 //! | Gemma 3 (text) | `gemma3_text`, `gemma3` | `gemma3` |
 //!
-//! What would be computed differently is refused by name.
+//! What would be computed differently is refused by name. [`write`] is the way back: a model as the
+//! files of its family.
 
 mod gguf;
 mod hf;
@@ -19,6 +20,7 @@ mod hf_rope;
 pub(crate) mod names;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 pub use gguf::decoder_of_metadata;
 pub use hf::decoder_of_config;
