@@ -7,8 +7,7 @@ pub mod statement;
 pub mod tlog;
 
 use kernel::{Isa, Kernel};
-use model::{Config, Plan, Sampler, Session, Weights};
-use text::Tokenizer;
+use model::{Plan, Sampler, Session, Weights};
 use std::{
     fs,
     io::Write,
@@ -16,6 +15,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 use tempfile::{NamedTempFile, TempDir};
+use text::Tokenizer;
 
 /// A message of the swarm protocol.
 pub fn swarm_message(bytes: &[u8]) {
@@ -54,15 +54,10 @@ pub fn safetensors(bytes: &[u8]) {
             drop(file.floats(name, &view.shape));
         }
     }
-    drop(engine::hf::parse_weights(bytes, &Config::tiny(64)));
 }
 
 /// A GGUF file.
 pub fn gguf(bytes: &[u8]) {
-    if let Ok(imported) = engine::gguf::parse_model(bytes) {
-        imported.config.validate().expect("only valid shapes are read");
-        assert_eq!(imported.params.len(), imported.config.parameters());
-    }
     let file = file_of(bytes, ".gguf");
     if let Ok(weights) = Weights::open(file.path()) {
         for tensor in weights.tensors().values() {
@@ -80,6 +75,9 @@ fn run(weights: &Weights) {
     if plan.memory().total(1, 64) > 1 << 24 {
         return;
     }
+    // What was read can be written as a file of its family, or is refused.
+    let trained = Plan::new(weights).and_then(Plan::parameters).expect("checked before");
+    drop((model::families::write::gguf(&trained), model::families::write::hugging_face(&trained)));
     let loaded = Arc::new(plan.load(&KERNEL).expect("checked before"));
     assert!(loaded.bytes() <= 1 << 24);
     let mut session = Session::new(Arc::clone(&loaded), KERNEL.clone());
@@ -89,9 +87,6 @@ fn run(weights: &Weights) {
 
 /// The `config.json` of a Hugging Face folder.
 pub fn hf_config(bytes: &[u8]) {
-    if let Ok(config) = engine::hf::parse_config(bytes) {
-        config.validate().expect("only valid shapes are read");
-    }
     if let Ok(decoder) = model::families::decoder_of_config(bytes) {
         decoder.validate().expect("only valid shapes are read");
         assert!(decoder.parameters() > 0);

@@ -1,12 +1,14 @@
 //! A good example or two for each target to begin from.
 
-use kernel::{Isa, Kernel, random::Stream};
 use engine::Lineage;
-use model::{Config, Parameters};
-use text::Tokenizer;
-use std::{error::Error, fs, io::Write, path::Path};
 use ids::{Hash, Identity, ObjectRef};
-use swarm::{Certificate, Contribution, Ejection, Evidence, Member, Message, Record, Signed, SignedRecord};
+use kernel::{Isa, Kernel, random::Stream};
+use model::{Decoder, Parameters};
+use std::{error::Error, fs, io::Write, path::Path};
+use swarm::{
+    Certificate, Contribution, Ejection, Evidence, Member, Message, Record, Signed, SignedRecord,
+};
+use text::Tokenizer;
 
 /// Nothing, or why the examples cannot be made.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -167,8 +169,8 @@ fn log_file(entry: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
 fn models(folder: &Path) -> Outcome {
     let text = "a small text of small words, of which some come again\n".repeat(9);
     let tokenizer = Tokenizer::train([text.as_str()], 280)?;
-    let config = Config::tiny(tokenizer.len());
-    let model = Parameters::new(&config, model::init(&config, 1)?)?;
+    let decoder = Decoder::tiny(tokenizer.len());
+    let model = Parameters::new(&decoder, model::init(&decoder, 1)?)?;
     let lineage = Lineage { name: "seed".into(), run: None, root: None };
     let work = tempfile::tempdir()?;
     engine::hf::export(work.path(), &model, &tokenizer, &lineage)?;
@@ -235,7 +237,7 @@ fn manifests(folder: &Path) -> Outcome {
         seed: 1,
         corpus: object,
         start: Some(recipe::run::Start { model: object, outer: object }),
-        model: Config { context: 512, ..Config::tiny(512) },
+        model: Decoder { context: 512, ..Decoder::tiny(512) },
         inner: recipe::run::Inner::default(),
         outer: recipe::run::Outer::default(),
         rounds: recipe::run::Rounds::default(),
@@ -268,7 +270,8 @@ fn texts(folder: &Path) -> Outcome {
         save(folder, "commons_frame", &example)?;
     }
     let checkpoint = Some(net::swarm::Mark { height: 3, record: run, standing: 512 });
-    let ticket = net::swarm::Ticket { run, manifest_len: 8, founder, peers: vec![peer], checkpoint };
+    let ticket =
+        net::swarm::Ticket { run, manifest_len: 8, founder, peers: vec![peer], checkpoint };
     save(folder, "ticket", ticket.to_string().as_bytes())?;
     let invitation = net::swarm::Invitation { ticket, secret: [7; 32] };
     save(folder, "ticket", invitation.to_secret_text().as_bytes())

@@ -2,10 +2,24 @@
 //! signs has a place in a log without breaking its state or its views.
 
 use crate::seeds::{Outcome, save};
-use commons::{ArchiveError, Body, Place, Seen, Statement, author, follow::RangeProof, portable::{LoggedStatement, Portable, PortableSplit, Trust}, receipt::Receipt, state::{Roots, State, log_key}, statement::{Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate, Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Milestone, Parent, Pay, Power, ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights, Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses, Work, WorkType}, view};
+use commons::{
+    ArchiveError, Body, Place, Seen, Statement, author,
+    follow::RangeProof,
+    portable::{LoggedStatement, Portable, PortableSplit, Trust},
+    receipt::Receipt,
+    state::{Roots, State, log_key},
+    statement::{
+        Attest, Boundary, Check, Choice, Claim, Component, Derive, DeviceKey, Effect, Evaluate,
+        Evidence, FenceCell, Founder, Genesis, Key, KeyOp, Method, Milestone, Parent, Pay, Power,
+        ProposalType, Propose, Publish, Purpose, RULES_VERSION, Relation, Reproducible, Rights,
+        Rules, SourceClass, Stance, Subject, TieBreak, UnrankedRule, Use, Verdict, Vote, VoteBody,
+        WitnessKey, Witnesses, Work, WorkType,
+    },
+    view,
+};
 use ids::{Hash, Identity};
-use tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof};
 use std::{path::Path, sync::LazyLock};
+use tlog::{Checkpoint, Hash as TreeHash, KeyName, SplitProof};
 
 /// A statement: read, said again by a founder in a small commons, and seen in every view.
 pub fn statement(bytes: &[u8]) {

@@ -3,8 +3,12 @@
 
 use crate::seeds::{Outcome, save};
 use ids::Identity;
-use tlog::{AddCheckpoint, Bundle, Checkpoint, Hash, KeyKind, MAX_PROOF, MAX_SIGNATURES, MemoryTree, Nodes, Note, NoteSignature, Policy, Response, Signed, SignedCheckpoint, SplitProof, Tile, TileReader, TlogProof, VerifierKey, Witness, consistency_proof, inclusion_proof, root, verify_inclusion};
 use std::{path::Path, sync::LazyLock};
+use tlog::{
+    AddCheckpoint, Bundle, Checkpoint, Hash, KeyKind, MAX_PROOF, MAX_SIGNATURES, MemoryTree, Nodes,
+    Note, NoteSignature, Policy, Response, Signed, SignedCheckpoint, SplitProof, Tile, TileReader,
+    TlogProof, VerifierKey, Witness, consistency_proof, inclusion_proof, root, verify_inclusion,
+};
 
 /// A note, a checkpoint, a signature line or a key: each has one text.
 pub fn note(bytes: &[u8]) {

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{expect, hf};
+use engine::expect;
 use kernel::{Isa, Kernel};
-use model::Model;
+use model::{Plan, Weights};
 
 /// Greedy tokens to compare.
 const TOKENS: usize = 48;
@@ -16,10 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [folder, prompt] = &args[..] else {
         return Err("usage: expectation HF_DIR PROMPT".into());
     };
-    let imported = hf::import(Path::new(folder))?;
-    let tokenizer = imported.tokenizer.ok_or("the folder has no tokenizer")?;
-    let model = Arc::new(Model::new(&imported.config, imported.params)?);
     let kernel = Kernel::new(Isa::from_env()?, 2);
+    let weights = Weights::open(Path::new(folder))?;
+    let tokenizer = engine::tokenizer(&weights)?;
+    let model = Arc::new(Plan::new(&weights)?.load(&kernel)?);
     let expected = expect::expectation(&kernel, &model, &tokenizer, prompt, TOKENS)?;
     println!("{}", serde_json::to_string(&expected)?);
     Ok(())

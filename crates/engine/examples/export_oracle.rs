@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use engine::{Lineage, expect, gguf, hf};
 use kernel::{AdamW, Isa, Kernel, random::Stream};
-use model::{Config, Model, Optimizer, Parameters, Trainer};
+use model::decoder::{Decoder, Family, Sizes};
+use model::{Model, Optimizer, Parameters, Trainer};
 use text::Tokenizer;
 
 const TEXT: &str =
-    concat!(include_str!("../../model/src/config.rs"), include_str!("../../model/src/train.rs"));
+    concat!(include_str!("../../model/src/decoder.rs"), include_str!("../../model/src/train.rs"));
 const STEPS: u64 = 120;
 const BATCH: usize = 8;
 const SEQ: usize = 48;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tied = args.get(1).is_none_or(|word| word == "tied");
     let kernel = Kernel::new(Isa::from_env()?, 2);
     let tokenizer = Tokenizer::train([TEXT], 512)?;
-    let config = Config {
+    let sizes = Sizes {
         dim: 72,
         heads: 6,
         kv_heads: 2,
@@ -29,10 +30,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ffn: 160,
         context: 128,
         tied,
-        ..Config::tiny(tokenizer.len())
+        ..Sizes::tiny(tokenizer.len())
     };
-    let params = train(&kernel, &config, &tokenizer)?;
-    let trained = Parameters::new(&config, params)?;
+    let decoder = sizes.decoder(Family::Llama);
+    let params = train(&kernel, &decoder, &tokenizer)?;
+    let trained = Parameters::new(&decoder, params)?;
     let model = Arc::new(Model::from(&trained));
     let lineage = Lineage { name: "oracle".into(), run: Some("none".into()), root: None };
     hf::export(&out.join("hf"), &trained, &tokenizer, &lineage)?;
@@ -45,15 +47,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn train(
     kernel: &Kernel,
-    config: &Config,
+    decoder: &Decoder,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
     let ids = tokenizer.encode(TEXT)?;
-    let mut params = model::init(config, 1)?;
+    let mut params = model::init(decoder, 1)?;
     let mut grads = vec![0.0; params.len()];
-    let mut trainer = Trainer::new(config)?;
+    let mut trainer = Trainer::new(decoder)?;
     let adamw = AdamW { lr: 0.0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-    let mut optimizer = Optimizer::new(config, adamw, Some(1.0))?;
+    let mut optimizer = Optimizer::new(decoder, adamw, Some(1.0))?;
     for step in 0..STEPS {
         let stream = Stream::new(1, "oracle rows", step);
         let start = |row| stream.below(row, (ids.len() - SEQ - 1) as u64) as usize;

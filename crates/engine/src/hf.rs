@@ -1,14 +1,14 @@
-//! Folders as Hugging Face `transformers` reads and writes them: tokenizer and templates of any
-//! model; models as `LlamaForCausalLM`, written and read.
+//! Folders as Hugging Face `transformers` reads and writes them: tokenizer and templates, and models
+//! of every family, written.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use model::families::write::{FileTensor, hugging_face};
 use model::safetensors::{self, Source};
-use model::{Config, FormatError, Layout, Parameters};
-use serde::Deserialize;
+use model::{Decoder, FormatError, Parameters};
 use serde_json::{Value, json};
 use text::{
     Tokenizer,
@@ -17,7 +17,7 @@ use text::{
 };
 
 use crate::files::{read_file, write_file};
-use crate::{EngineError, Imported, Lineage};
+use crate::{EngineError, Lineage};
 
 /// Reads the tokenizer of a folder. Only `tokenizer.json` must be there.
 pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
@@ -93,19 +93,25 @@ fn read_text(path: &Path) -> Result<String, FormatError> {
 /// Writes `config.json`, `generation_config.json`, `model.safetensors` (F32), `tokenizer.json`,
 /// `tokenizer_config.json` and `special_tokens_map.json` into a folder, which is made if needed.
 /// The lineage stands in the safetensors metadata.
+///
+/// Errors: also a model that `config.json` has no place for, and a tokenizer of another kind than
+/// GPT-2's.
 pub fn export(
     dir: &Path,
     model: &Parameters,
     tokenizer: &Tokenizer,
     lineage: &Lineage,
 ) -> Result<(), EngineError> {
-    fs::create_dir_all(dir).map_err(FormatError::io(dir))?;
+    let (mut config, tensors) = hugging_face(model)?;
     let end = tokenizer.end_of_text();
     let end_text = tokenizer.token(end);
+    config["bos_token_id"] = json!(end);
+    config["eos_token_id"] = json!(end);
+    fs::create_dir_all(dir).map_err(FormatError::io(dir))?;
     let documents = [
-        ("config.json", config_json(model.config(), end)),
+        ("config.json", config),
         ("generation_config.json", json!({ "bos_token_id": end, "eos_token_id": end })),
-        ("tokenizer_config.json", tokenizer_config(model.config(), tokenizer)),
+        ("tokenizer_config.json", tokenizer_config(model.decoder(), tokenizer)),
         ("special_tokens_map.json", json!({ "bos_token": end_text, "eos_token": end_text })),
     ];
     for (name, document) in documents {
@@ -114,110 +120,14 @@ pub fn export(
     }
     let tokenizer = tokenizer.to_hugging_face()?;
     write_file(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
-    Ok(write_file(&dir.join("model.safetensors"), |out| write_weights(out, model, lineage))?)
+    Ok(write_file(&dir.join("model.safetensors"), |out| write_weights(out, &tensors, lineage))?)
 }
 
-/// Reads such a folder; weights may be F32, F16 or BF16 in one `model.safetensors`. A missing
-/// `tokenizer.json` is no error, an unsupported one is.
-pub fn import(dir: &Path) -> Result<Imported, EngineError> {
-    let config = parse_config(&read_file(&dir.join("config.json"), MAX_JSON)?)?;
-    let path = dir.join("model.safetensors");
-    let largest = 4 * config.parameters() as u64 + MAX_JSON;
-    let params = parse_weights(&read_file(&path, largest)?, &config)?;
-    let path = dir.join("tokenizer.json");
-    let tokenizer = match path.exists() {
-        true => {
-            let mut plain = Tokenizer::from_json(&read_file(&path, MAX_JSON)?)?;
-            plain.set_add_bos(tokenizer(dir)?.add_bos());
-            Some(plain)
-        }
-        false => None,
-    };
-    if let Some(tokenizer) = tokenizer.as_ref().filter(|t| t.len() > config.vocab) {
-        let text =
-            format!("tokenizer of {} tokens, the model has {}", tokenizer.len(), config.vocab);
-        return Err(FormatError::new(text).into());
-    }
-    Ok(Imported { config, params, tokenizer })
-}
-
-/// Reads the weights of a model of this shape from safetensors bytes. A tied model may carry a
-/// copy of its head; any other tensor too many is refused.
-pub fn parse_weights(bytes: &[u8], config: &Config) -> Result<Vec<f32>, FormatError> {
-    let file = safetensors::parse(bytes)?;
-    let layout = Layout::new(config)?;
-    let mut params = Vec::with_capacity(layout.len().min(bytes.len() / 2));
-    for tensor in layout.tensors() {
-        params.extend(file.floats(&tensor.name, &tensor.shape)?);
-    }
-    let known = |name: &str| layout.tensor(name).is_some() || (config.tied && name == HEAD);
-    match file.tensors().keys().find(|name| !known(name)) {
-        Some(name) => Err(FormatError::new(format!("tensor {name} has no place in this model"))),
-        None => Ok(params),
-    }
-}
-
-/// Reads a `config.json` of a `LlamaForCausalLM`. What we would compute differently is refused.
-pub fn parse_config(bytes: &[u8]) -> Result<Config, FormatError> {
-    let hf: HfConfig = serde_json::from_slice(bytes)
-        .map_err(|error| FormatError::new(format!("config.json: {error}")))?;
-    hf.check_supported()?;
-    if hf.num_attention_heads == 0 {
-        return Err(FormatError::new("config.json: num_attention_heads is 0"));
-    }
-    let rope = hf.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-    let config = Config {
-        vocab: hf.vocab_size,
-        dim: hf.hidden_size,
-        layers: hf.num_hidden_layers,
-        heads: hf.num_attention_heads,
-        kv_heads: hf.num_key_value_heads.unwrap_or(hf.num_attention_heads),
-        head_dim: hf.head_dim.unwrap_or(hf.hidden_size / hf.num_attention_heads),
-        ffn: hf.intermediate_size,
-        norm_eps: hf.rms_norm_eps.unwrap_or(1e-6),
-        rope_theta: rope.or(hf.rope_theta).unwrap_or(10_000.0),
-        tied: hf.tie_word_embeddings,
-        context: hf.max_position_embeddings,
-    };
-    config.validate()?;
-    Ok(config)
-}
-
-/// `config.json`: rope parameters both as transformers 4 and as 5 wants them.
-fn config_json(config: &Config, end: u32) -> Value {
-    json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.vocab,
-        "hidden_size": config.dim,
-        "intermediate_size": config.ffn,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "attention_bias": false,
-        "mlp_bias": false,
-        "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": number(config.norm_eps),
-        "rope_theta": number(config.rope_theta),
-        "rope_parameters": { "rope_type": "default", "rope_theta": number(config.rope_theta) },
-        "tie_word_embeddings": config.tied,
-        "torch_dtype": "float32",
-        "dtype": "float32",
-        "bos_token_id": end,
-        "eos_token_id": end,
-        "use_cache": true,
-    })
-}
-
-fn tokenizer_config(config: &Config, tokenizer: &Tokenizer) -> Value {
+fn tokenizer_config(decoder: &Decoder, tokenizer: &Tokenizer) -> Value {
     let end = tokenizer.token(tokenizer.end_of_text());
     json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.context,
+        "model_max_length": decoder.context,
         "bos_token": end,
         "eos_token": end,
         "add_bos_token": tokenizer.add_bos(),
@@ -226,15 +136,9 @@ fn tokenizer_config(config: &Config, tokenizer: &Tokenizer) -> Value {
     })
 }
 
-/// The shortest decimal of an `f32`, so that 1e-5 does not become 0.000009999999747378752.
-fn number(value: f32) -> Value {
-    let shortest: f64 = value.to_string().parse().expect("a printed float can be read");
-    json!(shortest)
-}
-
 fn write_weights(
     out: &mut impl Write,
-    model: &Parameters,
+    tensors: &[FileTensor<'_>],
     lineage: &Lineage,
 ) -> std::io::Result<()> {
     let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -244,95 +148,45 @@ fn write_weights(
     for (key, value) in lineage.pairs() {
         metadata.insert(key.to_owned(), value.to_owned());
     }
-    let tensors = model.layout().tensors().iter();
-    let sources: Vec<Source<'_>> = tensors
-        .map(|t| (t.name.as_str(), t.shape.as_slice(), &model.params()[t.range.clone()]))
-        .collect();
+    let tensors = tensors.iter();
+    let sources: Vec<Source<'_>> =
+        tensors.map(|t| (t.name.as_str(), t.shape.as_slice(), &*t.values)).collect();
     safetensors::write_to(out, &sources, &metadata)
 }
 
-#[derive(Deserialize)]
-struct HfConfig {
-    model_type: String,
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    max_position_embeddings: usize,
-    rms_norm_eps: Option<f32>,
-    rope_theta: Option<f32>,
-    rope_parameters: Option<Rope>,
-    rope_scaling: Option<Rope>,
-    hidden_act: Option<String>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-}
-
-#[derive(Deserialize)]
-struct Rope {
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f32>,
-}
-
-impl HfConfig {
-    fn check_supported(&self) -> Result<(), FormatError> {
-        let refuse = |what: String| Err(FormatError::new(format!("config.json: {what}")));
-        if self.model_type != "llama" {
-            return refuse(format!("model_type {:?} is not supported", self.model_type));
-        }
-        if let Some(act) = self.hidden_act.as_ref().filter(|act| *act != "silu") {
-            return refuse(format!("hidden_act {act:?} is not supported"));
-        }
-        for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
-            let kind = rope.rope_type.as_deref().unwrap_or("default");
-            if kind != "default" {
-                return refuse(format!("rope type {kind:?} is not supported"));
-            }
-        }
-        if self.attention_bias || self.mlp_bias {
-            return refuse("biases are not supported".to_owned());
-        }
-        Ok(())
-    }
-}
-
-const HEAD: &str = "lm_head.weight";
 const MAX_JSON: u64 = 1 << 27;
 const MAX_TEMPLATE: u64 = 1 << 25;
 const MAX_TEMPLATES: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    use model::decoder::{Family, Sizes};
+    use model::{Plan, Weights};
 
-    fn model(tied: bool) -> (Parameters, Tokenizer) {
+    use super::*;
+
+    fn model(tied: bool, family: Family) -> (Parameters, Tokenizer) {
         let texts = ["the commons hold the commons", "the commons hold"];
         let tokenizer = Tokenizer::train(texts, 262).expect("enough room");
-        let config = Config { tied, ..Config::tiny(tokenizer.len()) };
-        let params = model::init(&config, 5).expect("valid");
-        (Parameters::new(&config, params).expect("fits"), tokenizer)
+        let decoder = Sizes { tied, ..Sizes::tiny(tokenizer.len()) }.decoder(family);
+        let params = model::init(&decoder, 5).expect("valid");
+        (Parameters::new(&decoder, params).expect("fits"), tokenizer)
     }
 
     #[test]
-    fn a_folder_comes_back_the_same() {
-        for tied in [true, false] {
+    fn a_folder_of_every_family_comes_back_the_same() {
+        for (tied, family) in [true, false].into_iter().flat_map(|t| Family::ALL.map(|f| (t, f))) {
             let dir = tempfile::tempdir().expect("a temporary folder");
-            let (model, tokenizer) = model(tied);
+            let (model, trained) = model(tied, family);
             let lineage = Lineage { name: "m".into(), run: Some("r".into()), root: None };
-            export(dir.path(), &model, &tokenizer, &lineage).expect("written");
-            let back = import(dir.path()).expect("own folder");
-            assert_eq!(&back.config, model.config());
-            assert_eq!(back.params, model.params());
-            assert_eq!(back.tokenizer.as_ref(), Some(&tokenizer));
+            export(dir.path(), &model, &trained, &lineage).expect("written");
+            let weights = Weights::open(dir.path()).expect("own folder");
+            let back = Plan::new(&weights).expect("whole").parameters().expect("floats");
+            assert_eq!(back.decoder(), model.decoder());
+            assert_eq!(back.values(), model.values());
+            let read = tokenizer(dir.path()).expect("own folder");
+            assert_eq!(read.to_json(), trained.to_json());
+            assert_eq!(read.prefix(), trained.prefix());
             let weights = fs::read(dir.path().join("model.safetensors")).expect("there");
             let file = safetensors::parse(&weights).expect("own file");
             assert_eq!(file.metadata()["understory.run"], "r");
@@ -342,7 +196,7 @@ mod tests {
     #[test]
     fn end_tokens_are_taken_from_every_file_that_names_them() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let (model, trained) = model(true);
+        let (model, trained) = model(true, Family::Llama);
         export(dir.path(), &model, &trained, &Lineage::default()).expect("written");
         let path = dir.path().join("config.json");
         let mut config: Value =
@@ -366,26 +220,6 @@ mod tests {
     }
 
     #[test]
-    fn refuses_configs_it_would_compute_differently() {
-        let good = config_json(&Config::tiny(300), 0);
-        let parse = |value: &Value| parse_config(value.to_string().as_bytes());
-        assert_eq!(parse(&good).expect("own config"), Config::tiny(300));
-        let changes = [
-            ("model_type", json!("mistral")),
-            ("hidden_act", json!("gelu")),
-            ("attention_bias", json!(true)),
-            ("rope_scaling", json!({"rope_type": "llama3", "factor": 8.0})),
-            ("num_attention_heads", json!(0)),
-            ("hidden_size", json!(1u64 << 60)),
-        ];
-        for (key, value) in changes {
-            let mut bad = good.clone();
-            bad[key] = value;
-            assert!(parse(&bad).is_err(), "{key}");
-        }
-    }
-
-    #[test]
     fn templates_of_a_folder_are_found_where_they_may_stand() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let write =
@@ -398,15 +232,5 @@ mod tests {
         std::fs::create_dir(dir.path().join("additional_chat_templates")).expect("made");
         write("additional_chat_templates/tool_use.jinja", "tools");
         assert_eq!(read().iter().collect::<Vec<_>>(), [("default", "file"), ("tool_use", "tools")]);
-    }
-
-    proptest! {
-        #[test]
-        fn mutated_configs_never_panic(at: usize, byte: u8) {
-            let mut bytes = config_json(&Config::tiny(300), 0).to_string().into_bytes();
-            let n = bytes.len();
-            bytes[at % n] = byte;
-            let _ = parse_config(&bytes);
-        }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, reading, writing |
+//! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, writing |
 //! | [`mod@expect`] | logits and greedy text, for comparing other programs with ours |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -17,7 +17,7 @@ mod lineage;
 pub use lineage::Lineage;
 
 use model::weights::Origin;
-use model::{Config, FormatError, GenerateError, Weights};
+use model::{FormatError, GenerateError, Weights};
 use text::{
     Tokenizer, TokenizerError,
     chat::{ChatError, ChatTemplates},
@@ -38,17 +38,6 @@ pub enum EngineError {
     /// The model cannot be run.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-}
-
-/// A model read from a file or folder.
-#[derive(Debug, Clone)]
-pub struct Imported {
-    /// Its shape.
-    pub config: Config,
-    /// Its parameters in the order of [`model::Layout`].
-    pub params: Vec<f32>,
-    /// Its tokenizer, if one was there.
-    pub tokenizer: Option<Tokenizer>,
 }
 
 /// The tokenizer beside a model's weights.

@@ -149,7 +149,7 @@ fn manifest(corpus: ObjectRef, vocab: usize) -> RunManifest {
         seed: 1,
         corpus,
         start: None,
-        model: model::Config { context: 64, ..model::Config::tiny(vocab) },
+        model: model::Decoder { context: 64, ..model::Decoder::tiny(vocab) },
         inner: Inner { seq: 64, batch: 8, schedule, ..Inner::default() },
         outer: Outer::default(),
         rounds: Rounds { rounds: ROUNDS + 1, ..Rounds::default() },

@@ -4,6 +4,7 @@
 
 use ids::{Hash, ObjectRef};
 use kernel::{Isa, Kernel};
+use model::decoder::{Family, Sizes};
 use recipe::corpus::{self, DataOptions, Documents};
 use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
 use recipe::{Contributor, Corpus, RunManifest, Task, contribution::Digest};
@@ -121,8 +122,7 @@ fn text(store: &Store, folder: &std::path::Path) -> Corpus {
 
 fn manifest(dim: usize, layers: usize, ffn: usize) -> RunManifest {
     let heads = dim / 32;
-    let shape = model::Config::tiny(4096);
-    let model = model::Config {
+    let sizes = Sizes {
         dim,
         layers,
         heads,
@@ -130,8 +130,9 @@ fn manifest(dim: usize, layers: usize, ffn: usize) -> RunManifest {
         head_dim: 32,
         ffn,
         context: 256,
-        ..shape
+        ..Sizes::tiny(4096)
     };
+    let model = sizes.decoder(Family::Llama);
     RunManifest {
         format: FORMAT,
         arithmetic: ARITHMETIC.into(),

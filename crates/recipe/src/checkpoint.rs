@@ -1,14 +1,14 @@
 //! Parameters as a stored model, and back.
 
 use ids::{Hash, ObjectRef};
-use model::{Config, Layout};
+use model::{Decoder, Layout};
 use store::{ManifestError, ModelManifest, Store, StoreError, TensorEntry};
 
 /// A stored model in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Its shape.
-    pub config: Config,
+    /// What it computes.
+    pub decoder: Decoder,
     /// All parameters, in [`Layout`] order.
     pub params: Vec<f32>,
     /// Its tokenizer.
@@ -47,8 +47,8 @@ impl Checkpoint {
         &self,
         mut put: impl FnMut(&[u8]) -> Result<ObjectRef, StoreError>,
     ) -> Result<ModelManifest, CheckpointError> {
-        let layout = Layout::new(&self.config).expect("a checkpoint's shape was checked");
-        Self::describe(&self.config, self.tokenizer, &layout, |at, _| {
+        let layout = Layout::new(&self.decoder).expect("a checkpoint's shape was checked");
+        Self::describe(&self.decoder, self.tokenizer, &layout, |at, _| {
             put(&to_bytes(&self.params[layout.tensors()[at].range.clone()]))
         })
     }
@@ -56,7 +56,7 @@ impl Checkpoint {
     /// The manifest of a model of this shape; `data` names the bytes of the tensor at an index,
     /// given their length.
     fn describe(
-        config: &Config,
+        decoder: &Decoder,
         tokenizer: ObjectRef,
         layout: &Layout,
         mut data: impl FnMut(usize, u64) -> Result<ObjectRef, StoreError>,
@@ -70,7 +70,7 @@ impl Checkpoint {
                 data: data(at, tensor.range.len() as u64 * 4)?,
             });
         }
-        let architecture = serde_json::to_string(config).expect("a configuration has a JSON form");
+        let architecture = serde_json::to_string(decoder).expect("a decoder has a JSON form");
         Ok(ModelManifest { version: 1, architecture, tokenizer, tensors })
     }
 
@@ -80,9 +80,9 @@ impl Checkpoint {
     pub fn load(store: &Store, root: &Hash) -> Result<Self, CheckpointError> {
         let unsupported = |why: String| CheckpointError::Unsupported { root: *root, why };
         let manifest = ModelManifest::load(store, root)?;
-        let config: Config = serde_json::from_str(&manifest.architecture)
+        let decoder: Decoder = serde_json::from_str(&manifest.architecture)
             .map_err(|e| unsupported(format!("its architecture: {e}")))?;
-        let layout = Layout::new(&config).map_err(|e| unsupported(e.to_string()))?;
+        let layout = Layout::new(&decoder).map_err(|e| unsupported(e.to_string()))?;
         if layout.tensors().len() != manifest.tensors.len() {
             return Err(unsupported(format!(
                 "{} tensors, its architecture has {}",
@@ -102,24 +102,24 @@ impl Checkpoint {
         if params.len() != layout.len() {
             return Err(unsupported("a tensor is shorter than its shape".to_owned()));
         }
-        Ok(Self { config, params, tokenizer: manifest.tokenizer })
+        Ok(Self { decoder, params, tokenizer: manifest.tokenizer })
     }
 }
 
 /// The tokenizer and the tensors that `manifest` names, if it is the manifest of a model of this
-/// shape with this tokenizer. Number and lengths follow from `config`: whoever wrote the manifest
+/// shape with this tokenizer. Number and lengths follow from `decoder`: whoever wrote the manifest
 /// chooses nothing but the tensors' hashes.
 ///
 /// Errors: [`CheckpointError::Unsupported`] for the manifest of another model,
 /// [`CheckpointError::Manifest`] for other bytes.
 pub fn parts(
-    config: &Config,
+    decoder: &Decoder,
     tokenizer: &ObjectRef,
     manifest: &[u8],
 ) -> Result<Vec<ObjectRef>, CheckpointError> {
     let parsed = ModelManifest::parse(manifest)?;
-    let layout = Layout::new(config).expect("a run's shape was checked");
-    let expected = Checkpoint::describe(config, *tokenizer, &layout, |at, len| {
+    let layout = Layout::new(decoder).expect("a run's shape was checked");
+    let expected = Checkpoint::describe(decoder, *tokenizer, &layout, |at, len| {
         // Only the hashes may differ.
         let hash = parsed.tensors.get(at).map_or(Hash::default(), |tensor| tensor.data.hash);
         Ok(ObjectRef { hash, len })
@@ -149,9 +149,9 @@ mod tests {
     fn a_model_comes_back_with_its_root() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path()).expect("open");
-        let config = Config::tiny(64);
-        let params = model::init(&config, 3).expect("valid");
-        let checkpoint = Checkpoint { config, params, tokenizer: ObjectRef::of(b"tokenizer") };
+        let decoder = Decoder::tiny(64);
+        let params = model::init(&decoder, 3).expect("valid");
+        let checkpoint = Checkpoint { decoder, params, tokenizer: ObjectRef::of(b"tokenizer") };
         let root = checkpoint.save(&store).expect("save");
         assert_eq!(root, checkpoint.root().expect("hash only"));
         assert_eq!(Checkpoint::load(&store, &root.hash).expect("load"), checkpoint);
@@ -161,9 +161,9 @@ mod tests {
     fn one_changed_parameter_changes_one_tensor_object() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path()).expect("open");
-        let config = Config::tiny(64);
-        let params = model::init(&config, 3).expect("valid");
-        let mut checkpoint = Checkpoint { config, params, tokenizer: ObjectRef::of(b"t") };
+        let decoder = Decoder::tiny(64);
+        let params = model::init(&decoder, 3).expect("valid");
+        let mut checkpoint = Checkpoint { decoder, params, tokenizer: ObjectRef::of(b"t") };
         checkpoint.save(&store).expect("save");
         let before = store.objects().expect("list").len();
         checkpoint.params[0] += 1.0;
@@ -173,12 +173,12 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_manifest_are_those_of_the_runs_model_or_none() {
-        let config = Config::tiny(64);
-        let params = model::init(&config, 3).expect("valid");
+        let decoder = Decoder::tiny(64);
+        let params = model::init(&decoder, 3).expect("valid");
         let tokenizer = ObjectRef::of(b"t");
-        let checkpoint = Checkpoint { config: config.clone(), params, tokenizer };
+        let checkpoint = Checkpoint { decoder: decoder.clone(), params, tokenizer };
         let manifest = checkpoint.manifest(|bytes| Ok(ObjectRef::of(bytes))).expect("made");
-        let read = |manifest: &ModelManifest| parts(&config, &tokenizer, &manifest.to_bytes());
+        let read = |manifest: &ModelManifest| parts(&decoder, &tokenizer, &manifest.to_bytes());
         assert_eq!(read(&manifest).expect("this run's"), manifest.references());
         let changes: [fn(&mut ModelManifest); 6] = [
             |m| m.tensors.swap(1, 2),
@@ -196,16 +196,16 @@ mod tests {
             change(&mut other);
             assert!(read(&other).is_err(), "change {n}");
         }
-        assert!(parts(&config, &tokenizer, b"a carry").is_err());
+        assert!(parts(&decoder, &tokenizer, b"a carry").is_err());
     }
 
     #[test]
     fn refuses_tensors_that_do_not_fit_the_architecture() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path()).expect("open");
-        let config = Config::tiny(64);
-        let params = model::init(&config, 3).expect("valid");
-        let checkpoint = Checkpoint { config, params, tokenizer: ObjectRef::of(b"t") };
+        let decoder = Decoder::tiny(64);
+        let params = model::init(&decoder, 3).expect("valid");
+        let checkpoint = Checkpoint { decoder, params, tokenizer: ObjectRef::of(b"t") };
         let root = checkpoint.save(&store).expect("save");
         let mut manifest = ModelManifest::load(&store, &root.hash).expect("load");
         manifest.tensors.swap(0, 1);

@@ -18,7 +18,7 @@ pub struct HeldOut {
 impl HeldOut {
     /// Uses the first `max_tokens` held-out tokens (0: all), in windows of `seq` that do not
     /// overlap; every token is predicted once from those before it in its window.
-    pub fn new(corpus: &Corpus, config: &model::Config, seq: usize, max_tokens: usize) -> Self {
+    pub fn new(corpus: &Corpus, decoder: &model::Decoder, seq: usize, max_tokens: usize) -> Self {
         let all = corpus.held_out.len();
         let used = if max_tokens == 0 { all } else { all.min(max_tokens) };
         let windows = (used.saturating_sub(1)).div_ceil(seq).max(1);
@@ -28,7 +28,7 @@ impl HeldOut {
         let rows = (0..windows).flat_map(|w| stream[w * seq..=(w + 1) * seq].to_vec()).collect();
         let text: Vec<u32> = stream[..used].to_vec();
         let bytes = corpus.tokenizer.byte_len(&text) as f64;
-        let trainer = Trainer::new(config).expect("the caller's shape is valid");
+        let trainer = Trainer::new(decoder).expect("the caller's shape is valid");
         Self { trainer, seq, rows, padding, bytes }
     }
 

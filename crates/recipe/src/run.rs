@@ -38,7 +38,7 @@ pub struct RunManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// Shape of the model.
-    pub model: model::Config,
+    pub model: model::Decoder,
     /// What each worker does between two roots.
     pub inner: Inner,
     /// How updates become the next root.
@@ -212,7 +212,7 @@ pub enum RunError {
     Range { field: &'static str, value: String, must: String },
     /// The model's shape.
     #[error(transparent)]
-    Model(#[from] model::ConfigError),
+    Model(#[from] model::DecoderError),
 }
 
 impl RunManifest {
@@ -303,7 +303,7 @@ impl RunManifest {
 
     /// Parameters of the model.
     pub fn parameters(&self) -> usize {
-        self.model.parameters()
+        self.model.parameters() as usize
     }
 
     /// Tokens one worker sees in one inner step.
@@ -351,7 +351,7 @@ pub(crate) mod tests {
             seed: 7,
             corpus: ObjectRef::of(b"corpus"),
             start: None,
-            model: model::Config { context: 32, ..model::Config::tiny(512) },
+            model: model::Decoder { context: 32, ..model::Decoder::tiny(512) },
             inner: Inner { seq: 16, batch: 2, ..Inner::default() },
             outer: Outer::default(),
             rounds: Rounds { steps_min: 4, steps_max: 8, keep_every: 2, ..Rounds::default() },

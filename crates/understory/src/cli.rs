@@ -5,6 +5,7 @@ use crate::{
     commons::cli::{CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::decoder::Family;
 use std::path::PathBuf;
 
 /// Train language models together with people you need not trust, and check every step.
@@ -116,6 +117,9 @@ pub struct DemoArgs {
     /// in the local cargo registry
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
+    /// Family of the model: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or gemma3
+    #[arg(long, default_value_t = Family::Llama)]
+    pub family: Family,
     /// How long to train, roughly
     #[arg(long, default_value_t = 2.0, conflicts_with = "steps")]
     pub minutes: f64,

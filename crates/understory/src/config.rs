@@ -3,6 +3,7 @@
 use crate::{founding::Founding, hint::WithHint};
 use anyhow::{Context, Result};
 use ids::{Hash, ObjectRef, PeerId};
+use model::decoder::{Family, Sizes};
 use recipe::{
     RunManifest,
     corpus::DataOptions,
@@ -48,6 +49,7 @@ pub struct Data {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shape {
+    pub family: Family,
     pub dim: usize,
     pub layers: usize,
     pub heads: usize,
@@ -76,6 +78,7 @@ impl Default for RunConfig {
 impl Default for Shape {
     fn default() -> Self {
         Self {
+            family: Family::Llama,
             dim: 128,
             layers: 4,
             heads: 4,
@@ -111,7 +114,7 @@ impl RunConfig {
         vocab: usize,
     ) -> Result<RunManifest> {
         let shape = &self.model;
-        let model = model::Config {
+        let sizes = Sizes {
             vocab,
             dim: shape.dim,
             layers: shape.layers,
@@ -124,6 +127,7 @@ impl RunConfig {
             tied: shape.tied,
             context: shape.context,
         };
+        let model = sizes.decoder(shape.family);
         let manifest = RunManifest {
             format: FORMAT,
             arithmetic: ARITHMETIC.to_owned(),
@@ -208,6 +212,10 @@ const COMMENTS: &[(&str, &str)] = &[
     ),
     ("data.options.held_out_bytes", "… until there are so many bytes of them."),
     ("data.options.tokenizer_bytes", "Bytes of text that the tokenizer is made from."),
+    (
+        "model.family",
+        "What a layer looks like: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or gemma3.",
+    ),
     ("model.dim", "Width: numbers that stand for one token between the layers."),
     ("model.layers", "Transformer layers, one above the other."),
     ("model.heads", "Attention heads of a layer; dim is divided among them."),

@@ -20,7 +20,7 @@ use swarm::parse_record;
 #[derive(Deserialize)]
 struct Kept {
     corpus: ObjectRef,
-    model: model::Config,
+    model: model::Decoder,
 }
 
 /// What may be another in the new run.
@@ -162,7 +162,7 @@ fn last_of_version_1(store: &Store, kept: &Kept) -> Result<(u32, Start)> {
         .context("the old run has no model yet")
         .hint("begin a run with `understory swarm start`")?;
     let model = ObjectRef { hash, len: store.get(&hash)?.len() as u64 };
-    let outer = checkpoint::to_bytes(&vec![0.0; kept.model.parameters()]);
+    let outer = checkpoint::to_bytes(&vec![0.0; kept.model.parameters() as usize]);
     let outer = ObjectRef { hash: store.put(&outer)?, len: outer.len() as u64 };
     Ok((0, Start { model, outer }))
 }

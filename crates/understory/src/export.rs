@@ -7,7 +7,6 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use engine::Lineage;
-use model::Parameters;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -47,14 +46,13 @@ pub fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn write(folder: &Path, loaded: LoadedModel, to: ExportFormat) -> Result<PathBuf> {
-    let LoadedModel { config, params, tokenizer, root, run } = loaded;
+    let LoadedModel { model, tokenizer, root, run } = loaded;
     let name = run.as_ref().map_or_else(|| "understory".to_owned(), |(run, _)| run.name.clone());
     let lineage = Lineage {
         name: name.clone(),
         run: run.map(|(_, id)| id.to_string()),
         root: root.map(|r| r.to_string()),
     };
-    let model = Parameters::new(&config, params)?;
     let file = match to {
         ExportFormat::Hf => {
             engine::hf::export(folder, &model, &tokenizer, &lineage)?;

@@ -4,6 +4,7 @@ use crate::hint::WithHint;
 use crate::pull::HUB;
 use anyhow::{Context, Result, anyhow};
 use ids::Hash;
+use model::{Parameters, Plan, Weights};
 use recipe::{Checkpoint, RunManifest};
 use std::path::{Path, PathBuf};
 use store::Store;
@@ -11,10 +12,8 @@ use text::Tokenizer;
 
 /// A model ready to run, and where it came from.
 pub struct LoadedModel {
-    /// Its shape.
-    pub config: model::Config,
-    /// All parameters.
-    pub params: Vec<f32>,
+    /// What it computes, and its parameters.
+    pub model: Parameters,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// The root, where the model came from a store.
@@ -31,11 +30,8 @@ pub fn load(text: &str) -> Result<LoadedModel> {
         _ => (text, None),
     };
     let path = Path::new(path);
-    if root.is_none() && path.is_file() {
-        return from_gguf(path);
-    }
-    if root.is_none() && path.join("config.json").is_file() {
-        return from_hugging_face(path);
+    if root.is_none() && (path.is_file() || path.join("config.json").is_file()) {
+        return from_files(path);
     }
     let store = find_store(path)?;
     from_store(&store, root)
@@ -84,8 +80,8 @@ pub fn from_store(store: &Store, root: Option<Hash>) -> Result<LoadedModel> {
         Some(id) => Some((RunManifest::parse(&store.get(&id)?)?, id)),
         None => None,
     };
-    let Checkpoint { config, params, .. } = checkpoint;
-    Ok(LoadedModel { config, params, tokenizer, root: Some(root), run })
+    let model = Parameters::new(&checkpoint.decoder, checkpoint.params)?;
+    Ok(LoadedModel { model, tokenizer, root: Some(root), run })
 }
 
 /// The ref that points at a peer's newest model.
@@ -93,21 +89,10 @@ pub const MODEL_REF: &str = "model";
 /// The ref that points at a peer's run manifest.
 pub const RUN_REF: &str = "run";
 
-fn from_gguf(path: &Path) -> Result<LoadedModel> {
-    let imported = engine::gguf::import(path)
-        .hint("Llama models of F32, F16 or BF16 weights with a GPT-2 style tokenizer are read")?;
-    imported_model(imported, path)
-}
-
-fn from_hugging_face(path: &Path) -> Result<LoadedModel> {
-    let imported = engine::hf::import(path)
-        .hint("LlamaForCausalLM folders with one model.safetensors are read")?;
-    imported_model(imported, path)
-}
-
-fn imported_model(imported: engine::Imported, path: &Path) -> Result<LoadedModel> {
-    let engine::Imported { config, params, tokenizer } = imported;
-    let tokenizer =
-        tokenizer.with_context(|| format!("{} has no tokenizer we read", path.display()))?;
-    Ok(LoadedModel { config, params, tokenizer, root: None, run: None })
+/// A model of any family, its weights widened to what training has.
+fn from_files(path: &Path) -> Result<LoadedModel> {
+    let weights = Weights::open(path).hint("a .gguf file or a Hugging Face folder can be read")?;
+    let model = Plan::new(&weights)?.parameters()?;
+    let tokenizer = engine::tokenizer(&weights)?;
+    Ok(LoadedModel { model, tokenizer, root: None, run: None })
 }

@@ -455,7 +455,7 @@ impl<'a> Peer<'a> {
             step_tokens: run.step_tokens(),
             model: serve::ModelInfo {
                 params: run.parameters() as u64,
-                layers: run.model.layers as u32,
+                layers: run.model.layers.len() as u32,
                 dim: run.model.dim as u32,
                 heads: run.model.heads as u32,
                 vocab: run.model.vocab as u32,

@@ -40,8 +40,8 @@ impl Runnable {
     /// Packs a model trained here. Its texts begin as documents do in training, after one
     /// end-of-text token.
     pub fn new(loaded: LoadedModel) -> Result<Self> {
-        let LoadedModel { config, params, tokenizer, root, .. } = loaded;
-        let model = Arc::new(Model::new(&config, params)?);
+        let LoadedModel { model, tokenizer, root, .. } = loaded;
+        let model = Arc::new(Model::from(&model));
         let prefix = vec![tokenizer.end_of_text()];
         Ok(Self { model, tokenizer, template: None, prefix, root })
     }

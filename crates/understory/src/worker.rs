@@ -127,8 +127,8 @@ impl TrainingWorker {
 /// Objects.
 impl TrainingWorker {
     fn save(&self, params: Vec<f32>, momentum: &[f32]) -> Result<State, WorkError> {
-        let config = self.run.model.clone();
-        let checkpoint = Checkpoint { config, params, tokenizer: self.tokenizer };
+        let decoder = self.run.model.clone();
+        let checkpoint = Checkpoint { decoder, params, tokenizer: self.tokenizer };
         let model = checkpoint.save(&self.store).map_err(checkpoint_error)?;
         let outer = self.keep(&checkpoint::to_bytes(momentum))?;
         Ok(State { model, outer })
@@ -136,7 +136,7 @@ impl TrainingWorker {
 
     fn params(&self, model: &ObjectRef) -> Result<Vec<f32>, WorkError> {
         let loaded = Checkpoint::load(&self.store, &model.hash).map_err(checkpoint_error)?;
-        if loaded.config != self.run.model || loaded.tokenizer != self.tokenizer {
+        if loaded.decoder != self.run.model || loaded.tokenizer != self.tokenizer {
             return Err(WorkError::Other(format!("model {} is not of this run", model.hash)));
         }
         Ok(loaded.params)

@@ -50,10 +50,10 @@ fn a_command_that_does_not_exist_is_a_usage_error() {
 fn without_any_text_it_says_how_to_get_some() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nowhere = folder.path().join("nowhere");
-    let config = folder.path().join("config.toml");
-    fs::write(&config, "").expect("writes");
+    let decoder = folder.path().join("config.toml");
+    fs::write(&decoder, "").expect("writes");
     let said = run(understory()
-        .args(["swarm", "start", text(&config), "--dir", text(&folder.path().join("peer"))])
+        .args(["swarm", "start", text(&decoder), "--dir", text(&folder.path().join("peer"))])
         .args(["--bind", "127.0.0.1:0", "--once"])
         .env("HOME", &nowhere)
         .env("CARGO_HOME", &nowhere));
@@ -72,10 +72,10 @@ fn errors_come_with_a_way_out() {
     fs::write(&garbage, "no model at all").expect("writes");
     let voters = here("voters.txt");
     fs::write(&voters, "# friends\n\nBert\n").expect("writes");
-    let config = here("config.toml");
-    fs::write(&config, "").expect("writes");
-    let with_voters = ["swarm", "start", &config, "--voters", &voters, "--dir", &here("p6")];
-    let members = ["swarm", "start", &config, "--voters", "members", "--dir", &here("p7")];
+    let decoder = here("config.toml");
+    fs::write(&decoder, "").expect("writes");
+    let with_voters = ["swarm", "start", &decoder, "--voters", &voters, "--dir", &here("p6")];
+    let members = ["swarm", "start", &decoder, "--voters", "members", "--dir", &here("p7")];
     let cases: [(&str, &[&str]); 14] = [
         ("no-model", &["run", &here("no"), "hello"]),
         ("no-gguf", &["run", &garbage, "hello"]),
@@ -106,12 +106,12 @@ fn a_port_that_is_taken_is_named() {
     let address = taken.local_addr().expect("it is bound").to_string();
     let data = folder.path().join("text.txt");
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../LICENSE"), &data).expect("copies");
-    let config = folder.path().join("config.toml");
+    let decoder = folder.path().join("config.toml");
     let options = "[data.options]\nvocab = 512\nheld_out_bytes = 2048\n";
-    fs::write(&config, format!("[data]\npaths = [{:?}]\n{options}", text(&data))).expect("writes");
+    fs::write(&decoder, format!("[data]\npaths = [{:?}]\n{options}", text(&data))).expect("writes");
     let peer = folder.path().join("peer");
     let said = run(understory()
-        .args(["swarm", "start", text(&config), "--dir", text(&peer), "--bind", &address])
+        .args(["swarm", "start", text(&decoder), "--dir", text(&peer), "--bind", &address])
         .arg("--once"));
     assert_eq!(said.code, Some(2), "{}{}", said.out, said.err);
     assert!(said.err.contains(&address), "{}", said.err);
@@ -226,9 +226,9 @@ fn every_command(of: &[String]) -> Vec<Vec<String>> {
 fn model_folder(folder: &Path) -> std::path::PathBuf {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let config = model::Config::tiny(tokenizer.len());
-    let params = model::init(&config, 3).expect("a valid shape");
-    let model = model::Parameters::new(&config, params).expect("a valid model");
+    let decoder = model::Decoder::tiny(tokenizer.len());
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    let model = model::Parameters::new(&decoder, params).expect("a valid model");
     let lineage = engine::Lineage { name: "tiny".to_owned(), run: None, root: None };
     let path = folder.join("model");
     fs::create_dir(&path).expect("a folder can be made");

@@ -5,8 +5,9 @@ mod common;
 
 use common::{Said, say, text};
 use engine::Lineage;
+use model::Parameters;
+use model::decoder::{Family, Sizes};
 use model::gguf::{Value as Gguf, Writer};
-use model::{Config, Parameters};
 use serde_json::{Value, json};
 use std::{fs, path::Path, path::PathBuf};
 use text::Tokenizer;
@@ -27,9 +28,10 @@ const TRICKS: [&str; 7] = [
 fn tiny() -> (Parameters, Tokenizer) {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let config = Config { layers: 1, ..Config::tiny(tokenizer.len()) };
-    let params = model::init(&config, 3).expect("a valid shape");
-    (Parameters::new(&config, params).expect("a valid model"), tokenizer)
+    let sizes = Sizes { layers: 1, ..Sizes::tiny(tokenizer.len()) };
+    let decoder = sizes.decoder(Family::Llama);
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    (Parameters::new(&decoder, params).expect("a valid model"), tokenizer)
 }
 
 fn folder(at: &Path, name: &str) -> PathBuf {

@@ -4,7 +4,8 @@ mod common;
 
 use common::{say, text};
 use engine::Lineage;
-use model::{Config, Parameters};
+use model::Parameters;
+use model::decoder::{Family, Sizes};
 use serde_json::Value;
 use std::{fs, path::Path, path::PathBuf};
 use text::Tokenizer;
@@ -13,12 +14,13 @@ use text::Tokenizer;
 fn tiny(change: f32) -> (Parameters, Tokenizer) {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let config = Config { layers: 2, ..Config::tiny(tokenizer.len()) };
-    let mut params = model::init(&config, 3).expect("a valid shape");
-    let layout = model::Layout::new(&config).expect("a valid shape");
+    let sizes = Sizes { layers: 2, ..Sizes::tiny(tokenizer.len()) };
+    let decoder = sizes.decoder(Family::Llama);
+    let mut params = model::init(&decoder, 3).expect("a valid shape");
+    let layout = model::Layout::new(&decoder).expect("a valid shape");
     let one = layout.tensor("model.layers.1.self_attn.q_proj.weight").expect("it is there");
     params[one.range.start] += change;
-    (Parameters::new(&config, params).expect("a valid model"), tokenizer)
+    (Parameters::new(&decoder, params).expect("a valid model"), tokenizer)
 }
 
 fn folder(at: &Path, name: &str, change: f32) -> PathBuf {

@@ -101,9 +101,9 @@ fn the_process_for_templates_takes_no_nonsense() {
 fn model_folder(folder: &Path) -> PathBuf {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let config = model::Config::tiny(tokenizer.len());
-    let params = model::init(&config, 3).expect("a valid shape");
-    let model = model::Parameters::new(&config, params).expect("a valid model");
+    let decoder = model::Decoder::tiny(tokenizer.len());
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    let model = model::Parameters::new(&decoder, params).expect("a valid model");
     let path = folder.join("model");
     engine::hf::export(&path, &model, &tokenizer, &engine::Lineage::default()).expect("written");
     path

@@ -57,6 +57,10 @@ impl Tokenizer {
         tokenizer.add_ends(&model.ends());
         tokenizer.strip_space = strips_space(file.decoder.as_ref());
         chain.put_into(&mut tokenizer, &file.added_tokens, &mut budget)?;
+        // What would be written as it was read.
+        tokenizer.plain = tokenizer.is_byte_level()
+            && tokenizer.cuts == [Cut::Words]
+            && Tokenizer::from_json(files.tokenizer).is_ok();
         Ok(tokenizer)
     }
 }

@@ -25,11 +25,17 @@ impl Tokenizer {
         self.write(self.add_bos())
     }
 
-    fn write(&self, begins: bool) -> Result<String, TokenizerError> {
-        if !self.plain {
-            let text = format!("writing a tokenizer of the kind {:?}", self.describe());
-            return Err(TokenizerError::Unsupported(text));
+    /// Whether [`Tokenizer::to_json`], or another program's format, can hold this tokenizer.
+    pub fn check_writable(&self) -> Result<(), TokenizerError> {
+        if self.plain {
+            return Ok(());
         }
+        let text = format!("writing a tokenizer of the kind {:?}", self.describe());
+        Err(TokenizerError::Unsupported(text))
+    }
+
+    fn write(&self, begins: bool) -> Result<String, TokenizerError> {
+        self.check_writable()?;
         let ids = self.tokens().enumerate();
         let vocab: Vocab = ids.map(|(id, token)| (token.to_owned(), id as u32)).collect();
         let merges = self.merges().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();

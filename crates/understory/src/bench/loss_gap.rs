@@ -31,7 +31,7 @@ pub struct Options {
 #[derive(Debug, Serialize)]
 pub struct LossGap {
     pub parameters: usize,
-    pub non_embedding: usize,
+    pub non_embedding: u64,
     pub workers: u32,
     pub h: u32,
     pub rounds: u32,

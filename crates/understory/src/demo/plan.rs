@@ -3,7 +3,7 @@
 use crate::{
     cheat::Cheat,
     cli::DemoArgs,
-    config::{Data, RunConfig},
+    config::{Data, RunConfig, Shape},
     files::write_atomically,
     hint::WithHint,
     peer_key::demo_seed,
@@ -128,6 +128,7 @@ impl Plan {
             },
             // Measured: short sequences learn more per second.
             inner: Inner { seq: 128, batch: 8, ..Inner::default() },
+            model: Shape { family: args.family, ..Shape::default() },
             rounds: rounds_of(args, rounds, minutes * 60.0),
             ..RunConfig::default()
         };

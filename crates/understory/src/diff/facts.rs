@@ -89,12 +89,12 @@ const SCALING: &str = "rotary scaling";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Config;
+    use model::decoder::Family;
 
     #[test]
     fn what_differs_is_named() {
-        let one = Decoder::from(&Config::tiny(100));
-        let other = Decoder { family: "mistral".to_owned(), context: 7, ..one.clone() };
+        let one = Decoder::tiny(100);
+        let other = Decoder { family: Family::Mistral, context: 7, ..one.clone() };
         let found = between(&computed(&one), &computed(&other));
         let want = ("context".to_owned(), Some(one.context.to_string()), Some("7".to_owned()));
         assert_eq!(found, [want]);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use ids::Hash;
 use kernel::Format;
 use model::weights::{Origin, TensorInfo, Weights};
-use model::{Config, Decoder, ElementType};
+use model::{Decoder, ElementType};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -148,11 +148,7 @@ impl Opened {
     pub fn decoder(&self) -> Result<Decoder> {
         match &self.source {
             Source::Files { weights, .. } => Ok(model::families::describe(weights)?),
-            Source::Stored { manifest, .. } => {
-                let config: Config = serde_json::from_str(&manifest.architecture)?;
-                config.validate()?;
-                Ok(Decoder::from(&config))
-            }
+            Source::Stored { manifest, .. } => Ok(serde_json::from_str(&manifest.architecture)?),
         }
     }
 

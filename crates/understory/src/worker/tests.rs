@@ -26,7 +26,7 @@ fn run(corpus: ObjectRef, vocab: usize) -> RunManifest {
         seed: 5,
         corpus,
         start: None,
-        model: model::Config { context: 32, ..model::Config::tiny(vocab) },
+        model: model::Decoder { context: 32, ..model::Decoder::tiny(vocab) },
         inner: Inner { seq: 16, batch: 2, ..Inner::default() },
         outer: Outer::default(),
         rounds,

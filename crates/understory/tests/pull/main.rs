@@ -6,7 +6,7 @@ mod server;
 
 use common::{Said, run, text, understory};
 use engine::Lineage;
-use model::{Config, Parameters};
+use model::{Decoder, Parameters};
 use serde_json::Value;
 use server::{COMMIT, How, Reply, Repository, Request, Server, sha256};
 use std::collections::BTreeMap;
@@ -475,9 +475,9 @@ fn noise(count: usize) -> Vec<u8> {
 fn tiny() -> (Parameters, Tokenizer) {
     let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
     let tokenizer = Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let config = Config::tiny(tokenizer.len());
-    let params = model::init(&config, 3).expect("a valid shape");
-    (Parameters::new(&config, params).expect("a valid model"), tokenizer)
+    let decoder = Decoder::tiny(tokenizer.len());
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    (Parameters::new(&decoder, params).expect("a valid model"), tokenizer)
 }
 
 fn gguf(scratch: &Path) -> Vec<u8> {
