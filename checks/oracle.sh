@@ -2,7 +2,7 @@
 # Exports a model of a run and compares it with transformers (PYTHON with torch) and with llama.cpp
 # (npm's prebuilt one, or PYTHON's llama-cpp-python): oracle.sh [RUN]
 #
-# RUN is the folder of a demo or a peer; without one a small model is trained for the purpose.
+# RUN is the folder of a demo or a peer; without one a small model of every family is trained.
 # EXAMPLES names the folder of the model crate's built examples; they are built where it is not set.
 # MODULES names a folder that has, or may get, node_modules/node-llama-cpp. Each side that is missing
 # is `skipped`.
@@ -21,19 +21,24 @@ example() {
   fi
 }
 
+models=()
 if [ -z "$run" ]; then
-  example export_oracle "$work"
-  hf=$work/hf gguf=$work/model.gguf
+  for family in llama mistral falcon smollm3 qwen2 qwen3 gemma2 gemma3; do
+    mkdir "$work/$family"
+    example export_oracle "$work/$family" "$family" untied
+    models+=("$work/$family/hf" "$work/$family/model.gguf" "$work/$family/expected.json")
+  done
 else
   hf=$work/hf
   check "exports a Hugging Face folder" understory export "$run" --to hf "$hf"
   check "exports a GGUF" understory export "$run" --to gguf "$work/gguf"
   gguf=$(echo "$work"/gguf/*.gguf)
   example expectation "$hf" "/// Returns the number of" >"$work/expected.json"
+  models=("$hf" "$gguf" "$work/expected.json")
 fi
 
 if command -v "$python" >/dev/null && "$python" -c 'import torch, transformers' 2>/dev/null; then
-  check "transformers agrees" "$python" "$root/oracle/export_check.py" "$hf" "$gguf" "$work/expected.json"
+  check "transformers agrees" "$python" "$root/oracle/export_check.py" "${models[@]}"
   grep transformers "$work/check.log" || true
 else
   echo "skipped: transformers (PYTHON=$python has no torch with transformers)"
@@ -49,8 +54,12 @@ llama_cpp() {
 }
 if llama_cpp; then
   export CHECK_MODULES=$modules
-  check "llama.cpp agrees" node "$root/checks/llama/check.mjs" "$gguf" "$work/expected.json"
-  grep 'largest' "$work/check.log" || true
+  for ((i = 0; i < ${#models[@]}; i += 3)); do
+    name=$(basename "$(dirname "${models[i]}")")
+    [ -n "$run" ] && name="the run's model"
+    check "llama.cpp agrees: $name" node "$root/checks/llama/check.mjs" "${models[i + 1]}" "${models[i + 2]}"
+    grep 'largest' "$work/check.log" || true
+  done
 else
   echo "skipped: llama.cpp (no Node.js with npm, or npm could not install node-llama-cpp)"
 fi

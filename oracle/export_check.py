@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares exported models with what understory computes.
 
-Usage: export_check.py HF_DIR MODEL.gguf expected.json [--tolerance 1e-4]
+Usage: export_check.py (HF_DIR MODEL.gguf expected.json)... [--tolerance 1e-4]
 
 expected.json holds a prompt, its ids, the logits after each of them, and the greedy continuation
 (`cargo run --release -p understory-engine --example export_oracle OUT_DIR` makes all three).
@@ -76,15 +76,17 @@ def with_llama_cpp(path, expected, tolerance):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("hf_dir")
-    parser.add_argument("gguf")
-    parser.add_argument("expected")
+    parser.add_argument("files", nargs="+", metavar="HF_DIR MODEL.gguf expected.json")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     args = parser.parse_args()
-    with open(args.expected, encoding="utf-8") as file:
-        expected = json.load(file)
-    good = with_transformers(args.hf_dir, expected, args.tolerance)
-    good &= with_llama_cpp(args.gguf, expected, args.tolerance)
+    if len(args.files) % 3:
+        parser.error("three names for each model")
+    good = True
+    for hf_dir, gguf, expected in zip(*[iter(args.files)] * 3):
+        with open(expected, encoding="utf-8") as file:
+            expected = json.load(file)
+        good &= with_transformers(hf_dir, expected, args.tolerance)
+        good &= with_llama_cpp(gguf, expected, args.tolerance)
     sys.exit(0 if good else 1)
 
 

@@ -14,8 +14,10 @@ const expected = JSON.parse(readFileSync(expectedPath, "utf8"));
 const require = createRequire(join(process.env.CHECK_MODULES, "check.mjs"));
 const { getLlama } = await import(pathToFileURL(require.resolve("node-llama-cpp")));
 
-// llama.cpp multiplies in another order: a few hundred roundings of f32.
+// llama.cpp multiplies in another order: a few hundred roundings of f32; its GELU is a table of
+// halves, and for Falcon it takes the approximation by tanh.
 const TOLERANCE = 1e-3;
+const TOLERANCE_OF_GELU = 5e-3;
 const tally = { passed: 0, failed: 0 };
 
 // One thread: several spin while they wait, and on a busy machine they wait for long.
@@ -43,7 +45,9 @@ steps.forEach((step, at) => {
 });
 const vocabulary = expected.logits[0].length;
 check("it tells every token's probability", check.counted === vocabulary, `${check.counted} of ${vocabulary}`);
-check(`log-probabilities within ${TOLERANCE}`, apart <= TOLERANCE, `apart by ${apart}`);
+const gelu = /^(falcon|gemma)/.test(model.fileInfo.metadata.general.architecture);
+const tolerance = gelu ? TOLERANCE_OF_GELU : TOLERANCE;
+check(`log-probabilities within ${tolerance}`, apart <= tolerance, `apart by ${apart}`);
 console.log(`largest difference of log-probabilities: ${apart.toExponential(2)}`);
 
 await sequence.clearHistory();

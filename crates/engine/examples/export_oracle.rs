@@ -1,5 +1,5 @@
 //! Trains a small model for some steps and exports it for `oracle/export_check.py`:
-//! `export_oracle OUT_DIR [tied|untied]` writes `hf/`, `model.gguf` and `expected.json`.
+//! `export_oracle OUT_DIR [FAMILY [tied|untied]]` writes `hf/`, `model.gguf` and `expected.json`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,21 +18,31 @@ const SEQ: usize = 48;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let out = PathBuf::from(args.first().ok_or("usage: export_oracle OUT_DIR [tied|untied]")?);
-    let tied = args.get(1).is_none_or(|word| word == "tied");
+    let usage = "usage: export_oracle OUT_DIR [FAMILY [tied|untied]]";
+    let out = PathBuf::from(args.first().ok_or(usage)?);
+    let family: Family = args.get(1).map_or(Ok(Family::Llama), |name| name.parse())?;
+    // Nobody's Gemma 2 has a head of its own.
+    let tied = args.get(2).is_none_or(|word| word == "tied") || family == Family::Gemma2;
     let kernel = Kernel::new(Isa::from_env()?, 2);
     let tokenizer = Tokenizer::train([TEXT], 512)?;
     let sizes = Sizes {
         dim: 72,
         heads: 6,
         kv_heads: 2,
-        head_dim: if tied { 12 } else { 16 },
+        // The heads of these fill their width.
+        head_dim: if tied || matches!(family, Family::Falcon | Family::Qwen2) { 12 } else { 16 },
         ffn: 160,
         context: 128,
+        // So many that not all are alike.
+        layers: match family {
+            Family::Smollm3 => 4,
+            Family::Gemma3 => 6,
+            _ => 2,
+        },
         tied,
         ..Sizes::tiny(tokenizer.len())
     };
-    let decoder = sizes.decoder(Family::Llama);
+    let decoder = sizes.decoder(family);
     let params = train(&kernel, &decoder, &tokenizer)?;
     let trained = Parameters::new(&decoder, params)?;
     let model = Arc::new(Model::from(&trained));

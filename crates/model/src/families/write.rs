@@ -67,8 +67,7 @@ pub fn gguf(
     let expected = as_gguf(decoder);
     let back = described(&metadata, &tensors)?;
     let factors = expected.rotaries.first().map(|rotary| &rotary.scaling);
-    // llama.cpp looks for these norms in these architectures alone.
-    if expected.qk_norms != matches!(expected.family, Family::Qwen3 | Family::Gemma3) {
+    if !gguf_metadata::fits_llama_cpp(&expected) {
         return Err(no_place("a GGUF file", decoder));
     }
     let compared = match factors {

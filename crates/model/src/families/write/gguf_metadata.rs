@@ -50,6 +50,15 @@ pub(super) fn metadata(d: &Decoder) -> Vec<(String, Value)> {
     out.keys
 }
 
+/// Whether llama.cpp looks for just the tensors that this model has, in the shapes that they have.
+pub(super) fn fits_llama_cpp(d: &Decoder) -> bool {
+    let head_norms = matches!(d.family, Family::Qwen3 | Family::Gemma3);
+    let full_heads = matches!(d.family, Family::Falcon | Family::Qwen2);
+    d.qk_norms == head_norms
+        && (!full_heads || d.q_dim() == d.dim)
+        && (d.tied || d.family != Family::Gemma2)
+}
+
 struct Keys {
     architecture: &'static str,
     keys: Vec<(String, Value)>,

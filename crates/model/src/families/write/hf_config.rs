@@ -21,6 +21,8 @@ pub(super) fn config(d: &Decoder) -> Value {
         "tie_word_embeddings": d.tied,
         "initializer_range": 0.02,
         "attention_dropout": 0.0,
+        // Else a family's usual one is taken, which need not be in this vocabulary.
+        "pad_token_id": null,
         "torch_dtype": "float32",
         "dtype": "float32",
         "use_cache": true,
@@ -62,7 +64,7 @@ fn llama_like(d: &Decoder) -> Value {
         let scalar = 1.0 / (f64::from(d.attention_scale) * f64::from(d.attention_scale));
         let gemma = json!({
             "hidden_activation": activation(d.activation),
-            "query_pre_attn_scalar": scalar.round(),
+            "query_pre_attn_scalar": whole(scalar.round() as f32),
             "attn_logit_softcapping": d.attention_cap.map(number),
             "final_logit_softcapping": d.final_cap.map(number),
         });
