@@ -3,6 +3,7 @@
 use crate::hint::WithHint;
 use crate::pull::HUB;
 use anyhow::{Context, Result, anyhow};
+use cotrain::{MODEL_REF, RUN_REF};
 use ids::Hash;
 use recipe::{Checkpoint, RunManifest};
 use std::path::{Path, PathBuf};
@@ -87,11 +88,6 @@ pub fn from_store(store: &Store, root: Option<Hash>) -> Result<LoadedModel> {
     let Checkpoint { config, params, .. } = checkpoint;
     Ok(LoadedModel { config, params, tokenizer, root: Some(root), run })
 }
-
-/// The ref that points at a peer's newest model.
-pub const MODEL_REF: &str = "model";
-/// The ref that points at a peer's run manifest.
-pub const RUN_REF: &str = "run";
 
 fn from_gguf(path: &Path) -> Result<LoadedModel> {
     let imported = engine::gguf::import(path)
