@@ -174,3 +174,17 @@ fn somebody_elses_update(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_cheat_is_known_by_its_name_and_no_other_is() {
+        for cheat in Cheat::ALL {
+            assert_eq!(cheat.to_string().parse(), Ok(cheat));
+        }
+        let unknown = "honest".parse::<Cheat>().expect_err("no way to cheat").to_string();
+        assert!(Cheat::ALL.iter().all(|cheat| unknown.contains(cheat.name())), "{unknown}");
+    }
+}

@@ -88,3 +88,25 @@ impl Status {
         self.pid != 0 && Path::new(&format!("/proc/{}", self.pid)).exists()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_of_a_process_that_runs_until_it_has_ended() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let none = Status::read(folder.path());
+        assert!(matches!(none, Err(StatusError::NoPeer { .. })));
+        let (pid, ticket) = (std::process::id(), "ticket".to_owned());
+        let status = Status { pid, ticket, peer: serde_json::json!({ "stage": "running" }) };
+        status.write(folder.path()).expect("written");
+        let read = Status::read(folder.path()).expect("read");
+        assert!(read.is_running() && read.peer == status.peer);
+        read.ended().write(folder.path()).expect("written");
+        assert!(!Status::read(folder.path()).expect("read").is_running());
+        fs::write(folder.path().join(FILE), "{").expect("written");
+        let damaged = Status::read(folder.path());
+        assert!(matches!(damaged, Err(StatusError::Damaged { .. })));
+    }
+}

@@ -20,8 +20,8 @@ use cotrain::{
     events::PeerEvent,
     peer::{Options, Peer},
 };
-use hints::{for_changes, for_continuing, for_joining, for_peer};
-pub use hints::{invitations, run_config};
+use hints::{for_changes, for_continuing, for_joining};
+pub use hints::{for_peer, invitations, run_config};
 use net::{
     Relay,
     swarm::{Admission, Source},

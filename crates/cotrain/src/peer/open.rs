@@ -67,3 +67,48 @@ fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
         _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::RunConfig, founding::Founding};
+    use ids::{Identity, ObjectRef};
+    use recipe::run::Start;
+
+    #[test]
+    fn what_is_no_manifest_names_nothing() {
+        assert!(run_parts(b"name = 'x'").is_err());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("an empty store");
+        let kernel = Kernel::new(kernel::Isa::best(), 1);
+        let Err(error) = open(b"name = 'x'", &store, kernel) else { panic!("it is none") };
+        assert!(causes(&*error).contains("run manifest"), "{error}");
+    }
+
+    #[test]
+    fn a_run_names_its_corpus_and_what_it_begins_from() {
+        let founder = Identity::from_seed([1; 32]).id();
+        let corpus = ObjectRef::of(b"corpus");
+        let made = RunConfig::default().manifest(founder, &Founding::default(), corpus, 4096);
+        let mut run = made.expect("valid");
+        let wants = |run: &RunManifest| run_parts(run.to_toml().as_bytes()).expect("valid").len();
+        assert_eq!(wants(&run), 1);
+        run.start = Some(Start { model: ObjectRef::of(b"model"), outer: ObjectRef::of(b"outer") });
+        assert_eq!(wants(&run), 3);
+    }
+
+    #[test]
+    fn a_model_to_begin_from_has_at_most_so_many_bytes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("an empty store");
+        let config = model::Config::tiny(512);
+        let params = vec![0.0; config.parameters()];
+        let tokenizer = ObjectRef { hash: Hash::of(b"tokenizer"), len: 9 };
+        let saved = recipe::Checkpoint { config, params, tokenizer }.save(&store).expect("saved");
+        let bytes = store.get(&saved.hash).expect("it is there");
+        let parts = ModelManifest::parse(&bytes).expect("a manifest").references();
+        let all = parts.iter().map(|part| part.len).sum();
+        assert_eq!(model_parts(&bytes, all).expect("it fits").len(), parts.len());
+        assert!(model_parts(&bytes, all - 1).is_err_and(|why| why.contains("larger")));
+    }
+}

@@ -122,3 +122,30 @@ impl Report<'_> {
         format!("{n} of {all} contributions{drawn}: {}{way_out}", parts.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cotrain::verify::Finding;
+
+    #[test]
+    fn json_has_every_name_and_findings_in_words() {
+        let torn = Finding::TornLog { log: "peer-1/log".into(), entry: 3 };
+        let findings = vec![Finding::NoRecords, torn];
+        let found = Found { findings, contributions: Some(7), ..Found::default() };
+        let report = Report { found: &found, share: 0.05, seed: 4, seconds: 1.5 };
+        let json = report.to_json();
+        let mut names: Vec<&str> = json.as_object().expect("one").keys().map(|k| &**k).collect();
+        names.sort_unstable();
+        let all = "chain contributions findings marks name peers rerun roots rounds run seconds \
+                   seed verdict";
+        assert_eq!(names.join(" "), all);
+        let findings = json!([
+            { "verdict": "unavailable", "what": "no peer has a record of the run" },
+            { "verdict": null, "what": "peer-1/log: ends within entry 3, as after a crash; the \
+              whole entries count" },
+        ]);
+        assert_eq!((&json["findings"], &json["verdict"]), (&findings, &json!("unavailable")));
+        assert_eq!(report.rerun_words(7), "0 of 7 contributions (5 %, seed 4): 0 confirmed");
+    }
+}
