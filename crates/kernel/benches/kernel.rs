@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clock::{PROCESSOR_TIME, best, now};
 use kernel::random::Stream;
-use kernel::{AdamW, HeadShape, Isa, Kernel, RopeTable};
+use kernel::{Activation, AdamW, Direction, HeadShape, Isa, Kernel, Scoring};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -106,11 +106,28 @@ impl Bench {
             let product = (batch * heads * seq * (seq + 1) * dim) as f64;
             let name = format!("b{batch} t{seq} h{heads}/{kv_heads} d{dim}");
             self.report(&format!("attention          {name}"), 2.0 * product, || {
-                self.kernel.attention(&mut out, &mut stats, &qkv, batch, seq, &s);
+                self.kernel.attention(
+                    &mut out,
+                    &mut stats,
+                    &qkv,
+                    batch,
+                    seq,
+                    &s,
+                    &Scoring::plain(s.head_dim),
+                );
             });
             self.report(&format!("attention_backward {name}"), 5.0 * product, || {
-                self.kernel
-                    .attention_backward(&mut dqkv, &dout, &out, &stats, &qkv, batch, seq, &s);
+                self.kernel.attention_backward(
+                    &mut dqkv,
+                    &dout,
+                    &out,
+                    &stats,
+                    &qkv,
+                    batch,
+                    seq,
+                    &s,
+                    &Scoring::plain(s.head_dim),
+                );
             });
         }
     }
@@ -126,14 +143,19 @@ impl Bench {
             kernel.rms_norm_backward(&mut dx, &mut dw, &dout, &x, &w, &rstd);
         });
         let s = HeadShape { heads: 5, kv_heads: 5, head_dim: 64 };
-        let (table, mut qkv) = (RopeTable::new(64, 512, 10_000.0), normals(t * s.row()));
-        let positions: Vec<u32> = (0..t as u32).map(|i| i % 512).collect();
-        per_value("rope", 2 * t * c, || kernel.rope(&mut qkv, &positions, &table, &s));
+        // Any cosines and sines take the same time.
+        let (rows, mut qkv) = (normals(512 * s.head_dim), normals(t * s.row()));
+        let rows: Vec<&[f32]> = rows.chunks_exact(s.head_dim).collect();
+        let angles: Vec<&[f32]> = (0..t).map(|i| rows[i % 512]).collect();
+        let heads = s.heads + s.kv_heads;
+        per_value("rotate", 2 * t * c, || {
+            kernel.rotate(&mut qkv, heads, s.head_dim, &angles, Direction::Forward);
+        });
         let (gate_up, mut h) = (normals(2 * t * f), vec![0.0; t * f]);
-        per_value("swiglu", t * f, || kernel.swiglu(&mut h, &gate_up, f));
+        per_value("gated", t * f, || kernel.gated(&mut h, &gate_up, f, Activation::Silu));
         let (dh, mut dgate_up) = (normals(t * f), vec![0.0; 2 * t * f]);
-        per_value("swiglu_backward", t * f, || {
-            kernel.swiglu_backward(&mut dgate_up, &dh, &gate_up, f);
+        per_value("gated_backward", t * f, || {
+            kernel.gated_backward(&mut dgate_up, &dh, &gate_up, f, Activation::Silu);
         });
         let logits = normals(t * vocab);
         let (mut work, mut losses) = (logits.clone(), vec![0.0; t]);

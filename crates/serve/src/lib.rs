@@ -1,6 +1,6 @@
 //! HTTP for this machine only: the page of a co-training run, and that of a [commons](mod@commons).
 //!
-//! The run's page knows nothing of models or swarms. It shows a [`Snapshot`] that somebody else keeps fresh and
+//! The run's page is over plain data. It shows a [`Snapshot`] that somebody else keeps fresh and
 //! hands prompts to a [`Prompt`]:
 //!
 //! | Route | What it answers |
@@ -38,8 +38,7 @@ use tokio::sync::watch;
 pub use prompt::{Prompt, PromptDone, PromptRequest};
 pub use server::{ServeError, serve};
 pub use snapshot::{
-    Audit, Baseline, Contribution, Corpus, CurvePoint, Evidence, ModelInfo, Peer, RoundInfo,
-    Snapshot, Summary, Totals,
+    Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary, Totals,
 };
 
 /// Most bytes of a request's body: the longest prompt, every character of it escaped.

@@ -1,5 +1,6 @@
 //! What a screen shows of one run: the page, the terminal view and `--json` all read this.
 
+use cotrain::events::{CorpusInfo, ModelInfo};
 use serde::{Deserialize, Serialize};
 
 /// Everything a screen shows of one run, at one moment.
@@ -30,7 +31,7 @@ pub struct Snapshot {
     /// The model's shape.
     pub model: ModelInfo,
     /// The text it learns from.
-    pub corpus: Corpus,
+    pub corpus: CorpusInfo,
     /// What general compressors reach on the same held-out text.
     pub baselines: Vec<Baseline>,
     /// Held-out loss, oldest first.
@@ -47,40 +48,6 @@ pub struct Snapshot {
     pub totals: Totals,
     /// How it ended; absent while it runs.
     pub summary: Option<Summary>,
-}
-
-/// The model's shape.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// Parameters in all, embeddings included.
-    pub params: u64,
-    /// Transformer blocks.
-    pub layers: u32,
-    /// Width of the residual stream.
-    pub dim: u32,
-    /// Query heads.
-    pub heads: u32,
-    /// Tokens in the vocabulary.
-    pub vocab: u32,
-    /// Tokens in a training sequence.
-    pub seq: u32,
-}
-
-/// The text a run learns from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Corpus {
-    /// Files read.
-    pub files: u64,
-    /// Bytes of text in all.
-    pub bytes: u64,
-    /// Training tokens.
-    pub tokens: u64,
-    /// Bytes kept back to measure the loss on.
-    pub held_out_bytes: u64,
-    /// Licence and how many files carry it, most frequent first.
-    pub licences: Vec<(String, u64)>,
-    /// Where the text comes from, in words.
-    pub source: String,
 }
 
 /// A general compressor on the held-out text.

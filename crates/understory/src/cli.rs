@@ -1,10 +1,13 @@
 //! The commands and their flags: one definition feeds parsing, help and the docs.
 
-use crate::{
-    cheat::Cheat,
-    commons::cli::{CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs},
+use crate::commons::cli::{
+    CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs,
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use cotrain::cheat::Cheat;
 use model::decoder::Family;
 use std::path::PathBuf;
 
@@ -102,6 +105,21 @@ pub struct SimArgs {
     pub json: bool,
 }
 
+/// The ways to cheat by name.
+fn cheats() -> impl TypedValueParser<Value = Cheat> {
+    let named = |cheat: Cheat| PossibleValue::new(cheat.name()).help(in_words(cheat));
+    PossibleValuesParser::new(Cheat::ALL.map(named)).try_map(|name| name.parse())
+}
+
+fn in_words(cheat: Cheat) -> &'static str {
+    match cheat {
+        Cheat::Lazy => "Takes one step and claims all of them",
+        Cheat::Noise => "Sends random numbers",
+        Cheat::Copy => "Sends another peer's update as its own",
+        Cheat::SignFlip => "Trains, then sends the opposite of what it learnt",
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// Peers, each a process of its own
@@ -111,7 +129,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=15))]
     pub cheaters: u32,
     /// How they cheat
-    #[arg(long, value_enum, default_value_t = Cheat::SignFlip)]
+    #[arg(long, value_parser = cheats(), default_value_t = Cheat::SignFlip)]
     pub cheat: Cheat,
     /// Train on these files or folders (.txt, .md, .jsonl, also .gz) instead of the documentation
     /// in the local cargo registry
@@ -412,7 +430,7 @@ pub struct PeerArgs {
     #[arg(long, hide = true, conflicts_with = "key")]
     pub key_seed: Option<u64>,
     /// Cheat, to see it caught
-    #[arg(long, value_enum, hide = true)]
+    #[arg(long, value_parser = cheats(), hide = true)]
     pub cheat: Option<Cheat>,
     /// Stop when standard input closes
     #[arg(long, hide = true)]

@@ -18,10 +18,10 @@ mod show;
 mod vote;
 
 pub use key::key;
-pub use marked::{Marked, Marks, contradictions, marks};
+pub use marked::marks;
 pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
-pub use record::{Ended, Scribe};
+pub use record::Scribe;
 pub use vote::{propose, vote};
 
 use anyhow::Result;

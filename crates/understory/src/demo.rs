@@ -12,12 +12,12 @@ mod screen;
 
 use crate::{
     cli::DemoArgs,
-    events::PeerEvent,
     hint::WithHint,
     model_source::{self, find_store},
 };
 use anyhow::{Context, Result, bail};
 use board::Board;
+use cotrain::events::PeerEvent;
 use judge::Judge;
 use peers::{Line, Peers};
 use plan::Plan;
@@ -287,7 +287,7 @@ impl<'a> Demo<'a> {
         honest
             .map(|i| {
                 let store = find_store(&self.dir.join(format!("peer-{}", i + 1))).ok();
-                let held = store.and_then(|s| s.get_ref(model_source::MODEL_REF).ok().flatten());
+                let held = store.and_then(|s| s.get_ref(cotrain::MODEL_REF).ok().flatten());
                 held.is_some_and(|h| h.to_string() == root)
             })
             .collect()

@@ -1,161 +1,73 @@
-//! What a peer process tells whoever watches it: one JSON object per line with `--json`.
+//! What a peer tells, in words: with `--json` it is one JSON object per line instead.
 
 use crate::units::{plural, time};
+use cotrain::{events::PeerEvent, marks::Mark};
 use ids::{Hash, PeerId, Plain};
-use serde::{Deserialize, Serialize};
 use swarm::Notice;
 
-/// A record of the run, and the members of a commons who say that it is the run's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// Its height.
-    pub height: u64,
-    /// Its hash.
-    pub record: Hash,
-    /// What the members are called.
-    pub by: Vec<String>,
-}
-
-impl Mark {
-    /// Who says what of this record, in words.
-    pub fn words(&self) -> String {
-        format!("{} by {}", self.record.short(), self.by.join(" and "))
-    }
-}
-
-/// One line of a peer's output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum PeerEvent {
-    /// Work before the run can begin; `done` in 0..=1 where it can be told.
-    Preparing { what: String, done: Option<f64> },
-    /// A ticket or an invitation was taken; the record that it names.
-    Joining { run: Hash, checkpoint: Option<net::swarm::Mark> },
-    /// What the part of a commons' log that enough witnesses have cosigned says of the run's records;
-    /// how many marks beyond it do not count yet.
-    Marks { commons: Hash, size: u64, witnessed: Option<u64>, marks: Vec<Mark>, later: usize },
-    /// Who is there before the run begins: keys, founding voters that are missing, and how many
-    /// invitations nobody has used.
-    Lobby { here: Vec<PeerId>, awaited: Vec<PeerId>, unused: usize },
-    /// What the founder hands out: a secret for each friend that is missing.
-    Invitations { unused: Vec<String> },
-    /// The corpus is ready.
-    Corpus(serve::Corpus),
-    /// This peer takes part from now on.
-    Started {
-        run: Hash,
-        name: String,
-        peer: PeerId,
-        rounds: u32,
-        /// Tokens of one inner step.
-        step_tokens: u64,
-        model: serve::ModelInfo,
-        /// For others to join with.
-        ticket: String,
-    },
-    /// Something the protocol did or saw.
-    Protocol { notice: Notice },
-    /// Inner training goes on.
-    Progress { step: u32, steps: u32, loss: f32, tokens: u64 },
-    /// Bytes since the process started.
-    Traffic { sent: u64, received: u64 },
-    /// Seconds since the process started that went into each kind of work.
-    Work { training_s: f64, auditing_s: f64, aggregating_s: f64 },
-    /// What the members have done and weigh after the record at `height`.
-    Standing { height: u64, members: Vec<Standing> },
-    /// A newer model is in this peer's store.
-    Model { height: u64, round: u32, root: Hash },
-    /// A connection came or went.
-    Connection { peer: PeerId, up: bool },
-    /// Statements were written in the commons.
-    Recorded { statements: usize },
-    /// They could not be.
-    NotRecorded { why: String },
-    /// The record at this height was marked in the commons.
-    Marked { height: u64 },
-    /// It could not be; it is tried again.
-    NotMarked { why: String },
-    /// Members have marked different records at one height.
-    MarkedOtherwise { height: u64, said: String },
-    /// This peer cannot go on.
-    Failed { error: String },
-    /// This peer ended in order and can go on later.
-    Stopped,
-}
-
-/// A member's standing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    pub peer: PeerId,
-    /// Audited inner steps, or what a founding voter began with.
-    pub steps: u64,
-    /// Its part of the weight that decides, 0 to 1; 0 for newcomers.
-    pub vote: f64,
-}
-
-impl PeerEvent {
-    /// The event in words, for terminals; `None` for what would only be noise there.
-    pub fn words(&self) -> Option<String> {
-        Some(match self {
-            Self::Preparing { what, done: Some(done) } => {
-                format!("{what} … {:.0} %", done * 100.0)
-            }
-            Self::Preparing { what, done: None } => format!("{what} …"),
-            Self::Corpus(c) => format!(
-                "corpus: {} files, {:.1} MB, {} tokens; {}",
-                c.files,
-                c.bytes as f64 / 1e6,
-                c.tokens,
-                licences(&c.licences)
-            ),
-            Self::Joining { run, checkpoint: Some(mark) } => format!(
-                "run {}: its record {} must be {}, behind which stand {} audited steps",
-                run.short(),
-                mark.height,
-                mark.record.short(),
-                mark.standing
-            ),
-            Self::Joining { run, checkpoint: None } => format!(
-                "run {}: the ticket is from before the run began; for a run that is well under way \
+/// An event in words, for terminals; `None` for what would only be noise there.
+pub fn words(event: &PeerEvent) -> Option<String> {
+    Some(match event {
+        PeerEvent::Preparing { what, done: Some(done) } => {
+            format!("{what} … {:.0} %", done * 100.0)
+        }
+        PeerEvent::Preparing { what, done: None } => format!("{what} …"),
+        PeerEvent::Corpus(c) => format!(
+            "corpus: {} files, {:.1} MB, {} tokens; {}",
+            c.files,
+            c.bytes as f64 / 1e6,
+            c.tokens,
+            licences(&c.licences)
+        ),
+        PeerEvent::Joining { run, checkpoint: Some(mark) } => format!(
+            "run {}: its record {} must be {}, behind which stand {} audited steps",
+            run.short(),
+            mark.height,
+            mark.record.short(),
+            mark.standing
+        ),
+        PeerEvent::Joining { run, checkpoint: None } => format!(
+            "run {}: the ticket is from before the run began; for a run that is well under way \
                  ask for a new one, which names a record",
-                run.short()
-            ),
-            Self::Lobby { here, awaited, unused } => lobby_words(here, awaited, *unused),
-            Self::Invitations { unused } => invitation_words(unused),
-            Self::Started { run, peer, ticket, .. } => format!(
-                "run {}, this peer {}\nanybody may contribute, and earns a vote by work that \
+            run.short()
+        ),
+        PeerEvent::Lobby { here, awaited, unused } => lobby_words(here, awaited, *unused),
+        PeerEvent::Invitations { unused } => invitation_words(unused),
+        PeerEvent::Started { run, peer, ticket, .. } => format!(
+            "run {}, this peer {}\nanybody may contribute, and earns a vote by work that \
                  others have checked:\n  understory swarm join {ticket}",
-                run.short(),
-                peer.short()
-            ),
-            Self::Protocol { notice } => return notice_words(notice),
-            Self::Connection { peer, up } => {
-                format!("{} {}", peer.short(), if *up { "connected" } else { "disconnected" })
-            }
-            Self::Recorded { statements } => format!("{statements} statements in the commons"),
-            Self::NotRecorded { why } => format!("nothing was said in the commons: {}", Plain(why)),
-            Self::Marks { commons, size, witnessed, marks, later } => {
-                marks_words(commons, *size, *witnessed, marks, *later)
-            }
-            Self::Marked { height } => format!("record {height} is marked in the commons"),
-            Self::NotMarked { why } => {
-                format!("no mark in the commons, and it is tried again: {}", Plain(why))
-            }
-            Self::MarkedOtherwise { height, said } => format!(
-                "WARNING: members of the commons say two things of record {height}: {}",
-                Plain(said)
-            ),
-            Self::Failed { error } => format!("failed: {}", Plain(error)),
-            Self::Stopped => "stopped; the same command goes on from here".to_owned(),
-            Self::Progress { .. }
-            | Self::Traffic { .. }
-            | Self::Work { .. }
-            | Self::Standing { .. }
-            | Self::Model { .. } => {
-                return None;
-            }
-        })
-    }
+            run.short(),
+            peer.short()
+        ),
+        PeerEvent::Protocol { notice } => return notice_words(notice),
+        PeerEvent::Connection { peer, up } => {
+            format!("{} {}", peer.short(), if *up { "connected" } else { "disconnected" })
+        }
+        PeerEvent::Recorded { statements } => format!("{statements} statements in the commons"),
+        PeerEvent::NotRecorded { why } => {
+            format!("nothing was said in the commons: {}", Plain(why))
+        }
+        PeerEvent::Marks { commons, size, witnessed, marks, later } => {
+            marks_words(commons, *size, *witnessed, marks, *later)
+        }
+        PeerEvent::Marked { height } => format!("record {height} is marked in the commons"),
+        PeerEvent::NotMarked { why } => {
+            format!("no mark in the commons, and it is tried again: {}", Plain(why))
+        }
+        PeerEvent::MarkedOtherwise { height, said } => format!(
+            "WARNING: members of the commons say two things of record {height}: {}",
+            Plain(said)
+        ),
+        PeerEvent::Failed { error } => format!("failed: {}", Plain(error)),
+        PeerEvent::Stopped => "stopped; the same command goes on from here".to_owned(),
+        PeerEvent::Progress { .. }
+        | PeerEvent::Traffic { .. }
+        | PeerEvent::Work { .. }
+        | PeerEvent::Standing { .. }
+        | PeerEvent::Model { .. } => {
+            return None;
+        }
+    })
 }
 
 /// What a joiner holds against the history that it is shown, or that there is nothing.

@@ -29,8 +29,13 @@ pub trait WithHint<T> {
 
 impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|e| Hinted { error: e.into(), hint: hint.into() }.into())
+        self.map_err(|e| hinted(e, hint))
     }
+}
+
+/// An error that also says what to do.
+pub fn hinted(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
+    Hinted { error: error.into(), hint: hint.into() }.into()
 }
 
 /// Prints an error, its causes and its hints to stderr.

@@ -6,12 +6,9 @@ mod terminal;
 
 mod bench;
 mod chat;
-mod cheat;
 mod cli;
 mod commons;
 mod compress;
-mod config;
-mod continuing;
 mod corpus_source;
 mod demo;
 mod diff;
@@ -22,8 +19,6 @@ mod founding;
 mod generate;
 mod hint;
 mod inspect;
-mod invitations;
-mod marking;
 mod model_source;
 mod peer;
 mod peer_key;
@@ -37,11 +32,11 @@ mod status;
 mod template;
 mod units;
 mod verify;
-mod worker;
 
 use anyhow::Result;
 use clap::Parser;
 use cli::{BenchCommand, Cli, Command, SimCommand, SwarmCommand};
+use cotrain::config::{self, RunConfig};
 use hint::WithHint;
 use kernel::{Isa, Kernel};
 use std::process::ExitCode;
@@ -90,7 +85,7 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
         SwarmCommand::Key(args) => peer_key::show(args),
         SwarmCommand::Status { dir, json } => status::print(dir, *json),
         SwarmCommand::Config => {
-            print!("{}", config::commented(&config::RunConfig::default()));
+            print!("{}", config::commented(&RunConfig::default()));
             Ok(())
         }
     }
@@ -99,7 +94,7 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
 fn run_bench(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::LossGap { h, workers, rounds, data, config, json } => {
-            let config = config.as_deref().map(config::RunConfig::read).transpose()?;
+            let config = config.as_deref().map(peer::run_config).transpose()?;
             let options = bench::LossGapOptions {
                 h: *h,
                 workers: *workers,

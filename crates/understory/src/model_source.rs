@@ -3,6 +3,7 @@
 use crate::hint::WithHint;
 use crate::pull::HUB;
 use anyhow::{Context, Result, anyhow};
+use cotrain::{MODEL_REF, RUN_REF};
 use ids::Hash;
 use model::{Parameters, Plan, Weights};
 use recipe::{Checkpoint, RunManifest};
@@ -83,11 +84,6 @@ pub fn from_store(store: &Store, root: Option<Hash>) -> Result<LoadedModel> {
     let model = Parameters::new(&checkpoint.decoder, checkpoint.params)?;
     Ok(LoadedModel { model, tokenizer, root: Some(root), run })
 }
-
-/// The ref that points at a peer's newest model.
-pub const MODEL_REF: &str = "model";
-/// The ref that points at a peer's run manifest.
-pub const RUN_REF: &str = "run";
 
 /// A model of any family, its weights widened to what training has.
 fn from_files(path: &Path) -> Result<LoadedModel> {

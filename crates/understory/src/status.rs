@@ -1,61 +1,19 @@
 //! `understory swarm status`: what a peer wrote about itself, at most a second ago.
 
-use crate::{events::invitation_words, hint::WithHint, invitations::Invitations, units};
-use anyhow::{Context, Result};
+use crate::{events::invitation_words, hint::WithHint, peer, units};
+use anyhow::Result;
+use cotrain::status::Status;
 use ids::PeerId;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::path::Path;
 use store::Store;
 use swarm::Lobby;
 
-/// The file in a peer's folder.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// Process that wrote it; 0 once it has ended in order.
-    pid: u32,
-    /// For others to join with.
-    ticket: String,
-    /// What the network and the protocol say.
-    peer: Value,
-}
-
-const FILE: &str = "status.json";
-
-impl Status {
-    /// Of a running peer.
-    pub fn of(net: &net::swarm::NetStatus, ticket: &str) -> Self {
-        let peer = serde_json::to_value(net).expect("a status has a JSON form");
-        Self { pid: std::process::id(), ticket: ticket.to_owned(), peer }
-    }
-
-    /// The same, of a peer that has ended.
-    pub fn ended(self) -> Self {
-        Self { pid: 0, ..self }
-    }
-
-    /// Replaces the file in `dir`.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_vec(self)?;
-        let unfinished = dir.join(".status.json.unfinished");
-        // No fsync: it is stale in a second anyway.
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, dir.join(FILE)))
-            .with_context(|| format!("cannot write {}", dir.join(FILE).display()))
-    }
-}
-
-fn read(dir: &Path) -> Result<Status> {
-    let path = dir.join(FILE);
-    let bytes = fs::read(&path).with_context(|| format!("no peer in {}", dir.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
-}
-
 /// Prints where the peer in `dir` stands.
 pub fn print(dir: &Path, json: bool) -> Result<()> {
-    let status =
-        read(dir).hint("name the folder given to `understory swarm start` or `join` with --dir")?;
-    let running = status.pid != 0 && Path::new(&format!("/proc/{}", status.pid)).exists();
+    let status = Status::read(dir)
+        .hint("name the folder given to `understory swarm start` or `join` with --dir")?;
+    let running = status.is_running();
     let invitations = unused(dir, &status)?;
     let stored = Store::open_existing(dir.join("store"))?.bytes()?;
     if json {
@@ -83,7 +41,7 @@ fn unused(dir: &Path, status: &Status) -> Result<Vec<String>> {
     let lobby = &status.peer["node"]["lobby"];
     let Ok(lobby) = serde_json::from_value::<Lobby>(lobby.clone()) else { return Ok(Vec::new()) };
     let Ok(ticket) = status.ticket.parse() else { return Ok(Vec::new()) };
-    Ok(Invitations::read(dir)?.texts(&ticket, &lobby.unused))
+    Ok(peer::invitations(dir)?.texts(&ticket, &lobby.unused))
 }
 
 /// What is printed of a peer, line by line.

@@ -1,8 +1,8 @@
 //! A made-up run that looks like a real one: four peers, twelve rounds, one cheat.
 
+use cotrain::events::{CorpusInfo, ModelInfo};
 use serve::{
-    Audit, Baseline, Contribution, Corpus, CurvePoint, Evidence, ModelInfo, Peer, RoundInfo,
-    Snapshot, Summary, Totals,
+    Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary, Totals,
 };
 
 const ROUNDS: u32 = 12;
@@ -236,8 +236,8 @@ fn summary() -> Summary {
   }
 }
 
-fn corpus() -> Corpus {
-    Corpus {
+fn corpus() -> CorpusInfo {
+    CorpusInfo {
         files: 4812,
         bytes: 31_480_112,
         tokens: 9_870_400,

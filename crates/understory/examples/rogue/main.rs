@@ -10,15 +10,6 @@ mod forge;
 mod idle;
 mod line;
 mod peer;
-/// What of the program itself the attacker works with: a cheat that does not train is soon out.
-#[path = "../../src"]
-#[allow(dead_code, unused_imports, reason = "the attacker needs a part of it")]
-mod program {
-    pub mod cheat;
-    pub mod events;
-    pub mod units;
-    pub mod worker;
-}
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -28,7 +19,6 @@ use ids::{Hash, Identity};
 use line::{Line, Serve};
 use net::swarm::Admission;
 use peer::{Habit, Peer};
-use program::{cheat, events, units, worker};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use store::Store;
 use swarm::{Arrival, Checkpoint};

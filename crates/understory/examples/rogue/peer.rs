@@ -1,11 +1,9 @@
 //! A peer that is honest but for its habit: the protocol's own state machine and the program's own
 //! training, over an attacker's line.
 
-use crate::{
-    line::{Heard, Line},
-    program::worker::{TrainingWorker, protocol_run},
-};
+use crate::line::{Heard, Line};
 use anyhow::{Context, Result};
+use cotrain::worker::{TrainingWorker, protocol_run};
 use ids::{Hash, Identity, ObjectRef, PeerId};
 use net::swarm::Ticket;
 use recipe::{Corpus, CorpusManifest, RunManifest};
@@ -271,7 +269,7 @@ fn open(store: &Store, id: Hash) -> Result<(Run, Arc<dyn Worker>)> {
     let run = Arc::new(RunManifest::parse(&store.get(&id)?)?);
     let corpus = Arc::new(Corpus::load(store, &run.corpus.hash)?);
     let kernel = kernel::Kernel::new(kernel::Isa::from_env().context("the instruction set")?, 1);
-    let worker = TrainingWorker::new(store.clone(), run.clone(), corpus, kernel, None)?;
+    let worker = TrainingWorker::new(store.clone(), run.clone(), corpus, kernel)?;
     let initial = worker.initial_state().context("the first state")?;
     Ok((protocol_run(&run, id, initial), Arc::new(worker)))
 }

@@ -1,8 +1,9 @@
 //! What training apart costs: W workers with H inner steps between roots against plain
 //! data-parallel training, at equal tokens.
 
-use crate::{config::RunConfig, corpus_source, founding::Founding, scratch::Scratch};
+use crate::{corpus_source, peer::for_peer, scratch::Scratch};
 use anyhow::Result;
+use cotrain::{config::RunConfig, founding::Founding};
 use ids::{Hash, PeerId};
 use kernel::Kernel;
 use recipe::{
@@ -79,7 +80,9 @@ fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {
     config.rounds.steps_min = options.h;
     config.rounds.steps_max = options.h;
     let vocab = corpus.manifest.vocab as usize;
-    let manifest = config.manifest(PeerId([1; 32]), &Founding::default(), root, vocab)?;
+    let manifest = config
+        .manifest(PeerId([1; 32]), &Founding::default(), root, vocab)
+        .map_err(|error| for_peer(error.into()))?;
     let mut held_out = HeldOut::new(&corpus, &manifest.model, manifest.inner.seq, 1 << 16);
     eprintln!("{} parameters, {} tokens of text", manifest.parameters(), corpus.tokens.len());
 

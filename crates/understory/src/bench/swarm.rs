@@ -1,11 +1,9 @@
 //! What co-training costs: honest peers as processes on this machine against one process with all
 //! its cores, on the same model and text.
 
-use crate::scratch::Scratch;
-use crate::{
-    config::RunConfig, corpus_source, events::PeerEvent, founding::Founding, kernel_for, scratch,
-};
+use crate::{corpus_source, kernel_for, scratch, scratch::Scratch};
 use anyhow::{Context, Result, bail};
+use cotrain::{config::RunConfig, events::PeerEvent, founding::Founding};
 use ids::{Hash, PeerId};
 use recipe::{Contributor, Corpus, RunManifest, Task, corpus, run::ScheduleKind, update};
 use serde::Serialize;

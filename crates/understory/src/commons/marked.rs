@@ -5,29 +5,18 @@ use super::{
     desk::{Desk, name_of, now, open_home},
     record::Scribe,
 };
-use crate::events::Mark;
 use anyhow::{Context, Result};
 use commons::{
     portable::cosigned_head,
     state::{MarkedRecord, State},
     statement::Milestone,
 };
+use cotrain::{
+    marking::Marked,
+    marks::{self, Mark, Marks, contradictions},
+};
 use ids::Hash;
 use std::{collections::BTreeMap, path::Path};
-
-/// What the witnessed part of a log says of a run's records.
-pub struct Marks {
-    /// The commons' id.
-    pub commons: Hash,
-    /// Statements that enough witnesses have seen; 0 if they have seen none.
-    pub size: u64,
-    /// When they saw them.
-    pub time: Option<u64>,
-    /// In the order of heights: of one height more than one where members contradict each other.
-    pub records: Vec<Mark>,
-    /// Marks beyond that part: they count for nothing yet.
-    pub unwitnessed: usize,
-}
 
 fn mark(state: &State, marked: &MarkedRecord) -> Mark {
     let by = marked.by.iter().map(|(member, _)| name_of(state, member)).collect();
@@ -52,24 +41,6 @@ pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
     let unwitnessed = all.saturating_sub(count(&marked));
     let records = state.iter().flat_map(|state| marked.iter().map(|m| mark(state, m)));
     Ok(Marks { commons: whole.id, size, time, records: records.collect(), unwitnessed })
-}
-
-/// Heights of which members say different things, and what.
-pub fn contradictions(marks: &[Mark]) -> Vec<(u64, String)> {
-    let mut at: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    for mark in marks {
-        at.entry(mark.height).or_default().push(mark.words());
-    }
-    let several = at.into_iter().filter(|(_, said)| said.len() > 1);
-    several.map(|(height, said)| (height, said.join(", "))).collect()
-}
-
-/// What became of a pass over the marks of a run.
-pub struct Marked {
-    /// Heights whose records were marked now.
-    pub said: Vec<u64>,
-    /// Heights of which members say different things, and what.
-    pub contradictions: Vec<(u64, String)>,
 }
 
 impl Scribe {
@@ -100,6 +71,8 @@ impl Scribe {
         }
         let marks: Vec<Mark> =
             desk.ahead()?.marked_records(&run).iter().map(|m| mark(&ahead, m)).collect();
-        Ok(Marked { said, contradictions: contradictions(&marks) })
+        let two = contradictions(&marks).into_iter();
+        let contradictions = two.map(|(height, said)| (height, marks::words(&said))).collect();
+        Ok(Marked { said, contradictions })
     }
 }

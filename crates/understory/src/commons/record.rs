@@ -12,6 +12,10 @@ use commons::statement::{
     Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
     WorkType,
 };
+use cotrain::{
+    Cause,
+    marking::{Ended, Marked, Registrar},
+};
 use ids::{Hash, Identity, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,30 +40,28 @@ pub struct Scribe {
     me: Identity,
 }
 
-/// A run that has ended, as its chain of records tells.
-pub struct Ended {
-    /// The run's id.
-    pub run: Hash,
-    /// What people call it.
-    pub name: String,
-    /// The corpus that it learned from.
-    pub corpus: Hash,
-    /// The final model.
-    pub root: Hash,
-    /// Tokens of one inner step.
-    pub step_tokens: u64,
-    /// This peer, by its key in the run.
-    pub peer: PeerId,
-    /// Whether this peer began the run.
-    pub founder: bool,
-}
-
 /// Who did how many steps that count, and who was out at the end.
 struct Tallied {
     steps: u64,
     /// Those who were not out at the end, with their steps.
     contributors: BTreeMap<PeerId, u64>,
     ejected: BTreeSet<PeerId>,
+}
+
+/// What a peer has written down as its run goes on.
+impl Registrar for Scribe {
+    fn mark(
+        &self,
+        run: Hash,
+        due: (u64, Hash),
+        own: &BTreeMap<u64, Hash>,
+    ) -> Result<Marked, Cause> {
+        Ok(Self::mark(self, run, due, own)?)
+    }
+
+    fn record(&self, ended: &Ended, folder: &Path) -> Result<usize, Cause> {
+        Ok(Self::record(self, ended, folder).context("the commons")?)
+    }
 }
 
 impl Scribe {

@@ -1,6 +1,6 @@
 //! What all peers of a demo said, put together into what a screen shows.
 
-use crate::{
+use cotrain::{
     cheat::Cheat,
     events::{PeerEvent, Standing},
 };

@@ -67,7 +67,7 @@ impl Judge {
 
 fn open(path: &PathBuf) -> Result<(Store, RunManifest, Corpus)> {
     let store = Store::open_existing(path)?;
-    let id = store.get_ref(crate::model_source::RUN_REF)?.context("the store has no run")?;
+    let id = store.get_ref(cotrain::RUN_REF)?.context("the store has no run")?;
     let run = RunManifest::parse(&store.get(&id)?)?;
     let corpus = Corpus::load(&store, &run.corpus.hash)?;
     Ok((store, run, corpus))

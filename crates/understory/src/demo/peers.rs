@@ -4,8 +4,8 @@ use super::{
     board::Board,
     plan::{Plan, VOTERS},
 };
-use crate::{cheat::Cheat, events::PeerEvent};
 use anyhow::{Context, Result};
+use cotrain::{cheat::Cheat, events::PeerEvent};
 use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},

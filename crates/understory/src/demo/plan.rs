@@ -1,14 +1,11 @@
 //! What a demo is to do: its folder, its peers, its configuration.
 
-use crate::{
-    cheat::Cheat,
-    cli::DemoArgs,
-    config::{Data, RunConfig, Shape},
-    files::write_atomically,
-    hint::WithHint,
-    peer_key::demo_seed,
-};
+use crate::{cli::DemoArgs, files::write_atomically, hint::WithHint, peer_key::demo_seed};
 use anyhow::{Context, Result, bail};
+use cotrain::{
+    cheat::Cheat,
+    config::{Data, RunConfig, Shape},
+};
 use ids::Identity;
 use recipe::{
     corpus::DataOptions,
@@ -86,7 +83,7 @@ impl Plan {
 
     /// What each peer was told to do wrong: the last ones cheat.
     pub fn cheats(&self) -> Vec<Option<Cheat>> {
-        let cheat = <Cheat as clap::ValueEnum>::from_str(&self.cheat, true).ok();
+        let cheat = self.cheat.parse::<Cheat>().ok();
         (0..self.peers).map(|i| cheat.filter(|_| i >= self.peers - self.cheaters)).collect()
     }
 

@@ -1,10 +1,8 @@
 //! The demo on a terminal: a view that redraws itself, plain lines elsewhere, JSON for machines.
 
 use super::board::Board;
-use crate::{
-    events::{PeerEvent, licences},
-    terminal,
-};
+use crate::{events::licences, terminal};
+use cotrain::events::PeerEvent;
 use ids::plain;
 use serve::{Peer, Snapshot};
 use std::io::{IsTerminal, Write};

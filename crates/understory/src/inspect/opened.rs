@@ -2,7 +2,7 @@
 //! their bytes, some rows at a time.
 
 use crate::hint::WithHint;
-use crate::model_source::{MODEL_REF, find_store};
+use crate::model_source::find_store;
 use anyhow::{Context, Result, bail};
 use ids::Hash;
 use kernel::Format;
@@ -98,7 +98,7 @@ impl Opened {
         let root = match root {
             Some(root) => root,
             None => store
-                .get_ref(MODEL_REF)?
+                .get_ref(cotrain::MODEL_REF)?
                 .with_context(|| format!("no finished round in {}", store.root().display()))?,
         };
         let manifest = Box::new(ModelManifest::load(&store, &root)?);

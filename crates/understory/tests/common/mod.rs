@@ -128,7 +128,7 @@ pub fn tiny_config(folder: &Path, rounds: u32) -> PathBuf {
     fs::create_dir_all(&data).expect("a folder can be made");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, file) in
-        [("a.txt", "../../LICENSE"), ("b.txt", "src/worker.rs"), ("c.txt", "src/cli.rs")]
+        [("a.txt", "../../LICENSE"), ("b.txt", "../cotrain/src/worker.rs"), ("c.txt", "src/cli.rs")]
     {
         fs::copy(source.join(file), data.join(name)).expect("the sources are here");
     }

@@ -1,13 +1,12 @@
 //! Contributions computed again and compared with what their authors signed.
 
 use super::{
-    OpenRun,
+    OpenRun, Progress, Tell, VerifyError,
+    found::{Found, Outcome, Rerun},
     history::{Decided, History},
-    report::{Outcome, Report, Rerun},
     schedule::Queue,
+    told,
 };
-use crate::cli::VerifyArgs;
-use anyhow::Result;
 use ids::{Hash, PeerId};
 use kernel::{Kernel, random::Stream};
 use recipe::{Contributor, Task};
@@ -20,19 +19,20 @@ use swarm::{AuditJob, AuditOutcome, Control, Sample, TrainJob, TrainOutput, Work
 /// The most contributions re-run side by side: each takes the memory of a training step.
 const MAX_LANES: usize = 8;
 
-/// Re-runs a sample of the contributions or all of them, and reports each in their order.
+/// Re-runs `share` of the contributions, drawn by `seed`, and tells of each in their order.
 pub fn rerun(
-    args: &VerifyArgs,
+    (share, seed): (f64, u64),
     run: &OpenRun,
     history: &History,
-    report: &mut Report,
-) -> Result<()> {
-    let share = if args.all { 1.0 } else { args.sample };
-    let jobs: Vec<&Decided> = sample(history.contributions.len(), share, report.seed)
+    found: &mut Found,
+    tell: &mut Tell<'_>,
+) -> Result<(), VerifyError> {
+    let jobs: Vec<&Decided> = sample(history.contributions.len(), share, seed)
         .into_iter()
         .map(|i| &history.contributions[i])
         .collect();
-    report.drawn(jobs.len(), history.contributions.len(), share);
+    found.contributions = Some(history.contributions.len());
+    found.reruns.reserve(jobs.len());
     if jobs.is_empty() {
         return Ok(());
     }
@@ -41,9 +41,10 @@ pub fn rerun(
     let each = (threads / lanes).max(1);
     if let Some(step) = time_of_a_step(run, each)? {
         let steps: u32 = jobs.iter().map(|j| j.commit.body().steps).sum();
-        report.estimate(jobs.len(), steps, step.mul_f64(f64::from(steps) / lanes as f64));
+        let time = step.mul_f64(f64::from(steps) / lanes as f64);
+        told(tell, Progress::Estimate { contributions: jobs.len(), steps, time })?;
     }
-    let workers = (0..lanes).map(|_| run.worker(each)).collect::<Result<Vec<_>>>()?;
+    let workers = (0..lanes).map(|_| run.worker(each)).collect::<Result<Vec<_>, _>>()?;
     let queue = Queue::new(&jobs, &run.store);
     let (sender, results) = channel();
     std::thread::scope(|scope| {
@@ -59,7 +60,7 @@ pub fn rerun(
             });
         }
         drop(sender);
-        let told = tell(&results, &jobs, report);
+        let told = gather(&results, &jobs, found, tell);
         // Nobody reads the results any more: the lanes need not go on.
         queue.stop();
         drop(results);
@@ -67,24 +68,26 @@ pub fn rerun(
     })
 }
 
-/// Reports results in the order of the jobs as they come.
-fn tell(
+/// Takes results in the order of the jobs as they come.
+fn gather(
     results: &Receiver<(usize, Outcome)>,
     jobs: &[&Decided],
-    report: &mut Report,
-) -> Result<()> {
+    found: &mut Found,
+    tell: &mut Tell<'_>,
+) -> Result<(), VerifyError> {
     let mut ready: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
     let (mut next, mut done) = (0, 0);
     for (job, outcome) in results {
         ready[job] = Some(outcome);
         done += 1;
         while let Some(outcome) = ready.get_mut(next).and_then(Option::take) {
-            report.rerun(line(jobs[next], outcome))?;
+            let rerun = line(jobs[next], outcome);
+            told(tell, Progress::Reran(&rerun))?;
+            found.reruns.push(rerun);
             next += 1;
         }
-        report.progress("re-run", done, Some(jobs.len()));
+        told(tell, Progress::Done { done, all: jobs.len() })?;
     }
-    report.end_progress();
     Ok(())
 }
 
@@ -139,7 +142,7 @@ fn again(worker: &impl Worker, decided: &Decided) -> Outcome {
 }
 
 /// How long one inner step takes here on `threads` threads.
-fn time_of_a_step(run: &OpenRun, threads: usize) -> Result<Option<Duration>> {
+fn time_of_a_step(run: &OpenRun, threads: usize) -> Result<Option<Duration>, VerifyError> {
     let kernel = Kernel::new(run.kernel.isa(), threads);
     let mut contributor = Contributor::new(kernel, run.manifest.clone(), run.corpus.clone())?;
     let mut state = contributor.start(&model::init(&run.manifest.model, run.manifest.seed)?, None);

@@ -1,25 +1,62 @@
-//! The records of a run as marks in a commons: what a joiner holds against the history that it is
-//! shown, and what a member who takes part writes down while it works.
+//! The records of a run as marks in a commons: what a member who takes part writes down while it
+//! works.
 //!
 //! Marks stand at heights that a number divides, so that those of several members are about the
 //! same records; beside them only the close is marked. There is a pause between two, however fast
 //! the run is. The commons stops nothing: what cannot be written is tried again.
 
-use crate::{
-    commons::{Marked, Marks, Scribe, contradictions, marks},
-    events::{Mark, PeerEvent},
-    hint::WithHint,
-};
-use anyhow::{Result, anyhow};
-use ids::Hash;
+use crate::{Cause, causes, events::PeerEvent};
+use ids::{Hash, PeerId};
 use net::swarm::NetStatus;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use swarm::Checkpoint;
 use tokio::task::JoinHandle;
+
+/// Who writes down outside of a run, in a commons, what becomes of it. Calls block.
+pub trait Registrar: Send + Sync + 'static {
+    /// Marks the record `due`, and one that somebody marked otherwise than it is in `own`, by
+    /// height. What was marked before is not marked again.
+    ///
+    /// Errors: it cannot be read or written there.
+    fn mark(&self, run: Hash, due: (u64, Hash), own: &BTreeMap<u64, Hash>)
+    -> Result<Marked, Cause>;
+
+    /// Says what the peer in `folder` did in a run that has ended and what the run made; returns how
+    /// many statements that took.
+    ///
+    /// Errors: it cannot be read or written there.
+    fn record(&self, ended: &Ended, folder: &Path) -> Result<usize, Cause>;
+}
+
+/// What became of a pass over the marks of a run.
+pub struct Marked {
+    /// Heights whose records were marked now.
+    pub said: Vec<u64>,
+    /// Heights of which members say different things, and what, in words.
+    pub contradictions: Vec<(u64, String)>,
+}
+
+/// A run that has ended, as its chain of records tells.
+pub struct Ended {
+    /// The run's id.
+    pub run: Hash,
+    /// What people call it.
+    pub name: String,
+    /// The corpus that it learned from.
+    pub corpus: Hash,
+    /// The final model.
+    pub root: Hash,
+    /// Tokens of one inner step.
+    pub step_tokens: u64,
+    /// This peer, by its key in the run.
+    pub peer: PeerId,
+    /// Whether this peer began the run.
+    pub founder: bool,
+}
 
 /// Between two marks.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -28,59 +65,18 @@ const RETRY: Duration = Duration::from_secs(15);
 /// Records that are remembered, to be compared with what others mark.
 const REMEMBERED: usize = 4096;
 
-/// What the commons in `dir` knows of a run, for whoever joins it with a ticket that names `named`.
-///
-/// Errors: members contradict each other, or the ticket them; the commons cannot be read.
-pub fn known(
-    dir: &Path,
-    run: &Hash,
-    named: Option<Checkpoint>,
-) -> Result<(Vec<Checkpoint>, PeerEvent)> {
-    let Marks { commons, size, time, records, unwitnessed } = marks(dir, run)?;
-    agree(&records, named)?;
-    let known = records.iter().map(|m| Checkpoint { height: m.height, record: m.record }).collect();
-    let event =
-        PeerEvent::Marks { commons, size, witnessed: time, marks: records, later: unwitnessed };
-    Ok((known, event))
-}
-
-/// Whether there is one record of each height.
-fn agree(marks: &[Mark], named: Option<Checkpoint>) -> Result<()> {
-    if let Some((height, said)) = contradictions(marks).first() {
-        return Err(anyhow!("members of the commons say two things of record {height}: {said}"))
-            .hint(
-                "one of the histories is false, and only people can tell which: ask them; what a \
-                 member said counts no more once the members have removed it",
-            );
-    }
-    let other = named.and_then(|named| {
-        let mut same = marks.iter().filter(|mark| mark.height == named.height);
-        same.find(|mark| mark.record != named.record).map(|mark| (named, mark))
-    });
-    match other {
-        None => Ok(()),
-        Some((named, mark)) => Err(anyhow!(
-            "record {} is {} by the ticket, and {} in the commons",
-            named.height,
-            named.record.short(),
-            mark.words()
-        ))
-        .hint("one of the two is of another history: ask whoever gave you the ticket"),
-    }
-}
-
 /// A member's marks of the run that it takes part in.
-pub struct Marking {
-    scribe: Scribe,
+pub(crate) struct Marking {
+    registrar: Arc<dyn Registrar>,
     run: Hash,
     plan: Plan,
-    running: Option<(u64, JoinHandle<Result<Marked>>)>,
+    running: Option<(u64, JoinHandle<Result<Marked, Cause>>)>,
 }
 
 impl Marking {
     /// Of `run`, at every height that `every` divides.
-    pub fn new(scribe: Scribe, run: Hash, every: u64) -> Self {
-        Self { scribe, run, plan: Plan::new(every), running: None }
+    pub fn new(registrar: Arc<dyn Registrar>, run: Hash, every: u64) -> Self {
+        Self { registrar, run, plan: Plan::new(every), running: None }
     }
 
     /// Takes in a record of this peer's chain.
@@ -120,14 +116,14 @@ impl Marking {
 
     fn begin(&mut self) {
         let Some((height, record)) = self.plan.next(Instant::now()) else { return };
-        let (scribe, run, own) = (self.scribe.clone(), self.run, self.plan.own.clone());
-        let mark = move || scribe.mark(run, (height, record), &own);
+        let (registrar, run, own) = (self.registrar.clone(), self.run, self.plan.own.clone());
+        let mark = move || registrar.mark(run, (height, record), &own);
         self.running = Some((height, tokio::task::spawn_blocking(mark)));
     }
 
     async fn end(&mut self) -> Vec<PeerEvent> {
         let Some((height, running)) = self.running.take() else { return Vec::new() };
-        let outcome = running.await.map_err(Into::into).flatten();
+        let outcome = running.await.map_err(Cause::from).flatten();
         self.plan.ended(height, outcome, Instant::now())
     }
 }
@@ -190,12 +186,17 @@ impl Plan {
     }
 
     /// What is to be told of an attempt to mark the record at `height`.
-    fn ended(&mut self, height: u64, outcome: Result<Marked>, now: Instant) -> Vec<PeerEvent> {
+    fn ended(
+        &mut self,
+        height: u64,
+        outcome: Result<Marked, Cause>,
+        now: Instant,
+    ) -> Vec<PeerEvent> {
         let marked = match outcome {
             Ok(marked) => marked,
             Err(error) => {
                 self.not_before = Some(now + RETRY);
-                let why = format!("{error:#}");
+                let why = causes(&*error);
                 let is_news = self.trouble.replace(why.clone()).as_ref() != Some(&why);
                 return is_news.then_some(PeerEvent::NotMarked { why }).into_iter().collect();
             }
@@ -220,31 +221,8 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn mark(height: u64, record: &[u8], by: &str) -> Mark {
-        Mark { height, record: Hash::of(record), by: vec![by.to_owned()] }
-    }
-
-    fn marked(said: &[u64]) -> Result<Marked> {
+    fn marked(said: &[u64]) -> Result<Marked, Cause> {
         Ok(Marked { said: said.to_vec(), contradictions: Vec::new() })
-    }
-
-    #[test]
-    fn two_records_for_one_height_are_refused_with_names() {
-        let marks = [mark(16, b"a", "Anna"), mark(32, b"a", "Anna"), mark(32, b"b", "Bert")];
-        let refused = agree(&marks, None).expect_err("a contradiction").to_string();
-        let said = ["record 32", "by Anna", "by Bert", &Hash::of(b"a").short()];
-        assert!(said.iter().all(|part| refused.contains(part)), "{refused}");
-        assert!(agree(&marks[..2], None).is_ok());
-    }
-
-    #[test]
-    fn a_ticket_that_names_another_record_is_refused() {
-        let marks = [mark(16, b"a", "Anna")];
-        let named = |height, record: &[u8]| Some(Checkpoint { height, record: Hash::of(record) });
-        assert!(agree(&marks, named(16, b"a")).is_ok());
-        assert!(agree(&marks, named(17, b"b")).is_ok());
-        let refused = agree(&marks, named(16, b"b")).expect_err("two histories").to_string();
-        assert!(refused.contains("by the ticket") && refused.contains("Anna"), "{refused}");
     }
 
     #[test]
@@ -276,7 +254,7 @@ mod tests {
     fn what_could_not_be_written_is_told_once_and_tried_again() {
         let (mut plan, now) = (Plan::new(16), Instant::now());
         plan.note(16, Hash::of(b"sixteen"));
-        let failed = |plan: &mut Plan, now| plan.ended(16, Err(anyhow!("it is gone")), now);
+        let failed = |plan: &mut Plan, now| plan.ended(16, Err("it is gone".into()), now);
         let why = PeerEvent::NotMarked { why: "it is gone".to_owned() };
         assert_eq!(failed(&mut plan, now), std::slice::from_ref(&why));
         assert_eq!(plan.next(now), None);

@@ -5,8 +5,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use crate::cheat::Cheat;
-use crate::events::PeerEvent;
+use crate::{causes, events::PeerEvent};
 use ids::{Hash, ObjectRef, PeerId};
 use kernel::Kernel;
 use recipe::{
@@ -40,16 +39,15 @@ pub struct TrainingWorker {
     pub(crate) training: Mutex<Contributor>,
     checking: Mutex<Contributor>,
     showing: Mutex<Contributor>,
-    cheat: Option<Cheat>,
     alone: bool,
-    time: Arc<WorkTime>,
+    pub(crate) time: Arc<WorkTime>,
 }
 
 /// How long each kind of work took, in milliseconds.
 #[derive(Debug, Default)]
 pub struct WorkTime {
-    training: AtomicU64,
-    auditing: AtomicU64,
+    pub(crate) training: AtomicU64,
+    pub(crate) auditing: AtomicU64,
     aggregating: AtomicU64,
 }
 
@@ -64,7 +62,7 @@ impl WorkTime {
         }
     }
 
-    fn add<T>(into: &AtomicU64, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn add<T>(into: &AtomicU64, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
         into.fetch_add(start.elapsed().as_millis() as u64, Ordering::Relaxed);
@@ -78,15 +76,19 @@ pub(crate) struct Beginning {
     pub(crate) carry: Option<Carry>,
 }
 
+/// What becomes of the last training state, given what the contribution starts from.
+pub(crate) type Twist<'a> = &'a dyn Fn(&[f32], &mut InnerState);
+
 /// Constructors, and the state a run starts from.
 impl TrainingWorker {
     /// A worker for `run` whose corpus is in `store`.
+    ///
+    /// Errors: the run and the corpus do not belong together.
     pub fn new(
         store: Store,
         run: Arc<RunManifest>,
         corpus: Arc<Corpus>,
         kernel: Kernel,
-        cheat: Option<Cheat>,
     ) -> Result<Self, ContributionError> {
         let contributor =
             || Contributor::new(kernel.clone(), run.clone(), corpus.clone()).map(Mutex::new);
@@ -94,7 +96,7 @@ impl TrainingWorker {
         let tokenizer = corpus.manifest.tokenizer;
         let time = Arc::default();
         let alone = false;
-        Ok(Self { store, run, tokenizer, kernel, training, checking, showing, cheat, alone, time })
+        Ok(Self { store, run, tokenizer, kernel, training, checking, showing, alone, time })
     }
 
     /// Checks whole contributions where nobody can be asked for anything: keeps the carry of each
@@ -111,6 +113,8 @@ impl TrainingWorker {
 
     /// The state every participant starts from: the one that the manifest names, which must be in
     /// the store, or else one computed from the manifest and kept there.
+    ///
+    /// Errors: a part of it is missing or is not of this run.
     pub fn initial_state(&self) -> Result<State, WorkError> {
         if let Some(start) = self.run.start {
             let state = State { model: start.model, outer: start.outer };
@@ -185,11 +189,12 @@ impl TrainingWorker {
         done.is_multiple_of(self.run.rounds.keep_every) || done == job.steps
     }
 
-    pub(crate) fn train_honestly(
+    /// Trains. What a `twist` makes of the outcome is no honest work.
+    pub(crate) fn contribute(
         &self,
         job: &TrainJob,
         control: &Control,
-        change: impl FnOnce(&[f32], &mut InnerState),
+        twist: Option<Twist<'_>>,
     ) -> Result<Trained, WorkError> {
         let mut contributor = lock(&self.training);
         let beginning = self.beginning(job)?;
@@ -207,8 +212,10 @@ impl TrainingWorker {
             }
             control.progress(done, job.steps, loss, u64::from(done) * tokens);
         }
-        change(&beginning.base, &mut state);
-        let output = self.finish(&contributor, &trail, &beginning, &state)?;
+        if let Some(twist) = twist {
+            twist(&beginning.base, &mut state);
+        }
+        let output = self.finish(&contributor, &trail, &beginning, &state, twist.is_none())?;
         Ok(Trained { output, kept })
     }
 
@@ -218,11 +225,12 @@ impl TrainingWorker {
         trail: &[u8],
         beginning: &Beginning,
         state: &InnerState,
+        honest: bool,
     ) -> Result<TrainOutput, WorkError> {
         let Beginning { base, carry } = beginning;
         let change = contributor.change(base, state, carry.as_ref()).map_err(work_error)?;
         let (update, carry) = contributor.encode(change, state);
-        if self.cheat.is_none() {
+        if honest {
             // Others would take it for a cheat's: better that the fault shows here.
             contributor.read_carry(&carry, u64::MAX).map_err(work_error)?;
         }
@@ -304,17 +312,11 @@ impl TrainingWorker {
 
 impl Worker for TrainingWorker {
     fn train(&self, job: &TrainJob, control: &Control) -> Result<Trained, WorkError> {
-        WorkTime::add(&self.time.training, || match self.cheat {
-            Some(cheat) => cheat.train(self, job, control),
-            None => self.train_honestly(job, control, |_, _| ()),
-        })
+        WorkTime::add(&self.time.training, || self.contribute(job, control, None))
     }
 
     fn open(&self, open: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError> {
-        WorkTime::add(&self.time.auditing, || match self.cheat {
-            Some(cheat) if cheat.makes_up() => Ok(cheat.show(open)),
-            _ => self.show(open, control),
-        })
+        WorkTime::add(&self.time.auditing, || self.show(open, control))
     }
 
     fn audit(&self, audit: &AuditJob, control: &Control) -> Result<AuditOutcome, WorkError> {
@@ -369,11 +371,5 @@ pub(crate) fn work_error(error: ContributionError) -> WorkError {
 }
 
 fn other(error: impl std::error::Error) -> WorkError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    WorkError::Other(text)
+    WorkError::Other(causes(&error))
 }

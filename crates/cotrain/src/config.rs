@@ -1,7 +1,6 @@
 //! The configuration a founder writes; the manifest is made of it and of the corpus.
 
-use crate::{founding::Founding, hint::WithHint};
-use anyhow::{Context, Result};
+use crate::founding::{Founding, FoundingError, founded};
 use ids::{Hash, ObjectRef, PeerId};
 use model::decoder::{Family, Sizes};
 use recipe::{
@@ -11,7 +10,7 @@ use recipe::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -49,16 +48,47 @@ pub struct Data {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shape {
+    /// What a layer looks like.
     pub family: Family,
+    /// Width: numbers that stand for one token between the layers.
     pub dim: usize,
+    /// Transformer layers.
     pub layers: usize,
+    /// Attention heads of a layer.
     pub heads: usize,
+    /// Heads of keys and values.
     pub kv_heads: usize,
+    /// Width of the inner layer of each feed-forward part.
     pub ffn: usize,
+    /// Whether input and output share one table of tokens.
     pub tied: bool,
+    /// Most tokens that the model looks at together.
     pub context: usize,
+    /// Base of the rotary positions.
     pub rope_theta: f32,
+    /// Keeps a norm from dividing by zero.
     pub norm_eps: f32,
+}
+
+/// Why a file is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text is none.
+    #[error("{path} is no run configuration")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: toml::de::Error,
+    },
 }
 
 impl Default for RunConfig {
@@ -94,13 +124,12 @@ impl Default for Shape {
 
 impl RunConfig {
     /// Reads a configuration file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))
-            .hint("`understory swarm config` prints a configuration to begin from")?;
-        toml::from_str(&text)
-            .with_context(|| format!("{} is no run configuration", path.display()))
-            .hint("`understory swarm config` prints every field with its default")
+    ///
+    /// Errors: it cannot be read, or sets what is no setting or what cannot have that value.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Text { path: path.to_owned(), source })
     }
 
     /// The manifest of this run, begun by `founder`, over a corpus of `vocab` tokens.
@@ -112,7 +141,7 @@ impl RunConfig {
         founding: &Founding,
         corpus: ObjectRef,
         vocab: usize,
-    ) -> Result<RunManifest> {
+    ) -> Result<RunManifest, FoundingError> {
         let shape = &self.model;
         let sizes = Sizes {
             vocab,
@@ -145,24 +174,6 @@ impl RunConfig {
         };
         founded(manifest, founding)
     }
-}
-
-/// A manifest with its founding voters, checked.
-///
-/// Errors: a setting that is out of range, by its name.
-pub fn founded(mut manifest: RunManifest, founding: &Founding) -> Result<RunManifest> {
-    let founder = PeerId(manifest.founder.0);
-    let founders: BTreeSet<PeerId> = founding.voters.iter().copied().chain([founder]).collect();
-    manifest.founders = founders.iter().map(|key| Hash(key.0)).collect();
-    manifest.invitations = founding.invitations.keys().iter().map(|key| Hash(key.0)).collect();
-    let (all, most) = (founders.len() + manifest.invitations.len(), manifest.rounds.max_members);
-    if all > most as usize {
-        return Err(anyhow::anyhow!("{all} founding voters, and rounds.max_members is {most}"))
-            .hint("set rounds.max_members higher, or name fewer");
-    }
-    manifest.validate()?;
-    crate::worker::rules(&manifest).validate()?;
-    Ok(manifest)
 }
 
 /// A configuration as TOML, with a sentence above each setting.
@@ -289,6 +300,7 @@ const COMMENTS: &[(&str, &str)] = &[
 mod tests {
     use super::*;
     use crate::invitations::Invitations;
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_printed_defaults_are_read_back() {
@@ -323,7 +335,7 @@ mod tests {
         );
     }
 
-    fn manifest(founding: &Founding) -> Result<RunManifest> {
+    fn manifest(founding: &Founding) -> Result<RunManifest, FoundingError> {
         let founder = ids::Identity::from_seed([1; 32]).id();
         RunConfig::default().manifest(founder, founding, ObjectRef::of(b"c"), 4096)
     }
@@ -338,12 +350,12 @@ mod tests {
     #[test]
     fn founding_voters_are_named_once_and_must_find_a_place() {
         let key = |number| ids::Identity::from_seed([number; 32]).id();
-        let invitations = Invitations::make(3).expect("random numbers");
+        let invitations = |many: u8| Invitations::of((0..many).map(|n| [n + 9; 32]).collect());
         let voters = BTreeSet::from([key(1), key(2)]);
-        let manifest = manifest(&Founding { voters, invitations }).expect("valid");
+        let manifest = manifest(&Founding { voters, invitations: invitations(3) }).expect("valid");
         assert_eq!((manifest.founders.len(), manifest.invitations.len()), (2, 3));
-        let invitations = Invitations::make(16).expect("random numbers");
-        let many = self::manifest(&Founding { voters: BTreeSet::new(), invitations });
+        let founding = Founding { voters: BTreeSet::new(), invitations: invitations(16) };
+        let many = self::manifest(&founding);
         let error = many.expect_err("17 of 16").to_string();
         assert!(error.contains("rounds.max_members is 16"), "{error}");
     }

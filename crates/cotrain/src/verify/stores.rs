@@ -1,20 +1,20 @@
 //! Every peer's files: read whole, compared with their names, laid over each other.
 
-use super::{history::History, report::Report};
-use crate::{
-    model_source::{MODEL_REF, RUN_REF},
-    scratch::Scratch,
+use super::{
+    VerifyError,
+    found::{Finding, Found},
+    history::History,
 };
-use anyhow::{Context, Result};
+use crate::{MODEL_REF, RUN_REF};
 use ids::Hash;
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Mutex,
 };
-use store::{Damage, Log, LogError, ModelManifest, Store};
+use store::{Damage, Log, LogError, ModelManifest, Store, StoreError};
 use swarm::LogContents;
 
 /// One peer's folder as it was found.
@@ -45,14 +45,14 @@ impl Peer {
 /// are what their names say.
 pub fn open(
     folders: &[PathBuf],
-    scratch: &Scratch,
+    scratch: &Path,
     threads: usize,
-    report: &mut Report,
-) -> Result<(Vec<Peer>, Store)> {
+    found: &mut Found,
+) -> Result<(Vec<Peer>, Store), VerifyError> {
     let mut peers = Vec::new();
     for (number, folder) in folders.iter().enumerate() {
         // The log first: what it names was in the store before.
-        let log = read_log(folder, &scratch.path().join(format!("log-{number}")), report)?;
+        let log = read_log(folder, &scratch.join(format!("log-{number}")), found)?;
         let store = Store::open_existing(folder.join("store"))?;
         let name = folder.canonicalize().ok();
         let name = name.as_deref().unwrap_or(folder).file_name().unwrap_or_default();
@@ -61,13 +61,16 @@ pub fn open(
         peers.push(Peer { name, folder: folder.clone(), store, log, run_ref });
     }
     let scans = scan(&peers, threads);
-    let overlay = Store::open(scratch.path().join("store"))?;
+    let overlay = Store::open(scratch.join("store"))?;
     for (peer, scan) in peers.iter().zip(scans) {
-        let scan = scan.with_context(|| format!("reading {}", peer.store.root().display()))?;
-        report.peer(&peer.name, peer.log.author, peer.log.records.len(), &scan);
+        let scan = scan.map_err(|source| VerifyError::Reading {
+            folder: peer.store.root().to_owned(),
+            source,
+        })?;
+        found.peer(&peer.name, peer.log.author, peer.log.records.len(), &scan);
         lay_over(&overlay, &peer.store, &scan.whole)?;
         for damage in scan.damage {
-            report.mismatch(format!("{}: {}", damage.path.display(), damage.what));
+            found.find(Finding::Damage { file: damage.path, what: damage.what });
         }
     }
     Ok((peers, overlay))
@@ -85,8 +88,8 @@ pub struct Scan {
 }
 
 /// Scans the stores side by side on at most `threads` threads.
-fn scan(peers: &[Peer], threads: usize) -> Vec<Result<Scan>> {
-    let results: Vec<Mutex<Option<Result<Scan>>>> =
+fn scan(peers: &[Peer], threads: usize) -> Vec<Result<Scan, StoreError>> {
+    let results: Vec<Mutex<Option<Result<Scan, StoreError>>>> =
         peers.iter().map(|_| Mutex::new(None)).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -105,7 +108,7 @@ fn scan(peers: &[Peer], threads: usize) -> Vec<Result<Scan>> {
     taken.map(|r| r.expect("every store was scanned")).collect()
 }
 
-fn scan_one(store: &Store) -> Result<Scan> {
+fn scan_one(store: &Store) -> Result<Scan, StoreError> {
     // A file that went away while it was read belonged to a running peer.
     let damage: Vec<Damage> = store.damage()?.into_iter().filter(|d| d.path.exists()).collect();
     let bad: BTreeSet<&Path> = damage.iter().map(|d| d.path.as_path()).collect();
@@ -129,74 +132,70 @@ fn object_path(root: &Path, hash: &Hash) -> PathBuf {
 
 /// Links objects into the overlay, which then reads them where they lie. Writing there replaces
 /// the link, never what it leads to.
-fn lay_over(overlay: &Store, store: &Store, objects: &[Hash]) -> Result<()> {
-    let root = store.root().canonicalize()?;
+fn lay_over(overlay: &Store, store: &Store, objects: &[Hash]) -> Result<(), VerifyError> {
+    let root = store.root().canonicalize().map_err(file_error("cannot find", store.root()))?;
     for hash in objects {
         let link = object_path(overlay.root(), hash);
         if link.exists() {
             continue;
         }
         let folder = link.parent().expect("objects lie in folders");
-        fs::create_dir_all(folder)?;
-        symlink(object_path(&root, hash), &link)
-            .with_context(|| format!("cannot link {}", link.display()))?;
+        fs::create_dir_all(folder).map_err(file_error("cannot make", folder))?;
+        symlink(object_path(&root, hash), &link).map_err(file_error("cannot link", &link))?;
     }
     Ok(())
 }
 
-/// A log's contents; what is wrong with it goes into the report.
-fn read_log(folder: &Path, copy: &Path, report: &mut Report) -> Result<LogContents> {
-    let path = folder.join("log");
-    if !path.exists() {
-        report.unavailable(format!("{}: is not there", path.display()));
+/// An error of a file.
+fn file_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VerifyError {
+    move |source| VerifyError::File { doing, path: path.to_owned(), source }
+}
+
+/// A log's contents; what is wrong with it is among the findings.
+fn read_log(folder: &Path, copy: &Path, found: &mut Found) -> Result<LogContents, VerifyError> {
+    let log = folder.join("log");
+    if !log.exists() {
+        found.find(Finding::NoLog { log });
         return Ok(LogContents::default());
     }
-    let entries = match Log::read(&path) {
+    let entries = match Log::read(&log) {
         Ok(entries) => entries,
         Err(LogError::Torn { at, entry, .. }) => {
             // An append that never returned, or one that goes on just now: nobody relies on it.
-            report.note(format!(
-                "{}: ends within entry {entry}, as after a crash; the whole entries count",
-                path.display()
-            ));
-            let mut bytes = fs::read(&path)?;
+            found.find(Finding::TornLog { log: log.clone(), entry });
+            let mut bytes = fs::read(&log).map_err(file_error("cannot read", &log))?;
             bytes.truncate(at as usize);
-            fs::write(copy, bytes)?;
+            fs::write(copy, bytes).map_err(file_error("cannot write", copy))?;
             Log::read(copy)?
         }
         Err(error) => {
-            report.mismatch(format!("{}: {error}", path.display()));
+            found.find(Finding::BadLog { log, why: error.to_string() });
             return Ok(LogContents::default());
         }
     };
-    match swarm::read_log(entries.iter().map(Vec::as_slice)) {
-        Ok(contents) => Ok(contents),
-        Err(error) => {
-            report.mismatch(format!("{}: {error}", path.display()));
-            Ok(LogContents::default())
-        }
-    }
+    Ok(swarm::read_log(entries.iter().map(Vec::as_slice)).unwrap_or_else(|error| {
+        found.find(Finding::BadLog { log, why: error.to_string() });
+        LogContents::default()
+    }))
 }
 
 /// Whether every ref says what the chain says, and leads to objects in its own store.
-pub fn check_refs(peers: &[Peer], history: &History, report: &mut Report) -> Result<()> {
+pub fn check_refs(peers: &[Peer], history: &History, found: &mut Found) -> Result<(), VerifyError> {
     for peer in peers {
         for (name, hash) in readable_refs(&peer.store)? {
-            let path = peer.ref_path(&name);
-            let file = path.display();
-            if fs::read(&path)? != format!("{hash}\n").as_bytes() {
-                report.mismatch(format!("{file}: is not written the way refs are"));
+            let file = peer.ref_path(&name);
+            let bytes = fs::read(&file).map_err(file_error("cannot read", &file))?;
+            if bytes != format!("{hash}\n").as_bytes() {
+                found.find(Finding::BadRef { file: file.clone() });
             }
             match name.as_str() {
-                RUN_REF if hash == history.run => check_target(peer, &path, &[hash], report),
+                RUN_REF if hash == history.run => check_target(peer, &file, &[hash], found),
                 RUN_REF => {} // Said when the run was looked for.
                 MODEL_REF if history.is_root(&hash) => {
-                    check_target(peer, &path, &model_parts(&peer.store, hash), report);
+                    check_target(peer, &file, &model_parts(&peer.store, hash), found);
                 }
-                MODEL_REF => {
-                    report.mismatch(format!("{file}: names {hash}, which no record decided"));
-                }
-                _ => check_target(peer, &path, &[hash], report),
+                MODEL_REF => found.find(Finding::UndecidedRef { file, model: hash }),
+                _ => check_target(peer, &file, &[hash], found),
             }
         }
     }
@@ -204,12 +203,13 @@ pub fn check_refs(peers: &[Peer], history: &History, report: &mut Report) -> Res
 }
 
 /// Refs that hold a hash; the others are among the damage.
-fn readable_refs(store: &Store) -> Result<Vec<(String, Hash)>> {
+fn readable_refs(store: &Store) -> Result<Vec<(String, Hash)>, VerifyError> {
     let mut found = Vec::new();
     let folder = store.root().join("refs");
-    let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    let entries = fs::read_dir(&folder).map_err(file_error("list", &folder))?;
     for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let entry = entry.map_err(file_error("list", &folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         if let Ok(Some(hash)) = store.get_ref(&name) {
             found.push((name, hash));
         }
@@ -224,13 +224,9 @@ fn model_parts(store: &Store, root: Hash) -> Vec<Hash> {
     std::iter::once(root).chain(parts.into_iter().map(|p| p.hash)).collect()
 }
 
-fn check_target(peer: &Peer, path: &Path, objects: &[Hash], report: &mut Report) {
+fn check_target(peer: &Peer, file: &Path, objects: &[Hash], found: &mut Found) {
     for hash in objects.iter().filter(|h| !peer.store.has(h)) {
         let absent = object_path(peer.store.root(), hash);
-        report.unavailable(format!(
-            "{}: is not there, {} leads to it",
-            absent.display(),
-            path.display()
-        ));
+        found.find(Finding::DanglingRef { file: file.to_owned(), absent });
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cheat::{Cheat, Cheater};
 use kernel::{Isa, random::Stream};
 use recipe::corpus::{self, DataOptions};
 use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
@@ -33,7 +34,7 @@ fn run(corpus: ObjectRef, vocab: usize) -> RunManifest {
     }
 }
 
-fn peer(cheat: Option<Cheat>) -> Peer {
+fn peer() -> Peer {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(folder.path()).expect("an empty store");
     let text = folder.path().join("text.txt");
@@ -46,11 +47,19 @@ fn peer(cheat: Option<Cheat>) -> Peer {
     let manifest = run(root, corpus.manifest.vocab as usize);
     manifest.validate().expect("a valid run");
     let kernel = Kernel::new(Isa::best(), 1);
-    let worker = TrainingWorker::new(store, Arc::new(manifest), corpus, kernel, cheat);
+    let worker = TrainingWorker::new(store, Arc::new(manifest), corpus, kernel);
     Peer { worker: worker.expect("a worker"), _folder: folder }
 }
 
 impl Peer {
+    /// Somebody with this peer's objects who cheats.
+    fn cheating(&self, cheat: Cheat) -> Cheater {
+        let TrainingWorker { store, run, kernel, .. } = &self.worker;
+        let corpus = Arc::new(Corpus::load(store, &run.corpus.hash).expect("loaded"));
+        let worker = TrainingWorker::new(store.clone(), run.clone(), corpus, kernel.clone());
+        Cheater::new(worker.expect("a worker"), cheat)
+    }
+
     fn first_job(&self) -> TrainJob {
         let base = self.worker.initial_state().expect("computed");
         let (beacon, worker) = (Hash::of(b"beacon"), PeerId([9; 32]));
@@ -83,13 +92,25 @@ impl Peer {
 
     /// An audit by `parts` with every state that it needs fetched from `author`.
     fn served(&self, author: &Self, job: &TrainJob, made: &Trained, parts: &[u32]) -> AuditOutcome {
+        self.served_by(&author.worker, author, job, made, parts)
+    }
+
+    /// The same, with the states that `worker` shows in the author's store.
+    fn served_by(
+        &self,
+        worker: &dyn Worker,
+        author: &Self,
+        job: &TrainJob,
+        made: &Trained,
+        parts: &[u32],
+    ) -> AuditOutcome {
         self.copy(author, [Some(&made.output.trail), job.carry.as_ref()].into_iter().flatten());
         let outcome = self.parts(job, made.output, parts);
         let AuditOutcome::Needs { states } = outcome else { return outcome };
         let mut steps: Vec<u32> = parts.iter().copied().filter(|p| *p > 0).collect();
         steps.extend((!parts.contains(&(H - 1)) && !parts.contains(&H)).then_some(H));
         let open = OpenJob { id: 0, job: job.clone(), kept: made.kept.clone(), steps };
-        let shown = author.worker.open(&open, &Control::quiet()).expect("shown");
+        let shown = worker.open(&open, &Control::quiet()).expect("shown");
         let (needed, shown) = (BTreeSet::from_iter(states), BTreeSet::from_iter(shown));
         assert!(needed.is_subset(&shown), "what is shown is what is needed");
         self.copy(author, &needed);
@@ -117,7 +138,7 @@ fn confirmed(outcome: &AuditOutcome) -> Hash {
 
 #[test]
 fn honest_work_is_confirmed_whole_and_in_every_part_over_rounds() {
-    let (author, auditor) = (peer(None), peer(None));
+    let (author, auditor) = (peer(), peer());
     let mut job = author.first_job();
     auditor.first_job();
     for _ in 0..3 {
@@ -145,7 +166,7 @@ fn honest_work_is_confirmed_whole_and_in_every_part_over_rounds() {
 
 #[test]
 fn a_digest_is_another_one_for_each_auditor() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let claimed = author.train(&job).output;
     let digest = |key: u8| {
@@ -159,7 +180,7 @@ fn a_digest_is_another_one_for_each_auditor() {
 
 #[test]
 fn states_that_were_not_kept_or_are_gone_are_computed_again() {
-    let author = peer(None);
+    let author = peer();
     let mut job = author.first_job();
     let first = author.train(&job);
     job = author.next_job(&job, &first.output);
@@ -209,7 +230,7 @@ fn beside_updates_of_others<T>(peer: &Peer, work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn every_cheat_is_found_by_parts_and_whole() {
-    let auditor = peer(None);
+    let auditor = peer();
     auditor.first_job();
     // Which single parts find it, the encoding always checked beside.
     let found_by: [(Cheat, &[u32]); 4] = [
@@ -219,11 +240,14 @@ fn every_cheat_is_found_by_parts_and_whole() {
         (Cheat::SignFlip, &[0, 1, 2, 3, 4, 5, 6, 7]),
     ];
     for (cheat, parts) in found_by {
-        let author = peer(Some(cheat));
+        let author = peer();
         let job = author.first_job();
-        let made = beside_updates_of_others(&author, || author.train(&job));
+        let cheater = author.cheating(cheat);
+        let made = beside_updates_of_others(&author, || {
+            cheater.train(&job, &Control::quiet()).expect("made up")
+        });
         for part in parts {
-            let outcome = auditor.served(&author, &job, &made, &[*part]);
+            let outcome = auditor.served_by(&cheater, &author, &job, &made, &[*part]);
             let AuditOutcome::Mismatch { part: found } = outcome else {
                 panic!("{cheat}, part {part}: {outcome:?}");
             };
@@ -236,7 +260,7 @@ fn every_cheat_is_found_by_parts_and_whole() {
 
 #[test]
 fn a_whole_audit_leaves_the_state_before_the_part_that_differs() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let made = author.train(&job);
     let mut trail = author.worker.object(&made.output.trail).expect("kept");
@@ -252,7 +276,7 @@ fn a_whole_audit_leaves_the_state_before_the_part_that_differs() {
 /// F4: an object of another length made the audit err and say nothing.
 #[test]
 fn whatever_a_claim_names_ends_in_a_verdict() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let first = author.train(&job);
     let job = author.next_job(&job, &first.output);
@@ -284,7 +308,7 @@ fn whatever_a_claim_names_ends_in_a_verdict() {
 
 #[test]
 fn a_carry_that_no_training_leaves_is_a_mismatch_whatever_is_sampled() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let made = author.train(&job);
     let next = author.next_job(&job, &made.output);
@@ -321,7 +345,7 @@ fn a_carry_that_no_training_leaves_is_a_mismatch_whatever_is_sampled() {
 
 #[test]
 fn a_training_state_that_no_step_leaves_is_a_mismatch() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let made = author.train(&job);
     let trail = author.worker.object(&made.output.trail).expect("kept");
@@ -354,7 +378,7 @@ fn a_training_state_that_no_step_leaves_is_a_mismatch() {
 
 #[test]
 fn updates_add_up_by_weight_and_bad_ones_are_named() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let made = author.train(&job).output;
     let sum = |updates: &[(u64, u64, ObjectRef)]| {
@@ -381,7 +405,7 @@ fn updates_add_up_by_weight_and_bad_ones_are_named() {
 
 #[test]
 fn a_run_begins_from_the_state_its_manifest_names() {
-    let first = peer(None);
+    let first = peer();
     let job = first.first_job();
     let made = first.train(&job);
     let state = first.next_job(&job, &made.output).base;
@@ -391,7 +415,7 @@ fn a_run_begins_from_the_state_its_manifest_names() {
         let corpus = Corpus::load(&first.worker.store, &run.corpus.hash).expect("loaded");
         let kernel = Kernel::new(Isa::best(), 1);
         let store = first.worker.store.clone();
-        let worker = TrainingWorker::new(store, Arc::new(run), Arc::new(corpus), kernel, None);
+        let worker = TrainingWorker::new(store, Arc::new(run), Arc::new(corpus), kernel);
         worker.expect("a worker").initial_state()
     };
     assert_eq!(later(state), Ok(state));
@@ -402,7 +426,7 @@ fn a_run_begins_from_the_state_its_manifest_names() {
 
 #[test]
 fn noise_in_any_byte_of_a_claim_is_no_error() {
-    let author = peer(None);
+    let author = peer();
     let job = author.first_job();
     let made = author.train(&job);
     let stream = Stream::new(3, "noise", 0);

@@ -1,19 +1,15 @@
 //! A new run from the last model of an old one: `understory swarm continue`.
 
-use crate::{
-    hint::WithHint,
-    model_source::{MODEL_REF, RUN_REF, peer_folders},
-};
-use anyhow::{Context, Result, anyhow, bail};
+use crate::{Cause, MODEL_REF, RUN_REF};
 use ids::{Hash, ObjectRef, PeerId};
 use recipe::{
-    CorpusManifest, RunManifest, checkpoint,
+    CorpusError, CorpusManifest, RunManifest, checkpoint,
     run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds, Start},
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
-use store::{ModelManifest, Store};
-use swarm::parse_record;
+use std::path::{Path, PathBuf};
+use store::{LogError, ManifestError, ModelManifest, Store, StoreError};
+use swarm::{LogContentsError, parse_record};
 
 /// What an old run and a new one share, as the old one's manifest has it. Manifests of format 1
 /// have it too.
@@ -45,28 +41,21 @@ pub struct OldRun {
 }
 
 impl OldRun {
-    /// Opens the run of the peer (or of the first peer of the demo) in `dir`.
+    /// Opens the run of the peer in `folder`.
     ///
     /// Errors: there is none, or no state of it is whole in the peer's store.
-    pub fn open(dir: &Path) -> Result<Self> {
-        let folders = peer_folders(dir);
-        let folder = folders
-            .first()
-            .with_context(|| format!("no run at {}", dir.display()))
-            .hint("name the folder given to `understory swarm start` or `join` with --dir")?;
+    pub fn open(folder: &Path) -> Result<Self, OldRunError> {
         let store = Store::open_existing(folder.join("store"))?;
-        let id = store.get_ref(RUN_REF)?.with_context(|| {
-            format!("the peer in {} has taken part in no run", folder.display())
-        })?;
-        let bytes = store.get(&id).context("the old run's manifest")?;
-        let text = std::str::from_utf8(&bytes).context("the old run's manifest")?;
-        let mut settings: toml::Table = text.parse().context("the old run's manifest")?;
-        let kept: Kept = toml::from_str(text).context("the old run's manifest")?;
+        let id = store.get_ref(RUN_REF)?.ok_or_else(|| OldRunError::NoRun(folder.to_owned()))?;
+        let bytes = store.get(&id).map_err(manifest_error)?;
+        let text = std::str::from_utf8(&bytes).map_err(manifest_error)?;
+        let mut settings: toml::Table = text.parse().map_err(manifest_error)?;
+        let kept: Kept = toml::from_str(text).map_err(manifest_error)?;
         let format = settings.get("format").and_then(toml::Value::as_integer).unwrap_or(0);
         let last = match format {
             1 => last_of_version_1(&store, &kept)?,
             f if f == i64::from(FORMAT) => last_state(folder, &store)?,
-            other => bail!("the old run's manifest has format {other}, which is not known"),
+            other => return Err(OldRunError::Format(other)),
         };
         settings.retain(|key, _| ["name", "seed", "inner", "outer", "rounds"].contains(&key));
         if let (1, Some(rounds)) = (format, settings.get_mut("rounds")) {
@@ -81,21 +70,12 @@ impl OldRun {
         format!("model {} of run {} after round {round}", state.model.hash.short(), self.id.short())
     }
 
-    /// The new run's manifest, still without founding voters; `changes` is a file of settings that
-    /// are to be others.
+    /// The new run's manifest, still without founding voters; `changes` are settings that are to be
+    /// others, as TOML.
     ///
-    /// Errors: the file cannot be read, or sets what cannot be changed.
-    pub fn manifest(&self, changes: Option<&Path>, founder: PeerId) -> Result<RunManifest> {
-        let text = changes.map(|path| {
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        });
-        let text = text.transpose()?.unwrap_or_default();
-        let settings = changed(self.settings.clone(), &text)
-            .with_context(|| format!("{}", changes.unwrap_or(Path::new("the old run")).display()))
-            .hint(
-                "name only what is to change: name, seed, [inner], [outer], [rounds], as \
-                 `understory swarm config` prints them",
-            )?;
+    /// Errors: they set what cannot be changed, or what is no setting.
+    pub fn manifest(&self, changes: &str, founder: PeerId) -> Result<RunManifest, ChangesError> {
+        let settings = changed(self.settings.clone(), changes)?;
         let Settings { name, seed, inner, outer, rounds } = settings;
         Ok(RunManifest {
             format: FORMAT,
@@ -117,32 +97,88 @@ impl OldRun {
     /// Copies the text, the tokenizer and the state to begin from into another store.
     ///
     /// Errors: an object is missing or damaged.
-    pub fn copy(&self, into: &Store) -> Result<()> {
+    pub fn copy(&self, into: &Store) -> Result<(), OldRunError> {
         let corpus = CorpusManifest::parse(&self.store.get(&self.kept.corpus.hash)?)?;
         let mut all = corpus.references();
         all.extend([self.kept.corpus, self.last.1.outer]);
         all.extend(parts(&self.store, &self.last.1.model)?);
         for object in all {
-            let bytes = self.store.get(&object.hash).context("an object of the old run")?;
+            let bytes = self.store.get(&object.hash).map_err(OldRunError::Object)?;
             into.put(&bytes)?;
         }
         Ok(())
     }
 }
 
+/// Why no new run can begin from an old one.
+#[derive(Debug, thiserror::Error)]
+pub enum OldRunError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The peer in this folder has no run.
+    #[error("the peer in {0} has taken part in no run")]
+    NoRun(PathBuf),
+    /// The manifest cannot be read.
+    #[error("the old run's manifest")]
+    Manifest(#[source] Cause),
+    /// The manifest has a format from before or after this program.
+    #[error("the old run's manifest has format {0}, which is not known")]
+    Format(i64),
+    /// The log cannot be read.
+    #[error("the log of the old run")]
+    Log(#[source] LogError),
+    /// The log is not what a peer writes.
+    #[error(transparent)]
+    LogContents(#[from] LogContentsError),
+    /// A record cannot be read.
+    #[error("a record of the old run")]
+    Record(#[source] Cause),
+    /// Of no decided model is every part in this folder.
+    #[error("no model of this run is whole in {0}")]
+    NothingWhole(PathBuf),
+    /// No round has ended.
+    #[error("the old run has no model yet")]
+    NoModel,
+    /// The corpus cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The model cannot be read.
+    #[error(transparent)]
+    Model(#[from] ManifestError),
+    /// An object is missing or damaged.
+    #[error("an object of the old run")]
+    Object(#[source] StoreError),
+}
+
+/// Why a new run cannot have these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    /// They are no settings.
+    #[error(transparent)]
+    Text(#[from] toml::de::Error),
+    /// A part that stays.
+    #[error("[{0}] cannot be changed: the text and the model's shape stay")]
+    Stays(&'static str),
+}
+
+fn manifest_error(error: impl Into<Cause>) -> OldRunError {
+    OldRunError::Manifest(error.into())
+}
+
 /// A model's manifest and what it names.
-fn parts(store: &Store, model: &ObjectRef) -> Result<Vec<ObjectRef>> {
+fn parts(store: &Store, model: &ObjectRef) -> Result<Vec<ObjectRef>, OldRunError> {
     let mut all = ModelManifest::parse(&store.get(&model.hash)?)?.references();
     all.push(*model);
     Ok(all)
 }
 
 /// The newest decided state that is whole in the peer's store, and the rounds done by then.
-fn last_state(folder: &Path, store: &Store) -> Result<(u32, Start)> {
-    let entries = store::Log::read(folder.join("log")).context("the log of the old run")?;
+fn last_state(folder: &Path, store: &Store) -> Result<(u32, Start), OldRunError> {
+    let entries = store::Log::read(folder.join("log")).map_err(OldRunError::Log)?;
     let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
     for bytes in contents.records.iter().rev() {
-        let signed = parse_record(bytes).context("a record of the old run")?;
+        let signed = parse_record(bytes).map_err(|e| OldRunError::Record(e.into()))?;
         let (round, state) = (signed.record().round, signed.record().state);
         let whole = parts(store, &state.model)
             .is_ok_and(|parts| parts.iter().chain([&state.outer]).all(|o| store.has(&o.hash)));
@@ -150,17 +186,13 @@ fn last_state(folder: &Path, store: &Store) -> Result<(u32, Start)> {
             return Ok((round, Start { model: state.model, outer: state.outer }));
         }
     }
-    Err(anyhow!("no model of this run is whole in {}", folder.display()))
-        .hint("name the folder of another of its peers")
+    Err(OldRunError::NothingWhole(folder.to_owned()))
 }
 
 /// The newest model of a run under the first rules, whose records this program does not read. The
 /// outer optimizer begins anew.
-fn last_of_version_1(store: &Store, kept: &Kept) -> Result<(u32, Start)> {
-    let hash = store
-        .get_ref(MODEL_REF)?
-        .context("the old run has no model yet")
-        .hint("begin a run with `understory swarm start`")?;
+fn last_of_version_1(store: &Store, kept: &Kept) -> Result<(u32, Start), OldRunError> {
+    let hash = store.get_ref(MODEL_REF)?.ok_or(OldRunError::NoModel)?;
     let model = ObjectRef { hash, len: store.get(&hash)?.len() as u64 };
     let outer = checkpoint::to_bytes(&vec![0.0; kept.model.parameters() as usize]);
     let outer = ObjectRef { hash: store.put(&outer)?, len: outer.len() as u64 };
@@ -177,11 +209,11 @@ fn translate(rounds: &mut toml::Value) {
 /// Settings with some of them changed.
 ///
 /// Errors: a setting that is none, or that belongs to what stays.
-fn changed(mut settings: toml::Table, changes: &str) -> Result<Settings> {
+fn changed(mut settings: toml::Table, changes: &str) -> Result<Settings, ChangesError> {
     let changes: toml::Table = changes.parse()?;
     for stays in ["model", "data"] {
         if changes.contains_key(stays) {
-            bail!("[{stays}] cannot be changed: the text and the model's shape stay");
+            return Err(ChangesError::Stays(stays));
         }
     }
     for (key, value) in changes {
@@ -230,7 +262,7 @@ mod tests {
             ("founder = 'me'\n", "founder"),
             ("rounds = 3\n", "rounds"),
         ] {
-            let error = format!("{:#}", changed(settings(), changes).expect_err(changes));
+            let error = changed(settings(), changes).expect_err(changes).to_string();
             assert!(error.contains(word), "{error}");
         }
     }

@@ -1,10 +1,14 @@
 //! The invitations of a run that its founder handed out: secrets, one for each friend.
 
-use crate::{files::write_secret, hint::WithHint, random};
-use anyhow::{Context, Result, anyhow};
+use crate::files::read_bounded;
 use ids::{Hash, Identity, PeerId};
 use net::swarm::{Invitation, Ticket};
-use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
+use std::{
+    collections::BTreeSet,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+use store::file::{Readers, write_atomically};
 
 /// In the founder's folder, readable by its owner alone.
 const FILE: &str = "invitations";
@@ -18,41 +22,67 @@ const HEAD: &str =
 #[derive(Clone, Default)]
 pub struct Invitations(Vec<[u8; 32]>);
 
+/// Why invitations cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum InvitationsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of it is no secret. The line itself is one, however damaged: it is not shown.
+    #[error("line {line} of {path} is no secret")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 impl Invitations {
-    /// New ones.
-    ///
-    /// Errors: the system gives no random numbers.
-    pub fn make(count: u32) -> Result<Self> {
-        (0..count).map(|_| random::seed()).collect::<Result<_>>().map(Self)
+    /// Those of these secrets, 32 bytes each that nobody can guess.
+    pub fn of(secrets: Vec<[u8; 32]>) -> Self {
+        Self(secrets)
     }
 
     /// Those of the peer in `dir`; none where it handed out none.
     ///
     /// Errors: the file cannot be read, or a line of it is no secret.
-    pub fn read(dir: &Path) -> Result<Self> {
+    pub fn read(dir: &Path) -> Result<Self, InvitationsError> {
         let path = dir.join(FILE);
-        let text = match fs::metadata(&path) {
+        let text = match read_bounded(&path, MAX_BYTES) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Ok(meta) if meta.len() > MAX_BYTES => Err(anyhow!("{} bytes are too many", meta.len())),
-            _ => fs::read_to_string(&path).map_err(Into::into),
+            Err(source) => return Err(InvitationsError::Read { path, source }),
+            Ok(text) => text,
         };
-        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         let lines = text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
-        let secret = |(at, line): (usize, &str)| {
-            // The line itself is a secret, however damaged: it is not shown.
-            let secret: Option<Hash> = line.parse().ok();
-            secret
-                .map(|secret| secret.0)
-                .with_context(|| format!("line {} of {} is no secret", at + 1, path.display()))
-                .hint("put the file back from a copy; without it nobody new can use an invitation")
+        let secret = |(at, line): (usize, &str)| match line.parse::<Hash>() {
+            Ok(secret) => Ok(secret.0),
+            Err(_) => Err(InvitationsError::Line { line: at + 1, path: path.clone() }),
         };
-        lines.map(secret).collect::<Result<_>>().map(Self)
+        lines.map(secret).collect::<Result<_, _>>().map(Self)
     }
 
     /// Keeps them in `dir`, before anything names their keys.
-    pub fn write(&self, dir: &Path) -> Result<()> {
+    ///
+    /// Errors: the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), InvitationsError> {
         let lines: String = self.0.iter().map(|secret| format!("{}\n", Hash(*secret))).collect();
-        write_secret(&dir.join(FILE), format!("{HEAD}{lines}").as_bytes())
+        let (path, text) = (dir.join(FILE), format!("{HEAD}{lines}"));
+        write_atomically(&path, text.as_bytes(), Readers::Owner)
+            .map_err(|source| InvitationsError::Write { path, source })
     }
 
     /// Their public keys, which the run's manifest names.
@@ -75,13 +105,13 @@ fn key(secret: &[u8; 32]) -> PeerId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn they_are_kept_for_the_owner_alone_and_read_back() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(Invitations::read(folder.path()).expect("none yet").keys().is_empty());
-        let made = Invitations::make(3).expect("random numbers");
+        let made = Invitations::of(vec![[3; 32], [4; 32], [5; 32]]);
         assert_eq!(made.keys().len(), 3);
         made.write(folder.path()).expect("writes");
         let read = Invitations::read(folder.path()).expect("reads");
@@ -96,7 +126,7 @@ mod tests {
         let text = format!("# secrets\n\n{}\n{}x\n", Hash([1; 32]), Hash([2; 32]));
         fs::write(folder.path().join(FILE), text).expect("writes");
         let Err(error) = Invitations::read(folder.path()) else { panic!("line 4 is no secret") };
-        let error = format!("{error:#}");
+        let error = error.to_string();
         assert!(error.contains("line 4") && !error.contains("0202"), "{error}");
     }
 }

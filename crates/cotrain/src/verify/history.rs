@@ -1,11 +1,11 @@
 //! The chain of records, and every root on it computed again from the stored updates.
 
 use super::{
-    OpenRun,
-    report::{Report, Root},
+    OpenRun, Progress, Tell, VerifyError,
+    found::{Finding, Found, OtherSum},
     stores::Peer,
+    told,
 };
-use anyhow::Result;
 use ids::Hash;
 use swarm::{
     AggregateJob, ChainState, Commit, Evidence, Included, Kind, Record, Signed, SignedRecord,
@@ -55,33 +55,31 @@ impl Link {
 }
 
 impl History {
-    /// Checks every peer's chain from its genesis on and keeps the longest. What is wrong goes
-    /// into the report.
-    pub fn read(peers: &[Peer], run: &OpenRun, report: &mut Report) -> Self {
+    /// Checks every peer's chain from its genesis on and keeps the longest. What is wrong is
+    /// among the findings.
+    pub fn read(peers: &[Peer], run: &OpenRun, found: &mut Found) -> Self {
         let mut longest: Vec<Link> = Vec::new();
         let mut owner = "";
         for peer in peers {
-            let path = peer.log_path();
+            let log = peer.log_path();
             let (chain, wrong) = valid_part(run, &peer.log.records);
             if let Some(why) = wrong {
-                report.mismatch(format!("{}: {why}", path.display()));
+                found.find(Finding::BadChain { log: log.clone(), why });
             }
             let differ = |(a, b): (&Link, &Link)| a.record.hash() != b.record.hash();
             let fork = chain.iter().zip(&longest).position(differ);
             if let Some(height) = fork {
-                report.mismatch(format!(
-                    "{}: record {height} is another one than {owner}'s",
-                    path.display()
-                ));
+                let (height, other) = (height as u64, owner.to_owned());
+                found.find(Finding::Fork { log, height, other });
             } else if chain.len() > longest.len() {
                 (longest, owner) = (chain, &peer.name);
             }
         }
         if longest.is_empty() {
-            report.unavailable("no peer has a record of the run".to_owned());
+            found.find(Finding::NoRecords);
         }
         let contributions = contributions(&longest);
-        report.chain(longest.last().map(Link::body), longest.len());
+        found.chain(longest.last().map(Link::body), longest.len());
         Self { run: run.protocol.id, contributions, links: longest }
     }
 
@@ -101,15 +99,19 @@ impl History {
     }
 
     /// Adds up the stored updates of every round again and compares the roots.
-    pub fn replay(&self, run: &OpenRun, report: &mut Report) -> Result<()> {
+    pub fn replay(
+        &self,
+        run: &OpenRun,
+        found: &mut Found,
+        tell: &mut Tell<'_>,
+    ) -> Result<(), VerifyError> {
         let worker = run.worker(run.kernel.threads())?;
         for (height, link) in (0..).zip(&self.links) {
             let Some(sum) = &link.sum else { continue };
             let body = link.body();
-            report.root(again(&worker, height, sum, body.state));
-            report.progress("adding up round", body.round as usize, None);
+            found.root(again(&worker, height, sum, body.state));
+            told(tell, Progress::AddedUp { round: body.round })?;
         }
-        report.end_progress();
         Ok(())
     }
 }
@@ -151,23 +153,20 @@ fn contributions(links: &[Link]) -> Vec<Decided> {
     all
 }
 
-fn again(worker: &impl Worker, height: u64, sum: &Sum, claimed: State) -> Root {
+/// What is wrong with a round, added up again.
+fn again(worker: &impl Worker, height: u64, sum: &Sum, claimed: State) -> Option<Finding> {
+    let other = |sum| Some(Finding::OtherRoot { height, sum });
     // With nobody left, the state is the base: that much the chain's own rules say.
     if sum.updates.is_empty() {
-        return if claimed == sum.base {
-            Root::Same
-        } else {
-            Root::Other { height, why: "nothing is left of it, yet its state changed".to_owned() }
-        };
+        return if claimed == sum.base { None } else { other(OtherSum::Changed) };
     }
     let job = AggregateJob { id: height, base: sum.base, updates: sum.updates.clone() };
     match worker.aggregate(&job) {
-        Ok(output) if output.state == claimed => Root::Same,
-        Ok(output) => Root::Other {
-            height,
-            why: format!("its root is {}, decided was {}", output.state.root(), claimed.root()),
-        },
-        Err(WorkError::Missing(hash)) => Root::Unavailable { height, missing: hash },
-        Err(error) => Root::Other { height, why: error.to_string() },
+        Ok(output) if output.state == claimed => None,
+        Ok(output) => {
+            other(OtherSum::Other { computed: output.state.root(), decided: claimed.root() })
+        }
+        Err(WorkError::Missing(missing)) => Some(Finding::NoSum { height, missing }),
+        Err(error) => other(OtherSum::Failed { error: error.to_string() }),
     }
 }

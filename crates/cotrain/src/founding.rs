@@ -1,0 +1,196 @@
+//! Who founds a run: keys that are known, and invitations for friends whose keys are not.
+
+use crate::{files::read_bounded, invitations::Invitations, worker::rules};
+use ids::{Hash, ParsePeerIdError, PeerId};
+use net::PeerAddr;
+use recipe::{RunError, RunManifest};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+};
+use swarm::{MAX_MEMBERS, RulesError};
+
+/// A file of the most keys there can be, with a line of comment for each.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// The founding voters besides who begins the run.
+#[derive(Default)]
+pub struct Founding {
+    /// Keys.
+    pub voters: BTreeSet<PeerId>,
+    /// One more voter for each.
+    pub invitations: Invitations,
+}
+
+/// Why a run cannot be founded like this.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// There is no place for so many voters.
+    #[error("{all} founding voters, and rounds.max_members is {most}")]
+    TooMany {
+        /// How many there are to be.
+        all: usize,
+        /// How many may belong to the run.
+        most: u32,
+    },
+    /// A setting is out of range.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The protocol's rules allow no such run.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+}
+
+/// A manifest with its founding voters, checked.
+///
+/// Errors: a setting that is out of range, by its name.
+pub fn founded(
+    mut manifest: RunManifest,
+    founding: &Founding,
+) -> Result<RunManifest, FoundingError> {
+    let founder = PeerId(manifest.founder.0);
+    let founders: BTreeSet<PeerId> = founding.voters.iter().copied().chain([founder]).collect();
+    manifest.founders = founders.iter().map(|key| Hash(key.0)).collect();
+    manifest.invitations = founding.invitations.keys().iter().map(|key| Hash(key.0)).collect();
+    let (all, most) = (founders.len() + manifest.invitations.len(), manifest.rounds.max_members);
+    if all > most as usize {
+        return Err(FoundingError::TooMany { all, most });
+    }
+    manifest.validate()?;
+    rules(&manifest).validate()?;
+    Ok(manifest)
+}
+
+/// Why a file names no voters.
+#[derive(Debug, thiserror::Error)]
+pub enum VotersError {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text is not one of keys.
+    #[error("{path} is no file of voters")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: VotersText,
+    },
+}
+
+/// What is wrong with a text of voters.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VotersText {
+    /// A line is no key.
+    #[error("line {line}: {why}")]
+    NoKey {
+        /// Its number, from 1.
+        line: usize,
+        /// What it is not.
+        why: ParsePeerIdError,
+    },
+    /// A line looks like a key and is none.
+    #[error("line {line}: no secret belongs to this key; it is mistyped")]
+    Mistyped {
+        /// Its number, from 1.
+        line: usize,
+    },
+    /// A key is named twice.
+    #[error("line {line} names the key of line {before} again")]
+    Again {
+        /// The second line, from 1.
+        line: usize,
+        /// The first.
+        before: usize,
+    },
+    /// More keys than a run has members.
+    #[error("line {line} is one too many: a run has at most {MAX_MEMBERS} members")]
+    TooMany {
+        /// The first line that is too many, from 1.
+        line: usize,
+    },
+    /// There is none.
+    #[error("there is no key in it")]
+    Empty,
+}
+
+/// The keys in a file: one a line, alone or as `swarm status` prints it; # begins a comment.
+///
+/// Errors: it cannot be read, or a line of it is wrong.
+pub fn read_voters(path: &Path) -> Result<BTreeSet<PeerId>, VotersError> {
+    let text = read_bounded(path, MAX_BYTES)
+        .map_err(|source| VotersError::Read { path: path.to_owned(), source })?;
+    parse(&text).map_err(|source| VotersError::Text { path: path.to_owned(), source })
+}
+
+/// The keys in a text: one a line, alone or as `swarm status` prints it (`key      KEY`).
+///
+/// Errors: a line that is no key, names one a second time, or is too many; by its number.
+fn parse(text: &str) -> Result<BTreeSet<PeerId>, VotersText> {
+    let mut seen: BTreeMap<PeerId, usize> = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split_once('#').map_or(line, |(before, _)| before).trim();
+        if line.is_empty() {
+            continue;
+        }
+        let key = line.strip_prefix("key ").unwrap_or(line).trim();
+        let key: PeerId = key.parse().map_err(|why| VotersText::NoKey { line: number, why })?;
+        // Of 32 bytes only about half are a point on the curve; nobody has the others' secret.
+        if !(PeerAddr { peer: key, addrs: Vec::new(), relay: None }).is_valid() {
+            return Err(VotersText::Mistyped { line: number });
+        }
+        if let Some(before) = seen.insert(key, number) {
+            return Err(VotersText::Again { line: number, before });
+        }
+        if seen.len() >= MAX_MEMBERS as usize {
+            return Err(VotersText::TooMany { line: number });
+        }
+    }
+    if seen.is_empty() {
+        return Err(VotersText::Empty);
+    }
+    Ok(seen.into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ids::Identity;
+
+    fn key(number: u8) -> PeerId {
+        Identity::from_seed([number; 32]).id()
+    }
+
+    #[test]
+    fn keys_are_read_with_comments_and_as_status_prints_them() {
+        let text = format!(
+            "# friends\n\n{}\n  {}   # Cleo\r\nkey      {}\n",
+            key(1),
+            key(2).to_string().to_uppercase(),
+            key(3)
+        );
+        assert_eq!(parse(&text).expect("three keys"), BTreeSet::from([key(1), key(2), key(3)]));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number() {
+        let (a, b) = (key(1), key(2));
+        let refused = |text: &str, words: &[&str]| {
+            let error = parse(text).expect_err("must be refused").to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        };
+        refused(&format!("{a}\n\nmy friend Bert\n"), &["line 3", "64 hex digits"]);
+        refused(&format!("{a} {b}\n"), &["line 1", "64 hex digits"]);
+        refused(&format!("# two\n{a}\n{b}\n{a}\n"), &["line 4", "line 2 again"]);
+        // y = 2 is on no point of the curve.
+        refused(&format!("{a}\n02{}\n", "0".repeat(62)), &["line 2", "mistyped"]);
+        refused("# nobody yet\n", &["no key in it"]);
+        let many: Vec<String> = (1..=64).map(|n| key(n).to_string()).collect();
+        refused(&many.join("\n"), &["line 64", "at most 64"]);
+    }
+}

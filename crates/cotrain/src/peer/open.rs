@@ -1,0 +1,114 @@
+//! A run opened from its manifest, which a stranger may have written.
+
+use super::WorkAs;
+use crate::{
+    Cause, causes,
+    worker::{TrainingWorker, WorkTime, protocol_run},
+};
+use ids::Hash;
+use kernel::Kernel;
+use recipe::{Corpus, CorpusManifest, RunManifest};
+use std::sync::Arc;
+use store::{ModelManifest, Store};
+use swarm::Run;
+
+/// More bytes than a tokenizer has.
+const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// What checks a manifest and makes what works on its run.
+pub(super) fn opener(
+    kernel: Kernel,
+    time: Arc<WorkTime>,
+    work_as: WorkAs,
+) -> Box<net::swarm::Open> {
+    Box::new(move |bytes, store| {
+        let (run, worker) = open(bytes, store, kernel).map_err(|e| causes(&*e))?;
+        Ok((run, work_as(worker.timed(time))))
+    })
+}
+
+fn open(bytes: &[u8], store: &Store, kernel: Kernel) -> Result<(Run, TrainingWorker), Cause> {
+    let run = Arc::new(RunManifest::parse(bytes)?);
+    let corpus = Arc::new(Corpus::load(store, &run.corpus.hash)?);
+    let (vocab, tokens) = (run.model.vocab, corpus.manifest.vocab);
+    if tokens as usize != vocab {
+        return Err(format!("the corpus has {tokens} tokens, the model {vocab}").into());
+    }
+    let worker = TrainingWorker::new(store.clone(), run.clone(), corpus, kernel)?;
+    let protocol = protocol_run(&run, Hash::of(bytes), worker.initial_state()?);
+    protocol.validate()?;
+    Ok((protocol, worker))
+}
+
+/// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
+pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
+    let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
+    let corpus = |manifest: &[u8]| {
+        let corpus = CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
+        Ok(corpus.references().into_iter().map(net::Want::from).collect())
+    };
+    let mut wants = vec![net::Want::manifest(run.corpus, Arc::new(corpus))];
+    if let Some(start) = run.start {
+        wants.push(start.outer.into());
+        let most = 4 * run.parameters() as u64 + MAX_TOKENIZER;
+        let model = move |manifest: &[u8]| model_parts(manifest, most);
+        wants.push(net::Want::manifest(start.model, Arc::new(model)));
+    }
+    Ok(wants)
+}
+
+/// What the manifest of the model names that a run begins from, at most `most` bytes in all.
+/// Whether it is this run's model is checked once it is here.
+fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
+    let parts = ModelManifest::parse(manifest).map_err(|e| e.to_string())?.references();
+    let bytes = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.len));
+    match bytes {
+        Some(bytes) if bytes <= most => Ok(parts.into_iter().map(net::Want::from).collect()),
+        _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::RunConfig, founding::Founding};
+    use ids::{Identity, ObjectRef};
+    use recipe::run::Start;
+
+    #[test]
+    fn what_is_no_manifest_names_nothing() {
+        assert!(run_parts(b"name = 'x'").is_err());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("an empty store");
+        let kernel = Kernel::new(kernel::Isa::best(), 1);
+        let Err(error) = open(b"name = 'x'", &store, kernel) else { panic!("it is none") };
+        assert!(causes(&*error).contains("run manifest"), "{error}");
+    }
+
+    #[test]
+    fn a_run_names_its_corpus_and_what_it_begins_from() {
+        let founder = Identity::from_seed([1; 32]).id();
+        let corpus = ObjectRef::of(b"corpus");
+        let made = RunConfig::default().manifest(founder, &Founding::default(), corpus, 4096);
+        let mut run = made.expect("valid");
+        let wants = |run: &RunManifest| run_parts(run.to_toml().as_bytes()).expect("valid").len();
+        assert_eq!(wants(&run), 1);
+        run.start = Some(Start { model: ObjectRef::of(b"model"), outer: ObjectRef::of(b"outer") });
+        assert_eq!(wants(&run), 3);
+    }
+
+    #[test]
+    fn a_model_to_begin_from_has_at_most_so_many_bytes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path()).expect("an empty store");
+        let decoder = model::Decoder::tiny(512);
+        let params = vec![0.0; decoder.parameters() as usize];
+        let tokenizer = ObjectRef { hash: Hash::of(b"tokenizer"), len: 9 };
+        let saved = recipe::Checkpoint { decoder, params, tokenizer }.save(&store).expect("saved");
+        let bytes = store.get(&saved.hash).expect("it is there");
+        let parts = ModelManifest::parse(&bytes).expect("a manifest").references();
+        let all = parts.iter().map(|part| part.len).sum();
+        assert_eq!(model_parts(&bytes, all).expect("it fits").len(), parts.len());
+        assert!(model_parts(&bytes, all - 1).is_err_and(|why| why.contains("larger")));
+    }
+}

@@ -1,0 +1,267 @@
+//! What happens to a peer that takes part, told as it happens.
+
+use super::{Peer, PeerError};
+use crate::{
+    MODEL_REF, RUN_REF, causes,
+    events::{CorpusInfo, ModelInfo, PeerEvent, Standing},
+    marking::{Ended, Marking},
+    status::Status,
+    worker::WorkTime,
+};
+use ids::Hash;
+use net::swarm::{Handle, NetStatus, Outcome, Report};
+use recipe::{Checkpoint, CorpusManifest, RunManifest};
+use std::{pin::pin, time::Duration};
+use swarm::{Lobby, Notice, RecordSummary};
+use tokio::sync::{broadcast::error::RecvError, watch::Receiver};
+
+/// A peer that takes part.
+pub(super) struct Watch<'a> {
+    peer: &'a Peer,
+    handle: &'a Handle,
+    time: &'a WorkTime,
+    net: Receiver<NetStatus>,
+    marking: Option<Marking>,
+    newest: Newest,
+    /// What was told last of the lobby, and of the members after which record.
+    lobby: Option<Lobby>,
+    standing: Option<u64>,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(peer: &'a Peer, handle: &'a Handle, time: &'a WorkTime) -> Self {
+        let (registrar, every) = (peer.options.registrar.clone(), peer.options.mark_every);
+        let marking = registrar.map(|registrar| Marking::new(registrar, handle.run(), every));
+        let (net, newest) = (handle.status(), Newest::default());
+        Self { peer, handle, time, net, marking, newest, lobby: None, standing: None }
+    }
+
+    /// Tells what happens until the run fails, or the user has had enough.
+    pub async fn until(mut self, end: impl Future<Output = ()>) -> Result<Outcome, PeerError> {
+        let mut reports = self.handle.subscribe();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(Outcome::Stopped),
+                report = reports.recv() => match report {
+                    Ok(report) => {
+                        if let Some(outcome) = self.hear(report).await? {
+                            return Ok(outcome);
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Ok(self.handle.finished().await),
+                },
+                _ = tick.tick() => self.tick().await?,
+            }
+        }
+    }
+
+    /// Takes in a report; how it ends, if it ends with it.
+    async fn hear(&mut self, report: Report) -> Result<Option<Outcome>, PeerError> {
+        match report {
+            Report::Outcome(outcome) => return self.end(outcome).await,
+            Report::Notice(Notice::Ejected { peer, evidence, .. })
+                if peer == self.handle.id() && self.peer.options.once =>
+            {
+                let why = format!("this peer was ejected: {evidence}");
+                return Ok(Some(Outcome::Failed { why }));
+            }
+            Report::Fetching { bytes, bytes_known, .. } => {
+                let done = (bytes_known > 0).then(|| bytes as f64 / bytes_known as f64);
+                self.tell(&PeerEvent::Preparing { what: "fetching the run".to_owned(), done });
+            }
+            Report::Started { run } => self.started(run)?,
+            Report::Connected { peer } => self.tell(&PeerEvent::Connection { peer, up: true }),
+            Report::Disconnected { peer } => self.tell(&PeerEvent::Connection { peer, up: false }),
+            Report::Notice(notice) => self.notice(notice),
+            Report::Progress { step, steps, loss, tokens, .. } => {
+                self.tell(&PeerEvent::Progress { step, steps, loss, tokens });
+            }
+            Report::Traffic { .. } => {}
+        }
+        Ok(None)
+    }
+
+    /// The run is over, for this peer at least.
+    async fn end(&mut self, outcome: Outcome) -> Result<Option<Outcome>, PeerError> {
+        let finished = matches!(outcome, Outcome::Finished { .. });
+        if let Outcome::Finished { state, .. } = &outcome {
+            if let Some(marking) = &mut self.marking {
+                marking.note_head(&self.net.borrow());
+                let told = marking.close().await;
+                told.iter().for_each(|event| self.tell(event));
+            }
+            self.record(state.model.hash).await?;
+        }
+        if finished && !self.peer.options.once {
+            return Ok(None);
+        }
+        self.newest.publish(self.peer);
+        Ok(Some(outcome))
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if let Notice::Decided(record) = &notice {
+            if let Some(marking) = &mut self.marking {
+                marking.note(record.height, record.record);
+            }
+            self.newest.record = Some(record.clone());
+        }
+        self.tell(&PeerEvent::Protocol { notice });
+        self.newest.publish(self.peer);
+    }
+
+    /// Once a second.
+    async fn tick(&mut self) -> Result<(), PeerError> {
+        self.newest.publish(self.peer);
+        self.tell(&self.time.event());
+        let net = self.net.borrow_and_update().clone();
+        let ticket = self.handle.ticket().to_string();
+        Status::of(&net, &ticket).write(&self.peer.options.folder)?;
+        self.tell_lobby(&net);
+        self.tell_standing(&net);
+        if let Some(marking) = &mut self.marking {
+            marking.note_head(&net);
+            let told = marking.step().await;
+            told.iter().for_each(|event| self.tell(event));
+        }
+        let t = net.total;
+        self.tell(&PeerEvent::Traffic {
+            sent: t.messages_out + t.objects_out,
+            received: t.messages_in + t.objects_in,
+        });
+        Ok(())
+    }
+
+    fn tell(&self, event: &PeerEvent) {
+        self.peer.tell(event);
+    }
+
+    /// Says who is there before the run begins, whenever that has changed, and what is left to hand
+    /// out.
+    fn tell_lobby(&mut self, net: &NetStatus) {
+        let Some(lobby) = net.node.as_ref().and_then(|node| node.lobby.clone()) else { return };
+        let told = self.lobby.replace(lobby.clone());
+        if told.as_ref() == Some(&lobby) {
+            return;
+        }
+        if told.as_ref().is_none_or(|told| told.unused != lobby.unused) {
+            let texts = self.peer.invitations.texts(&self.handle.ticket(), &lobby.unused);
+            if !texts.is_empty() {
+                self.tell(&PeerEvent::Invitations { unused: texts });
+            }
+        }
+        if told.is_none_or(|told| told.here != lobby.here) {
+            let (here, awaited) = (lobby.here, lobby.awaited);
+            self.tell(&PeerEvent::Lobby { here, awaited, unused: lobby.unused.len() });
+        }
+    }
+
+    /// Says what the members weigh, after each record.
+    fn tell_standing(&mut self, net: &NetStatus) {
+        let Some(node) = &net.node else { return };
+        let Some(height) = node.height.filter(|height| self.standing != Some(*height)) else {
+            return;
+        };
+        self.standing = Some(height);
+        let members = node.members.iter().map(|m| Standing {
+            peer: m.member.id,
+            steps: m.standing,
+            vote: m.weight as f64 / node.weight.max(1) as f64,
+        });
+        self.tell(&PeerEvent::Standing { height, members: members.collect() });
+    }
+
+    /// Has written down, where somebody does, what this peer did and what came of the run.
+    async fn record(&self, root: Hash) -> Result<(), PeerError> {
+        let Peer { options, store, .. } = self.peer;
+        let (Some(registrar), Some(id)) = (options.registrar.clone(), store.get_ref(RUN_REF)?)
+        else {
+            return Ok(());
+        };
+        let run = RunManifest::parse(&store.get(&id)?)?;
+        let me = self.handle.id();
+        let ended = Ended {
+            run: id,
+            name: run.name.clone(),
+            corpus: run.corpus.hash,
+            root,
+            step_tokens: run.step_tokens(),
+            peer: me,
+            founder: run.founder.0 == me.0,
+        };
+        let folder = options.folder.clone();
+        // The others' statements are waited for; the peer goes on serving meanwhile.
+        let said = tokio::task::spawn_blocking(move || registrar.record(&ended, &folder)).await?;
+        match said {
+            Ok(statements) => self.tell(&PeerEvent::Recorded { statements }),
+            // The run is safe whatever becomes of what is said about it.
+            Err(e) => self.tell(&PeerEvent::NotRecorded { why: causes(&*e) }),
+        }
+        Ok(())
+    }
+
+    fn started(&self, id: Hash) -> Result<(), PeerError> {
+        let store = &self.peer.store;
+        store.set_ref(RUN_REF, &id)?;
+        let run = RunManifest::parse(&store.get(&id)?)?;
+        let corpus = CorpusManifest::parse(&store.get(&run.corpus.hash)?)?;
+        self.tell(&PeerEvent::Corpus(corpus_info(corpus)));
+        self.tell(&PeerEvent::Started {
+            run: id,
+            name: run.name.clone(),
+            peer: self.handle.id(),
+            rounds: run.rounds.rounds,
+            step_tokens: run.step_tokens(),
+            model: model_info(&run),
+            ticket: self.handle.ticket().to_string(),
+        });
+        Ok(())
+    }
+}
+
+fn corpus_info(corpus: CorpusManifest) -> CorpusInfo {
+    CorpusInfo {
+        files: corpus.files,
+        bytes: corpus.train_bytes,
+        tokens: corpus.tokens(),
+        held_out_bytes: corpus.held_out_text.len,
+        licences: corpus.licences,
+        source: corpus.source,
+    }
+}
+
+fn model_info(run: &RunManifest) -> ModelInfo {
+    ModelInfo {
+        params: run.parameters() as u64,
+        layers: run.model.layers.len() as u32,
+        dim: run.model.dim as u32,
+        heads: run.model.heads as u32,
+        vocab: run.model.vocab as u32,
+        seq: run.inner.seq as u32,
+    }
+}
+
+/// The newest decided state, until it is in this store and the ref points at it.
+#[derive(Default)]
+struct Newest {
+    record: Option<RecordSummary>,
+}
+
+impl Newest {
+    fn publish(&mut self, peer: &Peer) {
+        let Some(record) = &self.record else { return };
+        let root = record.state.model.hash;
+        // After a catch-up the state may still be on its way.
+        if Checkpoint::load(&peer.store, &root).is_err() {
+            return;
+        }
+        if peer.store.set_ref(MODEL_REF, &root).is_ok() {
+            let (height, round) = (record.height, record.round);
+            peer.tell(&PeerEvent::Model { height, round, root });
+            self.record = None;
+        }
+    }
+}
