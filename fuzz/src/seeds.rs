@@ -24,7 +24,8 @@ pub fn write(folder: &Path) -> Outcome {
     let mut update: Vec<f32> = (0..300).map(|i| Stream::new(1, "seed", 0).normal_at(i)).collect();
     let update = recipe::update::encode(&Kernel::new(Isa::best(), 1), &mut update);
     save(folder, "update", &[&300u16.to_le_bytes()[..], &update].concat())?;
-    let settings = [1.0f32, f32::from_bits(40), 0.9, 0.05, 0.0, 0.0, 0.5, -1.0, 3.0];
+    let settings =
+        [1.0f32, f32::from_bits(40), 0.9, 0.05, 0.0, 0.0, 1.1, 0.5, 0.5, 0.5, -1.0, 3.0];
     save(folder, "sampler", &recipe::checkpoint::to_bytes(&settings))
 }
 
@@ -166,6 +167,19 @@ fn log_file(entry: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(fs::read(path)?)
 }
 
+/// The models that the golden file of `text` has, in hexadecimal digits.
+fn sentencepiece(folder: &Path) -> Outcome {
+    let golden = include_str!("../../crates/text/tests/golden/sentencepiece.json");
+    let golden: serde_json::Value = serde_json::from_str(golden)?;
+    for model in golden["models"].as_object().into_iter().flat_map(|models| models.values()) {
+        let hex = model.as_str().unwrap_or_default().as_bytes().chunks(2);
+        let bytes = hex.map(|pair| u8::from_str_radix(std::str::from_utf8(pair)?, 16).map_err(Into::into));
+        let bytes = bytes.collect::<Result<Vec<u8>, Box<dyn Error>>>()?;
+        save(folder, "tokenizer_sentencepiece", &bytes)?;
+    }
+    Ok(())
+}
+
 fn models(folder: &Path) -> Outcome {
     let text = "a small text of small words, of which some come again\n".repeat(9);
     let tokenizer = Tokenizer::train([text.as_str()], 280)?;
@@ -178,6 +192,7 @@ fn models(folder: &Path) -> Outcome {
     engine::gguf::export(&gguf, &model, &tokenizer, &lineage)?;
     save(folder, "gguf", &fs::read(&gguf)?)?;
     save(folder, "tokenizer_gguf", &fs::read(gguf)?)?;
+    sentencepiece(folder)?;
     for (target, file) in [
         ("safetensors", "model.safetensors"),
         ("hf_config", "config.json"),

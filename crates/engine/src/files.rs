@@ -5,7 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use model::FormatError;
-use model::weights::refuse_pointer;
+use model::weights::refuse_foreign;
 
 pub(crate) fn write_file(
     path: &Path,
@@ -31,6 +31,6 @@ pub(crate) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatErro
         let text = format!("{} has {size} bytes, at most {largest} expected", path.display());
         return Err(FormatError::new(text));
     }
-    refuse_pointer(path, &bytes)?;
+    refuse_foreign(path, &bytes)?;
     Ok(bytes)
 }

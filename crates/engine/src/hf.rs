@@ -19,33 +19,39 @@ use text::{
 use crate::files::{read_file, write_file};
 use crate::{EngineError, Lineage};
 
-/// Reads the tokenizer of a folder. Only `tokenizer.json` must be there.
+/// Reads the tokenizer of a folder: `tokenizer.json`, or `tokenizer.model` where that is alone, with
+/// the files beside it.
 pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
     let read = |name: &str| read_file(&dir.join(name), MAX_JSON);
     let optional = |name: &str| match dir.join(name).exists() {
         true => read(name).map(Some),
         false => Ok(None),
     };
-    if !dir.join("tokenizer.json").exists() && dir.join("tokenizer.model").exists() {
-        let text = format!(
-            "{}: only tokenizer.model; save it as tokenizer.json first, as `transformers` does",
-            dir.display()
-        );
-        return Err(FormatError::new(text).into());
-    }
-    let tokenizer = read("tokenizer.json")?;
     let config = optional("tokenizer_config.json")?;
     let special = optional("special_tokens_map.json")?;
     let generation = optional("generation_config.json")?;
-    let model = optional("config.json")?;
+    let (model, added) = (optional("config.json")?, optional("added_tokens.json")?);
+    let (json, sentencepiece) = (optional("tokenizer.json")?, optional("tokenizer.model")?);
     let files = HfFiles {
-        tokenizer: &tokenizer,
+        tokenizer: json.as_deref().unwrap_or_default(),
         config: config.as_deref(),
         special: special.as_deref(),
         generation: generation.as_deref(),
         model: model.as_deref(),
+        added: added.as_deref(),
     };
-    Ok(Tokenizer::from_hf(&files)?)
+    match (&json, &sentencepiece) {
+        (Some(_), _) => Ok(Tokenizer::from_hf(&files)?),
+        (None, Some(model)) => Ok(Tokenizer::from_sentencepiece(model, &files)?),
+        (None, None) => {
+            let text = format!(
+                "{}: no tokenizer: neither tokenizer.json nor tokenizer.model",
+                dir.display()
+            );
+            let todo = "fetch it too; `understory pull` fetches a whole model";
+            Err(FormatError::refused(text, todo).into())
+        }
+    }
 }
 
 /// The templates of a folder: `chat_template.jinja` and those in `additional_chat_templates`, else

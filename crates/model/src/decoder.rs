@@ -177,8 +177,8 @@ impl Decoder {
             ("attention cap", self.attention_cap),
             ("final cap", self.final_cap),
         ] {
-            if scale.is_some_and(|scale| !between(scale, 0.0, 1e6)) {
-                return invalid(format!("{what} ({scale:?}) must be above 0 and at most 1e6"));
+            if let Some(scale) = scale.filter(|&scale| !between(scale, 0.0, 1e6)) {
+                return invalid(format!("{what} ({scale}) must be above 0 and at most 1e6"));
             }
         }
         if self.post_norms && self.norm == NormKind::Layer {

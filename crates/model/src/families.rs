@@ -29,6 +29,13 @@ use crate::weights::{Origin, Weights};
 use crate::{Decoder, FormatError};
 use names::Style;
 
+/// The families, for people.
+const SUPPORTED: &str = "Llama 1 to 3, Falcon 1 and 3, SmolLM 1 to 3, Mistral, Qwen 2 and 3, Gemma 2 \
+                         and 3 are run";
+/// What to do about weights that another program quantized.
+const UNQUANTIZED: &str =
+    "take a GGUF of the same model, or the folder with weights in F32, F16 or BF16";
+
 /// Reads what a model computes from its headers, without its weights.
 pub fn describe(weights: &Weights) -> Result<Decoder, FormatError> {
     Ok(style(weights)?.0)
@@ -45,8 +52,31 @@ pub(crate) fn style(weights: &Weights) -> Result<(Decoder, Style), FormatError> 
         }
         Origin::HuggingFace { config, .. } => {
             let (decoder, layout) = hf::parse(config)?;
+            refuse_quantized(weights)?;
             let style = hf::style(&decoder, layout, weights)?;
             Ok((decoder, style))
         }
     }
+}
+
+/// Refuses weights that were quantized without a word of it in `config.json`, by the tensors that
+/// only such weights have.
+fn refuse_quantized(weights: &Weights) -> Result<(), FormatError> {
+    let signs = [
+        (".qweight", "GPTQ or AWQ"),
+        (".qzeros", "GPTQ or AWQ"),
+        (".weight_packed", "compressed-tensors"),
+        (".weight_scale", "compressed-tensors"),
+        (".weight_scale_inv", "FP8 with scales for blocks"),
+        (".weight.absmax", "bitsandbytes"),
+        (".SCB", "bitsandbytes"),
+        (".scales", "MLX"),
+    ];
+    for name in weights.tensors().keys() {
+        if let Some((_, method)) = signs.iter().find(|(end, _)| name.ends_with(end)) {
+            let text = format!("weights quantized by {method} are not supported (tensor {name})");
+            return Err(FormatError::refused(text, UNQUANTIZED));
+        }
+    }
+    Ok(())
 }

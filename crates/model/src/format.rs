@@ -10,6 +10,14 @@ pub enum FormatError {
     /// The bytes are not what they should be; says what, where, and the numbers.
     #[error("{0}")]
     Malformed(String),
+    /// The same, with what can be done about it.
+    #[error("{text}")]
+    Refused {
+        /// What it is, and where.
+        text: String,
+        /// What to do.
+        todo: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -29,12 +37,25 @@ impl FormatError {
         FormatError::Malformed(text.into())
     }
 
+    /// [`FormatError::Refused`] with this text, and what to do.
+    pub fn refused(text: impl Into<String>, todo: impl Into<String>) -> FormatError {
+        FormatError::Refused { text: text.into(), todo: todo.into() }
+    }
+
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&str> {
+        match self {
+            FormatError::Refused { todo, .. } => Some(todo),
+            _ => None,
+        }
+    }
+
     /// The same with the file's name before it.
     pub(crate) fn in_file(self, path: &Path) -> FormatError {
+        let named = |text: String| format!("{}: {text}", path.display());
         match self {
-            FormatError::Malformed(text) => {
-                FormatError::Malformed(format!("{}: {text}", path.display()))
-            }
+            FormatError::Malformed(text) => FormatError::Malformed(named(text)),
+            FormatError::Refused { text, todo } => FormatError::Refused { text: named(text), todo },
             other => other,
         }
     }

@@ -71,6 +71,18 @@ pub struct Session {
     kernel: Kernel,
     cache: Cache,
     work: Workspace,
+    /// What the cache holds.
+    tokens: Vec<u32>,
+    context: usize,
+}
+
+/// What a generation tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// So many tokens of the prompt have been read.
+    Read(usize),
+    /// A token was chosen.
+    Token(u32),
 }
 
 impl Session {
@@ -82,14 +94,23 @@ impl Session {
     /// An empty text, with inputs of quantized products represented as `activations`.
     pub fn with(model: Arc<Model>, kernel: Kernel, activations: Activations) -> Session {
         let cache = Cache::new(&model, &kernel);
-        Session { model, kernel, cache, work: Workspace::new(activations) }
+        let context = model.context();
+        let work = Workspace::new(activations);
+        Session { model, kernel, cache, work, tokens: Vec::new(), context }
+    }
+
+    /// Holds at most `tokens`, also if the model's context is longer; never more than the model's.
+    pub fn set_context(&mut self, tokens: usize) {
+        self.context = tokens.min(self.model.context());
     }
 
     /// A text that goes on from the first `len` tokens of this one.
     pub fn fork(&self, len: usize) -> Session {
         let work = Workspace::new(self.work.activations());
         let cache = self.cache.fork(len);
-        Session { model: Arc::clone(&self.model), kernel: self.kernel.clone(), cache, work }
+        let tokens = self.tokens[..cache.len()].to_vec();
+        let (model, kernel) = (Arc::clone(&self.model), self.kernel.clone());
+        Session { model, kernel, cache, work, tokens, context: self.context }
     }
 
     /// The model.
@@ -97,7 +118,12 @@ impl Session {
         &self.model
     }
 
-    /// Tokens held.
+    /// The tokens that are held.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Number of tokens held.
     pub fn len(&self) -> usize {
         self.cache.len()
     }
@@ -109,22 +135,37 @@ impl Session {
 
     /// Tokens that still fit.
     pub fn room(&self) -> usize {
-        self.model.context() - self.cache.len()
+        self.context.saturating_sub(self.cache.len())
     }
 
     /// Goes back to the first `len` tokens; keeps the memory. Does nothing if there are no more.
     pub fn truncate(&mut self, len: usize) {
         self.cache.truncate(len);
+        self.tokens.truncate(len);
     }
 
     /// Adds tokens and returns the logits of what follows the last of them, `[V]`.
     pub fn extend(&mut self, tokens: &[u32]) -> Result<&[f32], GenerateError> {
+        self.read(tokens, &mut |_| true)?;
+        Ok(self.work.logits())
+    }
+
+    /// Adds tokens; `go_on` hears how many have been added and may end it by `false`.
+    fn read(
+        &mut self,
+        tokens: &[u32],
+        go_on: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<bool, GenerateError> {
         self.check(tokens)?;
-        let last = (tokens.len() - 1) / PIECE;
+        let (last, mut done) = ((tokens.len() - 1) / PIECE, 0);
         for (index, piece) in tokens.chunks(PIECE).enumerate() {
             self.step(piece, if index == last { Want::Last } else { Want::Nothing });
+            done += piece.len();
+            if !go_on(Step::Read(done)) {
+                return Ok(false);
+            }
         }
-        Ok(self.work.logits())
+        Ok(true)
     }
 
     /// Adds tokens and hands the logits of what follows each of them, `[V]`, to `each`, with the
@@ -149,10 +190,12 @@ impl Session {
     fn step(&mut self, tokens: &[u32], want: Want) {
         let piece = Piece { cache: &mut self.cache, tokens, want };
         self.model.step(&self.kernel, &mut self.work, &mut [piece]);
+        self.tokens.extend_from_slice(tokens);
     }
 
-    /// Adds `prompt`, then chooses up to `max` tokens and hands each to `on_token` until that
-    /// returns `false`, a `stop` token comes (which is not handed on), or the context is full.
+    /// Adds `prompt`, then chooses up to `max` tokens. `each` hears of the prompt's progress and of
+    /// each token, until it returns `false`, a `stop` token comes (which is not handed on), or the
+    /// context is full.
     ///
     /// The `i`-th choice uses the sampler's `i`-th random number.
     pub fn generate(
@@ -161,16 +204,18 @@ impl Session {
         sampler: &Sampler,
         max: usize,
         stop: &[u32],
-        mut on_token: impl FnMut(u32) -> bool,
+        mut each: impl FnMut(Step) -> bool,
     ) -> Result<Finish, GenerateError> {
         sampler.validate()?;
-        self.extend(prompt)?;
+        if !self.read(prompt, &mut each)? {
+            return Ok(Finish::Cancelled);
+        }
         for index in 0..max {
-            let token = sampler.choose(self.work.logits(), index as u64)?;
+            let token = self.choose(sampler, index)?;
             if stop.contains(&token) {
                 return Ok(Finish::Stop);
             }
-            if !on_token(token) {
+            if !each(Step::Token(token)) {
                 return Ok(Finish::Cancelled);
             }
             if index + 1 == max {
@@ -184,8 +229,19 @@ impl Session {
         Ok(Finish::Length)
     }
 
+    /// The token after the text, of which the last `made` were chosen.
+    fn choose(&self, sampler: &Sampler, made: usize) -> Result<u32, GenerateError> {
+        let logits = self.work.logits();
+        if !sampler.penalizes() {
+            return Ok(sampler.choose(logits, made as u64)?);
+        }
+        let mut logits = logits.to_vec();
+        sampler.penalize(&mut logits, &self.tokens, made);
+        Ok(sampler.choose(&logits, made as u64)?)
+    }
+
     fn check(&self, tokens: &[u32]) -> Result<(), GenerateError> {
-        let (context, vocab) = (self.model.context(), self.model.vocab());
+        let (context, vocab) = (self.context, self.model.vocab());
         if tokens.is_empty() {
             return Err(GenerateError::Empty);
         }

@@ -62,7 +62,7 @@ pub use decoder::{Decoder, DecoderError};
 pub use element::ElementType;
 pub use format::FormatError;
 pub use forward::{Cache, Piece, Want, Workspace};
-pub use generate::{Finish, GenerateError, Session};
+pub use generate::{Finish, GenerateError, Session, Step};
 pub use init::init;
 pub use layout::{Layout, Tensor};
 pub use model::{Memory, Model, Plan};

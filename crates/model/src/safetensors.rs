@@ -10,6 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
+use crate::element::ElementType;
 use crate::format::{bf16_to_f32, f16_to_f32, f32_from_le, u16_from_le, write_f32};
 
 /// A parsed file; tensor bytes are borrowed from the input.
@@ -184,7 +185,10 @@ impl<'a> File<'a> {
             Dtype::F32 => Ok(f32_from_le(view.bytes).collect()),
             Dtype::F16 => Ok(u16_from_le(view.bytes).map(f16_to_f32).collect()),
             Dtype::BF16 => Ok(u16_from_le(view.bytes).map(bf16_to_f32).collect()),
-            other => Err(FormatError::new(format!("tensor {name} is {other:?}, needs a float"))),
+            other => {
+                let element = ElementType::of_safetensors(other).name;
+                Err(FormatError::new(format!("tensor {name} is {element}, needs a float")))
+            }
         }
     }
 }
@@ -220,10 +224,17 @@ fn check(name: &str, entry: &Entry, available: u64) -> Result<(), FormatError> {
     let size = entry.shape.iter().try_fold(one, |size, &n| size.checked_mul(n as u64));
     if start > end || end > available || size != Some(end - start) {
         let text = format!(
-            "safetensors: tensor {name} of {:?} {:?} at bytes {start} to {end} of {available}",
-            entry.dtype, entry.shape
+            "safetensors: tensor {name} of {} {:?} at bytes {start} to {end}, there are {available}",
+            ElementType::of_safetensors(entry.dtype).name,
+            entry.shape
         );
-        return Err(FormatError::new(text));
+        return Err(match end > available {
+            true => FormatError::refused(
+                format!("the file is cut off or damaged: {text}"),
+                "fetch it again; `understory pull` goes on with what is there and checks it",
+            ),
+            false => FormatError::new(text),
+        });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! meanwhile is an error.
 
 mod disk;
+mod foreign;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use crate::element::ElementType;
 use crate::gguf;
 use crate::safetensors;
 use disk::DiskFile;
-pub use disk::refuse_pointer;
+pub use foreign::refuse_foreign;
 
 /// An opened model: what its headers say, and the way to its tensors' bytes.
 #[derive(Debug)]
@@ -164,6 +165,9 @@ impl Weights {
         };
         let parts = parts_of(path)?;
         let count = parts.len();
+        if count > 1 {
+            check_parts(path.parent().unwrap_or(Path::new("")), &parts)?;
+        }
         for (index, part) in parts.into_iter().enumerate() {
             let metadata = weights.add_gguf(&part)?;
             let said = metadata.get("split.count").and_then(gguf::Value::as_u64).unwrap_or(1);
@@ -176,11 +180,11 @@ impl Weights {
                 return Err(FormatError::new(text));
             }
             if count == 1 && said > 1 {
-                let text = format!(
-                    "{}: one of {said} parts, but not named NAME-00001-of-{said:05}.gguf",
-                    part.display()
+                let text = format!("{}: one of {said} parts by itself", part.display());
+                let todo = format!(
+                    "put all of them into one folder, named NAME-00001-of-{said:05}.gguf and so on"
                 );
-                return Err(FormatError::new(text));
+                return Err(FormatError::refused(text, todo));
             }
             if index == 0 {
                 weights.origin = Origin::Gguf(metadata);
@@ -223,19 +227,8 @@ impl Weights {
         let index = folder.join("model.safetensors.index.json");
         let single = folder.join("model.safetensors");
         if single.exists() || !index.exists() {
-            if !single.exists() && folder.join("pytorch_model.bin").exists() {
-                let text = format!(
-                    "{}: only pytorch_model.bin, save it as safetensors first",
-                    folder.display()
-                );
-                return Err(FormatError::new(text));
-            }
-            if !single.exists() && has_parts(folder) {
-                let text = format!(
-                    "{}: model.safetensors.index.json is missing, which says what is in which part",
-                    folder.display()
-                );
-                return Err(FormatError::new(text));
+            if !single.exists() {
+                return Err(no_weights(folder));
             }
             weights.add_safetensors(&single)?;
             return Ok(weights);
@@ -244,8 +237,10 @@ impl Weights {
         let mut names: Vec<&String> = map.values().collect();
         names.sort_unstable();
         names.dedup();
-        for name in names {
-            weights.add_safetensors(&folder.join(name))?;
+        let paths: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
+        check_parts(folder, &paths)?;
+        for path in &paths {
+            weights.add_safetensors(path)?;
         }
         for (tensor, file) in &map {
             let found = weights.tensor(tensor)?.file;
@@ -293,13 +288,60 @@ impl Weights {
     }
 }
 
-/// Whether a folder has weights in parts.
-fn has_parts(folder: &Path) -> bool {
-    let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    names.map(|entry| entry.file_name()).any(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("model-00001-of-") && name.ends_with(".safetensors")
-    })
+/// Fails if parts of a model are not there, and names them.
+fn check_parts(folder: &Path, parts: &[PathBuf]) -> Result<(), FormatError> {
+    let missing: Vec<String> = parts
+        .iter()
+        .filter(|part| !part.exists())
+        .map(|part| part.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let shown = missing.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if missing.len() > SHOWN { " and more" } else { "" };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let text = format!(
+        "{}: {} of the {} parts of the weights are missing: {shown}{more}",
+        folder.display(),
+        missing.len(),
+        parts.len()
+    );
+    Err(FormatError::refused(text, "fetch the rest; `understory pull` goes on with what is there"))
+}
+
+/// What a folder has in the place of `model.safetensors`.
+fn no_weights(folder: &Path) -> FormatError {
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .take(MOST_FILES)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let has = |fits: &dyn Fn(&str) -> bool| names.iter().any(|name| fits(name));
+    let is_part = |name: &str| name.contains("-of-") && name.ends_with(".safetensors");
+    let (what, todo) = if has(&|name| name == "adapter_model.safetensors") {
+        ("an adapter, not a model", "merge it into the model that it was made for, first")
+    } else if has(&is_part) {
+        (
+            "model.safetensors.index.json is missing, which says what is in which part",
+            "it comes with the parts; fetch it, or the whole model with `understory pull`",
+        )
+    } else if has(&|name| [".bin", ".pt", ".pth"].iter().any(|end| name.ends_with(end))) {
+        (
+            "only weights of PyTorch, no model.safetensors",
+            "save it as safetensors first, as `transformers` does",
+        )
+    } else if has(&|name| [".h5", ".msgpack", ".onnx"].iter().any(|end| name.ends_with(end))) {
+        ("only weights of other programs", "take the same model in safetensors or GGUF")
+    } else {
+        (
+            "no weights: neither model.safetensors nor model.safetensors.index.json",
+            "fetch them; `understory pull` fetches a whole model",
+        )
+    };
+    FormatError::refused(format!("{}: {what}", folder.display()), todo)
 }
 
 /// The names of all parts of a split GGUF in order, by the name of any of them
@@ -367,4 +409,8 @@ const MAX_HEADER: u64 = 1 << 28;
 /// Bytes of a tensor read at a time.
 const PIECE: usize = 1 << 20;
 const MAX_PARTS: usize = 1024;
+/// Names shown of what is missing.
+const SHOWN: usize = 8;
+/// Files of a folder that are looked at.
+const MOST_FILES: usize = 10_000;
 const MAX_JSON: u64 = 1 << 27;

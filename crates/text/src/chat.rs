@@ -20,6 +20,7 @@ mod files;
 mod filters;
 mod job;
 mod methods;
+mod percent;
 mod texts;
 mod time;
 
@@ -91,7 +92,7 @@ impl ChatTemplate {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_RECURSION);
         filters::add(&mut environment);
-        let plain = without_generation_tags(source);
+        let plain = percent::as_filter(&without_generation_tags(source));
         environment
             .add_template_owned(NAME, plain)
             .map_err(|error| ChatError::Invalid(describe(&error)))?;

@@ -17,8 +17,11 @@ mod json;
 mod merge;
 mod normal;
 mod pattern;
+mod sentencepiece;
+mod sorted;
 mod stream;
 mod train;
+mod unigram;
 mod vocab;
 mod words;
 
@@ -59,8 +62,9 @@ pub struct Tokenizer {
     /// Made with words spelled in the byte alphabet.
     spelled_cuts: Vec<Cut>,
     roles: Roles,
-    /// Whether the space at the beginning of a decoded text was put there by encoding.
-    strip_space: bool,
+    /// How many spaces at the beginning of a decoded text are of no text: encoding puts one there,
+    /// or takes them all away.
+    strip_spaces: usize,
     /// Whether this is GPT-2's kind of tokenizer, which is all that [`Tokenizer::to_json`] writes.
     plain: bool,
 }
@@ -146,11 +150,10 @@ impl Tokenizer {
         &self.roles.ends
     }
 
-    /// Makes further ids end a text, as `generation_config.json` may say; ids that do not exist
-    /// are left out.
+    /// Makes further ids end a text, as `generation_config.json` may say; also ids that only the
+    /// model has.
     pub fn add_ends(&mut self, ids: &[u32]) {
-        let known = ids.iter().copied().filter(|&id| (id as usize) < self.vocab.len());
-        self.roles.ends.extend(known);
+        self.roles.ends.extend(ids);
         self.roles.ends.sort_unstable();
         self.roles.ends.dedup();
     }
@@ -214,6 +217,7 @@ impl Tokenizer {
             Engine::Merges(merges) if merges.options().byte_level => "BPE, byte-level",
             Engine::Merges(_) => "BPE, characters",
             Engine::Scores(_) => "SentencePiece, by scores",
+            Engine::Unigram(_) => "SentencePiece, unigram",
         }
     }
 
@@ -274,8 +278,8 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.bytes(id)).copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let stripped = if self.strip_space { text.strip_prefix(' ') } else { None };
-        stripped.unwrap_or(&text).to_owned()
+        let spaces = text.bytes().take_while(|&byte| byte == b' ').count();
+        text[spaces.min(self.strip_spaces)..].to_owned()
     }
 
     /// Puts a tokenizer together that changes and cuts nothing.
@@ -296,7 +300,7 @@ impl Tokenizer {
             cuts: Vec::new(),
             spelled_cuts: Vec::new(),
             roles,
-            strip_space: false,
+            strip_spaces: 0,
             plain: false,
         };
         tokenizer.spell();

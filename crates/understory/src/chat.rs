@@ -1,41 +1,47 @@
 //! A conversation in the terminal.
 
-use crate::{generate::Generator, hint, hint::WithHint};
-use anyhow::{Context, Result};
-use model::Sampler;
-use std::io::BufRead;
+mod input;
+
+use crate::{
+    cancel::Cancel,
+    generate::{Generated, Generator, Wanted},
+    hint,
+    hint::WithHint,
+};
+use anyhow::{Result, anyhow, bail};
+use input::Said;
 use text::chat::{Json, message};
 
 /// Talks until end of input; `system` is the first message, if there is one.
-pub fn chat(
-    generator: Generator,
-    sampler: Sampler,
-    max: usize,
-    system: Option<String>,
-) -> Result<()> {
-    let mut chat = Chat { generator, sampler, max, system, turns: Vec::new() };
-    eprintln!("say something; /help tells what else there is; end with Ctrl-D");
-    let mut input = std::io::stdin().lock();
+pub fn chat(generator: Generator, wanted: Wanted, system: Option<String>) -> Result<()> {
+    let cancel = Cancel::on_interrupt(|| eprint!("\n[Ctrl-D or /quit ends the conversation]\n> "));
+    let generator = generator.cancelled_by(&cancel);
+    let mut chat = Chat { generator, wanted, system, turns: Vec::new() };
+    eprintln!(
+        "say something; /help tells what else there is; Ctrl-C ends an answer, Ctrl-D all of it"
+    );
+    let mut stdin = std::io::stdin().lock();
     loop {
         eprint!("> ");
-        let mut line = String::new();
-        if input.read_line(&mut line).context("cannot read")? == 0 {
-            eprintln!();
-            return Ok(());
-        }
-        if let Err(error) = chat.take(line.trim()) {
+        let pasted = |lines| eprintln!("[{lines} lines; Enter sends them]");
+        let done = match input::message(&mut stdin, input::is_waiting, pasted) {
+            Ok(Said::End) => {
+                eprintln!();
+                return Ok(());
+            }
+            Ok(Said::Message(text)) if text.trim() == "/quit" => return Ok(()),
+            Ok(Said::Message(text)) => chat.take(&text),
+            Err(error) => Err(error).hint("nothing was sent; --prompt-file takes a long text"),
+        };
+        if let Err(error) = done {
             hint::print(&error);
-        }
-        if line.trim() == "/quit" {
-            return Ok(());
         }
     }
 }
 
 struct Chat {
     generator: Generator,
-    sampler: Sampler,
-    max: usize,
+    wanted: Wanted,
     system: Option<String>,
     /// What was said and what was answered.
     turns: Vec<(String, String)>,
@@ -47,13 +53,16 @@ const HELP: &str = "\
 /undo          take the last message and its answer back
 /system TEXT   begin again with this as the system prompt
 /new           begin again
-/quit          end";
+/quit          end
+Several lines that are pasted at once are one message.";
 
 impl Chat {
-    fn take(&mut self, line: &str) -> Result<()> {
+    fn take(&mut self, said: &str) -> Result<()> {
+        let line = said.trim();
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         match command {
-            "" | "/quit" => Ok(()),
+            "" => Ok(()),
+            _ if line.contains('\n') => self.answer(said.to_owned()),
             "/help" => {
                 eprintln!("{HELP}");
                 Ok(())
@@ -72,20 +81,28 @@ impl Chat {
                 Ok(())
             }
             "/again" => {
-                let (said, _) = self.turns.pop().context("nothing was said yet")?;
-                self.sampler.seed = self.sampler.seed.wrapping_add(1);
-                self.answer(said)
+                self.wanted.sampler.seed = self.wanted.sampler.seed.wrapping_add(1);
+                self.instead(None)
             }
-            "/edit" => {
-                self.turns.pop().context("nothing was said yet")?;
-                self.answer(rest.to_owned())
-            }
+            "/edit" if rest.is_empty() => bail!("/edit wants the text to say instead"),
+            "/edit" => self.instead(Some(rest.to_owned())),
             _ if command.starts_with('/') => {
                 eprintln!("there is no {command}; /help tells what there is");
                 Ok(())
             }
-            _ => self.answer(line.to_owned()),
+            _ => self.answer(said.to_owned()),
         }
+    }
+
+    /// Answers the last message, or what is said in its place, anew. If that fails, the last
+    /// message and its answer stay.
+    fn instead(&mut self, said: Option<String>) -> Result<()> {
+        let last = self.turns.pop().ok_or_else(|| anyhow!("nothing was said yet"))?;
+        let answered = self.answer(said.unwrap_or_else(|| last.0.clone()));
+        if answered.is_err() {
+            self.turns.push(last);
+        }
+        answered
     }
 
     fn answer(&mut self, said: String) -> Result<()> {
@@ -96,36 +113,37 @@ impl Chat {
             messages.push(message("assistant", answer));
         }
         messages.push(message("user", &said));
-        let answer = say(&mut self.generator, &messages, &self.sampler, self.max)?;
+        let answer = self.say(&messages)?;
         self.turns.push((said, answer));
         Ok(())
     }
-}
 
-/// Prints the model's answer as it comes, then on stderr how much of the context is used.
-pub fn say(
-    generator: &mut Generator,
-    messages: &[Json],
-    sampler: &Sampler,
-    max: usize,
-) -> Result<String> {
-    let ids = generator.runnable().chat_ids(messages)?;
-    let context = generator.runnable().model.context();
-    if ids.len() >= context {
-        let error = anyhow::anyhow!(
-            "the conversation has {} tokens, the model's context {context}: nothing was left out",
-            ids.len()
-        );
-        return Err(error).hint("/undo takes a message back, /new begins again");
+    /// Prints the model's answer as it comes, then on stderr how much of the context is used.
+    fn say(&mut self, messages: &[Json]) -> Result<String> {
+        let runnable = self.generator.runnable();
+        let ids = runnable.chat_ids(messages)?;
+        let context = runnable.context;
+        if ids.len() >= context {
+            let error = anyhow!(
+                "the conversation has {} tokens, the context holds {context}: nothing was left out",
+                ids.len()
+            );
+            return Err(error).hint("/undo takes a message back, /new begins again");
+        }
+        let (answer, done) = self.generator.tell(&ids, &self.wanted, true)?;
+        println!();
+        self.report(&done, context);
+        Ok(answer)
     }
-    let (answer, done) = generator.tell(&ids, sampler, max, true)?;
-    println!();
-    eprintln!(
-        "[{} tokens read, {} written at {:.0} tokens/s; {} of {context} used]",
-        done.read,
-        done.tokens,
-        done.rate(),
-        generator.held()
-    );
-    Ok(answer)
+
+    fn report(&self, done: &Generated, context: usize) {
+        eprintln!(
+            "[{} tokens read, {} written at {:.0} tokens/s; {} of {context} used; {}]",
+            done.read,
+            done.tokens,
+            done.rate(),
+            self.generator.held(),
+            done.ending()
+        );
+    }
 }

@@ -1,5 +1,9 @@
 //! The commands and their flags: one definition feeds parsing, help and the docs.
 
+mod texts;
+
+pub use texts::{RunArgs, ScoreArgs, Seed, TokensArgs};
+
 use crate::commons::cli::{
     CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs,
 };
@@ -31,6 +35,13 @@ pub enum Command {
     Pull(PullArgs),
     /// Generate text with a model
     Run(RunArgs),
+    /// Show the tokens that a model reads a text as
+    Tokens(TokensArgs),
+    /// Say how likely a model finds a text, token by token
+    ///
+    /// Logarithms are natural ones. Of a text longer than the context every token but those of the
+    /// first window is given at least half a window of text before it.
+    Score(ScoreArgs),
     /// Say what a model is: architecture, parameters, types, tokenizer, template, lineage
     Inspect(InspectArgs),
     /// Say what changed between two models and by how much
@@ -188,51 +199,8 @@ pub struct PullArgs {
 }
 
 #[derive(Args, Debug)]
-pub struct RunArgs {
-    /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file; or FOLDER@ROOT
-    pub model: String,
-    /// What to say to a model with a chat template, or the text to continue; read from standard
-    /// input when absent, on a terminal as a conversation
-    pub prompt: Option<String>,
-    /// The system prompt of a conversation
-    #[arg(long)]
-    pub system: Option<String>,
-    /// Continue the text as it is, without the model's chat template
-    #[arg(long)]
-    pub raw: bool,
-    /// What quantized weights are multiplied with: integers of 8 bits, as other programs do, or
-    /// the inputs as they are, slower and nearer to the model before it was quantized
-    #[arg(long, value_enum, default_value_t = Inputs::Int8)]
-    pub inputs: Inputs,
-    /// Most tokens to generate
-    #[arg(short = 'n', long, default_value_t = 128)]
-    pub max_tokens: usize,
-    /// 0 always takes the most likely token
-    #[arg(long, default_value_t = 0.8)]
-    pub temperature: f32,
-    /// Keep the most likely tokens that together have this probability
-    #[arg(long, default_value_t = 0.95)]
-    pub top_p: f32,
-    /// Keep this many of the most likely tokens; 0 keeps all
-    #[arg(long, default_value_t = 40)]
-    pub top_k: usize,
-    /// Drop tokens less likely than this part of the most likely one
-    #[arg(long, default_value_t = 0.05)]
-    pub min_p: f32,
-    /// Seed of the choices
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Threads; changes no bit
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// Print one JSON object: text, tokens, root
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file; or FOLDER@ROOT
+    /// A model, as `run` takes it
     pub model: String,
     /// List every tensor with the BLAKE3 of its bytes
     #[arg(long)]
@@ -489,13 +457,6 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// Inputs of products with quantized weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Inputs {
-    Int8,
-    F32,
 }
 
 #[derive(Args, Debug)]

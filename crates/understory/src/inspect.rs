@@ -68,6 +68,13 @@ fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
         Err(error) => line("tokenizer", format!("not read here: {error}"))?,
     }
     line("chat template", template_text(model))?;
+    let missing = model.missing();
+    if !missing.is_empty() {
+        line("missing", missing.join("; "))?;
+    }
+    if let Some(why) = model.refusal() {
+        line("not run here", why)?;
+    }
     let metadata = model.metadata();
     for (name, keys) in FACTS {
         if let Some(value) = find(&metadata, keys) {
@@ -100,7 +107,10 @@ fn shape_of(decoder: &model::Decoder) -> String {
 }
 
 fn tokenizer_text(tokenizer: &Tokenizer) -> String {
-    let show = |id: u32| format!("{id} {}", tokenizer.token(id));
+    let show = |id: u32| match (id as usize) < tokenizer.len() {
+        true => format!("{id} {}", tokenizer.token(id)),
+        false => format!("{id} without a name"),
+    };
     let bos = tokenizer.bos().map_or("none".to_owned(), show);
     let added = if tokenizer.add_bos() { " (put before texts)" } else { "" };
     let ends: Vec<String> = tokenizer.ends().iter().map(|&id| show(id)).collect();
@@ -115,7 +125,7 @@ fn template_text(model: &Opened) -> String {
         Ok(templates) => {
             let text = |(name, source): (&str, &str)| {
                 let hash = blake3::hash(source.as_bytes()).to_hex();
-                let bad = crate::template::Template::new(source).err();
+                let bad = crate::template::Template::new(name, source).err();
                 let bad = bad.map_or_else(String::new, |error| format!(", not run here: {error}"));
                 format!("{name}, {} bytes, blake3 {}…{bad}", source.len(), &hash[..12])
             };
@@ -154,7 +164,8 @@ fn to_json(model: &Opened, hashes: &[String]) -> Value {
         "model": model.name, "format": model.kind(), "root": model.root(),
         "architecture": architecture, "parameters": elements(model), "bytes": size(model),
         "types": types.collect::<Vec<_>>(), "tokenizer": tokenizer, "chat_templates": templates,
-        "files": model.files(), "metadata": metadata,
+        "files": model.files(), "metadata": metadata, "missing": model.missing(),
+        "refused": model.refusal(),
     });
     if !hashes.is_empty() {
         let tensors = model.tensors.iter().zip(hashes).map(|(tensor, hash)| {

@@ -5,6 +5,7 @@
 mod terminal;
 
 mod bench;
+mod cancel;
 mod chat;
 mod cli;
 mod commons;
@@ -22,14 +23,18 @@ mod inspect;
 mod model_source;
 mod peer;
 mod peer_key;
+mod prompt;
 mod pull;
 mod random;
+mod reading;
 mod run;
 mod runnable;
+mod score;
 mod scratch;
 mod sim;
 mod status;
 mod template;
+mod tokens;
 mod units;
 mod verify;
 
@@ -58,7 +63,9 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Demo(args) => return demo::demo(args),
         Command::Pull(args) => pull::pull(args)?,
         Command::RenderTemplate => template::serve()?,
-        Command::Run(args) => run::run(args)?,
+        Command::Run(args) => return run::run(args),
+        Command::Tokens(args) => tokens::tokens(args)?,
+        Command::Score(args) => score::score(args)?,
         Command::Inspect(args) => inspect::inspect(args)?,
         Command::Diff(args) => return diff::diff(args),
         Command::Verify(args) => return verify::verify(args),

@@ -1,83 +1,121 @@
 //! `understory run`: text from a model, or a conversation with it.
 
 use crate::{
+    cancel::Cancel,
     chat,
-    cli::{Inputs, RunArgs},
-    generate::{Generated, Generator},
-    kernel_for, runnable,
+    cli::{RunArgs, Seed},
+    generate::{Generated, Generator, Wanted},
+    hint::WithHint,
+    kernel_for, prompt, random,
+    runnable::{self, Opening},
 };
-use anyhow::{Context, Result, bail};
-use kernel::Activations;
+use anyhow::{Result, anyhow, bail};
 use model::{Finish, Sampler};
-use std::io::{IsTerminal, Read, Write};
+use std::io::Write;
+use std::process::ExitCode;
 use text::chat::message;
 
-pub fn run(args: &RunArgs) -> Result<()> {
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    let sampler = sampler(args)?;
+    check_stops(&args.stop)?;
+    let given = prompt::given(args.prompt.as_deref(), args.prompt_file.as_deref())?;
+    let kernel = kernel_for(args.threads)?;
+    let opening = Opening {
+        prompt: given.as_ref().map_or(0, String::len),
+        answer: args.max_tokens,
+        context: args.context,
+        raw: args.raw,
+        template: args.template_name.as_deref(),
+    };
+    let runnable = runnable::open(&args.model, &opening, &kernel)?;
+    let talks = runnable.template.is_some();
+    if args.system.is_some() && !talks {
+        bail!("there is no place for a system prompt: the text is continued as it is");
+    }
+    if args.special && talks {
+        return Err(anyhow!("--special is for texts that are continued as they are"))
+            .hint("the model's template writes the special tokens; --raw leaves it out");
+    }
+    let max = args.max_tokens.unwrap_or(if talks { usize::MAX } else { CONTINUED });
+    let wanted = Wanted { sampler, max, stops: args.stop.clone() };
+    let generator = Generator::new(runnable, kernel, args.inputs.into());
+    match given {
+        Some(prompt) => once(args, generator, &wanted, &prompt),
+        None if talks && !args.json => {
+            chat::chat(generator, wanted, args.system.clone())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => once(args, generator, &wanted, &prompt::typed()?),
+    }
+}
+
+fn sampler(args: &RunArgs) -> Result<Sampler> {
+    let seed = match args.seed {
+        Seed::Given(seed) => seed,
+        Seed::Drawn => {
+            let [a, b, c, d, ..] = random::seed()?;
+            // Short enough to be typed again.
+            let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
+            eprintln!("[seed {seed}]");
+            seed
+        }
+    };
     let sampler = Sampler {
         temperature: args.temperature,
         top_k: args.top_k,
         top_p: args.top_p,
         min_p: args.min_p,
-        seed: args.seed,
+        seed,
+        repeat_penalty: args.repeat_penalty,
+        repeat_last: args.repeat_last,
+        frequency_penalty: args.frequency_penalty,
+        presence_penalty: args.presence_penalty,
     };
     sampler.validate()?;
-    let kernel = kernel_for(args.threads)?;
-    let most = args.max_tokens.saturating_add(args.prompt.as_ref().map_or(0, String::len));
-    let runnable = runnable::open(&args.model, most, &kernel)?;
-    if args.system.is_some() && (args.raw || runnable.template.is_none()) {
-        bail!("there is no place for a system prompt: the text is continued as it is");
+    Ok(sampler)
+}
+
+fn check_stops(stops: &[String]) -> Result<()> {
+    if stops.iter().any(String::is_empty) {
+        bail!("--stop is empty: every text would end before it begins");
     }
-    let talks = runnable.template.is_some() && !args.raw;
-    let activations = match args.inputs {
-        Inputs::Int8 => Activations::Int8,
-        Inputs::F32 => Activations::F32,
-    };
-    let generator = Generator::new(runnable, kernel, activations);
-    if talks && args.prompt.is_none() && !args.json && std::io::stdin().is_terminal() {
-        return chat::chat(generator, sampler, args.max_tokens, args.system.clone());
-    }
-    let prompt = match &args.prompt {
-        Some(prompt) => prompt.clone(),
-        None => read_prompt()?,
-    };
-    once(args, generator, &sampler, &prompt, talks)
+    Ok(())
 }
 
 /// One continuation, or one answer.
-fn once(
-    args: &RunArgs,
-    mut generator: Generator,
-    sampler: &Sampler,
-    prompt: &str,
-    talks: bool,
-) -> Result<()> {
+fn once(args: &RunArgs, generator: Generator, wanted: &Wanted, prompt: &str) -> Result<ExitCode> {
+    let mut generator = generator.cancelled_by(&Cancel::on_interrupt(|| std::process::exit(130)));
+    let runnable = generator.runnable();
+    let talks = runnable.template.is_some();
     let ids = if talks {
         let mut messages = Vec::new();
         messages.extend(args.system.as_ref().map(|text| message("system", text)));
         messages.push(message("user", prompt));
-        generator.runnable().chat_ids(&messages)?
+        runnable.chat_ids(&messages)?
     } else {
-        generator.runnable().text_ids(prompt)?
+        runnable.text_ids(prompt, args.special)?
     };
     let mut out = crate::terminal::stdout();
     if !args.json && !talks {
         write!(out, "{prompt}")?;
         out.flush()?;
     }
-    let (text, done) = generator.tell(&ids, sampler, args.max_tokens, !args.json)?;
-    let root = generator.runnable().root;
+    let (text, done) = generator.tell(&ids, wanted, !args.json)?;
+    let runnable = generator.runnable();
     if args.json {
         let object = serde_json::json!({
-            "prompt": prompt, "text": text, "tokens": done.tokens, "root": root,
+            "prompt": prompt, "text": text, "tokens": done.tokens, "root": runnable.root,
             "prompt_tokens": ids.len(), "first_token_s": done.first_s, "seconds": done.seconds,
-            "finish": finish_name(done.finish),
+            "finish": done.reason(), "stop": done.stop, "seed": wanted.sampler.seed,
+            "template": runnable.template.as_ref().map(|template| template.name()),
         });
         writeln!(out, "{object}")?;
-        return Ok(());
+    } else {
+        writeln!(out)?;
+        report(&done, runnable.root);
     }
-    writeln!(out)?;
-    report(&done, root);
-    Ok(())
+    let cancelled = done.finish == Finish::Cancelled;
+    Ok(if cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 fn report(done: &Generated, root: Option<ids::Hash>) {
@@ -89,26 +127,10 @@ fn report(done: &Generated, root: Option<ids::Hash>) {
         done.rate(),
         done.first_s
     );
-    if done.finish == Finish::ContextFull {
-        eprintln!("[stopped: the model's context is full]");
-    }
+    eprintln!("[{}]", done.ending());
 }
 
-fn read_prompt() -> Result<String> {
-    if std::io::stdin().is_terminal() {
-        eprintln!("[type a prompt, end with Ctrl-D]");
-    }
-    let mut bytes = Vec::new();
-    std::io::stdin().take(1 << 20).read_to_end(&mut bytes).context("cannot read the prompt")?;
-    let text = String::from_utf8(bytes).context("the prompt is not UTF-8")?;
-    Ok(text.trim_end_matches('\n').to_owned())
-}
-
-fn finish_name(finish: Finish) -> &'static str {
-    match finish {
-        Finish::Stop => "stop",
-        Finish::Cancelled => "cancelled",
-        Finish::ContextFull => "context full",
-        Finish::Length => "length",
-    }
-}
+/// Tokens of a text that is continued, where nothing else is asked for.
+const CONTINUED: usize = 128;
+/// What programs that Ctrl-C ended exit with.
+const INTERRUPTED: u8 = 130;

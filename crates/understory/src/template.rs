@@ -12,14 +12,20 @@ use text::chat::{ChatError, Conversation, Job};
 /// A template that was compiled once.
 #[derive(Debug, Clone)]
 pub struct Template {
+    name: String,
     source: String,
 }
 
 impl Template {
     /// Fails if this is no template, or one that takes too much to compile.
-    pub fn new(source: &str) -> Result<Template> {
+    pub fn new(name: &str, source: &str) -> Result<Template> {
         run(&Job::compile(source))?;
-        Ok(Template { source: source.to_owned() })
+        Ok(Template { name: name.to_owned(), source: source.to_owned() })
+    }
+
+    /// What it is called in the model's files.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The text of a conversation.

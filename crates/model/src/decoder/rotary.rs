@@ -60,6 +60,26 @@ pub enum Scaling {
     },
 }
 
+impl Scaling {
+    /// Its numbers, for the error that says that one of them is no use.
+    fn out_of_range(&self) -> String {
+        let numbers = match self {
+            Scaling::None => String::new(),
+            Scaling::Linear(factor) => format!("factor {factor}"),
+            Scaling::Factors(factors) => format!("{} factors of the frequencies", factors.len()),
+            Scaling::Llama3 { factor, low, high, original } => format!(
+                "factor {factor}, low_freq_factor {low}, high_freq_factor {high}, \
+                 original context {original}"
+            ),
+            Scaling::Yarn { factor, attention, fast, slow, original, .. } => format!(
+                "factor {factor}, attention factor {attention}, beta_fast {fast}, \
+                 beta_slow {slow}, original context {original}"
+            ),
+        };
+        format!("rope scaling by numbers that are out of range: {numbers}")
+    }
+}
+
 impl Rotary {
     /// Without scaling.
     pub fn plain(dims: usize, theta: f32) -> Rotary {
@@ -91,7 +111,7 @@ impl Rotary {
                     && self.theta > 1.0
             }
         };
-        if fine { Ok(()) } else { invalid(format!("rope scaling {:?}", self.scaling)) }
+        if fine { Ok(()) } else { invalid(self.scaling.out_of_range()) }
     }
 
     /// The angle of one position for each pair of values, `[dims / 2]`, and what sines and cosines

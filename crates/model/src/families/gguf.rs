@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kernel::math::ln64;
 
+use super::SUPPORTED;
 use super::names::Style;
 use crate::decoder::{Activation, Biases, Block, Family, Layer, NormKind, Rotary, Scaling};
 use crate::gguf::Value;
@@ -20,6 +21,7 @@ pub fn decoder_of_metadata(
     let architecture = metadata.get("general.architecture").and_then(Value::as_str);
     let architecture =
         architecture.ok_or_else(|| FormatError::new("gguf: general.architecture is missing"))?;
+    refuse_other_kinds(metadata, architecture)?;
     let family = family(architecture)?;
     let keys = Keys { metadata, tensors, architecture, family };
     let decoder = keys.decoder()?;
@@ -31,14 +33,36 @@ pub fn decoder_of_metadata(
 fn family(architecture: &str) -> Result<Family, FormatError> {
     let found = architecture.parse().ok().filter(|family| *family != Family::Mistral);
     found.ok_or_else(|| {
-        let known = Family::ALL.into_iter().filter(|family| *family != Family::Mistral);
-        let known: Vec<&str> = known.map(Family::as_str).collect();
-        let known = known.join(", ");
-        FormatError::new(format!(
-            "gguf: architecture {architecture:?} is not supported; these are: {known}"
-        ))
+        let text = format!("gguf: the architecture {architecture} is not supported");
+        FormatError::refused(text, SUPPORTED)
     })
 }
+
+/// Refuses what is no model at all.
+fn refuse_other_kinds(
+    metadata: &BTreeMap<String, Value>,
+    architecture: &str,
+) -> Result<(), FormatError> {
+    let kind = metadata.get("general.type").and_then(Value::as_str).unwrap_or("model");
+    let (text, todo) = match (kind, architecture) {
+        ("adapter", _) => ("gguf: an adapter (LoRA), not a model".to_owned(), MODEL_OF_ADAPTER),
+        (_, "controlvector") => {
+            ("gguf: a control vector, not a model".to_owned(), MODEL_OF_ADAPTER)
+        }
+        (_, "clip") | ("mmproj", _) => (
+            "gguf: the part of a model that looks at pictures, not the model".to_owned(),
+            "run the other GGUF file beside it",
+        ),
+        ("imatrix", _) | (_, "imatrix") => (
+            "gguf: an importance matrix for quantizing, not a model".to_owned(),
+            "run the model that it was made for",
+        ),
+        _ => return Ok(()),
+    };
+    Err(FormatError::refused(text, todo))
+}
+
+const MODEL_OF_ADAPTER: &str = "run the model that it was made for; merge it into that first";
 
 /// How GGUF names this decoder's tensors.
 pub(super) fn style(decoder: &Decoder) -> Style {
@@ -57,7 +81,12 @@ pub(super) fn add_frequency_factors(
     let Some(tensor) = weights.tensors().get(FACTORS) else { return Ok(()) };
     let Some(rotary) = decoder.rotaries.first_mut() else { return Ok(()) };
     if tensor.shape != [rotary.dims / 2] || tensor.element.name != "F32" {
-        let text = format!("tensor {FACTORS} of {:?} {:?}", tensor.element.name, tensor.shape);
+        let text = format!(
+            "tensor {FACTORS} is {} of shape {:?}, not F32 of [{}]",
+            tensor.element.name,
+            tensor.shape,
+            rotary.dims / 2
+        );
         return Err(FormatError::new(text));
     }
     let mut bytes = vec![0; tensor.bytes as usize];
@@ -227,13 +256,19 @@ impl Keys<'_> {
     fn scaling(&self, context: usize) -> Result<Scaling, FormatError> {
         let kind = self.get("rope.scaling.type").map(|value| value.as_str().unwrap_or("?"));
         let old = self.float("rope.scale_linear")?.filter(|&factor| factor != 1.0);
+        let no_factor = || {
+            FormatError::new(format!(
+                "gguf: {}.rope.scaling.type is there and rope.scaling.factor is not",
+                self.architecture
+            ))
+        };
         let factor = self.float("rope.scaling.factor")?.filter(|&factor| factor != 0.0).or(old);
         match kind {
             Some("none") => Ok(Scaling::None),
-            None | Some("linear") => Ok(factor.map_or(Scaling::None, Scaling::Linear)),
+            None => Ok(factor.map_or(Scaling::None, Scaling::Linear)),
+            Some("linear") => factor.map(Scaling::Linear).ok_or_else(no_factor),
             Some("yarn") => {
-                let factor = factor
-                    .ok_or_else(|| FormatError::new("gguf: rope.scaling.factor is missing"))?;
+                let factor = factor.ok_or_else(no_factor)?;
                 let original = self.float("rope.scaling.original_context_length")?;
                 let usual = 1.0 + 0.1 * ln64(f64::from(factor)) as f32;
                 let scale = |key| self.float(key).map(|x| x.unwrap_or(1.0));
@@ -248,9 +283,9 @@ impl Keys<'_> {
                     truncate: true,
                 })
             }
-            Some(other) => {
-                Err(FormatError::new(format!("gguf: rope scaling {other:?} is not supported")))
-            }
+            Some(other) => Err(FormatError::new(format!(
+                "gguf: rope scaling of type {other} is not supported"
+            ))),
         }
     }
 

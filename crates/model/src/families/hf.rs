@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::hf_rope::{Ropes, ropes};
 use super::names::{FalconLayout, Style};
+use super::{SUPPORTED, UNQUANTIZED};
 use crate::decoder::{Activation, Biases, Block, Family, Layer, NormKind};
 use crate::weights::Weights;
 use crate::{Decoder, FormatError};
@@ -15,14 +16,16 @@ pub fn decoder_of_config(bytes: &[u8]) -> Result<Decoder, FormatError> {
 
 /// The family that a `model_type` names.
 fn family(name: &str) -> Result<Family, FormatError> {
-    match name {
-        "RefinedWeb" | "RefinedWebModel" => Ok(Family::Falcon),
-        "gemma3_text" => Ok(Family::Gemma3),
+    let text = match name {
+        "RefinedWeb" | "RefinedWebModel" => return Ok(Family::Falcon),
+        "gemma3_text" => return Ok(Family::Gemma3),
+        "" => "config.json: model_type is missing".to_owned(),
         name => match name.parse() {
-            Ok(family) => Ok(family),
-            Err(error) => refuse(format!("model_type {error}")),
+            Ok(family) => return Ok(family),
+            Err(_) => format!("config.json: models of type {name} are not supported"),
         },
-    }
+    };
+    Err(FormatError::refused(text, SUPPORTED))
 }
 
 /// Reads a `config.json`; also says how Falcon's fused weights lie.
@@ -34,12 +37,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Decoder, Option<FalconLayout>), For
     let family = family(name)?;
     for key in ["quantization_config", "compression_config"] {
         if let Some(found) = whole.get(&[key]) {
-            let method = found.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-            return refuse(format!("weights quantized as {method:?} are not supported"));
+            let method = found.get("quant_method").and_then(Value::as_str);
+            return Err(quantized(method.unwrap_or("a method that is not named")));
         }
     }
     if whole.get(&["quantization"]).is_some() {
-        return refuse("weights quantized by MLX are not supported".to_owned());
+        return Err(quantized("MLX"));
     }
     // A multimodal Gemma 3 has a text model inside.
     let fields = match whole.get(&["text_config"]) {
@@ -52,6 +55,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Decoder, Option<FalconLayout>), For
     };
     parsed.0.validate()?;
     Ok(parsed)
+}
+
+fn quantized(method: &str) -> FormatError {
+    let name = match method {
+        "gptq" => "GPTQ",
+        "awq" => "AWQ",
+        other => other,
+    };
+    let text = format!("config.json: weights quantized by {name} are not supported");
+    FormatError::refused(text, UNQUANTIZED)
 }
 
 /// How the folder names its tensors.
@@ -265,7 +278,7 @@ fn activation(f: &Fields<'_>, usual: &str) -> Result<Activation, FormatError> {
         "gelu_pytorch_tanh" | "gelu_new" => Activation::GeluTanh,
         "gelu" if gemma && f.text("hidden_activation")?.is_none() => Activation::GeluTanh,
         "gelu" => Activation::GeluErf,
-        other => return refuse(format!("hidden_act {other:?} is not supported")),
+        other => return refuse(format!("the activation {other} (hidden_act) is not supported")),
     })
 }
 
@@ -292,7 +305,8 @@ fn falcon(f: &Fields<'_>, is_40b: bool) -> Result<(Decoder, FalconLayout), Forma
         (true, true, Some(1)) | (false, true, None | Some(1)) => Block::Parallel,
         (false, false, _) => Block::Sequential,
         _ => {
-            let text = format!("{norms:?} norms with parallel_attn {parallel} are not supported");
+            let norms = norms.map_or("an unnamed number of".to_owned(), |n| n.to_string());
+            let text = format!("{norms} norms with parallel_attn {parallel} are not supported");
             return refuse(text);
         }
     };
@@ -303,7 +317,8 @@ fn falcon(f: &Fields<'_>, is_40b: bool) -> Result<(Decoder, FalconLayout), Forma
         (false, false) => (heads, FalconLayout::EachHead),
     };
     if kv_heads == 0 || (layout == FalconLayout::EachHead && stated.is_some_and(|n| n != heads)) {
-        return refuse(format!("{stated:?} kv heads without multi_query are not supported"));
+        let stated = stated.unwrap_or(kv_heads);
+        return refuse(format!("{stated} kv heads without multi_query are not supported"));
     }
     let (bias, alibi) = (flag("bias", false)?, flag("alibi", false)?);
     let context = f.size(&["max_position_embeddings"])?.unwrap_or(2048);
@@ -314,7 +329,7 @@ fn falcon(f: &Fields<'_>, is_40b: bool) -> Result<(Decoder, FalconLayout), Forma
     };
     let name = f.text("activation")?.unwrap_or("gelu");
     if name != "gelu" {
-        return refuse(format!("activation {name:?} is not supported"));
+        return refuse(format!("the activation {name} is not supported"));
     }
     let decoder = Decoder {
         family: Family::Falcon,

@@ -23,6 +23,9 @@ pub(super) fn ropes(
     theta: f32,
 ) -> Result<Ropes, FormatError> {
     let null = Value::Null;
+    for key in ["rope_parameters", "rope_scaling"] {
+        refuse_other_shapes(key, f.get(&[key]))?;
+    }
     let parameters = Fields(f.get(&["rope_parameters"]).unwrap_or(&null));
     let nested = |kind: &str| parameters.get(&[kind]);
     let is_nested = nested("full_attention").is_some() || nested("sliding_attention").is_some();
@@ -49,6 +52,21 @@ pub(super) fn ropes(
     Ok(Ropes { rotaries, local })
 }
 
+/// Refuses settings whose fields would be found missing, as if nothing were set.
+fn refuse_other_shapes(key: &str, value: Option<&Value>) -> Result<(), FormatError> {
+    let Some(value) = value else { return Ok(()) };
+    let Some(fields) = value.as_object() else {
+        return refuse(format!("{key} is {value}, not an object with rope_type and factor"));
+    };
+    for (kind, inner) in fields {
+        let is_kind = kind == "full_attention" || kind == "sliding_attention";
+        if is_kind && !inner.is_object() && !inner.is_null() {
+            return refuse(format!("{key}.{kind} is {inner}, not an object"));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses heads that are turned in part.
 fn partial(f: &Fields<'_>) -> Result<(), FormatError> {
     match f.float("partial_rotary_factor")? {
@@ -69,9 +87,12 @@ fn rotary(
         Some(kind) => kind,
         None => f.text("type")?.unwrap_or("default"),
     };
+    if f.get(&["rope_type", "type"]).is_none() && f.float("factor")?.is_some_and(|x| x != 1.0) {
+        return refuse("rope scaling has a factor and no rope_type, which says how".to_owned());
+    }
     let needed = |key: &str| match f.float(key)? {
         Some(x) => Ok(x),
-        None => refuse(format!("rope scaling {kind:?} has no {key}")),
+        None => refuse(format!("rope scaling of type {kind} has no {key}")),
     };
     let original = || -> Result<f32, FormatError> {
         Ok(f.float("original_max_position_embeddings")?.unwrap_or(context as f32))
@@ -87,6 +108,10 @@ fn rotary(
             original: original()?,
         },
         "yarn" => {
+            let stated = f.float("original_max_position_embeddings")?.is_some();
+            if !stated && f.float("factor")?.is_none() {
+                return refuse("rope scaling of type yarn has no factor".to_owned());
+            }
             let original = original()?;
             let factor = f.float("factor")?.unwrap_or(context as f32 / original);
             Scaling::Yarn {
@@ -98,7 +123,7 @@ fn rotary(
                 truncate: f.flag("truncate")?.unwrap_or(true),
             }
         }
-        other => return refuse(format!("rope type {other:?} is not supported")),
+        other => return refuse(format!("rope scaling of type {other} is not supported")),
     };
     Ok(Rotary { dims: head_dim, theta, scaling })
 }

@@ -24,7 +24,7 @@ fn what_would_be_computed_differently_is_refused_by_name() {
     let cases = [
         ("llama", "model_type", json!("mamba"), "mamba"),
         ("llama", "hidden_act", json!("relu"), "relu"),
-        ("llama", "quantization_config", json!({"quant_method": "gptq"}), "gptq"),
+        ("llama", "quantization_config", json!({"quant_method": "gptq"}), "GPTQ"),
         ("llama", "quantization", json!({"group_size": 64, "bits": 4}), "MLX"),
         ("llama", "partial_rotary_factor", json!(0.5), "partial_rotary_factor"),
         ("llama", "rope_parameters", json!({"rope_type": "longrope"}), "longrope"),

@@ -18,6 +18,14 @@ fn model() -> Arc<Model> {
     Arc::new(Model::from(&parameters()))
 }
 
+/// The token of a step, if it is one.
+fn chosen(step: Step) -> Option<u32> {
+    match step {
+        Step::Token(token) => Some(token),
+        Step::Read(_) => None,
+    }
+}
+
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
@@ -81,8 +89,8 @@ fn generated_text_does_not_depend_on_threads() {
         let run = |isa, threads| {
             let mut session = Session::new(Arc::clone(&model), Kernel::new(isa, threads));
             let mut out = Vec::new();
-            let end = session.generate(&[7], &sampler, 20, &[], |token| {
-                out.push(token);
+            let end = session.generate(&[7], &sampler, 20, &[], |step| {
+                out.extend(chosen(step));
                 true
             });
             assert_eq!(end, Ok(Finish::Length));
@@ -102,16 +110,16 @@ fn ends_at_stop_tokens_the_context_and_on_request() {
     let new = || Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 1));
     let greedy = Sampler::greedy();
     let mut first = None;
-    let end = new().generate(&[7], &greedy, 9, &[], |token| {
-        first = Some(token);
-        false
+    let end = new().generate(&[7], &greedy, 9, &[], |step| {
+        first = chosen(step);
+        first.is_none()
     });
     assert_eq!(end, Ok(Finish::Cancelled));
     let stop = [first.expect("one was chosen")];
     assert_eq!(new().generate(&[7], &greedy, 9, &stop, |_| true), Ok(Finish::Stop));
     let mut count = 0;
-    let end = new().generate(&[7; 60], &greedy, 99, &[], |_| {
-        count += 1;
+    let end = new().generate(&[7; 60], &greedy, 99, &[], |step| {
+        count += usize::from(chosen(step).is_some());
         true
     });
     assert_eq!((end, count), (Ok(Finish::ContextFull), 5));
@@ -120,4 +128,62 @@ fn ends_at_stop_tokens_the_context_and_on_request() {
     assert_eq!(new().extend(&[]), Err(GenerateError::Empty));
     let wrong = new().extend(&[1, 50]).map(<[f32]>::len);
     assert_eq!(wrong, Err(GenerateError::Token { index: 1, token: 50, vocab: 50 }));
+}
+
+#[test]
+fn a_prompt_tells_how_far_it_was_read_and_can_be_given_up() {
+    let config = Config { context: 1200, layers: 1, ..Config::tiny(50) };
+    let model =
+        Arc::new(Model::new(&config, crate::init(&config, 3).expect("valid")).expect("fits"));
+    let prompt: Vec<u32> = (0..2 * PIECE as u32 + 3).map(|i| i % 50).collect();
+    let mut session = Session::new(model, Kernel::new(Isa::best(), 1));
+    let mut told = Vec::new();
+    let end = session.generate(&prompt, &Sampler::greedy(), 0, &[], |step| {
+        told.push(step);
+        true
+    });
+    assert_eq!(end, Ok(Finish::Length));
+    assert_eq!(told, [PIECE, 2 * PIECE, 2 * PIECE + 3].map(Step::Read));
+    assert_eq!(session.tokens(), prompt);
+    session.truncate(0);
+    let end = session.generate(&prompt, &Sampler::greedy(), 9, &[], |_| false);
+    assert_eq!((end, session.len()), (Ok(Finish::Cancelled), PIECE));
+    assert_eq!(session.tokens(), &prompt[..PIECE]);
+}
+
+#[test]
+fn a_smaller_context_ends_a_text_earlier() {
+    let mut session = Session::new(model(), Kernel::new(Isa::best(), 1));
+    session.set_context(5);
+    let end = session.generate(&[1, 2, 3], &Sampler::greedy(), 9, &[], |_| true);
+    assert_eq!((end, session.len()), (Ok(Finish::ContextFull), 5));
+    let full = session.extend(&[1]).map(<[f32]>::len);
+    assert_eq!(full, Err(GenerateError::ContextFull { held: 5, added: 1, context: 5 }));
+    session.set_context(1000);
+    assert_eq!(session.room(), 64 - 5);
+}
+
+#[test]
+fn penalties_keep_a_text_from_repeating_itself() {
+    let model = model();
+    let made = |sampler: Sampler| {
+        let mut session = Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 1));
+        let mut made = Vec::new();
+        let end = session.generate(&[7], &sampler, 30, &[], |step| {
+            made.extend(chosen(step));
+            true
+        });
+        assert_eq!(end, Ok(Finish::Length));
+        made
+    };
+    let distinct = |ids: Vec<u32>| ids.into_iter().collect::<std::collections::BTreeSet<_>>().len();
+    let plain = distinct(made(Sampler::greedy()));
+    assert!(plain < 30);
+    // More than any logit differs from another: no token comes twice.
+    let presence = Sampler { presence_penalty: 100.0, ..Sampler::greedy() };
+    assert_eq!(distinct(made(presence)), 30);
+    let frequency = Sampler { frequency_penalty: 100.0, ..Sampler::greedy() };
+    assert_eq!(distinct(made(frequency)), 30);
+    let repeat = Sampler { repeat_penalty: 100.0, ..Sampler::greedy() };
+    assert!(distinct(made(repeat)) > plain);
 }

@@ -122,18 +122,17 @@ fn place(
         let element = ElementType::of_gguf(kind);
         let size = element.and_then(|element| element.byte_size(&shape));
         let (Some(element), Some(bytes)) = (element, size) else {
-            let text = format!("gguf: tensor {name} of type {kind} and shape {shape:?}");
-            return Err(FormatError::new(text));
+            return Err(no_size(&name, kind, &shape));
         };
         let place = Some(offset).filter(|offset| offset.is_multiple_of(alignment));
         let place = place.and_then(|offset| offset.checked_add(start));
         let end = place.and_then(|place| place.checked_add(bytes));
         let (Some(offset), Some(end)) = (place, end.filter(|&end| end <= length)) else {
-            let cut_off = end.is_some_and(|end| end > length);
-            let why = if cut_off { "the file is cut off or damaged" } else { "no place for it" };
-            return Err(FormatError::new(format!(
-                "gguf: {why}: tensor {name} of {bytes} bytes at {offset}, the file has {length}"
-            )));
+            let at = format!("tensor {name} of {bytes} bytes at {offset}, the file has {length}");
+            return Err(match end.is_some_and(|end| end > length) {
+                true => cut_off(&at),
+                false => FormatError::new(format!("gguf: no place for {at}")),
+            });
         };
         spans.push((offset, end));
         if tensors.insert(name.clone(), Entry { shape, element, kind, offset, bytes }).is_some() {
@@ -150,7 +149,31 @@ fn place(
 fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, FormatError> {
     let Some(value) = metadata.get("general.alignment") else { return Ok(ALIGNMENT as u64) };
     let size = value.as_u64().filter(|size| size.is_power_of_two() && (8..=1 << 20).contains(size));
-    size.ok_or_else(|| FormatError::new(format!("gguf: alignment is {value:?}")))
+    size.ok_or_else(|| {
+        FormatError::new("gguf: general.alignment is no power of two from 8 to 1048576")
+    })
+}
+
+/// Why a tensor has no size: a type that is not known, or rows that are no whole blocks of it.
+fn no_size(name: &str, kind: u32, shape: &[usize]) -> FormatError {
+    match ElementType::of_gguf(kind) {
+        None => FormatError::refused(
+            format!("gguf: tensor {name} has weights of type {kind}, which is not known here"),
+            "take the same model in another quantization, such as Q4_K_M or Q8_0",
+        ),
+        Some(element) => FormatError::new(format!(
+            "gguf: tensor {name}: its shape {shape:?} is none that weights of type {} can have",
+            element.name
+        )),
+    }
+}
+
+/// What is wanted is beyond the end of the file.
+fn cut_off(what: &str) -> FormatError {
+    FormatError::refused(
+        format!("gguf: the file is cut off or damaged: {what}"),
+        "fetch it again; `understory pull` goes on with what is there and checks it",
+    )
 }
 
 struct Cursor<'a> {
@@ -165,17 +188,22 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn header(&mut self, length: u64) -> Result<Header, FormatError> {
         if self.take(4)? != MAGIC {
-            return Err(FormatError::new("gguf: the file does not start with GGUF"));
+            return Err(FormatError::refused(
+                "gguf: the file does not start with GGUF",
+                "a .gguf file, a folder with one, or a Hugging Face folder is read",
+            ));
         }
         let version = self.u32()?;
         if (2..=VERSION).contains(&version.swap_bytes()) {
-            return Err(FormatError::new(
+            return Err(FormatError::refused(
                 "gguf: a big-endian file, only little-endian ones are read",
+                "llama.cpp's gguf_convert_endian.py turns it around",
             ));
         }
         if !(2..=VERSION).contains(&version) {
             let text = format!("gguf: version {version}, 2 and 3 are supported");
-            return Err(FormatError::new(text));
+            let todo = "take a newer file of the same model, or a newer version of this program";
+            return Err(FormatError::refused(text, todo));
         }
         let (tensors, pairs) = (self.u64()?, self.u64()?);
         let mut metadata = BTreeMap::new();
@@ -200,8 +228,7 @@ impl<'a> Cursor<'a> {
         let Some(taken) = rest.get(..length) else {
             self.short = true;
             let (at, left) = (self.at, rest.len());
-            let text = format!("gguf: {length} bytes wanted at {at}, {left} are left");
-            return Err(FormatError::new(text));
+            return Err(cut_off(&format!("{length} bytes wanted at {at}, {left} are left")));
         };
         self.at += length;
         Ok(taken)

@@ -203,7 +203,9 @@ impl<'a> Plan<'a> {
 fn format_of(tensor: &TensorInfo) -> Result<Format, FormatError> {
     tensor.element.format.ok_or_else(|| {
         let (name, element) = (&tensor.name, tensor.element.name);
-        FormatError::new(format!("tensor {name} is {element}, which is not supported"))
+        let text = format!("tensor {name} has weights of type {element}, which are not run");
+        let run = Format::ALL.map(Format::name).join(", ");
+        FormatError::refused(text, format!("take the same model in one of {run}"))
     })
 }
 
@@ -212,7 +214,8 @@ fn check_finite(tensor: &TensorInfo, format: Format, rows: &[u8]) -> Result<(), 
         return Ok(());
     }
     let text = format!("tensor {}: a weight is infinite or no number", tensor.name);
-    Err(FormatError::new(text))
+    let todo = "nothing of use comes from such a model; fetch it again, or take another file of it";
+    Err(FormatError::refused(text, todo))
 }
 
 /// Reads checked tensors, with the buffers for it.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::foreign::{LOOK, refuse_foreign};
 use crate::FormatError;
 
 /// An open file with its length and time at the time of opening.
@@ -25,9 +26,7 @@ impl DiskFile {
         }
         let (len, modified) = (metadata.len(), modified(&metadata));
         let file = DiskFile { path: path.to_owned(), file, len, modified };
-        if len < MAX_POINTER {
-            refuse_pointer(path, &file.prefix(len)?)?;
-        }
+        refuse_foreign(path, &file.prefix(LOOK)?)?;
         Ok(file)
     }
 
@@ -79,19 +78,6 @@ impl DiskFile {
         FormatError::new(format!("{}: changed while it was read", self.path.display()))
     }
 }
-
-/// Refuses what Git leaves in the place of a large file that was not fetched.
-pub fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
-    if !bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-        return Ok(());
-    }
-    let path = path.display();
-    let text = format!("{path}: a Git LFS pointer, not the file itself; `git lfs pull` fetches it");
-    Err(FormatError::new(text))
-}
-
-/// Pointers are shorter.
-const MAX_POINTER: u64 = 1024;
 
 /// The time of the last change, where the system tells it.
 fn modified(metadata: &Metadata) -> Option<SystemTime> {

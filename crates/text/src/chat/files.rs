@@ -54,12 +54,13 @@ impl ChatTemplates {
         self.sources.iter().map(|(name, source)| (name.as_str(), source.as_str()))
     }
 
-    /// The source of the template for a conversation: with tools the one named `tool_use` if there
-    /// is one, else `default`, else the only one.
-    pub fn choose(&self, tools: bool) -> Option<&str> {
-        let with_tools = self.sources.get("tool_use").filter(|_| tools);
-        let only = self.sources.values().next().filter(|_| self.sources.len() == 1);
-        with_tools.or_else(|| self.sources.get(DEFAULT)).or(only).map(String::as_str)
+    /// Name and source of the template for a conversation: with tools the one named `tool_use` if
+    /// there is one, else `default`, else the only one.
+    pub fn choose(&self, tools: bool) -> Option<(&str, &str)> {
+        let named = |name: &str| self.iter().find(|(known, _)| *known == name);
+        let with_tools = if tools { named("tool_use") } else { None };
+        let only = self.iter().next().filter(|_| self.sources.len() == 1);
+        with_tools.or_else(|| named(DEFAULT)).or(only)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::{methods, texts};
+use super::{methods, percent, texts};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -16,6 +16,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.set_unknown_method_callback(method);
     texts::add(environment);
+    percent::add(environment);
     environment.add_filter("forceescape", escape);
     environment
         .add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));

@@ -68,7 +68,7 @@ fn a_job_gives_the_same_text_elsewhere() {
 fn templates_are_chosen_by_name() {
     let choose = |json: &str, tools| {
         let templates = ChatTemplates::from_config(json.as_bytes()).expect("good");
-        templates.choose(tools).map(str::to_owned)
+        templates.choose(tools).map(|(_, source)| source.to_owned())
     };
     let two = r#"{"chat_template": [{"name": "default", "template": "d"},
         {"name": "tool_use", "template": "t"}]}"#;

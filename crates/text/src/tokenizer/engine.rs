@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use super::alphabet::{letter, to_alphabet};
 use super::budget::{Budget, Part};
 use super::merge::{Merger, NONE, Symbol};
+use super::unigram::Unigram;
 use super::vocab::{Kind, Vocab};
 use super::{Pair, TokenizerError};
 
@@ -16,6 +17,8 @@ pub(super) enum Engine {
     Merges(Merges),
     /// SentencePiece's: the pair whose product has the highest score is joined first.
     Scores(Scores),
+    /// SentencePiece's: the cut with the highest sum of scores.
+    Unigram(Unigram),
 }
 
 /// Merges and what characters they start from.
@@ -35,6 +38,8 @@ pub(super) struct Merges {
 pub(super) struct Scores {
     pub scores: Vec<f32>,
     pub bytes: Bytes,
+    /// What a character becomes that has neither token nor bytes; several that touch become one.
+    pub unknown: Option<u32>,
 }
 
 /// What differs between byte-pair encoders.
@@ -60,7 +65,7 @@ impl Engine {
     pub fn merges(&self) -> &[(u32, u32)] {
         match self {
             Engine::Merges(merges) => &merges.order,
-            Engine::Scores(_) => &[],
+            Engine::Scores(_) | Engine::Unigram(_) => &[],
         }
     }
 
@@ -79,6 +84,7 @@ impl Engine {
         match self {
             Engine::Merges(merges) => merges.encode(vocab, word, merger, ids),
             Engine::Scores(scores) => scores.encode(vocab, as_text(word), merger, ids, budget),
+            Engine::Unigram(unigram) => unigram.encode(vocab, as_text(word), ids, budget),
         }
     }
 }
@@ -205,12 +211,18 @@ impl Scores {
             let product = vocab.id(product).filter(text);
             Ok(product.map(|product| (descending(self.scores[product as usize]), product)))
         })?;
+        let start = ids.len();
         for symbol in &merger.symbols {
             match symbol.id {
                 NONE => {
                     let parts = word[symbol.start as usize..symbol.end as usize].bytes();
                     let known = parts.map(|byte| self.bytes[byte as usize]);
+                    let before = ids.len();
                     ids.extend(known.filter(|&id| id != NONE));
+                    let is_one_more = ids[start..].last() == self.unknown.as_ref();
+                    if ids.len() == before && !is_one_more {
+                        ids.extend(self.unknown);
+                    }
                 }
                 id => ids.push(id),
             }

@@ -26,7 +26,10 @@ impl Tokenizer {
         match model {
             "gpt2" => file.byte_level(vocab, merges, named_ends),
             "llama" => file.by_scores(vocab, named_ends),
-            other => Err(TokenizerError::Unsupported(format!("model {other:?}"))),
+            "none" => Err(TokenizerError::Invalid("the file has none".to_owned())),
+            other => Err(TokenizerError::Unsupported(format!(
+                "the kind {other} (gpt2 and llama are read)"
+            ))),
         }
     }
 }
@@ -43,7 +46,7 @@ impl<'a> File<'a> {
     ) -> Result<Tokenizer, TokenizerError> {
         let pre = self.text("pre")?.unwrap_or("default");
         let rules = named(pre)
-            .ok_or_else(|| TokenizerError::Unsupported(format!("pre-tokenizer {pre:?}")))?;
+            .ok_or_else(|| TokenizerError::Unsupported(format!("the pre-tokenizer {pre}")))?;
         let options = MergeOptions {
             byte_level: true,
             ignore_merges: rules.ignore_merges,
@@ -73,10 +76,11 @@ impl<'a> File<'a> {
             return Err(TokenizerError::Invalid(format!("no token <0x{byte:02X}>")));
         }
         let roles = self.roles(&vocab, ends, (Some(1), Some(2)), (true, false))?;
-        let mut tokenizer = Tokenizer::new(vocab, Engine::Scores(Scores { scores, bytes }), roles)?;
+        let mut tokenizer =
+            Tokenizer::new(vocab, Engine::Scores(Scores { scores, bytes, unknown: None }), roles)?;
         tokenizer.added = added(&tokenizer.vocab)?;
         let prefix = self.flag("add_space_prefix")?.unwrap_or(true);
-        tokenizer.strip_space = prefix;
+        tokenizer.strip_spaces = usize::from(prefix);
         let escape = Normal::Replace { from: " ".to_owned(), to: SPACE.to_owned() };
         tokenizer.after =
             prefix.then(|| Normal::Prepend(" ".to_owned())).into_iter().chain([escape]).collect();
@@ -158,11 +162,14 @@ impl<'a> File<'a> {
         Ok(Roles { bos, eos, eot, ends, prefix, suffix })
     }
 
-    /// The id under a key; one that does not exist is as good as none.
+    /// The id under a key, which must exist.
     fn special(&self, key: &str, vocab: &Vocab) -> Result<Option<u32>, TokenizerError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let id = value.as_u64().ok_or_else(|| invalid(format!("{key} is no id")))?;
-        Ok(u32::try_from(id).ok().filter(|&id| (id as usize) < vocab.len()))
+        match u32::try_from(id).ok().filter(|&id| (id as usize) < vocab.len()) {
+            Some(id) => Ok(Some(id)),
+            None => Err(invalid(format!("{key} is {id}, there are {} tokens", vocab.len()))),
+        }
     }
 
     fn text(&self, key: &str) -> Result<Option<&'a str>, TokenizerError> {

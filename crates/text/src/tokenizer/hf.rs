@@ -30,6 +30,8 @@ pub struct HfFiles<'a> {
     pub generation: Option<&'a [u8]>,
     /// `config.json`, which names end tokens too.
     pub model: Option<&'a [u8]>,
+    /// `added_tokens.json`, which is read beside a `tokenizer.model`.
+    pub added: Option<&'a [u8]>,
 }
 
 impl Tokenizer {
@@ -43,19 +45,16 @@ impl Tokenizer {
         let file: File = json("tokenizer.json", files.tokenizer)?;
         let config: Config = optional_json("tokenizer_config.json", files.config)?;
         let special: Config = optional_json("special_tokens_map.json", files.special)?;
-        let generation: Generation = optional_json("generation_config.json", files.generation)?;
-        let model: Generation = optional_json("config.json", files.model)?;
         let mut vocab = vocab(&file.model, &file.added_tokens)?;
         let mut budget = Budget::for_load(files.tokenizer.len());
         let chain = Chain::new(&file, &mut budget)?;
         let engine = Engine::Merges(merges(&file.model, &vocab, chain.byte_level)?);
         let ends = find_ends(&mut vocab, &|name| is_product(&file.model, name));
         let around = file.template(&mut budget)?;
-        let roles = roles(around, &vocab, [&config, &special], ends)?;
+        let roles = roles(around, &vocab, &[&config, &special], ends)?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
-        tokenizer.add_ends(&generation.ends());
-        tokenizer.add_ends(&model.ends());
-        tokenizer.strip_space = strips_space(file.decoder.as_ref());
+        files.add_ends_to(&mut tokenizer)?;
+        tokenizer.strip_spaces = usize::from(strips_space(file.decoder.as_ref()));
         chain.put_into(&mut tokenizer, &file.added_tokens, &mut budget)?;
         // What would be written as it was read.
         tokenizer.plain = tokenizer.is_byte_level()
@@ -63,6 +62,41 @@ impl Tokenizer {
             && Tokenizer::from_json(files.tokenizer).is_ok();
         Ok(tokenizer)
     }
+}
+
+impl HfFiles<'_> {
+    /// Adds the end tokens that `generation_config.json` and `config.json` name.
+    ///
+    /// Errors: ids that neither the tokenizer nor the model has.
+    pub(super) fn add_ends_to(&self, tokenizer: &mut Tokenizer) -> Result<(), TokenizerError> {
+        let model: Generation = optional_json("config.json", self.model)?;
+        let generation: Generation = optional_json("generation_config.json", self.generation)?;
+        let of_text = model.text_config.as_deref();
+        let size = model.vocab_size.or(of_text.and_then(|text| text.vocab_size));
+        let most = size.unwrap_or(0).max(tokenizer.len());
+        let files = [("generation_config.json", Some(&generation)), ("config.json", Some(&model))];
+        for (name, file) in files.into_iter().chain([("config.json", of_text)]) {
+            let Some(file) = file else { continue };
+            // What begins a text says the tokenizer's configuration; here it only has to exist.
+            ids(name, "bos_token_id", &file.bos_token_id, most)?;
+            tokenizer.add_ends(&ids(name, "eos_token_id", &file.eos_token_id, most)?);
+        }
+        Ok(())
+    }
+}
+
+/// The ids under a key: one, several or none, all below `most`.
+fn ids(file: &str, key: &str, value: &Value, most: usize) -> Result<Vec<u32>, TokenizerError> {
+    let values = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(values) => values.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let id = |value: &Value| match value.as_u64().filter(|&id| id < most as u64) {
+        Some(id) => Ok(id as u32),
+        None => Err(invalid(format!("{file}: {key} is {value}, ids are below {most}"))),
+    };
+    values.iter().map(id).collect()
 }
 
 /// What is done with a text before merging.
@@ -227,10 +261,10 @@ fn is_product(model: &Model, token: &str) -> bool {
 }
 
 /// Tokens with a task, from the configurations (the first that names one counts) and the template.
-fn roles(
+pub(super) fn roles(
     around: (Vec<u32>, Vec<u32>),
     vocab: &Vocab,
-    configs: [&Config; 2],
+    configs: &[&Config],
     mut ends: Vec<u32>,
 ) -> Result<Roles, TokenizerError> {
     let token = |name: fn(&Config) -> Option<&Named>| {
@@ -271,9 +305,9 @@ fn strips_space(decoder: Option<&Value>) -> bool {
 
 /// What is read of `tokenizer_config.json` and `special_tokens_map.json`.
 #[derive(Deserialize, Default)]
-struct Config {
-    bos_token: Option<Named>,
-    eos_token: Option<Named>,
+pub(super) struct Config {
+    pub bos_token: Option<Named>,
+    pub eos_token: Option<Named>,
     add_bos_token: Option<bool>,
     add_eos_token: Option<bool>,
 }
@@ -281,50 +315,41 @@ struct Config {
 /// A token by its text, alone or with its properties.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Named {
+pub(super) enum Named {
     Text(String),
     Token { content: String },
 }
 
 impl Named {
-    fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         match self {
             Named::Text(text) | Named::Token { content: text } => text,
         }
     }
 }
 
-/// What is read of `generation_config.json`.
+/// What is read of `generation_config.json` and `config.json`.
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct Generation {
-    eos_token_id: Option<Ids>,
+    bos_token_id: Value,
+    eos_token_id: Value,
+    vocab_size: Option<usize>,
+    /// Of the text model in one that also sees.
+    text_config: Option<Box<Generation>>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Ids {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl Generation {
-    fn ends(&self) -> Vec<u32> {
-        match &self.eos_token_id {
-            None => Vec::new(),
-            Some(Ids::One(id)) => vec![*id],
-            Some(Ids::Many(ids)) => ids.clone(),
-        }
-    }
-}
-
-fn optional_json<T: Default + for<'a> Deserialize<'a>>(
+pub(super) fn optional_json<T: Default + for<'a> Deserialize<'a>>(
     name: &str,
     bytes: Option<&[u8]>,
 ) -> Result<T, TokenizerError> {
     bytes.map_or_else(|| Ok(T::default()), |bytes| json(name, bytes))
 }
 
-fn json<T: for<'a> Deserialize<'a>>(name: &str, bytes: &[u8]) -> Result<T, TokenizerError> {
+pub(super) fn json<T: for<'a> Deserialize<'a>>(
+    name: &str,
+    bytes: &[u8],
+) -> Result<T, TokenizerError> {
     if bytes.len() > MAX_JSON {
         return Err(invalid(format!(
             "{name} of {} bytes, at most {MAX_JSON} are read",

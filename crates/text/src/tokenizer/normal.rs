@@ -1,11 +1,13 @@
 //! Changing text before it is cut: the normalizers, and what pre-tokenizers put in front.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfkc};
 
 use super::TokenizerError;
 use super::budget::{Budget, Part};
+use super::sentencepiece::Charsmap;
 
 /// One change; several are made one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) enum Normal {
     Lowercase,
     /// White space at the beginning or the end goes away.
     Strip { left: bool, right: bool },
+    /// All that a `tokenizer.model` does.
+    SentencePiece(Arc<Charsmap>),
 }
 
 impl Normal {
@@ -65,6 +69,7 @@ impl Normal {
             Normal::Nfkc => collect(text.nfkc(), budget)?,
             Normal::Nfkd => collect(text.nfkd(), budget)?,
             Normal::Lowercase => collect(text.chars().flat_map(char::to_lowercase), budget)?,
+            Normal::SentencePiece(map) => map.apply(&text, first, budget)?,
             Normal::Strip { left, right } => {
                 let stripped = if *left { text.trim_start() } else { &text };
                 let stripped = if *right { stripped.trim_end() } else { stripped };

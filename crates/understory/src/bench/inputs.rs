@@ -4,11 +4,12 @@
 //! Counted as llama.cpp's `llama-perplexity --kl-divergence` does: windows of their own, of each
 //! the second half.
 
-use crate::{cli::BenchInputsArgs, kernel_for, runnable};
+use crate::{cli::BenchInputsArgs, kernel_for, runnable, runnable::Opening};
 use anyhow::{Context, Result, bail};
 use kernel::Activations;
-use kernel::math::{exp64, ln64};
+use kernel::math::exp64;
 use model::Session;
+use model::sampler::{largest, log_sum};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
         .with_context(|| format!("reading {}", args.text.display()))?;
     let path = args.model.to_str().context("the model's path is not UTF-8")?;
     let window = args.window as usize;
-    let open = runnable::open(path, window, &kernel)?;
+    let open = runnable::open(path, &Opening::of(window), &kernel)?;
     if window > open.model.context() {
         bail!("a window of {window} tokens, the model's context is {}", open.model.context());
     }
@@ -105,26 +106,19 @@ fn predict(
 }
 
 fn compare(exact: &[f32], rounded: &[f32], next: usize) -> Prediction {
-    let ((first, log_sum), (other, other_sum)) = (log_sum(exact), log_sum(rounded));
+    let (first, other) = (largest(exact), largest(rounded));
+    let (exact_sum, other_sum) = (log_sum(exact), log_sum(rounded));
     let mut kl = 0.0;
     for (&x, &y) in exact.iter().zip(rounded) {
-        let (x, y) = (f64::from(x) - log_sum, f64::from(y) - other_sum);
+        let (x, y) = (f64::from(x) - exact_sum, f64::from(y) - other_sum);
         kl += exp64(x) * (x - y);
     }
     Prediction {
         kl,
         same_first: first == other,
-        log_f32: f64::from(exact[next]) - log_sum,
+        log_f32: f64::from(exact[next]) - exact_sum,
         log_int8: f64::from(rounded[next]) - other_sum,
     }
-}
-
-/// The place of the largest logit and the logarithm of the sum of all their exponentials.
-fn log_sum(logits: &[f32]) -> (usize, f64) {
-    let first = model::sampler::largest(logits) as usize;
-    let largest = f64::from(logits[first]);
-    let sum: f64 = logits.iter().map(|&x| exp64(f64::from(x) - largest)).sum();
-    (first, largest + ln64(sum))
 }
 
 fn figures(model: &str, found: &[Prediction]) -> Figures {

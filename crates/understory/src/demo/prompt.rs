@@ -1,6 +1,10 @@
 //! Text from the newest model, for the page and for the end of the demo.
 
-use crate::{generate::Generator, kernel_for, model_source, runnable::Runnable};
+use crate::{
+    generate::{Generator, Wanted},
+    kernel_for, model_source,
+    runnable::Runnable,
+};
 use anyhow::{Context, Result};
 use ids::Hash;
 use kernel::Activations;
@@ -71,9 +75,10 @@ impl Prompt for DemoPrompt {
                 top_p: request.top_p,
                 min_p: request.min_p,
                 seed: request.seed,
+                ..Sampler::default()
             };
-            let done =
-                generator.generate(&request.prompt, &sampler, request.max_tokens as usize, emit);
+            let wanted = Wanted { sampler, max: request.max_tokens as usize, stops: Vec::new() };
+            let done = generator.generate(&request.prompt, &wanted, emit);
             self.put_back(root, generator);
             let done = done?;
             let tokens_per_s = done.rate();
@@ -89,7 +94,8 @@ pub fn sample(loaded: model_source::LoadedModel) -> Result<String> {
         Generator::new(Runnable::new(loaded)?, kernel_for(None)?, Activations::default());
     let prompt = "Returns the ";
     let mut text = prompt.to_owned();
-    generator.generate(prompt, &Sampler::default(), 96, &mut |piece| {
+    let wanted = Wanted { sampler: Sampler::default(), max: 96, stops: Vec::new() };
+    generator.generate(prompt, &wanted, &mut |piece| {
         text.push_str(piece);
         true
     })?;

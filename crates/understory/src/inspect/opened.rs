@@ -1,13 +1,12 @@
 //! A model of any kind we read, opened without its weights: what its tensors are and the way to
 //! their bytes, some rows at a time.
 
-use crate::hint::WithHint;
-use crate::model_source::find_store;
+use crate::model_source::{files_at, find_store, refused};
 use anyhow::{Context, Result, bail};
 use ids::Hash;
 use kernel::Format;
 use model::weights::{Origin, TensorInfo, Weights};
-use model::{Decoder, ElementType};
+use model::{Decoder, ElementType, Plan};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -91,8 +90,10 @@ impl Opened {
             _ => (text, None),
         };
         let file = Path::new(path);
-        if root.is_none() && (file.is_file() || file.join("config.json").is_file()) {
-            return Self::open_files(text, file);
+        if root.is_none()
+            && let Some(files) = files_at(file)?
+        {
+            return Self::open_files(text, &files);
         }
         let store = find_store(file)?;
         let root = match root {
@@ -110,8 +111,7 @@ impl Opened {
     }
 
     fn open_files(text: &str, path: &Path) -> Result<Self> {
-        let weights = Weights::open(path)
-            .hint("a GGUF file or a Hugging Face folder with safetensors is read")?;
+        let weights = Weights::open(path).map_err(|error| refused(error, path))?;
         let tensors = weights.tensors().values().map(Tensor::of_info).collect();
         let source = Source::Files { weights: Box::new(weights), path: path.to_owned() };
         Ok(Self { name: text.to_owned(), tensors, source })
@@ -160,6 +160,45 @@ impl Opened {
             }
             Source::Files { weights, .. } => Ok(engine::tokenizer(weights)?),
         }
+    }
+
+    /// What stands before every text of it.
+    pub fn prefix(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        match &self.source {
+            // As documents begin in training.
+            Source::Stored { .. } => vec![tokenizer.end_of_text()],
+            Source::Files { .. } => tokenizer.prefix().to_vec(),
+        }
+    }
+
+    /// What a model of its format has and this one has not.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let Source::Files { weights, .. } = &self.source else { return Vec::new() };
+        match weights.origin() {
+            Origin::Gguf(metadata) => {
+                let has = metadata.contains_key("tokenizer.ggml.tokens");
+                if has { Vec::new() } else { vec!["a tokenizer (tokenizer.ggml.tokens)"] }
+            }
+            Origin::HuggingFace { folder, .. } => {
+                let has = |name: &str| folder.join(name).exists();
+                let tokenizer = has("tokenizer.json") || has("tokenizer.model");
+                let wanted = [
+                    (tokenizer, "a tokenizer (tokenizer.json or tokenizer.model)"),
+                    (
+                        has("tokenizer_config.json"),
+                        "tokenizer_config.json, which names what begins and ends a text",
+                    ),
+                ];
+                wanted.into_iter().filter_map(|(has, what)| (!has).then_some(what)).collect()
+            }
+        }
+    }
+
+    /// Why it is not run, where its description is understood.
+    pub fn refusal(&self) -> Option<String> {
+        let Source::Files { weights, .. } = &self.source else { return None };
+        self.decoder().ok()?;
+        Plan::new(weights).err().map(|error| error.to_string())
     }
 
     /// Its chat templates; none for a stored model.

@@ -21,7 +21,7 @@ fn small() -> Value {
 fn read(tokenizer: &Value, config: &Value) -> Result<Tokenizer, TokenizerError> {
     let (tokenizer, config) = (tokenizer.to_string(), config.to_string());
     let (tokenizer, config) = (tokenizer.as_bytes(), Some(config.as_bytes()));
-    let generation: &[u8] = br#"{"eos_token_id": [5, 2, 99]}"#;
+    let generation: &[u8] = br#"{"eos_token_id": [5, 2]}"#;
     let generation = Some(generation);
     Tokenizer::from_hf(&HfFiles { tokenizer, config, generation, ..HfFiles::default() })
 }
@@ -32,7 +32,7 @@ fn configuration_beats_template() {
     let tokenizer = read(&small(), &named).expect("good");
     assert_eq!((tokenizer.prefix(), tokenizer.suffix()), ([3].as_slice(), [].as_slice()));
     assert_eq!((tokenizer.len(), tokenizer.kind(4)), (6, Kind::Unused), "id 4 has no token");
-    assert_eq!(tokenizer.ends(), [2, 5], "those of the generation config that exist");
+    assert_eq!(tokenizer.ends(), [2, 5], "those of the generation config too");
     assert_eq!(tokenizer.encode_prompt("ab<s>", true), Ok(vec![3, 2, 3]));
     let mut config = named;
     config["add_bos_token"] = json!(false);
@@ -40,6 +40,35 @@ fn configuration_beats_template() {
     let tokenizer = read(&small(), &config).expect("good");
     assert_eq!((tokenizer.prefix(), tokenizer.suffix()), ([].as_slice(), [5].as_slice()));
     assert!(tokenizer.to_json().is_err(), "only GPT-2's kind is written");
+}
+
+#[test]
+fn end_tokens_come_from_every_file_and_must_exist() {
+    let tokenizer = small().to_string();
+    let read = |generation: Value, model: Value| {
+        let (generation, model) = (generation.to_string(), model.to_string());
+        let files = HfFiles {
+            tokenizer: tokenizer.as_bytes(),
+            generation: Some(generation.as_bytes()),
+            model: Some(model.as_bytes()),
+            ..HfFiles::default()
+        };
+        let read = Tokenizer::from_hf(&files).map_err(|error| error.to_string());
+        read.map(|tokenizer| tokenizer.ends().to_vec())
+    };
+    let none = json!({});
+    assert_eq!(read(json!({"eos_token_id": null}), none.clone()), Ok(vec![5]));
+    assert_eq!(read(json!({"eos_token_id": [1]}), json!({"eos_token_id": 2})), Ok(vec![1, 2, 5]));
+    let nested = json!({"text_config": {"eos_token_id": [0], "vocab_size": 9}});
+    assert_eq!(read(none.clone(), nested), Ok(vec![0, 5]));
+    // An id that only the model has ends a text as well.
+    let padded = json!({"vocab_size": 8, "eos_token_id": 7});
+    assert_eq!(read(json!({"eos_token_id": 6}), padded), Ok(vec![5, 6, 7]));
+    for bad in [json!(6), json!([2, 600]), json!(-1), json!("</s>"), json!(1.5)] {
+        let refused = read(none.clone(), json!({"eos_token_id": bad}));
+        assert!(refused.is_err_and(|text| text.contains("config.json: eos_token_id")), "{bad}");
+        assert!(read(none.clone(), json!({"bos_token_id": bad})).is_err(), "{bad}");
+    }
 }
 
 #[test]
