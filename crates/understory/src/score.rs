@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_single_steps() {
-        let config = model::Config { context: 16, ..model::Config::tiny(50) };
-        let params = model::init(&config, 3).expect("a valid shape");
-        let model = Arc::new(model::Model::new(&config, params).expect("it fits"));
+        let decoder = model::Decoder { context: 16, ..model::Decoder::tiny(50) };
+        let params = model::init(&decoder, 3).expect("a valid shape");
+        let model = Arc::new(model::Model::new(&decoder, params).expect("it fits"));
         let session = || Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 1));
         let ids: Vec<u32> = (0..12).map(|i| i * 7 % 50).collect();
         let found = scores(&mut session(), &ids, 2, 16).expect("it fits");
