@@ -237,3 +237,14 @@ fn is_continued(home: &Path, folder: &Path) {
     assert_eq!((run.name.as_str(), run.rounds.rounds, run.start.is_some()), ("next", 1, true));
     take_part(&next, source);
 }
+
+#[test]
+fn where_nobody_is_there_is_no_run() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let begun = Verification::begin(&[], scratch.path(), Kernel::new(Isa::best(), 1));
+    let verification = begun.expect("read");
+    assert_eq!(verification.run(), None);
+    let found = verification.finish(1.0, 1, &mut |_| ControlFlow::Continue(())).expect("checked");
+    assert_eq!(found.findings, [Finding::NoRun]);
+    assert_eq!(found.verdict(), Verdict::Unavailable);
+}

@@ -93,7 +93,7 @@ fn scan(peers: &[Peer], threads: usize) -> Vec<Result<Scan, StoreError>> {
         peers.iter().map(|_| Mutex::new(None)).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, peers.len()) {
+        for _ in 0..threads.min(peers.len()).max(1) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
