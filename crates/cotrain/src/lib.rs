@@ -34,8 +34,7 @@ pub mod status;
 pub mod verify;
 pub mod worker;
 
-/// The ref of a peer's store that points at its newest model.
-pub const MODEL_REF: &str = "model";
+pub use store::MODEL_REF;
 /// The ref of a peer's store that points at its run's manifest.
 pub const RUN_REF: &str = "run";
 

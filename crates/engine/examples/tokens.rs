@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let start = Instant::now();
     if path.is_dir() {
-        let tokenizer = engine::hf::tokenizer(path)?;
+        let files = model::weights::SmallFiles::Folder(path.to_owned());
+        let tokenizer = engine::hf::tokenizer(&files)?;
         eprintln!("{:.1} ms to load", start.elapsed().as_secs_f64() * 1e3);
         return Ok(tokenizer);
     }

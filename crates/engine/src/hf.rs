@@ -8,6 +8,7 @@ use std::path::Path;
 
 use model::families::write::{FileTensor, hugging_face};
 use model::safetensors::{self, Source};
+use model::weights::SmallFiles;
 use model::{Decoder, FormatError, Parameters};
 use serde_json::{Value, json};
 use text::{
@@ -16,23 +17,19 @@ use text::{
     tokenizer::HfFiles,
 };
 
-use crate::files::{read_file, write_file};
+use crate::files::write_file;
 use crate::{EngineError, Lineage};
 
-/// Reads the tokenizer of a folder: `tokenizer.json`, or `tokenizer.model` where that is alone, with
-/// the files beside it.
-pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
-    let read = |name: &str| read_file(&dir.join(name), MAX_JSON);
-    let optional = |name: &str| match dir.join(name).exists() {
-        true => read(name).map(Some),
-        false => Ok(None),
-    };
-    let config = optional("tokenizer_config.json")?;
-    let special = optional("special_tokens_map.json")?;
-    let generation = optional("generation_config.json")?;
-    let (model, added) = (optional("config.json")?, optional("added_tokens.json")?);
-    let (json, sentencepiece) = (optional("tokenizer.json")?, optional("tokenizer.model")?);
-    let files = HfFiles {
+/// Reads the tokenizer of a folder: `tokenizer.json`, or else `tokenizer.model`, with what the other
+/// small files say of it.
+pub fn tokenizer(files: &SmallFiles) -> Result<Tokenizer, EngineError> {
+    let read = |name: &str| files.read(name, MAX_JSON);
+    let config = read("tokenizer_config.json")?;
+    let special = read("special_tokens_map.json")?;
+    let generation = read("generation_config.json")?;
+    let (model, added) = (read("config.json")?, read("added_tokens.json")?);
+    let (json, sentencepiece) = (read("tokenizer.json")?, read("tokenizer.model")?);
+    let parts = HfFiles {
         tokenizer: json.as_deref().unwrap_or_default(),
         config: config.as_deref(),
         special: special.as_deref(),
@@ -41,13 +38,11 @@ pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
         added: added.as_deref(),
     };
     match (&json, &sentencepiece) {
-        (Some(_), _) => Ok(Tokenizer::from_hf(&files)?),
-        (None, Some(model)) => Ok(Tokenizer::from_sentencepiece(model, &files)?),
+        (Some(_), _) => Ok(Tokenizer::from_hf(&parts)?),
+        (None, Some(model)) => Ok(Tokenizer::from_sentencepiece(model, &parts)?),
         (None, None) => {
-            let text = format!(
-                "{}: no tokenizer: neither tokenizer.json nor tokenizer.model",
-                dir.display()
-            );
+            let whole = files.describe("");
+            let text = format!("{whole}: no tokenizer: neither tokenizer.json nor tokenizer.model");
             let todo = "fetch it too; `understory pull` fetches a whole model";
             Err(FormatError::refused(text, todo).into())
         }
@@ -56,17 +51,21 @@ pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
 
 /// The templates of a folder: `chat_template.jinja` and those in `additional_chat_templates`, else
 /// `chat_template.json`, else those that `tokenizer_config.json` has.
-pub fn templates(dir: &Path) -> Result<ChatTemplates, EngineError> {
-    let path = dir.join("chat_template.jinja");
-    if path.exists() {
-        let mut sources = BTreeMap::from([(DEFAULT.to_owned(), read_text(&path)?)]);
-        read_more(&dir.join("additional_chat_templates"), &mut sources)?;
+pub fn templates(files: &SmallFiles) -> Result<ChatTemplates, EngineError> {
+    if let Some(first) = read_text(files, "chat_template.jinja")? {
+        let mut sources = BTreeMap::from([(DEFAULT.to_owned(), first)]);
+        for path in files.names(MORE_TEMPLATES, ".jinja", MAX_TEMPLATES)? {
+            let name = path.strip_prefix(MORE_TEMPLATES).and_then(|name| name.strip_prefix('/'));
+            let name = name.and_then(|name| name.strip_suffix(".jinja"));
+            if let (Some(name), Some(text)) = (name, read_text(files, &path)?) {
+                sources.insert(name.to_owned(), text);
+            }
+        }
         return Ok(ChatTemplates::new(sources));
     }
     for name in ["chat_template.json", "tokenizer_config.json"] {
-        let path = dir.join(name);
-        if path.exists() {
-            let templates = ChatTemplates::from_config(&read_file(&path, MAX_TEMPLATE)?)?;
+        if let Some(bytes) = files.read(name, MAX_TEMPLATE)? {
+            let templates = ChatTemplates::from_config(&bytes)?;
             if !templates.is_empty() {
                 return Ok(templates);
             }
@@ -75,25 +74,24 @@ pub fn templates(dir: &Path) -> Result<ChatTemplates, EngineError> {
     Ok(ChatTemplates::default())
 }
 
-/// Every `NAME.jinja` of a folder that may not exist.
-fn read_more(dir: &Path, sources: &mut BTreeMap<String, String>) -> Result<(), FormatError> {
-    if !dir.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir).map_err(FormatError::io(dir))?.take(MAX_TEMPLATES) {
-        let path = entry.map_err(FormatError::io(dir))?.path();
-        let name = path.file_stem().and_then(|name| name.to_str());
-        if let (Some(name), true) = (name, path.extension().is_some_and(|ext| ext == "jinja")) {
-            sources.insert(name.to_owned(), read_text(&path)?);
-        }
-    }
-    Ok(())
+fn read_text(files: &SmallFiles, name: &str) -> Result<Option<String>, FormatError> {
+    let Some(bytes) = files.read(name, MAX_TEMPLATE)? else { return Ok(None) };
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| FormatError::new(format!("{} is not UTF-8", files.describe(name))))
 }
 
-fn read_text(path: &Path) -> Result<String, FormatError> {
-    let bytes = read_file(path, MAX_TEMPLATE)?;
-    String::from_utf8(bytes)
-        .map_err(|_| FormatError::new(format!("{} is not UTF-8", path.display())))
+/// The small files that say what a model is, beside its weights: what an import keeps.
+pub(crate) fn small_files(files: &SmallFiles) -> Result<Vec<(String, Vec<u8>)>, FormatError> {
+    let mut names: Vec<String> = SMALL.map(str::to_owned).to_vec();
+    names.extend(files.names(MORE_TEMPLATES, ".jinja", MAX_TEMPLATES)?);
+    names.sort();
+    let mut kept = Vec::new();
+    for name in names {
+        if let Some(bytes) = files.read(&name, MAX_JSON)? {
+            kept.push((name, bytes));
+        }
+    }
+    Ok(kept)
 }
 
 /// Writes `config.json`, `generation_config.json`, `model.safetensors` (F32), `tokenizer.json`,
@@ -162,7 +160,22 @@ fn write_weights(
 
 const MAX_JSON: u64 = 1 << 27;
 const MAX_TEMPLATE: u64 = 1 << 25;
-const MAX_TEMPLATES: usize = 64;
+const MAX_TEMPLATES: usize = 32;
+/// Where further chat templates lie.
+const MORE_TEMPLATES: &str = "additional_chat_templates";
+/// Files that say what a model is.
+const SMALL: [&str; 10] = [
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+];
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +203,7 @@ mod tests {
             let back = Plan::new(&weights).expect("whole").parameters().expect("floats");
             assert_eq!(back.decoder(), model.decoder());
             assert_eq!(back.values(), model.values());
-            let read = tokenizer(dir.path()).expect("own folder");
+            let read = tokenizer(&SmallFiles::Folder(dir.path().to_owned())).expect("own folder");
             assert_eq!(read.to_json(), trained.to_json());
             assert_eq!(read.prefix(), trained.prefix());
             let weights = fs::read(dir.path().join("model.safetensors")).expect("there");
@@ -210,7 +223,7 @@ mod tests {
         for (ends, want) in [(json!(7), 7), (json!([7, 9]), 9)] {
             config["eos_token_id"] = ends;
             fs::write(&path, config.to_string()).expect("written");
-            let read = tokenizer(dir.path()).expect("own folder");
+            let read = tokenizer(&SmallFiles::Folder(dir.path().to_owned())).expect("own folder");
             assert!(read.ends().contains(&want) && read.ends().contains(&trained.end_of_text()));
         }
     }
@@ -230,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let write =
             |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-        let read = || templates(dir.path()).expect("good");
+        let read = || templates(&SmallFiles::Folder(dir.path().to_owned())).expect("good");
         assert!(read().is_empty());
         write("tokenizer_config.json", r#"{"chat_template": "config"}"#);
         assert_eq!(read().iter().next(), Some(("default", "config")));

@@ -3,21 +3,36 @@
 //!
 //! | Module | What |
 //! |---|---|
+//! | [`Opened`] | a model of any kind, by path or `FOLDER@ROOT`, without its weights |
+//! | [`inspection`], [`difference`] | what a model is, and what changed between two, as data |
+//! | [`import()`] | a root for a model of other files, which stay where they lie |
 //! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, writing |
 //! | [`mod@expect`] | logits and greedy text, for comparing other programs with ours |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod difference;
 pub mod expect;
 mod files;
 pub mod gguf;
 pub mod hf;
+mod import;
+pub mod inspection;
 mod lineage;
+pub mod metadata;
+mod names;
+mod opened;
 
+pub use difference::diff;
+pub use import::import;
+pub use inspection::inspect;
 pub use lineage::Lineage;
+pub use names::{files_at, store_at};
+pub use opened::{Opened, split_root};
 
 use model::weights::Origin;
 use model::{FormatError, GenerateError, Weights};
+use store::{ManifestError, StoreError};
 use text::{
     Tokenizer, TokenizerError,
     chat::{ChatError, ChatTemplates},
@@ -38,13 +53,20 @@ pub enum EngineError {
     /// The model cannot be run.
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    /// A store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored model is not whole, or none.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
 /// The tokenizer beside a model's weights.
 pub fn tokenizer(weights: &Weights) -> Result<Tokenizer, EngineError> {
     match weights.origin() {
         Origin::Gguf(metadata) => gguf::tokenizer(metadata),
-        Origin::HuggingFace { folder, .. } => hf::tokenizer(folder),
+        Origin::HuggingFace { files, .. } => hf::tokenizer(files),
+        Origin::Own(_) => Err(FormatError::new("its tokenizer lies in a store").into()),
     }
 }
 
@@ -52,6 +74,7 @@ pub fn tokenizer(weights: &Weights) -> Result<Tokenizer, EngineError> {
 pub fn templates(weights: &Weights) -> Result<ChatTemplates, EngineError> {
     match weights.origin() {
         Origin::Gguf(metadata) => Ok(gguf::templates(metadata)),
-        Origin::HuggingFace { folder, .. } => hf::templates(folder),
+        Origin::HuggingFace { files, .. } => hf::templates(files),
+        Origin::Own(_) => Ok(ChatTemplates::default()),
     }
 }

@@ -25,6 +25,16 @@ impl ElementType {
         Some(ElementType { name, block, block_bytes, format })
     }
 
+    /// The type of this name, in either format.
+    pub fn of_name(name: &str) -> Option<ElementType> {
+        let gguf = GGUF.iter().find(|entry| entry.1 == name);
+        let number = gguf.and_then(|entry| ElementType::of_gguf(entry.0));
+        number.or_else(|| {
+            let mut all = Dtype::ALL.into_iter().map(ElementType::of_safetensors);
+            all.find(|element| element.name == name)
+        })
+    }
+
     /// The type of this name in safetensors.
     pub fn of_safetensors(dtype: Dtype) -> ElementType {
         let (name, format) = match dtype {

@@ -50,6 +50,7 @@ pub(crate) fn style(weights: &Weights) -> Result<(Decoder, Style), FormatError> 
             let style = gguf::style(&decoder);
             Ok((decoder, style))
         }
+        Origin::Own(decoder) => Ok((decoder.clone(), own())),
         Origin::HuggingFace { config, .. } => {
             let (decoder, layout) = hf::parse(config)?;
             refuse_quantized(weights)?;
@@ -79,4 +80,9 @@ fn refuse_quantized(weights: &Weights) -> Result<(), FormatError> {
         }
     }
     Ok(())
+}
+
+/// The names of [`crate::Layout`].
+fn own() -> Style {
+    Style::Llama { prefix: "model.".to_owned(), head: "lm_head".to_owned(), shifted_norms: false }
 }

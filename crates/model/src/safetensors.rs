@@ -53,6 +53,25 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// All types.
+    pub const ALL: [Dtype; 15] = [
+        Dtype::BOOL,
+        Dtype::U8,
+        Dtype::I8,
+        Dtype::F8_E5M2,
+        Dtype::F8_E4M3,
+        Dtype::I16,
+        Dtype::U16,
+        Dtype::F16,
+        Dtype::BF16,
+        Dtype::I32,
+        Dtype::U32,
+        Dtype::F32,
+        Dtype::I64,
+        Dtype::U64,
+        Dtype::F64,
+    ];
+
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {

@@ -7,6 +7,7 @@
 
 mod disk;
 mod foreign;
+mod small;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +16,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::FormatError;
 use crate::element::ElementType;
 use crate::gguf;
 use crate::safetensors;
+use crate::{Decoder, FormatError};
 use disk::DiskFile;
 pub use foreign::refuse_foreign;
+pub use small::SmallFiles;
 
 /// An opened model: what its headers say, and the way to its tensors' bytes.
 #[derive(Debug)]
@@ -35,10 +37,12 @@ pub struct Weights {
 pub enum Origin {
     /// GGUF: the metadata of the (first) file.
     Gguf(BTreeMap<String, gguf::Value>),
+    /// A model as it is trained here: tensors of the layout's names.
+    Own(Decoder),
     /// A Hugging Face folder.
     HuggingFace {
-        /// The folder.
-        folder: PathBuf,
+        /// The small files beside the weights.
+        files: SmallFiles,
         /// `config.json`.
         config: Vec<u8>,
         /// The `__metadata__` of the weight files, the first file's word first.
@@ -60,6 +64,23 @@ pub struct TensorInfo {
     /// Where its bytes begin in that file.
     pub offset: u64,
     /// How many bytes there are.
+    pub bytes: u64,
+}
+
+/// Where a tensor was found, for [`Weights::of_places`].
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Its element type.
+    pub element: ElementType,
+    /// The file.
+    pub path: PathBuf,
+    /// Where its bytes begin in the file.
+    pub offset: u64,
+    /// How many there are.
     pub bytes: u64,
 }
 
@@ -89,6 +110,36 @@ impl Weights {
         if path.is_dir() { Weights::open_folder(path) } else { Weights::open_gguf(path) }
     }
 
+    /// A model whose tensors lie where they were found before, each at a place of its own.
+    ///
+    /// Errors: two tensors of one name; a tensor that reaches beyond its file, or whose length is
+    /// not that of its shape; a file that cannot be opened.
+    pub fn of_places(
+        origin: Origin,
+        places: impl IntoIterator<Item = Place>,
+    ) -> Result<Weights, FormatError> {
+        let mut weights = Weights { origin, tensors: BTreeMap::new(), files: Vec::new() };
+        let mut known: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for Place { name, shape, element, path, offset, bytes } in places {
+            let file = match known.get(&path) {
+                Some(&file) => file,
+                None => {
+                    weights.files.push(DiskFile::open_any(&path)?);
+                    known.insert(path, weights.files.len() - 1);
+                    weights.files.len() - 1
+                }
+            };
+            let end = offset.checked_add(bytes);
+            let inside = end.is_some_and(|end| end <= weights.files[file].len());
+            if !inside || element.byte_size(&shape) != Some(bytes) {
+                let text = format!("tensor {name}: {bytes} bytes do not hold its shape {shape:?}");
+                return Err(FormatError::new(text));
+            }
+            weights.add(TensorInfo { name, shape, element, file, offset, bytes })?;
+        }
+        Ok(weights)
+    }
+
     /// The format, and what stands beside the tensors.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -98,7 +149,7 @@ impl Weights {
     pub fn gguf_metadata(&self) -> Option<&BTreeMap<String, gguf::Value>> {
         match &self.origin {
             Origin::Gguf(metadata) => Some(metadata),
-            Origin::HuggingFace { .. } => None,
+            Origin::HuggingFace { .. } | Origin::Own(_) => None,
         }
     }
 
@@ -221,8 +272,8 @@ impl Weights {
 
     fn open_folder(folder: &Path) -> Result<Weights, FormatError> {
         let config = DiskFile::open(&folder.join("config.json"))?.whole(MAX_JSON)?;
-        let origin =
-            Origin::HuggingFace { folder: folder.to_owned(), config, metadata: BTreeMap::new() };
+        let files = SmallFiles::Folder(folder.to_owned());
+        let origin = Origin::HuggingFace { files, config, metadata: BTreeMap::new() };
         let mut weights = Weights { origin, tensors: BTreeMap::new(), files: Vec::new() };
         let index = folder.join("model.safetensors.index.json");
         let single = folder.join("model.safetensors");

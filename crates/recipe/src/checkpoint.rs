@@ -71,7 +71,7 @@ impl Checkpoint {
             });
         }
         let architecture = serde_json::to_string(decoder).expect("a decoder has a JSON form");
-        Ok(ModelManifest { version: 1, architecture, tokenizer, tensors })
+        Ok(ModelManifest { version: 1, architecture, tokenizer, tensors, files: None })
     }
 
     /// Reads the model `root` from `store`.

@@ -8,16 +8,22 @@
 //!
 //! ```text
 //! objects/ab/cdef…    the bytes whose BLAKE3 is abcdef…
+//! located/ab/cdef…    where such bytes lie in a file outside of the store, as JSON
 //! refs/NAME           64 hex digits and a newline
 //! tmp/                unfinished writes; emptied when the store is opened for writing
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod file;
+mod located;
 mod log;
 mod manifest;
 mod objects;
 
+pub use located::Whereabouts;
 pub use log::{Log, LogError, MAX_ENTRY};
-pub use manifest::{MAX_MANIFEST, MAX_TENSORS, ManifestError, ModelManifest, TensorEntry};
+pub use manifest::{
+    FileEntry, GGUF_METADATA, MAX_MANIFEST, MAX_TENSORS, MODEL_REF, ManifestError, ModelManifest,
+    TensorEntry,
+};
 pub use objects::{Damage, Store, StoreError};

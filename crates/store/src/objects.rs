@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The object is not here.
     #[error("object {hash} is not in the store at {path}")]
     Missing { hash: Hash, path: PathBuf },
+    /// A file outside of the store, in which the object lies, is not as it was.
+    #[error("object {hash}: the file {path} has changed since it was imported, or is gone")]
+    Changed { hash: Hash, path: PathBuf },
     /// The bytes on disk do not hash to their name.
     #[error("object {hash} is damaged: the file {path} hashes to {actual}")]
     Damaged { hash: Hash, actual: Hash, path: PathBuf },
@@ -100,29 +103,30 @@ impl Store {
 
     /// The bytes of `hash`, checked against their name.
     pub fn get(&self, hash: &Hash) -> Result<Vec<u8>> {
-        self.read_verified(hash, &self.object_path(hash))
+        let path = self.object_path(hash);
+        match self.read_verified(hash, &path) {
+            Err(StoreError::Missing { .. }) => {
+                let bytes = self.read_located(hash)?;
+                let actual = Hash::of(&bytes);
+                if actual == *hash {
+                    return Ok(bytes);
+                }
+                let path = self.whereabouts(hash)?.path;
+                Err(StoreError::Damaged { hash: *hash, actual, path })
+            }
+            read => read,
+        }
     }
 
-    /// Whether the object's file is present (its bytes are checked only by [`Store::get`]).
+    /// Whether the object's file is present, or a note of where it lies (its bytes are checked only
+    /// by [`Store::get`]).
     pub fn has(&self, hash: &Hash) -> bool {
-        self.object_path(hash).is_file()
+        self.object_path(hash).is_file() || self.is_located(hash)
     }
 
     /// The object's length in bytes, if it is present.
     pub fn len_of(&self, hash: &Hash) -> Option<u64> {
-        fs::metadata(self.object_path(hash)).ok().map(|m| m.len())
-    }
-
-    /// The object's file as it lies there, for reading piece by piece: whoever gets the bytes
-    /// checks them.
-    pub fn open_object(&self, hash: &Hash) -> Result<File> {
-        let path = self.object_path(hash);
-        match File::open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Err(StoreError::Missing { hash: *hash, path: self.root.to_path_buf() })
-            }
-            opened => opened.map_err(io_error("open", &path)),
-        }
+        self.whereabouts(hash).ok().map(|found| found.len)
     }
 
     /// Removes an object; absent ones are no error.
@@ -222,7 +226,7 @@ impl Store {
     }
 
     /// Write, fsync, rename, fsync the folder: the file is old or new, never between.
-    fn write_atomically(&self, path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+    pub(crate) fn write_atomically(&self, path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
         let unique = self.next_tmp.fetch_add(1, Ordering::Relaxed);
         let tmp = self.root.join("tmp").join(format!("{}-{unique}", std::process::id()));
         let folder = path.parent().expect("objects and refs lie in folders");
@@ -254,7 +258,7 @@ impl Store {
         Ok(())
     }
 
-    fn object_path(&self, hash: &Hash) -> PathBuf {
+    pub(crate) fn object_path(&self, hash: &Hash) -> PathBuf {
         let hex = hash.to_string();
         self.root.join("objects").join(&hex[..2]).join(&hex[2..])
     }

@@ -42,6 +42,11 @@ pub enum Command {
     /// Logarithms are natural ones. Of a text longer than the context every token but those of the
     /// first window is given at least half a window of text before it.
     Score(ScoreArgs),
+    /// Give a model of other files a root, the hash of all that it is
+    ///
+    /// The files stay where they lie and are not copied: the store keeps the hash of each tensor
+    /// and where it is. Prints a name, STORE@ROOT, that every command takes for a model.
+    Import(ImportArgs),
     /// Say what a model is: architecture, parameters, types, tokenizer, template, lineage
     Inspect(InspectArgs),
     /// Say what changed between two models and by how much
@@ -194,6 +199,18 @@ pub struct PullArgs {
     #[arg(long, value_name = "HEX")]
     pub sha256: Option<String>,
     /// Print one JSON object: path, commit, files with their hashes
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// A .gguf file, a Hugging Face folder, or a folder with one .gguf file
+    pub model: String,
+    /// Folder of the store, made if there is none
+    #[arg(long, value_name = "DIR", default_value = "understory-models")]
+    pub store: PathBuf,
+    /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
 }

@@ -1,50 +1,41 @@
 //! `understory inspect`: what a model is, from its headers.
 
-mod metadata;
-mod opened;
-
-pub use metadata::find;
-pub use opened::{Bytes, Opened, Tensor};
-
 use crate::cli::InspectArgs;
+use crate::model_source::opened;
 use crate::units::{bytes, count};
 use anyhow::Result;
+use engine::Opened;
+use engine::inspection::Inspection;
+use engine::metadata::{FACTS, find};
 use ids::Plain;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::Write;
 use text::Tokenizer;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let model = Opened::open(&args.model)?;
-    let hashes = if args.tensors { hashes(&model)? } else { Vec::new() };
-    model.check_unchanged()?;
+    let model = opened(&args.model)?;
+    let found = engine::inspect(&model, args.tensors)?;
     let mut out = crate::terminal::stdout();
     if args.json {
-        writeln!(out, "{}", to_json(&model, &hashes))?;
+        writeln!(out, "{}", serde_json::to_value(&found)?)?;
         return Ok(());
     }
-    print(&model, &mut out)?;
-    for (tensor, hash) in model.tensors.iter().zip(&hashes) {
-        let shape = shape(&tensor.shape);
+    print(&model, &found, &mut out)?;
+    for tensor in &found.tensors {
+        let (hash, shape) = (tensor.blake3.to_string(), shape(&tensor.shape));
         writeln!(out, "{hash:.16}  {:<7} {shape:>14}  {}", tensor.element, Plain(&tensor.name))?;
     }
     Ok(())
 }
 
-fn hashes(model: &Opened) -> Result<Vec<String>> {
-    model.tensors.iter().map(|tensor| Ok(model.hash(tensor)?.to_string())).collect()
-}
-
-fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
+fn print(model: &Opened, found: &Inspection, out: &mut impl Write) -> Result<()> {
     let mut line = |name: &str, text: String| writeln!(out, "{name:<13} {}", Plain(text));
-    line("model", model.name.clone())?;
-    line("format", format!("{}, {} tensors", model.kind(), model.tensors.len()))?;
-    let files = model.files();
-    if files.len() > 1 {
-        line("files", format!("{}, the first {}", files.len(), files[0].display()))?;
+    line("model", found.model.clone())?;
+    let tensors = found.types.iter().map(|kind| kind.tensors).sum::<usize>();
+    line("format", format!("{}, {tensors} tensors", found.format))?;
+    if let [first, _, ..] = found.files.as_slice() {
+        line("files", format!("{}, the first {}", found.files.len(), first.display()))?;
     }
-    if let Some(root) = model.root() {
+    if let Some(root) = found.root {
         line("root", root.to_string())?;
     }
     match model.decoder() {
@@ -54,26 +45,22 @@ fn print(model: &Opened, out: &mut impl Write) -> Result<()> {
         }
         Err(error) => line("architecture", format!("not run here: {error}"))?,
     }
-    line("parameters", format!("{} in {}", count(elements(model)), bytes(size(model))))?;
-    for (element, (tensors, elements, size)) in types(model) {
-        let text = format!(
-            "{element:<7} {tensors:>5} tensors  {:>13}  {:>9}",
-            count(elements),
-            bytes(size)
-        );
-        line("", text)?;
+    line("parameters", format!("{} in {}", count(found.parameters), bytes(found.bytes)))?;
+    for kind in &found.types {
+        let (element, tensors) = (kind.element, kind.tensors);
+        let (parameters, size) = (count(kind.parameters), bytes(kind.bytes));
+        line("", format!("{element:<7} {tensors:>5} tensors  {parameters:>13}  {size:>9}"))?;
     }
     match model.tokenizer() {
         Ok(tokenizer) => line("tokenizer", tokenizer_text(&tokenizer))?,
         Err(error) => line("tokenizer", format!("not read here: {error}"))?,
     }
     line("chat template", template_text(model))?;
-    let missing = model.missing();
-    if !missing.is_empty() {
-        line("missing", missing.join("; "))?;
+    if !found.missing.is_empty() {
+        line("missing", found.missing.join("; "))?;
     }
-    if let Some(why) = model.refusal() {
-        line("not run here", why)?;
+    if let Some(why) = &found.refused {
+        line("not run here", why.clone())?;
     }
     let metadata = model.metadata();
     for (name, keys) in FACTS {
@@ -134,84 +121,10 @@ fn template_text(model: &Opened) -> String {
     }
 }
 
-fn to_json(model: &Opened, hashes: &[String]) -> Value {
-    let decoder = model.decoder();
-    let architecture = match &decoder {
-        Ok(decoder) => json!({
-            "family": decoder.family, "layers": decoder.layers.len(), "dim": decoder.dim,
-            "heads": decoder.heads, "kv_heads": decoder.kv_heads, "head_dim": decoder.head_dim,
-            "ffn": decoder.ffn, "vocab": decoder.vocab, "context": decoder.context,
-            "tied": decoder.tied, "cache_bytes_per_token": decoder.cache_bytes_per_token(),
-        }),
-        Err(error) => json!({ "error": error.to_string() }),
-    };
-    let tokenizer = match model.tokenizer() {
-        Ok(tokenizer) => json!({
-            "kind": tokenizer.describe(), "tokens": tokenizer.len(), "bos": tokenizer.bos(),
-            "add_bos": tokenizer.add_bos(), "ends": tokenizer.ends(),
-        }),
-        Err(error) => json!({ "error": error.to_string() }),
-    };
-    let types = types(model).into_iter().map(|(element, (tensors, elements, bytes))| {
-        json!({ "type": element, "tensors": tensors, "parameters": elements, "bytes": bytes })
-    });
-    let templates: BTreeMap<String, usize> = model.templates().map_or_else(
-        |_| BTreeMap::new(),
-        |all| all.iter().map(|(name, source)| (name.to_owned(), source.len())).collect(),
-    );
-    let metadata: BTreeMap<String, String> = model.metadata().into_iter().collect();
-    let mut object = json!({
-        "model": model.name, "format": model.kind(), "root": model.root(),
-        "architecture": architecture, "parameters": elements(model), "bytes": size(model),
-        "types": types.collect::<Vec<_>>(), "tokenizer": tokenizer, "chat_templates": templates,
-        "files": model.files(), "metadata": metadata, "missing": model.missing(),
-        "refused": model.refusal(),
-    });
-    if !hashes.is_empty() {
-        let tensors = model.tensors.iter().zip(hashes).map(|(tensor, hash)| {
-            json!({ "name": tensor.name, "type": tensor.element, "shape": tensor.shape,
-                    "bytes": tensor.bytes, "blake3": hash })
-        });
-        object["tensors"] = tensors.collect();
-    }
-    object
-}
-
-fn types(model: &Opened) -> BTreeMap<&'static str, (usize, u64, u64)> {
-    let mut types: BTreeMap<&'static str, (usize, u64, u64)> = BTreeMap::new();
-    for tensor in &model.tensors {
-        let entry = types.entry(tensor.element).or_default();
-        *entry = (entry.0 + 1, entry.1 + tensor.elements(), entry.2 + tensor.bytes);
-    }
-    types
-}
-
-fn elements(model: &Opened) -> u64 {
-    model.tensors.iter().map(Tensor::elements).sum()
-}
-
-fn size(model: &Opened) -> u64 {
-    model.tensors.iter().map(|tensor| tensor.bytes).sum()
-}
-
 /// `49152 × 576`.
 pub fn shape(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
 }
-
-/// Facts about licence and lineage, and the names under which formats keep them.
-pub const FACTS: [(&str, &[&str]); 7] = [
-    ("name", &["general.name", "weights.name", "config._name_or_path"]),
-    ("author", &["general.author", "general.organization"]),
-    ("licence", &["general.license", "general.license.name", "card.license"]),
-    ("source", &["general.source.url", "general.url", "general.source.huggingface.repository"]),
-    (
-        "made from",
-        &["general.base_model.0.repo_url", "general.base_model.0.name", "card.base_model"],
-    ),
-    ("run", &["general.understory.run", "weights.understory.run"]),
-    ("made as", &["general.understory.root", "weights.understory.root"]),
-];
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ mod files;
 mod founding;
 mod generate;
 mod hint;
+mod import;
 mod inspect;
 mod model_source;
 mod peer;
@@ -66,6 +67,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Run(args) => return run::run(args),
         Command::Tokens(args) => tokens::tokens(args)?,
         Command::Score(args) => score::score(args)?,
+        Command::Import(args) => import::import(args)?,
         Command::Inspect(args) => inspect::inspect(args)?,
         Command::Diff(args) => return diff::diff(args),
         Command::Verify(args) => return verify::verify(args),

@@ -10,7 +10,7 @@ mod source;
 
 pub use source::HUB;
 
-use crate::{cli::PullArgs, hint::WithHint, inspect::Opened, terminal, units};
+use crate::{cli::PullArgs, hint::WithHint, model_source::opened, terminal, units};
 use anyhow::{Context, Result, anyhow, bail};
 use choose::Choice;
 use digest::{Digests, Expected};
@@ -187,8 +187,11 @@ fn name_of(url: &Url) -> Option<String> {
 }
 
 fn from_path(path: &Path, args: &PullArgs) -> Result<Pulled> {
-    let opened = Opened::open(&path.to_string_lossy())?;
-    let mut paths = opened.files();
+    let opened = opened(&path.to_string_lossy())?;
+    let mut paths = match opened.root() {
+        Some(_) => Vec::new(),
+        None => opened.weights().files().map(Path::to_owned).collect(),
+    };
     if paths.is_empty() && args.to.is_some() {
         return Err(anyhow!("{} is a store, it is not copied file by file", path.display()))
             .hint("understory export writes it as a GGUF or a Hugging Face folder");
@@ -207,7 +210,7 @@ fn from_path(path: &Path, args: &PullArgs) -> Result<Pulled> {
         };
         files.push(PulledFile { name, path: to, digests, was_there });
     }
-    opened.check_unchanged()?;
+    opened.weights().check_unchanged()?;
     let path = match &args.to {
         Some(folder) if path.is_dir() => folder.clone(),
         Some(_) => files[0].path.clone(),
@@ -256,7 +259,7 @@ impl Pulled {
         if self.files.iter().all(|file| file.was_there) && !self.files.is_empty() {
             eprintln!("all of it was here and is whole");
         }
-        match Opened::open(&self.path.to_string_lossy()).and_then(|opened| opened.decoder()) {
+        match opened(&self.path.to_string_lossy()).and_then(|opened| Ok(opened.decoder()?)) {
             Ok(decoder) => {
                 let parameters = units::count(decoder.parameters());
                 eprintln!("{}, {parameters} parameters", decoder.family);

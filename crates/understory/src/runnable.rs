@@ -9,7 +9,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow, bail};
 use ids::{Hash, Plain};
 use kernel::Kernel;
-use model::{Memory, Model, Plan, Weights};
+use model::{Memory, Model, Plan};
 use std::{path::Path, sync::Arc};
 use text::{Tokenizer, chat::ChatTemplates};
 
@@ -72,18 +72,50 @@ impl Opening<'_> {
     }
 }
 
-/// Opens what `text` names, as [`model_source::load`] does, but runs the weights of `.gguf` files
-/// and Hugging Face folders as they are, of every family and format.
+/// Opens what `text` names, as [`model_source::opened`] does, and loads its weights as they are, of
+/// every family and format.
 pub fn open(text: &str, opening: &Opening<'_>, kernel: &Kernel) -> Result<Runnable> {
-    if let Some(path) = model_source::files_at(Path::new(text))? {
-        return from_files(&path, opening, kernel);
+    let opened = model_source::opened(text)?;
+    let path = Path::new(text);
+    let named = |error| refused(error, path);
+    let plan = Plan::new(opened.weights()).map_err(named)?;
+    let memory = plan.memory();
+    eprintln!("{}: {}", path.display(), needs(plan.decoder(), memory));
+    let most = plan.decoder().context;
+    let context = opening.context(most, check_memory(memory, opening.needed(most))?)?;
+    if context < most {
+        eprintln!("{}: {context} of the {most} tokens of its context are used", path.display());
     }
-    let mut runnable = Runnable::new(model_source::load(text)?)?;
-    if let Some(name) = opening.template {
-        bail!("there is no chat template {}: models of a run have none", Plain(name));
+    let tokenizer = opened.tokenizer().map_err(|error| match error {
+        engine::EngineError::Format(error) => named(error),
+        other => Err::<(), _>(other).hint(OTHER_TOKENIZER).expect_err("it is an error"),
+    })?;
+    let templates = opened.templates()?;
+    let (most, known) = (plan.decoder().vocab, tokenizer.len());
+    if known > most {
+        // As elsewhere: only a text that needs one of them cannot be read.
+        let more = plural(known - most, "token");
+        eprintln!("{}: the tokenizer has {more} that the model has not", path.display());
     }
-    runnable.context = opening.context(runnable.model.context(), usize::MAX)?;
-    Ok(runnable)
+    let chosen = if opening.raw { None } else { choose(&templates, opening.template)? };
+    // The template is looked at while the weights are read.
+    let (model, template) = std::thread::scope(|scope| {
+        let template =
+            scope.spawn(|| chosen.map(|(name, source)| Template::new(name, source)).transpose());
+        let model = opened.check().and_then(|()| plan.load(kernel));
+        (model, template.join().expect("it does not panic"))
+    });
+    let model = Arc::new(model.map_err(named)?);
+    let template = match template {
+        // A template that cannot be used is no reason not to continue texts.
+        Err(error) if opening.template.is_none() => {
+            eprintln!("the model's chat template is left out: {}", Plain(error));
+            None
+        }
+        template => template?,
+    };
+    let prefix = opened.prefix(&tokenizer);
+    Ok(Runnable { model, tokenizer, template, prefix, root: opened.root(), context })
 }
 
 impl Runnable {
@@ -96,47 +128,6 @@ impl Runnable {
         let context = model.context();
         Ok(Self { model, tokenizer, template: None, prefix, root, context })
     }
-}
-
-fn from_files(path: &Path, opening: &Opening<'_>, kernel: &Kernel) -> Result<Runnable> {
-    let weights = Weights::open(path).map_err(|error| refused(error, path))?;
-    let plan = Plan::new(&weights).map_err(|error| refused(error, path))?;
-    let memory = plan.memory();
-    eprintln!("{}: {}", path.display(), needs(plan.decoder(), memory));
-    let most = plan.decoder().context;
-    let context = opening.context(most, check_memory(memory, opening.needed(most))?)?;
-    if context < most {
-        eprintln!("{}: {context} of the {most} tokens of its context are used", path.display());
-    }
-    let tokenizer = engine::tokenizer(&weights).map_err(|error| match error {
-        engine::EngineError::Format(error) => refused(error, path),
-        other => Err::<(), _>(other).hint(OTHER_TOKENIZER).expect_err("it is an error"),
-    })?;
-    let templates = engine::templates(&weights)?;
-    let (most, known) = (plan.decoder().vocab, tokenizer.len());
-    if known > most {
-        // As elsewhere: only a text that needs one of them cannot be read.
-        let more = plural(known - most, "token");
-        eprintln!("{}: the tokenizer has {more} that the model has not", path.display());
-    }
-    let chosen = if opening.raw { None } else { choose(&templates, opening.template)? };
-    // The template is looked at while the weights are read.
-    let (model, template) = std::thread::scope(|scope| {
-        let template =
-            scope.spawn(|| chosen.map(|(name, source)| Template::new(name, source)).transpose());
-        (plan.load(kernel), template.join().expect("it does not panic"))
-    });
-    let model = Arc::new(model.map_err(|error| refused(error, path))?);
-    let template = match template {
-        // A template that cannot be used is no reason not to continue texts.
-        Err(error) if opening.template.is_none() => {
-            eprintln!("the model's chat template is left out: {}", Plain(error));
-            None
-        }
-        template => template?,
-    };
-    let prefix = tokenizer.prefix().to_vec();
-    Ok(Runnable { model, tokenizer, template, prefix, root: None, context })
 }
 
 /// Name and source of the template to use; says which where there are several.

@@ -1,6 +1,6 @@
 //! `understory tokens`: the tokens that a model reads a text as.
 
-use crate::{cli::TokensArgs, inspect::Opened, prompt, runnable::text_ids, units::plural};
+use crate::{cli::TokensArgs, model_source::opened, prompt, runnable::text_ids, units::plural};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -8,7 +8,7 @@ use text::Tokenizer;
 
 pub fn tokens(args: &TokensArgs) -> Result<()> {
     let text = given(args.text.as_deref(), args.file.as_deref())?;
-    let model = Opened::open(&args.model)?;
+    let model = opened(&args.model)?;
     let tokenizer = model.tokenizer()?;
     let prefix = if args.bare { Vec::new() } else { model.prefix(&tokenizer) };
     let ids = text_ids(&tokenizer, &prefix, &text, args.special)?;

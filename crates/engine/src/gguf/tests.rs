@@ -2,6 +2,7 @@ use std::sync::LazyLock;
 
 use model::decoder::{Family, Sizes};
 use model::gguf::parse;
+use model::weights::SmallFiles;
 use model::{Plan, Weights};
 
 use super::*;
@@ -53,7 +54,8 @@ fn a_text_begins_as_in_training() {
     assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
     let dir = tempfile::tempdir().expect("a temporary folder");
     crate::hf::export(dir.path(), &model, &tokenizer, &Lineage::default()).expect("written");
-    let read = crate::hf::tokenizer(dir.path()).expect("own folder");
+    let read =
+        crate::hf::tokenizer(&SmallFiles::Folder(dir.path().to_owned())).expect("own folder");
     assert_eq!(read.prefix(), [tokenizer.end_of_text()]);
     // Programs that read `tokenizer.json` alone are told there.
     let json = std::fs::read(dir.path().join("tokenizer.json")).expect("there");

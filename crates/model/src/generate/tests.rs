@@ -132,9 +132,10 @@ fn ends_at_stop_tokens_the_context_and_on_request() {
 
 #[test]
 fn a_prompt_tells_how_far_it_was_read_and_can_be_given_up() {
-    let config = Config { context: 1200, layers: 1, ..Config::tiny(50) };
+    let sizes = Sizes { context: 1200, layers: 1, ..Sizes::tiny(50) };
+    let decoder = sizes.decoder(Family::Llama);
     let model =
-        Arc::new(Model::new(&config, crate::init(&config, 3).expect("valid")).expect("fits"));
+        Arc::new(Model::new(&decoder, crate::init(&decoder, 3).expect("valid")).expect("fits"));
     let prompt: Vec<u32> = (0..2 * PIECE as u32 + 3).map(|i| i % 50).collect();
     let mut session = Session::new(model, Kernel::new(Isa::best(), 1));
     let mut told = Vec::new();

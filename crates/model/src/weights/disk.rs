@@ -18,16 +18,22 @@ pub(super) struct DiskFile {
 }
 
 impl DiskFile {
+    /// Opens a file that someone named as a model's.
     pub fn open(path: &Path) -> Result<DiskFile, FormatError> {
+        let file = DiskFile::open_any(path)?;
+        refuse_foreign(path, &file.prefix(LOOK)?)?;
+        Ok(file)
+    }
+
+    /// Opens a file whatever is in it.
+    pub fn open_any(path: &Path) -> Result<DiskFile, FormatError> {
         let file = File::open(path).map_err(FormatError::io(path))?;
         let metadata = file.metadata().map_err(FormatError::io(path))?;
         if !metadata.is_file() {
             return Err(FormatError::new(format!("{}: not a file", path.display())));
         }
         let (len, modified) = (metadata.len(), modified(&metadata));
-        let file = DiskFile { path: path.to_owned(), file, len, modified };
-        refuse_foreign(path, &file.prefix(LOOK)?)?;
-        Ok(file)
+        Ok(DiskFile { path: path.to_owned(), file, len, modified })
     }
 
     pub fn path(&self) -> &Path {

@@ -144,8 +144,9 @@ impl Server {
                 self.remember(hash);
             }
         }
-        let mut file = self.store.open_object(&hash).ok()?;
-        file.seek(SeekFrom::Start(request.offset)).ok()?;
+        let lies = self.store.whereabouts(&hash).ok()?;
+        let mut file = File::open(lies.path).ok()?;
+        file.seek(SeekFrom::Start(lies.offset.checked_add(request.offset)?)).ok()?;
         Some(file)
     }
 

@@ -1,9 +1,8 @@
 //! What was found, for people and for programs.
 
-use super::compare::{Compared, Distance};
-use super::{Difference, Found};
 use crate::inspect::shape;
 use anyhow::Result;
+use engine::difference::{Compared, Difference, Distance, Found};
 use ids::Plain;
 use serde_json::{Value, json};
 use std::io::Write;

@@ -1,12 +1,14 @@
 //! Which tensor of one format is which of another, and in which order its rows lie.
 
-use crate::inspect::Tensor;
-use model::Decoder;
 use std::collections::BTreeMap;
 
+use model::Decoder;
+use model::decoder::Family;
+use model::weights::TensorInfo;
+
 /// A tensor under the name that all formats share here.
-pub struct Aligned<'a> {
-    pub tensor: &'a Tensor,
+pub(super) struct Aligned<'a> {
+    pub tensor: &'a TensorInfo,
     /// Where its rows lie.
     pub order: Order,
     /// What must be added to the values to get those of the other format.
@@ -15,7 +17,7 @@ pub struct Aligned<'a> {
 
 /// Where the rows of a tensor lie, beside the order that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// In that order.
     Same,
     /// In each head of so many rows neighbours are rotated, not halves: llama.cpp's order.
@@ -62,18 +64,18 @@ impl Order {
 
 /// All tensors by their shared names: Hugging Face's. Names of neither format stay as they are.
 /// `decoder` is what the model computes, where that is known.
-pub fn align<'a>(
-    tensors: &'a [Tensor],
+pub(super) fn align<'a>(
+    tensors: &'a BTreeMap<String, TensorInfo>,
     decoder: Option<&Decoder>,
     is_gguf: bool,
 ) -> BTreeMap<String, Aligned<'a>> {
-    let family = decoder.map_or("", |decoder| decoder.family.as_str());
+    let family = decoder.map(|decoder| decoder.family);
     let style = Style {
-        falcon: family == "falcon",
-        four_norms: tensors.iter().any(|tensor| tensor.name.contains(".post_ffw_norm.")),
-        two_norms: tensors.iter().any(|tensor| tensor.name.contains(".attn_norm_2.")),
+        falcon: family == Some(Family::Falcon),
+        four_norms: tensors.keys().any(|name| name.contains(".post_ffw_norm.")),
+        two_norms: tensors.keys().any(|name| name.contains(".attn_norm_2.")),
     };
-    let one = |tensor: &'a Tensor| {
+    let one = |tensor: &'a TensorInfo| {
         let name = match is_gguf {
             true => shared_name(&tensor.name, &style),
             false => plain(&tensor.name, style.falcon),
@@ -82,15 +84,16 @@ pub fn align<'a>(
         let rows = tensor.shape.first().copied().unwrap_or(0);
         let order = if order.fits(rows) { order } else { Order::Same };
         // Gemma's norms are stored as they are multiplied by llama.cpp, less one by transformers.
-        let less_one = !is_gguf && family.starts_with("gemma") && name.contains("norm");
+        let gemma = matches!(family, Some(Family::Gemma2 | Family::Gemma3));
+        let less_one = !is_gguf && gemma && name.contains("norm");
         let offset = if less_one { 1.0 } else { 0.0 };
         (name, Aligned { tensor, order, offset })
     };
-    tensors.iter().map(one).collect()
+    tensors.values().map(one).collect()
 }
 
 /// The layer of a shared name; what comes before and after the layers stands for itself.
-pub fn layer(name: &str) -> Option<usize> {
+pub(super) fn layer(name: &str) -> Option<usize> {
     let rest =
         name.strip_prefix("model.layers.").or_else(|| name.strip_prefix("transformer.h."))?;
     rest.split('.').next()?.parse().ok()
@@ -98,12 +101,12 @@ pub fn layer(name: &str) -> Option<usize> {
 
 fn order(name: &str, decoder: &Decoder, is_gguf: bool) -> Order {
     let head = decoder.head_dim;
-    match decoder.family.as_str() {
-        "llama" | "smollm3" if is_gguf => {
+    match decoder.family {
+        Family::Llama | Family::Smollm3 if is_gguf => {
             let turned = name.contains(".q_proj.") || name.contains(".k_proj.");
             if turned { Order::Pairs { head } } else { Order::Same }
         }
-        "falcon" if !is_gguf && name.contains(".query_key_value.") => {
+        Family::Falcon if !is_gguf && name.contains(".query_key_value.") => {
             let groups = decoder.kv_heads;
             Order::Groups { head, queries: decoder.heads / groups, groups }
         }

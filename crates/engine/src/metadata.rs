@@ -1,16 +1,20 @@
 //! What the files of a model say beside its tensors.
 
 use model::gguf::Value;
-use model::weights::Origin;
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use model::weights::{Origin, SmallFiles};
+use std::collections::BTreeMap;
 
 /// Names and short texts, in the order of the names; lists by their length.
-pub fn of(origin: &Origin, path: &Path) -> Vec<(String, String)> {
+pub(crate) fn of(origin: &Origin) -> Vec<(String, String)> {
     match origin {
         Origin::Gguf(metadata) => {
             metadata.iter().map(|(key, value)| (key.clone(), of_value(value))).collect()
         }
-        Origin::HuggingFace { config, metadata, .. } => {
+        Origin::Own(decoder) => {
+            let text = serde_json::to_string(decoder).unwrap_or_default();
+            vec![("architecture".to_owned(), text)]
+        }
+        Origin::HuggingFace { files, config, metadata } => {
             let mut all = BTreeMap::new();
             if let Ok(config) = serde_json::from_slice::<serde_json::Value>(config) {
                 flatten("config", &config, &mut all);
@@ -18,11 +22,25 @@ pub fn of(origin: &Origin, path: &Path) -> Vec<(String, String)> {
             all.extend(
                 metadata.iter().map(|(key, value)| (format!("weights.{key}"), short(value))),
             );
-            all.extend(card(path).into_iter().map(|(key, value)| (format!("card.{key}"), value)));
+            all.extend(card(files).into_iter().map(|(key, value)| (format!("card.{key}"), value)));
             all.into_iter().collect()
         }
     }
 }
+
+/// Facts about licence and lineage, and the names under which formats keep them.
+pub const FACTS: [(&str, &[&str]); 7] = [
+    ("name", &["general.name", "weights.name", "config._name_or_path"]),
+    ("author", &["general.author", "general.organization"]),
+    ("licence", &["general.license", "general.license.name", "card.license"]),
+    ("source", &["general.source.url", "general.url", "general.source.huggingface.repository"]),
+    (
+        "made from",
+        &["general.base_model.0.repo_url", "general.base_model.0.name", "card.base_model"],
+    ),
+    ("run", &["general.understory.run", "weights.understory.run"]),
+    ("made as", &["general.understory.root", "weights.understory.root"]),
+];
 
 /// The value of the first of these names that is there.
 pub fn find<'a>(metadata: &'a [(String, String)], names: &[&str]) -> Option<&'a str> {
@@ -88,12 +106,9 @@ fn short(text: &str) -> String {
 
 /// The plain lines of a model card's front matter: `license: apache-2.0`, and lists by their
 /// items.
-fn card(folder: &Path) -> Vec<(String, String)> {
-    let mut text = String::new();
-    let Ok(file) = File::open(folder.join("README.md")) else { return Vec::new() };
-    if file.take(CARD).read_to_string(&mut text).is_err() {
-        return Vec::new();
-    }
+fn card(files: &SmallFiles) -> Vec<(String, String)> {
+    let Ok(Some(bytes)) = files.read("README.md", CARD) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
     let Some(rest) = text.strip_prefix("---\n") else { return Vec::new() };
     let Some((front, _)) = rest.split_once("\n---") else { return Vec::new() };
     let mut all: Vec<(String, String)> = Vec::new();
@@ -119,7 +134,7 @@ const LIST: usize = 16;
 /// Longest text shown whole.
 const TEXT: usize = 120;
 /// Most bytes read of a model card.
-const CARD: u64 = 1 << 16;
+const CARD: u64 = 1 << 22;
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +146,7 @@ mod tests {
         let text =
             "---\nlicense: apache-2.0\nbase_model:\n- a/b\n- c/d\nx:\n  deep: 1\n---\n# Title\n";
         std::fs::write(folder.path().join("README.md"), text).expect("writes");
-        let card = card(folder.path());
+        let card = card(&SmallFiles::Folder(folder.path().to_owned()));
         assert_eq!(find(&card, &["licence", "license"]), Some("apache-2.0"));
         assert_eq!(find(&card, &["base_model"]), Some("a/b, c/d"));
         assert_eq!(find(&card, &["deep"]), None);

@@ -1,17 +1,24 @@
 //! How far two tensors are apart, read piece by piece.
 
 use super::names::{Aligned, Order};
-use crate::inspect::{Bytes, Opened};
-use anyhow::Result;
 use std::ops::Range;
 
+use model::weights::TensorInfo;
+use model::{FormatError, Weights};
+use serde::Serialize;
+
+use crate::Opened;
+
 /// How far apart two tensors of one shape are.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Distance {
-    /// Sums over all elements of: the difference squared, the squares of both, their products.
+    /// Sum over all elements of the difference squared.
     pub difference: f64,
+    /// Sum of the squares of the first.
     pub first: f64,
+    /// Sum of the squares of the second.
     pub second: f64,
+    /// Sum of the products of both.
     pub product: f64,
     /// The largest difference.
     pub largest: f64,
@@ -62,7 +69,8 @@ impl Distance {
 }
 
 /// What comparing two tensors gave.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compared {
     /// The same bytes.
     Identical,
@@ -70,11 +78,17 @@ pub enum Compared {
     Shapes,
     /// An element type that does not become floats here.
     Types,
+    /// How far apart they are; 0 where only the bytes differ.
     Distance(Distance),
 }
 
 /// Compares two tensors.
-pub fn compare(a: (&Opened, &Aligned<'_>), b: (&Opened, &Aligned<'_>)) -> Result<Compared> {
+///
+/// Errors: a tensor that is not what its root says; a file that cannot be read.
+pub(super) fn compare(
+    a: (&Opened, &Aligned<'_>),
+    b: (&Opened, &Aligned<'_>),
+) -> Result<Compared, FormatError> {
     let (left, right) = (a.1.tensor, b.1.tensor);
     if left.shape != right.shape {
         return Ok(Compared::Shapes);
@@ -83,28 +97,31 @@ pub fn compare(a: (&Opened, &Aligned<'_>), b: (&Opened, &Aligned<'_>)) -> Result
     if known.is_some_and(|(a, b)| a == b) {
         return Ok(Compared::Identical);
     }
-    let (a_bytes, b_bytes) = (a.0.bytes(left)?, b.0.bytes(right)?);
+    a.0.check_tensor(left)?;
+    b.0.check_tensor(right)?;
+    let (a_weights, b_weights) = (a.0.weights(), b.0.weights());
     let same_order = a.1.order == b.1.order;
     let alike = left.element == right.element && same_order && a.1.offset == b.1.offset;
-    if alike && same_bytes(left.bytes, &a_bytes, &b_bytes)? {
+    if alike && same_bytes((a_weights, left), (b_weights, right))? {
         return Ok(Compared::Identical);
     }
-    if left.format.is_none() || right.format.is_none() {
+    if left.element.format.is_none() || right.element.format.is_none() {
         return Ok(Compared::Types);
     }
     let order = |order| if same_order { Order::Same } else { order };
-    let sides = [(a.1, &a_bytes, order(a.1.order)), (b.1, &b_bytes, order(b.1.order))];
+    let sides = [(a.1, a_weights, order(a.1.order)), (b.1, b_weights, order(b.1.order))];
     distance(sides).map(Compared::Distance)
 }
 
-fn same_bytes(length: u64, a: &Bytes<'_>, b: &Bytes<'_>) -> Result<bool> {
+fn same_bytes(a: (&Weights, &TensorInfo), b: (&Weights, &TensorInfo)) -> Result<bool, FormatError> {
+    let length = a.1.bytes;
     let size = length.min(PIECE as u64) as usize;
     let (mut left, mut right) = (vec![0; size], vec![0; size]);
     let mut at = 0;
     while at < length {
         let count = (length - at).min(size as u64) as usize;
-        a.read(at, &mut left[..count])?;
-        b.read(at, &mut right[..count])?;
+        a.0.read(a.1, at, &mut left[..count])?;
+        b.0.read(b.1, at, &mut right[..count])?;
         if left[..count] != right[..count] {
             return Ok(false);
         }
@@ -113,17 +130,17 @@ fn same_bytes(length: u64, a: &Bytes<'_>, b: &Bytes<'_>) -> Result<bool> {
     Ok(true)
 }
 
-fn distance(sides: [(&Aligned<'_>, &Bytes<'_>, Order); 2]) -> Result<Distance> {
+fn distance(sides: [(&Aligned<'_>, &Weights, Order); 2]) -> Result<Distance, FormatError> {
     let tensor = sides[0].0.tensor;
-    let width = tensor.row.0.max(1);
+    let width = tensor.rows().1.max(1);
     let rows = tensor.elements() as usize / width;
     let some = (PIECE / 4 / width).max(1);
     let mut values = [Vec::new(), Vec::new()];
     let mut distance = Distance::default();
     for first in (0..rows).step_by(some) {
         let piece = first..rows.min(first + some);
-        for ((aligned, bytes, order), values) in sides.iter().zip(&mut values) {
-            read_values(aligned, bytes, *order, piece.clone(), values)?;
+        for ((aligned, weights, order), values) in sides.iter().zip(&mut values) {
+            read_values(aligned, weights, *order, piece.clone(), values)?;
         }
         distance.add_values(&values[0], &values[1]);
     }
@@ -133,12 +150,12 @@ fn distance(sides: [(&Aligned<'_>, &Bytes<'_>, Order); 2]) -> Result<Distance> {
 /// The values of some rows in the order that is compared.
 fn read_values(
     aligned: &Aligned<'_>,
-    bytes: &Bytes<'_>,
+    weights: &Weights,
     order: Order,
     rows: Range<usize>,
     values: &mut Vec<f32>,
-) -> Result<()> {
-    let (width, row_bytes) = aligned.tensor.row;
+) -> Result<(), FormatError> {
+    let (width, row_bytes) = (aligned.tensor.rows().1, aligned.tensor.row_bytes() as usize);
     let mut raw = vec![0; rows.len() * row_bytes];
     let mut row = rows.start;
     while row < rows.end {
@@ -147,12 +164,13 @@ fn read_values(
         let together = (row..rows.end).take_while(|next| order.source(*next) == from + next - row);
         let count = together.count();
         let at = (row - rows.start) * row_bytes;
-        bytes.read((from * row_bytes) as u64, &mut raw[at..at + count * row_bytes])?;
+        let to = &mut raw[at..at + count * row_bytes];
+        weights.read(aligned.tensor, (from * row_bytes) as u64, to)?;
         row += count;
     }
     values.clear();
     values.resize(rows.len() * width, 0.0);
-    if let Some(format) = aligned.tensor.format {
+    if let Some(format) = aligned.tensor.element.format {
         format.dequantize(&raw, values);
     }
     if aligned.offset != 0.0 {

@@ -1,9 +1,12 @@
 //! What models say of themselves, and how it differs.
 
-use crate::inspect::{FACTS, Opened, find};
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::Decoder;
 use model::decoder::Scaling;
-use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Opened;
+use crate::metadata::{FACTS, find};
 
 /// A name, the value in the first model and the value in the second.
 pub type Differing = (String, Option<String>, Option<String>);
@@ -11,7 +14,10 @@ pub type Differing = (String, Option<String>, Option<String>);
 /// Everything that differs. In one format that is all metadata by their names. Formats share no
 /// names: between them it is what the models compute, as read from either, and what
 /// `understory inspect` knows under several names: licence, lineage.
-pub fn differing(a: (&Opened, Option<&Decoder>), b: (&Opened, Option<&Decoder>)) -> Vec<Differing> {
+pub(super) fn differing(
+    a: (&Opened, Option<&Decoder>),
+    b: (&Opened, Option<&Decoder>),
+) -> Vec<Differing> {
     let pairs = |model: &Opened| model.metadata().into_iter().collect();
     if a.0.kind() == b.0.kind() {
         return between(&pairs(a.0), &pairs(b.0));

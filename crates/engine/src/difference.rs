@@ -1,0 +1,138 @@
+//! What changed between two models, and by how much, as data.
+
+mod compare;
+mod facts;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::FormatError;
+use text::Tokenizer;
+
+use crate::Opened;
+use names::{Aligned, align};
+
+pub use compare::{Compared, Distance};
+pub use facts::Differing;
+
+/// Everything that was found.
+pub struct Difference {
+    /// Tensors by their shared names.
+    pub tensors: BTreeMap<String, Found>,
+    /// Metadata that differs: name, value in the first, value in the second.
+    pub metadata: Vec<Differing>,
+    /// What is to say of the tokenizers; nothing if they are the same.
+    pub tokenizer: Option<String>,
+    /// What is to say of the chat templates; nothing if they are the same.
+    pub template: Option<String>,
+}
+
+/// One tensor: its shape and types in both, and what comparing gave.
+pub struct Found {
+    /// Shape and type in the first and in the second.
+    pub sides: [Option<(Vec<usize>, &'static str)>; 2],
+    /// Nothing if it is in one only.
+    pub compared: Option<Compared>,
+}
+
+/// Compares two models: tensors by their values, whatever their formats.
+///
+/// Errors: a file that cannot be read or has changed; a tensor that is not what its root says.
+pub fn diff(a: &Opened, b: &Opened) -> Result<Difference, FormatError> {
+    let difference = find(a, b)?;
+    a.weights().check_unchanged()?;
+    b.weights().check_unchanged()?;
+    Ok(difference)
+}
+
+impl Difference {
+    /// Whether the two are the same model.
+    pub fn is_nothing(&self) -> bool {
+        let same = |found: &Found| found.compared == Some(Compared::Identical);
+        self.tensors.values().all(same)
+            && self.metadata.is_empty()
+            && self.tokenizer.is_none()
+            && self.template.is_none()
+    }
+
+    /// The distance of everything in a layer, by layer; `None` for what is in no layer.
+    pub fn layers(&self) -> BTreeMap<Option<usize>, Distance> {
+        let mut layers: BTreeMap<Option<usize>, Distance> = BTreeMap::new();
+        for (name, found) in &self.tensors {
+            let distance = layers.entry(names::layer(name)).or_default();
+            if let Some(Compared::Distance(other)) = &found.compared {
+                distance.add(other);
+            }
+        }
+        layers
+    }
+}
+
+fn find(a: &Opened, b: &Opened) -> Result<Difference, FormatError> {
+    let decoders = [a, b].map(|model| model.decoder().ok());
+    let is_gguf = |model: &Opened| model.kind() == "GGUF";
+    let left = align(a.weights().tensors(), decoders[0].as_ref(), is_gguf(a));
+    let right = align(b.weights().tensors(), decoders[1].as_ref(), is_gguf(b));
+    let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let mut tensors = BTreeMap::new();
+    for name in all {
+        let pair = (left.get(name), right.get(name));
+        let compared = match pair {
+            (Some(one), Some(other)) => Some(compare::compare((a, one), (b, other))?),
+            _ => None,
+        };
+        let side = |one: Option<&Aligned<'_>>| {
+            one.map(|one| (one.tensor.shape.clone(), one.tensor.element.name))
+        };
+        tensors.insert(name.clone(), Found { sides: [side(pair.0), side(pair.1)], compared });
+    }
+    let metadata = facts::differing((a, decoders[0].as_ref()), (b, decoders[1].as_ref()));
+    Ok(Difference { tensors, metadata, tokenizer: tokenizer(a, b), template: template(a, b) })
+}
+
+fn tokenizer(a: &Opened, b: &Opened) -> Option<String> {
+    match (a.tokenizer(), b.tokenizer()) {
+        (Err(_), Err(_)) => None,
+        (Err(error), Ok(_)) => Some(format!("the first has none that is read here: {error}")),
+        (Ok(_), Err(error)) => Some(format!("the second has none that is read here: {error}")),
+        (Ok(one), Ok(other)) => tokenizers(&one, &other),
+    }
+}
+
+fn tokenizers(one: &Tokenizer, other: &Tokenizer) -> Option<String> {
+    let only =
+        |a: &Tokenizer, b: &Tokenizer| a.tokens().filter(|token| b.id(token).is_none()).count();
+    let moved = one.tokens().enumerate();
+    let moved = moved.filter(|(id, token)| other.id(token).is_some_and(|new| new != *id as u32));
+    let parts = [
+        (only(one, other), "only in the first"),
+        (only(other, one), "only in the second"),
+        (moved.count(), "with another id"),
+        (usize::from(one.merges().ne(other.merges())), "list of merges"),
+        (usize::from(one.ends() != other.ends()), "set of ends"),
+        (usize::from(one.prefix() != other.prefix()), "rule for beginnings"),
+        (usize::from(one.describe() != other.describe()), "kind"),
+    ];
+    let said = parts.iter().filter(|(count, _)| *count > 0);
+    let said: Vec<String> = said.map(|(count, what)| format!("{count} {what}")).collect();
+    if said.is_empty() { None } else { Some(said.join(", ")) }
+}
+
+fn template(a: &Opened, b: &Opened) -> Option<String> {
+    let all = |model: &Opened| -> BTreeMap<String, String> {
+        let templates = model.templates().unwrap_or_default();
+        templates.iter().map(|(name, source)| (name.to_owned(), source.to_owned())).collect()
+    };
+    let (one, other) = (all(a), all(b));
+    if one == other {
+        return None;
+    }
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let said = names.into_iter().filter_map(|name| match (one.get(name), other.get(name)) {
+        (Some(_), None) => Some(format!("{name} only in the first")),
+        (None, Some(_)) => Some(format!("{name} only in the second")),
+        (one, other) if one != other => Some(format!("{name} differs")),
+        _ => None,
+    });
+    Some(said.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,96 @@
+//! The small files that lie beside the weights of a Hugging Face folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::foreign::refuse_foreign;
+use crate::FormatError;
+
+/// Configuration, tokenizer, templates and the like, by their names.
+#[derive(Debug, Clone)]
+pub enum SmallFiles {
+    /// In a folder; read when they are asked for.
+    Folder(PathBuf),
+    /// In memory.
+    Kept(BTreeMap<String, Vec<u8>>),
+}
+
+impl SmallFiles {
+    /// The bytes of a file, at most `largest`; `None` if there is none of this name.
+    pub fn read(&self, name: &str, largest: u64) -> Result<Option<Vec<u8>>, FormatError> {
+        match self {
+            SmallFiles::Folder(folder) => {
+                let path = folder.join(name);
+                if path.exists() { read_file(&path, largest).map(Some) } else { Ok(None) }
+            }
+            SmallFiles::Kept(files) => match files.get(name) {
+                Some(bytes) if bytes.len() as u64 > largest => {
+                    let text = format!("{name} has {} bytes, at most {largest}", bytes.len());
+                    Err(FormatError::new(text))
+                }
+                bytes => Ok(bytes.cloned()),
+            },
+        }
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            SmallFiles::Folder(folder) => folder.join(name).exists(),
+            SmallFiles::Kept(files) => files.contains_key(name),
+        }
+    }
+
+    /// What a file is called in errors.
+    pub fn describe(&self, name: &str) -> String {
+        match self {
+            SmallFiles::Folder(folder) => folder.join(name).display().to_string(),
+            SmallFiles::Kept(_) => name.to_owned(),
+        }
+    }
+
+    /// The names of the files that end with `end`, in order; in a folder those of the folder
+    /// `under` in it.
+    pub fn names(&self, under: &str, end: &str, most: usize) -> Result<Vec<String>, FormatError> {
+        let mut names: Vec<String> = match self {
+            SmallFiles::Folder(folder) => {
+                let inner = folder.join(under);
+                if !inner.is_dir() {
+                    return Ok(Vec::new());
+                }
+                let entries = fs::read_dir(&inner).map_err(FormatError::io(&inner))?;
+                let names = entries.take(most).map(|entry| {
+                    let name = entry.map_err(FormatError::io(&inner))?.file_name();
+                    Ok(format!("{under}/{}", name.to_string_lossy()))
+                });
+                names.collect::<Result<_, FormatError>>()?
+            }
+            SmallFiles::Kept(files) => files.keys().take(most).cloned().collect(),
+        };
+        names.retain(|name| name.ends_with(end));
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// Reads a whole file that may not be larger than `largest` bytes.
+fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
+    // Before opening it: a pipe would wait for a writer, a device would never end.
+    let metadata = fs::metadata(path).map_err(FormatError::io(path))?;
+    if !metadata.is_file() {
+        return Err(FormatError::new(format!("{}: not a file", path.display())));
+    }
+    let file = fs::File::open(path).map_err(FormatError::io(path))?;
+    let mut bytes = Vec::new();
+    let limit = largest.saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(FormatError::io(path))?;
+    if bytes.len() as u64 > largest {
+        let size = metadata.len().max(limit);
+        let text = format!("{} has {size} bytes, at most {largest} expected", path.display());
+        return Err(FormatError::new(text));
+    }
+    refuse_foreign(path, &bytes)?;
+    Ok(bytes)
+}
