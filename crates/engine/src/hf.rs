@@ -30,8 +30,12 @@ pub fn tokenizer(dir: &Path) -> Result<Tokenizer, EngineError> {
     let config = optional("tokenizer_config.json")?;
     let special = optional("special_tokens_map.json")?;
     let generation = optional("generation_config.json")?;
-    let (model, added) = (optional("config.json")?, optional("added_tokens.json")?);
-    let (json, sentencepiece) = (optional("tokenizer.json")?, optional("tokenizer.model")?);
+    let (model, json) = (optional("config.json")?, optional("tokenizer.json")?);
+    // What is beside a tokenizer.json says the same, and need not be whole.
+    let (sentencepiece, added) = match json {
+        Some(_) => (None, None),
+        None => (optional("tokenizer.model")?, optional("added_tokens.json")?),
+    };
     let files = HfFiles {
         tokenizer: json.as_deref().unwrap_or_default(),
         config: config.as_deref(),
@@ -359,6 +363,22 @@ mod tests {
             let read = tokenizer(dir.path()).expect("own folder");
             assert!(read.ends().contains(&want) && read.ends().contains(&trained.end_of_text()));
         }
+    }
+
+    #[test]
+    fn a_tokenizer_model_beside_a_tokenizer_json_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (model, trained) = model(true);
+        export(dir.path(), &model, &trained, &Lineage::default()).expect("written");
+        let pointer = "version https://git-lfs.github.com/spec/v1\n";
+        fs::write(dir.path().join("tokenizer.model"), pointer).expect("written");
+        assert!(tokenizer(dir.path()).is_ok());
+        fs::remove_file(dir.path().join("tokenizer.json")).expect("it was there");
+        let error = tokenizer(dir.path()).expect_err("a pointer").to_string();
+        assert!(error.contains("Git LFS pointer"), "{error}");
+        fs::remove_file(dir.path().join("tokenizer.model")).expect("it was there");
+        let error = tokenizer(dir.path()).expect_err("none").to_string();
+        assert!(error.contains("no tokenizer"), "{error}");
     }
 
     #[test]
