@@ -20,15 +20,19 @@ use text::{
 use crate::files::write_file;
 use crate::{EngineError, Lineage};
 
-/// Reads the tokenizer of a folder: `tokenizer.json`, or else `tokenizer.model`, with what the other
-/// small files say of it.
+/// Reads the tokenizer of a folder: `tokenizer.json`, or `tokenizer.model` where that is alone, with
+/// the files beside it.
 pub fn tokenizer(files: &SmallFiles) -> Result<Tokenizer, EngineError> {
     let read = |name: &str| files.read(name, MAX_JSON);
     let config = read("tokenizer_config.json")?;
     let special = read("special_tokens_map.json")?;
     let generation = read("generation_config.json")?;
-    let (model, added) = (read("config.json")?, read("added_tokens.json")?);
-    let (json, sentencepiece) = (read("tokenizer.json")?, read("tokenizer.model")?);
+    let (model, json) = (read("config.json")?, read("tokenizer.json")?);
+    // What is beside a tokenizer.json says the same, and need not be whole.
+    let (sentencepiece, added) = match json {
+        Some(_) => (None, None),
+        None => (read("tokenizer.model")?, read("added_tokens.json")?),
+    };
     let parts = HfFiles {
         tokenizer: json.as_deref().unwrap_or_default(),
         config: config.as_deref(),
@@ -226,6 +230,22 @@ mod tests {
             let read = tokenizer(&SmallFiles::Folder(dir.path().to_owned())).expect("own folder");
             assert!(read.ends().contains(&want) && read.ends().contains(&trained.end_of_text()));
         }
+    }
+
+    #[test]
+    fn a_tokenizer_model_beside_a_tokenizer_json_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (model, trained) = model(true);
+        export(dir.path(), &model, &trained, &Lineage::default()).expect("written");
+        let pointer = "version https://git-lfs.github.com/spec/v1\n";
+        fs::write(dir.path().join("tokenizer.model"), pointer).expect("written");
+        assert!(tokenizer(dir.path()).is_ok());
+        fs::remove_file(dir.path().join("tokenizer.json")).expect("it was there");
+        let error = tokenizer(dir.path()).expect_err("a pointer").to_string();
+        assert!(error.contains("Git LFS pointer"), "{error}");
+        fs::remove_file(dir.path().join("tokenizer.model")).expect("it was there");
+        let error = tokenizer(dir.path()).expect_err("none").to_string();
+        assert!(error.contains("no tokenizer"), "{error}");
     }
 
     #[test]

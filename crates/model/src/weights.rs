@@ -307,6 +307,11 @@ impl Weights {
         let file = DiskFile::open(path)?;
         let wrong = |error: FormatError| error.in_file(path);
         let mut first = [0; 8];
+        if file.len() < first.len() as u64 {
+            let text = format!("safetensors: the file is cut off: it has {} bytes", file.len());
+            let todo = "fetch it again; `understory pull` checks what it fetches";
+            return Err(wrong(FormatError::refused(text, todo)));
+        }
         file.read_at(0, &mut first)?;
         let size = safetensors::header_size(first, file.len()).map_err(wrong)?;
         let header = safetensors::parse_header(&file.prefix(size)?, file.len()).map_err(wrong)?;

@@ -132,7 +132,7 @@ fn a_costly_tokenizer_is_an_error() {
     };
     let model = [piece("<unk>", 2), piece("</s>", 3), piece("a", 1), long(4000)].concat();
     let tokenizer = read(&model, "{}").expect("understood");
-    assert_eq!(tokenizer.encode(&"a".repeat(8000)).map(|ids| ids.len()), Ok(2));
+    assert_eq!(tokenizer.encode(&"a".repeat(1000)).map(|ids| ids.len()), Ok(1001));
     let refused = tokenizer.encode(&"a".repeat(100_000)).map(|ids| ids.len());
     assert!(refused.is_err_and(|error| error.to_string().contains("merging")));
 }

@@ -16,6 +16,8 @@ fn help_says_what_it_said() {
         "demo",
         "pull",
         "run",
+        "tokens",
+        "score",
         "inspect",
         "diff",
         "verify",

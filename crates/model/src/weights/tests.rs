@@ -149,6 +149,11 @@ fn what_users_have_by_mistake_is_named() {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91739413\n";
     fs::write(dir.path().join("model.safetensors"), pointer).expect("written");
     says(dir.path(), "a Git LFS pointer");
+    fs::write(dir.path().join("model.safetensors"), "").expect("written");
+    says(dir.path(), "cut off: it has 0 bytes");
+    let page = "<!doctype html>";
+    fs::write(dir.path().join("model.safetensors"), page).expect("written");
+    says(dir.path(), "a web page");
     let gguf = dir.path().join("big.gguf");
     fs::write(&gguf, b"GGUF\0\0\0\x03").expect("written");
     says(&gguf, "big-endian");

@@ -83,20 +83,36 @@ const MAX_LINE: usize = 4095;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
-    /// Reads all messages of a text; `groups` says how many lines come at once.
-    fn messages(text: &str, groups: &[usize]) -> Vec<Result<Said, String>> {
-        let mut input = text.as_bytes();
-        let (mut groups, mut left) = (groups.iter(), 0usize);
+    /// Counts the lines that were read.
+    struct Counted<'a>(&'a [u8], &'a Cell<usize>);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(out)
+        }
+    }
+
+    impl BufRead for Counted<'_> {
+        fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+            Ok(self.0)
+        }
+
+        fn consume(&mut self, count: usize) {
+            let (read, rest) = self.0.split_at(count);
+            self.1.set(self.1.get() + read.iter().filter(|&&byte| byte == b'\n').count());
+            self.0 = rest;
+        }
+    }
+
+    /// Reads all messages of a text, of which after `pauses` lines nothing more is there yet.
+    fn messages(text: &str, pauses: &[usize]) -> Vec<Result<Said, String>> {
+        let lines = Cell::new(0);
+        let mut input = Counted(text.as_bytes(), &lines);
         let mut said = Vec::new();
         loop {
-            let waiting = || {
-                if left == 0 {
-                    left = groups.next().copied().unwrap_or(1);
-                }
-                left -= 1;
-                left > 0
-            };
+            let waiting = || !pauses.contains(&lines.get());
             let one = message(&mut input, waiting, |_| ()).map_err(|error| error.to_string());
             let end = one == Ok(Said::End);
             said.push(one);
@@ -109,19 +125,19 @@ mod tests {
     #[test]
     fn pasted_lines_are_one_message() {
         let said = |text: &str| Ok(Said::Message(text.to_owned()));
-        let found = messages("one\ntwo\n", &[1, 1]);
+        let found = messages("one\ntwo\n", &[1, 2]);
         assert_eq!(found, [said("one"), said("two"), Ok(Said::End)]);
         // Three lines at once and the fourth, still without an end, with the next Enter.
-        let found = messages("a\nb\n\nc\nnext\n", &[3, 1, 1]);
+        let found = messages("a\nb\n\nc\nnext\n", &[3, 4, 5]);
         assert_eq!(found, [said("a\nb\n\nc"), said("next"), Ok(Said::End)]);
-        let found = messages("a\nb", &[2]);
+        let found = messages("a\nb", &[]);
         assert_eq!(found, [said("a\nb"), Ok(Said::End)]);
         assert_eq!(messages("", &[]), [Ok(Said::End)]);
     }
 
     #[test]
     fn what_a_terminal_may_have_cut_is_refused() {
-        let found = messages(&format!("{}\nnext\n", "x".repeat(MAX_LINE)), &[]);
+        let found = messages(&format!("{}\nnext\n", "x".repeat(MAX_LINE)), &[1, 2]);
         if cfg!(target_os = "linux") {
             assert!(found[0].as_ref().is_err_and(|error| error.contains("end may be missing")));
         }

@@ -8,13 +8,13 @@ pub struct RunArgs {
     /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file or a folder with one; or
     /// FOLDER@ROOT
     pub model: String,
-    /// What to say to a model with a chat template, or the text to continue. What comes on standard
-    /// input is put below it; on a terminal, with neither, there is a conversation
+    /// Say this to a model with a chat template, or continue it. What comes on standard input is put
+    /// below it; on a terminal, with neither, there is a conversation
     pub prompt: Option<String>,
     /// Read the prompt from a file
     #[arg(long, value_name = "FILE")]
     pub prompt_file: Option<PathBuf>,
-    /// The system prompt of a conversation
+    /// Begin the conversation with this system prompt
     #[arg(long)]
     pub system: Option<String>,
     /// Continue the text as it is, without the model's chat template
@@ -23,25 +23,25 @@ pub struct RunArgs {
     /// Take special tokens that the text spells, such as <|im_start|>, as what they are
     #[arg(long)]
     pub special: bool,
-    /// Which of the model's chat templates to use, such as tool_use
+    /// Use the model's chat template of this name, such as tool_use
     #[arg(long, value_name = "NAME", conflicts_with = "raw")]
     pub template_name: Option<String>,
-    /// What quantized weights are multiplied with: integers of 8 bits, as other programs do, or
-    /// the inputs as they are, slower and nearer to the model before it was quantized
+    /// Multiply quantized weights with integers of 8 bits, as other programs do, or with the inputs
+    /// as they are, which is slower and nearer to the model before it was quantized
     #[arg(long, value_enum, default_value_t = Inputs::Int8)]
     pub inputs: Inputs,
-    /// Most tokens to generate; -1 for as many as the context holds. By default 128 where a text is
-    /// continued, and no limit for answers
+    /// Generate at most so many tokens; -1 lifts the limit. By default 128 are generated where a text
+    /// is continued, and answers have no limit
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_most,
           allow_negative_numbers = true)]
     pub max_tokens: Option<usize>,
-    /// Most tokens of prompt and answer together, if fewer than the model's
+    /// Keep prompt and answer together within so many tokens, fewer than the model's context
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
     /// End where the model writes this; can be given several times. It is not shown
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub stop: Vec<String>,
-    /// 0 always takes the most likely token
+    /// Make unlikely tokens likelier the higher this is; 0 always takes the most likely token
     #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Keep the most likely tokens that together have this probability
@@ -57,7 +57,7 @@ pub struct RunArgs {
     /// does; 1 changes nothing
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub repeat_penalty: f32,
-    /// How many of the last tokens --repeat-penalty is for
+    /// Apply --repeat-penalty to so many of the last tokens
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub repeat_last: usize,
     /// Take this from a token's logit for each time that it was written, as OpenAI does
@@ -66,10 +66,10 @@ pub struct RunArgs {
     /// Take this from the logit of every token that was written, as OpenAI does
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub presence_penalty: f32,
-    /// Seed of the choices; -1 draws one and says which
+    /// Draw the choices by this seed; -1 takes one at random and says which
     #[arg(long, default_value = "0", value_parser = parse_seed, allow_negative_numbers = true)]
     pub seed: Seed,
-    /// Threads; changes no bit
+    /// Work on so many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
     /// Print one JSON object: text, tokens, why it ended, seed, root
@@ -79,9 +79,9 @@ pub struct RunArgs {
 
 #[derive(Args, Debug)]
 pub struct TokensArgs {
-    /// A model, as `run` takes it; its weights are not read
+    /// Take this model's tokenizer; models are named as for `run`
     pub model: String,
-    /// The text; what comes on standard input is put below it
+    /// Take this text, and below it what comes on standard input
     pub text: Option<String>,
     /// Read the text from a file
     #[arg(long, value_name = "FILE")]
@@ -99,9 +99,9 @@ pub struct TokensArgs {
 
 #[derive(Args, Debug)]
 pub struct ScoreArgs {
-    /// A model, as `run` takes it
+    /// Ask this model; it is named as for `run`
     pub model: String,
-    /// The text; what comes on standard input is put below it
+    /// Take this text, and below it what comes on standard input
     pub text: Option<String>,
     /// Read the text from a file
     #[arg(long, value_name = "FILE")]
@@ -112,14 +112,14 @@ pub struct ScoreArgs {
     /// Print the sums alone, not a line for each token
     #[arg(long)]
     pub total: bool,
-    /// Tokens of a window, by default the model's context. A longer text is read in windows that
-    /// overlap by half
+    /// Read a longer text in windows of so many tokens that overlap by half, by default as long as
+    /// the model's context
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
-    /// What quantized weights are multiplied with, as in `run`
+    /// Multiply quantized weights with these, as in `run`
     #[arg(long, value_enum, default_value_t = Inputs::Int8)]
     pub inputs: Inputs,
-    /// Threads; changes no bit
+    /// Work on so many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
     /// Print one JSON object: tokens with their log-probabilities, sum, perplexity, bits per byte

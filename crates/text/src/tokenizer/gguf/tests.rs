@@ -58,6 +58,8 @@ fn refuses_by_name_what_it_would_encode_differently() {
         ("tokens", Field::List(vec![Field::Whole(1)]), "no text"),
         ("tokens", Field::List(vec![]), "0 tokens"),
         ("add_bos_token", Field::Whole(1), "true nor false"),
+        ("eos_token_id", Field::Whole(8), "eos_token_id is 8, there are 8 tokens"),
+        ("bos_token_id", Field::Whole(u64::MAX), "bos_token_id"),
         ("add_space_prefix", Field::Flag(true), "a space before"),
         ("bos_token_id", text("0"), "no id"),
     ];
