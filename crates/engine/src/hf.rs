@@ -235,16 +235,19 @@ mod tests {
     #[test]
     fn a_tokenizer_model_beside_a_tokenizer_json_is_left_alone() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let (model, trained) = model(true);
+        let (model, trained) = model(true, Family::Llama);
         export(dir.path(), &model, &trained, &Lineage::default()).expect("written");
         let pointer = "version https://git-lfs.github.com/spec/v1\n";
         fs::write(dir.path().join("tokenizer.model"), pointer).expect("written");
-        assert!(tokenizer(dir.path()).is_ok());
+        assert!(tokenizer(&SmallFiles::Folder(dir.path().to_owned())).is_ok());
         fs::remove_file(dir.path().join("tokenizer.json")).expect("it was there");
-        let error = tokenizer(dir.path()).expect_err("a pointer").to_string();
+        let error = tokenizer(&SmallFiles::Folder(dir.path().to_owned()))
+            .expect_err("a pointer")
+            .to_string();
         assert!(error.contains("Git LFS pointer"), "{error}");
         fs::remove_file(dir.path().join("tokenizer.model")).expect("it was there");
-        let error = tokenizer(dir.path()).expect_err("none").to_string();
+        let error =
+            tokenizer(&SmallFiles::Folder(dir.path().to_owned())).expect_err("none").to_string();
         assert!(error.contains("no tokenizer"), "{error}");
     }
 
