@@ -83,7 +83,7 @@ fn padded(hash: Hash) -> Vec<u8> {
 /// The training state before the first step.
 fn start(job: &TrainJob) -> Vec<u8> {
     let carry = job.carry.map_or(Hash::default(), |c| c.hash);
-    padded(Hash::of_parts("start", &[&job.base.root().0, &carry.0]))
+    padded(Hash::of_parts("start", &[&job.base.hash().0, &carry.0]))
 }
 
 /// The state after a step, from the one before it.

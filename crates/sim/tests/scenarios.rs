@@ -62,7 +62,7 @@ fn check(world: &World, gone: &[usize]) {
         let peer = &world.nodes[n];
         assert_eq!(peer.fatal, None, "seed {seed}: node {n}");
         let status = peer.node.as_ref().map(|node| node.status());
-        let root = peer.finished.map(|s| s.root());
+        let root = peer.finished.map(|s| s.hash());
         assert!(root.is_some(), "seed {seed}: node {n} did not finish: {status:#?}");
         roots.extend(root);
         assert!(!world.is_ejected(n), "seed {seed}: honest node {n} was ejected");

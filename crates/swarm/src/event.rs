@@ -208,8 +208,8 @@ pub struct RecordSummary {
     pub view: u32,
     /// Its hash.
     pub record: Hash,
-    /// Root of the state after it.
-    pub root: Hash,
+    /// Hash of the state after it.
+    pub state_hash: Hash,
     /// The state after it.
     pub state: State,
     /// Who contributed and how many inner steps.
@@ -285,7 +285,7 @@ pub enum Notice {
     /// Training (or another job) failed here.
     WorkFailed { height: u64, why: String },
     /// The run is over.
-    Finished { height: u64, root: Hash },
+    Finished { height: u64, state_hash: Hash },
 }
 
 /// Where a node stands, for screens.
@@ -309,8 +309,8 @@ pub struct Status {
     pub proposer: Option<PeerId>,
     /// The newest state.
     pub state: State,
-    /// Its root.
-    pub root: Hash,
+    /// Its hash.
+    pub state_hash: Hash,
     /// The newest beacon.
     pub beacon: Hash,
     /// Everybody who belongs to the run.

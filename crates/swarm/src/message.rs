@@ -67,7 +67,7 @@ pub struct Commit {
     /// Round, from 0.
     #[n(1)]
     pub round: u32,
-    /// Root of the state it starts from ([`crate::State::root`]).
+    /// Hash of the state it starts from ([`crate::State::hash`]).
     #[n(2)]
     pub base: Hash,
     /// Inner steps.

@@ -309,7 +309,7 @@ impl Node {
         let chain = running.chain.clone();
         let (state, height) = (chain.state, chain.height);
         self.stage = Stage::Finished(Box::new(chain));
-        self.core.notice(Notice::Finished { height, root: state.root() });
+        self.core.notice(Notice::Finished { height, state_hash: state.hash() });
         self.core.out.push(Action::Finished { state, height });
     }
 

@@ -36,8 +36,9 @@ pub struct State {
 }
 
 impl State {
-    /// The root: one hash for the whole state.
-    pub fn root(&self) -> Hash {
+    /// The state hash: one for model and optimizer together. The model's own hash, its *root*, is
+    /// that of its manifest.
+    pub fn hash(&self) -> Hash {
         let bytes = minicbor::to_vec(self).expect("writing to memory cannot fail");
         Hash::of_parts("understory swarm 2 state", &[&bytes])
     }

@@ -58,7 +58,7 @@ fn rewritten(run: &Run, tale: &[u8], from: u64) -> Vec<SignedRecord> {
             match action {
                 Action::Train(job) => {
                     let tale = if job.height < from { b"as it was" } else { tale };
-                    let part = |name: &[u8], len| object(&[name, tale, &job.base.root().0], len);
+                    let part = |name: &[u8], len| object(&[name, tale, &job.base.hash().0], len);
                     let (trail, update) = (part(b"trail", 64), part(b"update", 10));
                     let output = TrainOutput { trail, update, carry: part(b"carry", 10) };
                     let result = Ok(Trained { output, kept: Vec::new() });

@@ -82,6 +82,14 @@ pub struct Unanswered {
     pub checkpoints: u64,
 }
 
+impl Health {
+    /// The data alone: without what is said in words.
+    pub fn without_words(mut self) -> Self {
+        self.last_void.iter_mut().for_each(|void| void.reason.clear());
+        self
+    }
+}
+
 /// The health of a log.
 pub fn health(state: &State) -> Health {
     let shown = state.voids.len().saturating_sub(20);

@@ -62,6 +62,16 @@ pub struct HouseView {
     pub explanation: Vec<String>,
 }
 
+impl Tally {
+    /// The data alone: without what is said in words.
+    pub fn without_words(mut self) -> Self {
+        self.together.clear();
+        self.houses.iter_mut().for_each(|house| house.explanation.clear());
+        self.problem = self.problem.map(|_| String::new());
+        self
+    }
+}
+
 /// How a question stands.
 pub fn tally(state: &State, proposal: &Proposal) -> Tally {
     let body = &proposal.body;

@@ -442,6 +442,11 @@ fn a_statement_that_comes_twice_contradicts_nothing() {
     state.apply(&log.statement(index).unwrap(), &log).unwrap();
     assert!(state.equivocations.is_empty());
     assert!(state.voids.last().unwrap().reason.contains("already"));
+    // Digests cover that it is void, and not in which words this version of the program says why.
+    let digests = commons::view::digests(&state);
+    assert_ne!(digests, commons::view::digests(&town.state));
+    state.voids.last_mut().unwrap().reason = "it was said before".to_owned();
+    assert_eq!(digests, commons::view::digests(&state));
 }
 
 #[test]

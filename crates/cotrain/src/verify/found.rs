@@ -73,10 +73,10 @@ pub struct ChainFound {
     pub records: usize,
     /// Rounds done by the last one.
     pub round: u32,
-    /// The state after it.
+    /// The hash of the whole training state after it.
+    pub state: Hash,
+    /// The root of the model after it.
     pub root: Hash,
-    /// The model after it.
-    pub model: Hash,
 }
 
 /// Rounds whose updates were added up again, by what that gave.
@@ -389,7 +389,7 @@ impl Found {
 
     /// The newest model of the chain, if there is one.
     pub fn newest_model(&self) -> Option<Hash> {
-        self.chain.as_ref().map(|chain| chain.model)
+        self.chain.as_ref().map(|chain| chain.root)
     }
 
     pub(super) fn find(&mut self, finding: Finding) {
@@ -405,8 +405,8 @@ impl Found {
     /// The chain was checked; `last` is its newest record.
     pub(super) fn chain(&mut self, last: Option<&Record>, records: usize) {
         let Some(Record { round, state, .. }) = last else { return };
-        let (root, model) = (state.root(), state.model.hash);
-        self.chain = Some(ChainFound { records, round: *round, root, model });
+        let (state, root) = (state.hash(), state.model.hash);
+        self.chain = Some(ChainFound { records, round: *round, state, root });
     }
 
     /// A round's updates were added up again; what came of it but the state that was decided.

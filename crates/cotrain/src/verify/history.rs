@@ -164,7 +164,7 @@ fn again(worker: &impl Worker, height: u64, sum: &Sum, claimed: State) -> Option
     match worker.aggregate(&job) {
         Ok(output) if output.state == claimed => None,
         Ok(output) => {
-            other(OtherSum::Other { computed: output.state.root(), decided: claimed.root() })
+            other(OtherSum::Other { computed: output.state.hash(), decided: claimed.hash() })
         }
         Err(WorkError::Missing(missing)) => Some(Finding::NoSum { height, missing }),
         Err(error) => other(OtherSum::Failed { error: error.to_string() }),

@@ -29,7 +29,9 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(true, Family::Llama));
 
 #[test]
 fn a_model_of_every_family_comes_back_the_same() {
-    for (tied, family) in [true, false].into_iter().flat_map(|t| Family::ALL.map(|f| (t, f))) {
+    let all = [true, false].into_iter().flat_map(|tied| Family::ALL.map(|family| (tied, family)));
+    // Nobody's Gemma 2 has a head of its own: llama.cpp would not look for it.
+    for (tied, family) in all.filter(|&(tied, family)| tied || family != Family::Gemma2) {
         let (model, trained) = model(tied, family);
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("m.gguf");

@@ -97,7 +97,7 @@ impl HashWorker {
 
 /// The bytes of the states after each step, of update and of carry that a job gives.
 fn outputs(job: &TrainJob) -> (Vec<Vec<u8>>, Vec<u8>, Vec<u8>) {
-    let (height, root) = (job.height.to_le_bytes(), job.base.root());
+    let (height, root) = (job.height.to_le_bytes(), job.base.hash());
     let mut seed = Hash::of_parts("start", &[&root.0, &job.beacon.0, &job.worker.0, &height]);
     let mut states = Vec::new();
     for index in 0..job.steps {

@@ -195,7 +195,7 @@ fn play(
 
 fn measure(world: &World, plan: &Plan, honest: &[usize], attacked: bool) -> Trial {
     let finished = honest.iter().filter_map(|n| world.nodes[*n].finished);
-    let roots: BTreeSet<Hash> = finished.clone().map(|s| s.root()).collect();
+    let roots: BTreeSet<Hash> = finished.clone().map(|s| s.hash()).collect();
     let out = |n: &&usize| world.is_ejected(**n);
     let attackers: Vec<usize> = plan.friends.iter().copied().filter(|_| attacked).collect();
     let ejected: Vec<usize> = attackers.iter().filter(out).copied().collect();

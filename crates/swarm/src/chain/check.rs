@@ -146,7 +146,7 @@ impl ChainState {
         demand((body.height, body.round) == (self.height + 1, self.round), || {
             format!("is for height {}, round {}", body.height, body.round)
         })?;
-        demand(body.base == self.state.root(), || "starts from another state".to_owned())?;
+        demand(body.base == self.state.hash(), || "starts from another state".to_owned())?;
         // What a newcomer in probation does is checked whole, so it is little.
         let most = if author.votes(rules) { rules.steps_max } else { rules.steps_min };
         demand((rules.steps_min..=most).contains(&body.steps), || {

@@ -136,7 +136,7 @@ impl Running {
 }
 
 fn aggregate_key(base: &State, updates: &[Included]) -> Hash {
-    let mut parts = vec![base.root().0];
+    let mut parts = vec![base.hash().0];
     for update in updates {
         let weights = [update.weight.to_le_bytes(), update.standing.to_le_bytes()].concat();
         parts.extend([update.worker.0, update.update.hash.0, Hash::of(&weights).0]);

@@ -23,13 +23,13 @@ impl Running {
         core.fits(next.height, next.hash)?;
         let mine = self.own_aggregate(core, record.record());
         if let Some(mine) = mine.filter(|s| *s != next.state) {
-            let (height, theirs) = (next.height, next.state.root());
+            let (height, theirs) = (next.height, next.state.hash());
             core.persist(&Entry::Record(record.to_bytes().into()));
-            let mine = mine.root();
+            let mine = mine.hash();
             self.fatal(
                 core,
                 format!(
-                    "this machine computes root {mine} for record {height}, the others agreed on \
+                    "this machine computes state {mine} for record {height}, the others agreed on \
                      {theirs}"
                 ),
             );
@@ -115,7 +115,7 @@ fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
         round: body.round,
         view: record.certificate().view,
         record: record.hash(),
-        root: body.state.root(),
+        state_hash: body.state.hash(),
         state: body.state,
         contributions: body.contributions.iter().map(contribution).collect(),
         ejected: body.culprits().collect(),

@@ -22,7 +22,7 @@ impl Node {
             view: agreement.map_or(0, |a| a.view()),
             proposer: agreement.and_then(|a| a.proposer(a.view())),
             state,
-            root: state.root(),
+            state_hash: state.hash(),
             beacon: chain.map_or(Hash::default(), |c| c.beacon),
             members: chain.map_or(Vec::new(), |c| self.member_lines(c)),
             weight: electorate.as_ref().map_or(0, |e| e.total()),

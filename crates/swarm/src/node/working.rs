@@ -251,7 +251,7 @@ impl Running {
         let commit = Commit {
             height: job.height,
             round: job.round,
-            base: job.base.root(),
+            base: job.base.hash(),
             steps: job.steps,
             trail: output.trail,
             update: output.update,

@@ -76,7 +76,7 @@ impl Report<'_> {
             format!("{objects} whole objects of {peers}, {:.1} MB", bytes as f64 / 1e6),
         ));
         if let Some(chain) = chain {
-            lines.push(("records", format!("{}, root {}", chain.records, chain.model)));
+            lines.push(("records", format!("{}, root {}", chain.records, chain.root)));
             let Roots { same, other, unavailable } = roots;
             let all = same + other + unavailable;
             lines.push(("roots", format!("{same} of {all} added up again to the same bits")));

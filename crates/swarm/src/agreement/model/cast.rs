@@ -187,7 +187,7 @@ impl World {
         let commit = Commit {
             height,
             round: self.chain.round,
-            base: self.chain.state.root(),
+            base: self.chain.state.hash(),
             steps,
             trail: object(rules, rules.trail_len(steps)),
             update: object(rules, rules.update_len),
