@@ -2,7 +2,7 @@
 
 use crate::{founding::Founding, hint::WithHint};
 use anyhow::{Context, Result};
-use ids::{Hash, ObjectRef, PeerId};
+use ids::{Hash, ObjectRef, PeerId, name};
 use recipe::{
     RunManifest,
     corpus::DataOptions,
@@ -157,6 +157,9 @@ pub fn founded(mut manifest: RunManifest, founding: &Founding) -> Result<RunMani
             .hint("set rounds.max_members higher, or name fewer");
     }
     manifest.validate()?;
+    name::check(&manifest.name)
+        .map_err(|error| anyhow::anyhow!("name {:?} {error}", manifest.name))
+        .hint(name::HINT)?;
     crate::worker::rules(&manifest).validate()?;
     Ok(manifest)
 }
@@ -325,6 +328,16 @@ mod tests {
         let manifest = manifest(&Founding::default()).expect("valid");
         assert_eq!(manifest.model.head_dim, 32);
         assert_eq!(manifest.founders, [manifest.founder]);
+    }
+
+    #[test]
+    fn a_run_has_a_name_that_people_can_read_and_type() {
+        let founder = ids::Identity::from_seed([1; 32]).id();
+        for name in ["so\u{200b}il", "  ", "a1b2c3d4"] {
+            let config = RunConfig { name: name.to_owned(), ..RunConfig::default() };
+            let made = config.manifest(founder, &Founding::default(), ObjectRef::of(b"c"), 4096);
+            assert!(made.expect_err(name).to_string().starts_with("name "), "{name}");
+        }
     }
 
     #[test]
