@@ -348,6 +348,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_has_a_name_that_people_can_read_and_type() {
+        let founder = ids::Identity::from_seed([1; 32]).id();
+        for name in ["so\u{200b}il", "  ", "a1b2c3d4"] {
+            let config = RunConfig { name: name.to_owned(), ..RunConfig::default() };
+            let made = config.manifest(founder, &Founding::default(), ObjectRef::of(b"c"), 4096);
+            assert!(made.expect_err(name).to_string().starts_with("name "), "{name}");
+        }
+    }
+
+    #[test]
     fn founding_voters_are_named_once_and_must_find_a_place() {
         let key = |number| ids::Identity::from_seed([number; 32]).id();
         let invitations = |many: u8| Invitations::of((0..many).map(|n| [n + 9; 32]).collect());

@@ -1,7 +1,7 @@
 //! Who founds a run: keys that are known, and invitations for friends whose keys are not.
 
 use crate::{files::read_bounded, invitations::Invitations, worker::rules};
-use ids::{Hash, ParsePeerIdError, PeerId};
+use ids::{Hash, ParsePeerIdError, PeerId, name, name::NameError};
 use net::PeerAddr;
 use recipe::{RunError, RunManifest};
 use std::{
@@ -34,6 +34,14 @@ pub enum FoundingError {
         /// How many may belong to the run.
         most: u32,
     },
+    /// The run's name is none that people can tell from others.
+    #[error("name {name:?} {error}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        error: NameError,
+    },
     /// A setting is out of range.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -58,6 +66,8 @@ pub fn founded(
         return Err(FoundingError::TooMany { all, most });
     }
     manifest.validate()?;
+    name::check(&manifest.name)
+        .map_err(|error| FoundingError::Name { name: manifest.name.clone(), error })?;
     rules(&manifest).validate()?;
     Ok(manifest)
 }

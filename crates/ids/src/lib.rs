@@ -2,7 +2,8 @@
 //!
 //! A [`Hash`] is a BLAKE3 of bytes, an [`ObjectRef`] adds their length. A [`PeerId`] is an Ed25519
 //! public key and an [`Identity`] the secret one. [`canonical`] is the deterministic CBOR in which
-//! everything is hashed and signed. [`plain`] makes foreign text safe for a terminal or a page.
+//! everything is hashed and signed; [`key_file`] is a secret key as a text. [`name`] says what
+//! people may call things. [`plain`] makes foreign text safe for a terminal or a page.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -10,6 +11,8 @@ mod as_text;
 pub mod canonical;
 mod hash;
 mod identity;
+pub mod key_file;
+pub mod name;
 mod object_ref;
 mod pieces;
 mod plain;

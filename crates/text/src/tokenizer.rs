@@ -2,8 +2,8 @@
 //! models: byte-level BPE with any family's way of cutting words, SentencePiece's by scores, and
 //! BPE over characters with bytes as a last resort.
 //!
-//! Merges are learned by the `tokenizers` crate; everything else is ours, so that it is fast and
-//! that no text and no file can make it slow. It gives the same ids as the crate, see the tests.
+//! It learns the same merges, gives the same ids and writes the same file as the `tokenizers`
+//! crate, see the tests, and no text and no file can make it slow.
 
 mod added;
 mod alphabet;
@@ -14,6 +14,7 @@ mod engine;
 mod gguf;
 mod hf;
 mod json;
+mod learn;
 mod merge;
 mod normal;
 mod pattern;
@@ -24,6 +25,7 @@ mod train;
 mod unigram;
 mod vocab;
 mod words;
+mod written;
 
 use added::AddedTokens;
 use alphabet::from_alphabet;
@@ -99,9 +101,6 @@ pub enum TokenizerError {
     /// Too few or too many tokens.
     #[error("tokenizer of {0} tokens, must be from {MIN_VOCAB} to {MAX_VOCAB}")]
     VocabSize(usize),
-    /// Learning merges failed.
-    #[error("tokenizer training: {0}")]
-    Training(String),
     /// The parts do not make a tokenizer.
     #[error("tokenizer: {0}")]
     Invalid(String),

@@ -7,6 +7,7 @@ mod key;
 mod keys;
 mod log;
 mod marked;
+mod names;
 mod options;
 mod peer_keys;
 mod prove;

@@ -2,8 +2,15 @@
 
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use std::{io::ErrorKind, path::Path};
+use ids::key_file::MAX_KEY_FILE;
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 use store::file::{self, Readers};
+use zeroize::Zeroizing;
 
 /// Writes a file that all users may read, in the place of the one that is there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -24,6 +31,25 @@ pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<()> {
         true => made.hint("what is there is not replaced; move it away if it is of no use"),
         false => made,
     }
+}
+
+/// Reads a secret key's file, no further than a key can be long, and tells where other users can
+/// read it too.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let most = MAX_KEY_FILE + 1;
+    // With room for all of it, so that no copy is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+    let read = || {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        file.take(most as u64).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(mode)
+    };
+    let mode = { read }().with_context(|| format!("cannot read {}", path.display()))?;
+    if mode & 0o077 != 0 {
+        eprintln!("warning: other users can read the key in {0}; chmod 600 {0}", path.display());
+    }
+    Ok(bytes)
 }
 
 fn cannot_write(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! A peer's secret key: made, shown, taken over.
+//! A peer's secret key: made, shown, taken over. It lies open, as PKCS#8 in PEM ([`key_file`]).
 
 use crate::{
     cli::SwarmKeyArgs,
@@ -8,9 +8,10 @@ use crate::{
     random,
 };
 use anyhow::{Context, Result, anyhow};
-use ids::Hash;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use ids::{Hash, key_file};
+use std::{fs, path::Path};
 use store::file;
+use zeroize::Zeroizing;
 
 /// Prints this peer's key; says in a commons, where one is named, that it is one's own.
 pub fn show(args: &SwarmKeyArgs) -> Result<()> {
@@ -47,23 +48,23 @@ pub fn take(file: &Path, path: &Path) -> Result<[u8; 32]> {
         }
         return Ok(seed);
     }
-    files::create_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    files::create_secret(path, key_file::to_pem(&seed).as_bytes())?;
     Ok(seed)
 }
 
 fn read_key(path: &Path) -> Result<[u8; 32]> {
-    let bytes = fs::read(path)
-        .with_context(|| format!("cannot read {}", path.display()))
+    let bytes = files::read_secret(path)
         .hint("a key is never replaced: mend what keeps it from being read, or move it away")?;
-    if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-        eprintln!("warning: other users can read the key in {0}; chmod 600 {0}", path.display());
-    }
-    let text = str::from_utf8(&bytes).ok();
-    let secret: Hash = text
-        .and_then(|text| text.trim().parse().ok())
+    let text = str::from_utf8(&bytes).unwrap_or_default();
+    // Earlier versions wrote it in hex.
+    let secret = match text.trim().parse::<Hash>() {
+        Ok(hex) => Ok(Zeroizing::new(hex.0)),
+        Err(_) => key_file::from_pem(text),
+    };
+    let secret = secret
         .with_context(|| format!("{} holds no key", path.display()))
         .hint("restore it from a copy, or remove it to become a new peer")?;
-    Ok(secret.0)
+    Ok(*secret)
 }
 
 /// The secret key in `path`, made where there is none, readable by the user alone.
@@ -73,6 +74,6 @@ pub fn own(path: &Path) -> Result<[u8; 32]> {
         return read_key(path);
     }
     let seed = random::seed()?;
-    files::create_secret(path, format!("{}\n", Hash(seed)).as_bytes())?;
+    files::create_secret(path, key_file::to_pem(&seed).as_bytes())?;
     Ok(seed)
 }

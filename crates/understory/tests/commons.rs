@@ -83,6 +83,8 @@ fn what_would_count_for_nothing_is_not_written() {
     let commons = Commons::found();
     commons.refuses(&["commons", "vouch", "Anna"], "this would count for nothing");
     commons.refuses(&["commons", "vouch", "Nobody"], "nobody here is \"Nobody\"");
+    commons.refuses(&["commons", "introduce", "a1b2c3d4"], "reads like a key or a hash");
+    commons.refuses(&["commons", "introduce", "A\u{200b}nna"], "cannot see");
     commons.refuses(&["vote", "0", "1"], "asks no question");
     commons.refuses(&["key", "recover", "Anna"], "this would count for nothing");
     commons.refuses(&["propose", "What?", "--majority", "1:3"], "less than 1:1");
@@ -145,7 +147,7 @@ fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     commons.refuses(&["vote", &open, "East"], "\"East\" is no option");
     commons.refuses(&["vote", &open, "--reveal"], "takes open ballots");
 
-    let secret = commons.ask(&["Secretly?", "--open", "10", "--secret", "600"]);
+    let secret = commons.ask(&["Secretly?", "--open", "20", "--secret", "600"]);
     let tally = || -> serde_json::Value {
         let out = commons.done(&["tally", &secret, "--json"]);
         serde_json::from_str(&out).expect("one object")
@@ -190,16 +192,75 @@ fn a_wrong_passphrase_opens_nothing_and_secret_keys_are_for_their_owner() {
     assert!(said.err.contains("passphrase"), "{}", said.err);
     for file in fs::read_dir(commons.path("keys")).expect("the keys") {
         let path = file.expect("a file").path();
-        if path.extension().is_some_and(|e| e == "age") {
-            let bytes = fs::read(&path).expect("reads");
-            assert!(
-                bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"),
-                "{}",
-                path.display()
-            );
+        if path.extension().is_some_and(|e| e == "pem") {
+            let text = fs::read_to_string(&path).expect("reads");
+            ids::key_file::unseal(&text, "soil").expect("it opens");
             only_for_its_owner(&path);
         }
     }
+}
+
+#[test]
+fn a_key_of_an_age_file_is_imported() {
+    let commons = Commons::found();
+    let [secret, old] = ["keys/key.pem", "keys/key.age"].map(|name| commons.path(name));
+    let sealed = fs::read_to_string(&secret).expect("a key");
+    let seed = ids::key_file::unseal(&sealed, "soil").expect("it opens");
+    fs::rename(&secret, &old).expect("renamed");
+    let hint = format!("age -d {} | understory key import --keys ", text(&old));
+    for args in [["commons", "conflict", "plums"].as_slice(), &["key", "revoke"]] {
+        commons.refuses(args, &format!("{} is an age file", text(&old)));
+        assert!(commons.say(args).err.contains(&hint), "{args:?}");
+    }
+    let again = commons.say(&["key", "create"]);
+    assert!(again.err.contains("is an age file"), "{}", again.err);
+
+    let import = |secret: &[u8]| {
+        let file = commons.path("secret");
+        fs::write(&file, secret).expect("writes");
+        let mut command = understory();
+        command.args(["key", "import", "--keys", text(&commons.path("keys"))]);
+        command.stdin(fs::File::open(file).expect("opens"));
+        run(command.env("UNDERSTORY_PASSPHRASE", "soil"))
+    };
+    for (wrong, why) in [
+        (&seed[..31], "32 bytes"),
+        (&[&seed[..], b"\n"].concat(), "32 bytes"),
+        (&[7; 32], "key.pub"),
+    ] {
+        let said = import(wrong);
+        assert!(said.err.contains(why) && said.err.contains("hint: "), "{}", said.err);
+        assert!(!secret.exists());
+    }
+    let said = import(&seed[..]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    only_for_its_owner(&secret);
+    commons.done(&["commons", "conflict", "plums"]);
+    assert!(import(&seed[..]).err.contains("is there already"));
+}
+
+#[test]
+fn an_imported_key_gets_the_name_of_its_public_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let keys = folder.path().join("keys");
+    let import = |number: u8, args: &[&str]| {
+        let file = folder.path().join("secret");
+        fs::write(&file, [number; 32]).expect("writes");
+        let mut command = understory();
+        command.args(["key", "import", "--keys", text(&keys)]).args(args);
+        command.stdin(fs::File::open(file).expect("opens"));
+        run(command.env("UNDERSTORY_PASSPHRASE", "soil"))
+    };
+    let opens = |name: &str| {
+        let text = fs::read_to_string(keys.join(name)).expect("a key");
+        ids::key_file::unseal(&text, "soil").expect("it opens")[0]
+    };
+    for (number, args) in [(1, &[][..]), (2, &["--as", "next"]), (3, &["--as", "operator"])] {
+        assert_eq!(import(number, args).code, Some(0));
+    }
+    fs::rename(keys.join("next.pem"), folder.path().join("elsewhere")).expect("renamed");
+    assert_eq!(import(2, &[]).code, Some(0));
+    assert_eq!(["key.pem", "next.pem", "operator.pem"].map(opens), [1, 2, 3]);
 }
 
 #[cfg(unix)]

@@ -96,6 +96,13 @@ fn a_peers_key_is_made_once_and_taken_over_from_a_file() {
     assert_eq!(key(&dir("a")), made, "the same key again");
     assert_eq!(mode(&dir("a/key")), 0o600);
     assert_ne!(key(&dir("b")), made);
+    let pem = fs::read_to_string(dir("a/key")).expect("a key");
+    let seed = ids::key_file::from_pem(&pem).expect("PKCS#8");
+    assert_eq!(ids::Identity::from_seed(*seed).id().to_string(), made);
+    // Earlier versions kept it in hex.
+    fs::create_dir(dir("c")).expect("makes it");
+    fs::write(dir("c/key"), format!("{}\n", ids::Hash(*seed))).expect("writes");
+    assert_eq!(key(&dir("c")), made);
     let taken = text(&dir("a")).to_owned() + "/key";
     let no = say(&["swarm", "join", "--dir", text(&dir("b")), "--key", &taken]);
     assert!(no.err.contains("holds another key"), "{}", no.err);

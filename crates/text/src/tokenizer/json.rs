@@ -1,70 +1,12 @@
-//! The `tokenizer.json` of the `tokenizers` library.
+//! The `tokenizer.json` of the `tokenizers` library, read where it is of GPT-2's kind.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, ModelWrapper};
 
-use super::{END_OF_TEXT, Pair, Tokenizer, TokenizerError};
+use super::{END_OF_TEXT, Tokenizer, TokenizerError};
 
 impl Tokenizer {
-    /// The `tokenizer.json` that `transformers` and the `tokenizers` library load. The same
-    /// tokenizer always gives the same bytes. It says nothing of what begins a text.
-    ///
-    /// Errors: tokenizers of another kind than GPT-2's are not written.
-    pub fn to_json(&self) -> Result<String, TokenizerError> {
-        self.write(false)
-    }
-
-    /// [`Tokenizer::to_json`] that also begins a text as this tokenizer does, for programs that
-    /// know no more of a model than its files.
-    pub fn to_hugging_face(&self) -> Result<String, TokenizerError> {
-        self.write(self.add_bos())
-    }
-
-    /// Whether [`Tokenizer::to_json`], or another program's format, can hold this tokenizer.
-    pub fn check_writable(&self) -> Result<(), TokenizerError> {
-        if self.plain {
-            return Ok(());
-        }
-        let text = format!("writing a tokenizer of the kind {:?}", self.describe());
-        Err(TokenizerError::Unsupported(text))
-    }
-
-    fn write(&self, begins: bool) -> Result<String, TokenizerError> {
-        self.check_writable()?;
-        let ids = self.tokens().enumerate();
-        let vocab: Vocab = ids.map(|(id, token)| (token.to_owned(), id as u32)).collect();
-        let merges = self.merges().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
-        let bpe = BpeBuilder::new().vocab_and_merges(vocab, merges).cache_capacity(0).build();
-        let bpe = bpe.map_err(|error| TokenizerError::Invalid(error.to_string()))?;
-        let byte_level = ByteLevel::new(false, false, true);
-        let mut out = tokenizers::Tokenizer::new(ModelWrapper::BPE(bpe));
-        out.with_pre_tokenizer(Some(byte_level));
-        out.with_decoder(Some(byte_level));
-        let special = (0..self.len() as u32).filter(|&id| self.is_special(id));
-        let added = special.map(|id| AddedToken::from(self.token(id).to_owned(), true));
-        out.add_special_tokens(added.collect::<Vec<_>>())
-            .expect("tokens that are in the vocabulary can be marked special");
-        if begins {
-            out.with_post_processor(Some(self.beginning()?));
-        }
-        Ok(out.to_string(false).expect("a tokenizer in memory can be written as JSON"))
-    }
-
-    /// What puts the token that begins a text before it.
-    fn beginning(&self) -> Result<TemplateProcessing, TokenizerError> {
-        let (id, token) = (self.end_of_text(), self.token(self.end_of_text()));
-        let invalid = |error: String| TokenizerError::Invalid(format!("{token:?}: {error}"));
-        let mut template = TemplateProcessing::builder();
-        template.try_single(vec![token.to_owned(), "$A".to_owned()]).map_err(invalid)?;
-        template.special_tokens(vec![(token.to_owned(), id)]);
-        template.build().map_err(|error| invalid(error.to_string()))
-    }
-
     /// Reads a `tokenizer.json` of a byte-level BPE tokenizer with GPT-2's way of cutting words.
     /// Anything else is refused by name: it would encode differently.
     pub fn from_json(json: &[u8]) -> Result<Tokenizer, TokenizerError> {
@@ -82,16 +24,6 @@ impl Tokenizer {
         })?;
         Tokenizer::from_parts(tokens, special, merges)
     }
-}
-
-/// Tokens by id and merges in order of a trained model.
-pub(super) fn vocab_and_merges(bpe: &BPE) -> Result<(Vec<String>, Vec<Pair>), TokenizerError> {
-    let json = serde_json::to_vec(bpe).expect("a model in memory can be written as JSON");
-    let model: Model = serde_json::from_slice(&json)
-        .map_err(|error| TokenizerError::Training(format!("json: {error}")))?;
-    let (tokens, _) = place(model.vocab, &[])?;
-    let merges = model.merges.into_iter().filter_map(Merge::split).collect();
-    Ok((tokens, merges))
 }
 
 /// Tokens in the order of their ids, which must be 0 to n − 1.

@@ -50,6 +50,15 @@ fn training_is_deterministic_in_any_order_of_texts() {
 }
 
 #[test]
+fn the_library_writes_the_same_file() {
+    for json in [trained().to_json(), trained().to_hugging_face()] {
+        let json = json.expect("of GPT-2's kind");
+        let again = tokenizers::Tokenizer::from_str(&json).expect("valid JSON");
+        assert_eq!(again.to_string(false).expect("it writes"), json);
+    }
+}
+
+#[test]
 fn json_round_trips() {
     let tokenizer = trained();
     let json = json(&tokenizer);

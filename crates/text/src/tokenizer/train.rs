@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use tokenizers::models::bpe::BpeTrainer;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-
 use super::alphabet::to_alphabet;
 use super::cut::Cut;
 use super::engine::{Engine, MergeOptions, Merges, borrowed};
 use super::gguf::added;
+use super::learn::{Bounds, learn};
 use super::vocab::{Kind, Vocab};
 use super::words::words;
 use super::{
     END_OF_TEXT, MAX_TOKEN, MAX_TRAINING_BYTES, MAX_VOCAB, MIN_VOCAB, Pair, Roles, Tokenizer,
-    TokenizerError, json,
+    TokenizerError,
 };
 
 impl Tokenizer {
@@ -30,19 +28,12 @@ impl Tokenizer {
         if !(MIN_VOCAB..=MAX_VOCAB).contains(&vocab_size) {
             return Err(TokenizerError::VocabSize(vocab_size));
         }
-        let trainer = BpeTrainer::builder()
-            .vocab_size(vocab_size - 1) // without the special token, which is put in front below
-            .min_frequency(2)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .show_progress(false)
-            .max_token_length(Some(MAX_LETTERS))
-            .build();
-        let counts = count_words(texts).into_iter();
-        let counts = counts.map(|(word, count)| (to_alphabet(word.as_bytes()).into(), count));
-        let mut bpe = tokenizers::models::bpe::BPE::default();
-        let trained = trainer.do_train(&counts.collect(), &mut bpe);
-        trained.map_err(|error| TokenizerError::Training(error.to_string()))?;
-        let (learned, merges) = json::vocab_and_merges(&bpe)?;
+        let bounds = Bounds {
+            tokens: vocab_size - 1, // without the special token, which is put in front below
+            least_count: 2,
+            longest: MAX_LETTERS,
+        };
+        let (learned, merges) = learn(&count_words(texts), &bounds);
         let mut tokens = vec![END_OF_TEXT.to_owned()];
         tokens.extend(learned);
         let special = tokens.iter().enumerate().map(|(id, _)| id == 0).collect();

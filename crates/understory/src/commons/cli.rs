@@ -37,6 +37,18 @@ pub enum KeyCommand {
     Create(KeyPlace),
     /// Show the card that others need of you: public keys, nothing secret
     Show(KeyPlace),
+    /// Take over a key that an earlier version kept in an age file
+    ///
+    /// The secret comes from standard input: `age -d key.age | understory key import`. The key's
+    /// public part in the folder says which of your keys it is. It is put under a new passphrase,
+    /// which is asked for, or taken from UNDERSTORY_PASSPHRASE.
+    Import {
+        /// Which of your keys it is, where its public part is not in the folder
+        #[arg(long = "as", value_enum, default_value_t = KeyName::Key, value_name = "KEY")]
+        name: KeyName,
+        #[command(flatten)]
+        place: KeyPlace,
+    },
     /// Replace your keys by the one committed to, and commit to a new one
     Rotate(RotateArgs),
     /// End the key that this device has
@@ -55,6 +67,19 @@ pub enum KeyCommand {
         #[command(flatten)]
         place: Place,
     },
+}
+
+/// One of a person's keys.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeyName {
+    /// Signs for this device
+    Key,
+    /// Replaces it one day
+    Next,
+    /// Signs the checkpoints of logs operated here
+    Operator,
+    /// Cosigns as a witness
+    Witness,
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ use super::{
     cli::{CreateArgs, ForkArgs},
     desk::{Desk, now},
     keys::{Card, Keys, Role},
+    names,
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
@@ -40,6 +41,7 @@ pub fn create(args: &CreateArgs) -> Result<()> {
         created: now(),
         version: Some(RULES_VERSION),
     };
+    names::check_genesis(&genesis)?;
     let (genesis, head) = author::found(&me, &operator, genesis)?;
     let home = Home::create(&args.place.dir, &genesis, Some(&head))
         .hint("name another folder with --dir")?;
@@ -48,6 +50,8 @@ pub fn create(args: &CreateArgs) -> Result<()> {
 }
 
 pub fn fork(args: &ForkArgs) -> Result<()> {
+    // Members come along as they are called.
+    names::check("the name", &args.name)?;
     let desk = Desk::to_sign(&args.place)?;
     let keys = &desk.keys;
     let me = keys.identity(Role::Current)?;
@@ -114,7 +118,7 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>>
         .hint("name the folder of the key that is, with --keys")?;
     let mut members = vec![mine];
     for text in with {
-        let member = super::desk::find_member(old, text)?;
+        let member = names::find_member(old, text)?;
         if !members.contains(&member) {
             members.push(member);
         }
@@ -122,7 +126,7 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>>
     let known = |id| {
         let member = &old.members[&id];
         Founder {
-            name: super::desk::name_of(old, &id),
+            name: if member.name.is_empty() { id.short() } else { member.name.clone() },
             member: id,
             next: member.next,
             guardians: member.guardians.clone(),

@@ -3,9 +3,10 @@
 use super::{
     cli::Place,
     keys::{Keys, Role},
+    names::{self, find_member, name_of},
 };
 use crate::hint::WithHint;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use commons::{
     Archive, Body, Home, Snapshot, Statement, author, operator,
     state::{Proposal, State, log_key},
@@ -71,6 +72,8 @@ impl Desk {
     }
 
     pub fn say_as(&mut self, me: &Identity, body: impl Into<Body>) -> Result<Statement> {
+        let body = body.into();
+        names::check_statement(&self.ahead()?, self.state.member_of(&me.id()), &body)?;
         let statement = author::draft_at(&self.log()?, &self.state, me, now(), body)
             .hint("nothing was written; the command's --help says what it takes")?;
         self.rehearse(&statement)?;
@@ -275,7 +278,7 @@ fn meant(text: &str, size: u64, hash: impl Fn(u64) -> Result<Hash>) -> Result<Ve
     let number = text.strip_prefix('#').unwrap_or(text).parse::<u64>().ok();
     let number = number.filter(|&index| index < size);
     // Fewer digits than are ever printed are a number where there is one.
-    let least = if number.is_some() { SHORTEST_HASH } else { 4 };
+    let least = if number.is_some() { ids::name::SHORTEST_ID } else { 4 };
     let mut found = Vec::new();
     if text.len() >= least && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         let text = text.to_ascii_lowercase();
@@ -289,9 +292,6 @@ fn meant(text: &str, size: u64, hash: impl Fn(u64) -> Result<Hash>) -> Result<Ve
     Ok(found)
 }
 
-/// Digits of a hash in the shortest form that is printed.
-const SHORTEST_HASH: usize = 8;
-
 /// How the members named a key as a witness, in force or to come.
 pub fn witness_name(state: &State, key: &PeerId) -> Option<KeyName> {
     let mut all = state.policies().flat_map(|policy| policy.witnesses().to_vec());
@@ -302,33 +302,6 @@ pub fn witness_name(state: &State, key: &PeerId) -> Option<KeyName> {
 pub fn open_home(dir: &Path) -> Result<Home> {
     Home::open(dir)
         .hint("begin one with `understory commons create`, join one, or name its folder with --dir")
-}
-
-/// A member by name, id or the beginning of its id.
-pub fn find_member(state: &State, text: &str) -> Result<PeerId> {
-    let mut by_name = state.members.iter().filter(|(_, m)| m.name == text).map(|(id, _)| *id);
-    if let Some(id) = by_name.next() {
-        if by_name.next().is_some() {
-            return Err(anyhow!("more than one is called {text:?}")).hint("give the id instead");
-        }
-        return Ok(id);
-    }
-    let mut by_id =
-        state.members.keys().filter(|id| text.len() >= 4 && id.to_string().starts_with(text));
-    match (by_id.next(), by_id.next()) {
-        (Some(id), None) => Ok(*id),
-        (Some(_), Some(_)) => bail!("more than one id begins with {text}"),
-        _ => Err(anyhow!("nobody here is {text:?}"))
-            .hint("`understory commons show members` lists names and ids"),
-    }
-}
-
-/// What a member is called.
-pub fn name_of(state: &State, id: &PeerId) -> String {
-    match state.members.get(id) {
-        Some(member) if !member.name.is_empty() => member.name.clone(),
-        _ => id.short(),
-    }
 }
 
 /// A digest in hex, or of a file's bytes.

@@ -1,20 +1,23 @@
 //! `understory key`: making, showing, rotating, ending and recovering keys.
 
 use super::{
-    cli::{KeyCommand, KeyPlace, RotateArgs},
+    cli::{KeyCommand, KeyName, KeyPlace, RotateArgs},
     desk::Desk,
     keys::{Keys, Role},
 };
 use crate::hint::WithHint;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use commons::statement::{DeviceKey, Key, KeyOp};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use ids::{Hash, Signature};
+use ids::{Hash, Identity, Signature, key_file::Seed};
+use std::io::{IsTerminal, Read};
+use zeroize::Zeroizing;
 
 pub fn key(command: &KeyCommand) -> Result<()> {
     match command {
         KeyCommand::Create(place) => create(place),
         KeyCommand::Show(place) => show(place),
+        KeyCommand::Import { name, place } => import(*name, place),
         KeyCommand::Rotate(args) => rotate(args),
         KeyCommand::Revoke(place) => {
             let mut desk = Desk::to_sign(place)?;
@@ -66,7 +69,8 @@ pub fn key(command: &KeyCommand) -> Result<()> {
 fn create(place: &KeyPlace) -> Result<()> {
     let keys = Keys::at(place.keys.as_deref())?;
     if keys.has(Role::Current) {
-        return Err(anyhow::anyhow!("there is a key in {} already", keys.dir().display()))
+        keys.refuse_old(Role::Current)?;
+        return Err(anyhow!("there is a key in {} already", keys.dir().display()))
             .hint("`understory key show` shows its card; --keys names another folder");
     }
     // The next key first: a current key without its successor could never be replaced.
@@ -74,7 +78,7 @@ fn create(place: &KeyPlace) -> Result<()> {
     keys.make(Role::Current)?;
     if !place.json {
         println!("made two keys in {}", keys.dir().display());
-        println!("next.age replaces key.age one day: keep a copy of it somewhere else");
+        println!("next.pem replaces key.pem one day: keep a copy of it somewhere else");
     }
     show(place)
 }
@@ -92,6 +96,42 @@ fn show(place: &KeyPlace) -> Result<()> {
     } else {
         println!("key   {}", card.key);
         println!("card  {card}");
+    }
+    Ok(())
+}
+
+/// Age files held the 32 bytes of the secret and nothing else.
+fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
+    let keys = Keys::at(place.keys.as_deref())?;
+    let role = match name {
+        KeyName::Key => Role::Current,
+        KeyName::Next => Role::Next,
+        KeyName::Operator => Role::Operator,
+        KeyName::Witness => Role::Witness,
+    };
+    let usage = "age -d key.age | understory key import";
+    if std::io::stdin().is_terminal() {
+        return Err(anyhow!("the key comes from standard input")).hint(usage);
+    }
+    // The whole of it, before anybody is asked for a passphrase: age may be asking for one now.
+    let mut secret = Zeroizing::new(Vec::with_capacity(33));
+    let mut input = std::io::stdin().lock().take(33);
+    input.read_to_end(&mut secret).context("cannot read standard input")?;
+    let seed: Seed = secret
+        .as_slice()
+        .try_into()
+        .map(Zeroizing::new)
+        .context("standard input is not what an age file of a key holds: 32 bytes")
+        .hint(usage)?;
+    let path = keys.import(&seed, role)?;
+    match place.json {
+        true => println!("{}", serde_json::json!({ "key": Identity::from_seed(*seed).id() })),
+        false => {
+            println!("the key is in {}", path.display());
+            println!(
+                "the age file is not read any more: remove it once you have a copy of this one"
+            );
+        }
     }
     Ok(())
 }

@@ -1,31 +1,41 @@
-//! A person's secret keys on disk: age files under a passphrase, which any age program opens.
+//! A person's secret keys on disk: PKCS#8 under a passphrase ([`key_file`]), which openssl opens.
 //!
 //! ```text
-//! key.age        signs for this device
-//! next.age       replaces it one day; better kept somewhere else
-//! operator.age   signs the checkpoints of logs operated here
-//! witness.age    cosigns as a witness
+//! key.pem        signs for this device
+//! next.pem       replaces it one day; better kept somewhere else
+//! operator.pem   signs the checkpoints of logs operated here
+//! witness.pem    cosigns as a witness
 //! key.pub …      the public key of each, in hex
 //! ```
+//!
+//! Keys of earlier versions lie in age files; [`Keys::import`] takes over what is in them.
 
 use crate::{
-    files::{create_secret, write_secret},
+    files::{create_secret, read_secret, write_secret},
     hint::WithHint,
     random,
 };
-use age::secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use anyhow::{Context, Result, anyhow, bail};
 use commons::statement::Key;
-use ids::{Hash, Identity, PeerId};
+use ids::{
+    Hash, Identity, PeerId,
+    key_file::{self, Seed},
+};
 use std::{
     fs::{self, File},
     io::IsTerminal,
     path::{Path, PathBuf},
 };
 use store::file;
+use zeroize::Zeroizing;
 
-/// The cost of trying a passphrase: 2¹⁶ blocks, 64 MiB and a fifth of a second.
-const WORK_FACTOR: u8 = 16;
+const SECRET: &str = "pem";
+
+/// What secret keys were called when they were age files.
+const OLD: &str = "age";
+
+/// All names that a key may have here, the first four by role.
+const STEMS: [&str; 5] = ["key", "next", "operator", "witness", "new"];
 
 const PASSPHRASE: &str = "UNDERSTORY_PASSPHRASE";
 
@@ -56,7 +66,7 @@ impl Role {
 /// A folder of keys.
 pub struct Keys {
     dir: PathBuf,
-    passphrase: std::cell::OnceCell<SecretString>,
+    passphrase: std::cell::OnceCell<Zeroizing<String>>,
 }
 
 impl Keys {
@@ -74,14 +84,18 @@ impl Keys {
         &self.dir
     }
 
-    /// Whether there is a key of this role.
+    /// Whether there is a key of this role, also one that has to be imported first.
     pub fn has(&self, role: Role) -> bool {
-        !file::is_absent(&self.path(role))
+        !file::is_absent(&self.file(role.stem(), SECRET)) || self.is_old(role.stem())
     }
 
     /// The public key of a role, without any passphrase.
     pub fn public(&self, role: Role) -> Result<PeerId> {
-        let path = self.dir.join(format!("{}.pub", role.stem()));
+        self.public_of(role.stem())
+    }
+
+    fn public_of(&self, stem: &str) -> Result<PeerId> {
+        let path = self.file(stem, "pub");
         let text = fs::read_to_string(&path)
             .with_context(|| format!("no key in {}", self.dir.display()))
             .hint("make one with `understory key create`, or name its folder with --keys")?;
@@ -90,22 +104,14 @@ impl Keys {
 
     /// The secret key of a role.
     pub fn identity(&self, role: Role) -> Result<Identity> {
-        let path = self.path(role);
-        let sealed = fs::read(&path)
-            .with_context(|| format!("cannot read {}", path.display()))
+        self.refuse_old(role)?;
+        let path = self.file(role.stem(), SECRET);
+        let sealed = read_secret(&path)
             .hint("make a key with `understory key create`, or name its folder with --keys")?;
-        let passphrase = self.passphrase(false)?;
-        let mut lock = age::scrypt::Identity::new(passphrase.clone());
-        lock.set_max_work_factor(22);
-        let secret = age::decrypt(&lock, &sealed)
-            .map_err(|e| anyhow!("{}: {e}", path.display()))
+        let text = str::from_utf8(&sealed).unwrap_or_default();
+        let seed = key_file::unseal(text, self.passphrase(false)?)
+            .with_context(|| format!("cannot open {}", path.display()))
             .hint("is the passphrase right?")?;
-        let secret = Zeroizing::new(secret);
-        let seed: Zeroizing<[u8; 32]> = secret
-            .as_slice()
-            .try_into()
-            .map(Zeroizing::new)
-            .map_err(|_| anyhow!("{} holds no key of this program", path.display()))?;
         let identity = Identity::from_seed(*seed);
         if self.public(role)? != identity.id() {
             return Err(anyhow!("{} and the .pub file beside it are of two keys", path.display()))
@@ -117,6 +123,7 @@ impl Keys {
     /// Asks for the passphrase now, if it takes a person to say it.
     pub fn unlock(&self) -> Result<()> {
         if self.has(Role::Current) && std::io::stdin().is_terminal() {
+            self.refuse_old(Role::Current)?;
             self.passphrase(false)?;
         }
         Ok(())
@@ -131,17 +138,44 @@ impl Keys {
         self.make_as(role.stem())
     }
 
+    /// Takes over a secret that an age file held, under the name whose public key it has; where
+    /// there is no public key, as `role`. Returns the name.
+    ///
+    /// Errors: there is a key of that name, or the secret belongs to no public key here.
+    pub fn import(&self, seed: &Seed, role: Role) -> Result<PathBuf> {
+        let _alone = self.alone()?;
+        let identity = Identity::from_seed(**seed);
+        let is_its = |stem: &&str| self.public_of(stem).is_ok_and(|key| key == identity.id());
+        let stem = STEMS.into_iter().find(is_its).unwrap_or(role.stem());
+        let (public, secret) = (self.file(stem, "pub"), self.file(stem, SECRET));
+        if !file::is_absent(&secret) {
+            return Err(anyhow!("{} is there already", secret.display()))
+                .hint("a key is never replaced; --keys names another folder");
+        }
+        if !file::is_absent(&public) && self.public_of(stem)? != identity.id() {
+            return Err(anyhow!("this is not the secret key of {}", public.display())).hint(
+                "--as names another of your keys (next, operator, witness), --keys another folder",
+            );
+        }
+        // What is asked is who sits there: standard input is the secret.
+        self.passphrase_from(true, File::open("/dev/tty").is_ok())?;
+        self.write_as(stem, &identity, seed)?;
+        Ok(secret)
+    }
+
     /// Puts the next key in the place of the current one, and the successor in that of the next.
     /// Called after the rotation is in the log's waiting room; cut short at any point and called
     /// again it goes on, and called once more it changes nothing.
     pub fn advance(&self) -> Result<()> {
         let _alone = self.alone()?;
-        let file = |stem: &str, suffix: &str| self.dir.join(format!("{stem}.{suffix}"));
+        for stem in ["next", "new"].into_iter().filter(|stem| self.file(stem, "pub").exists()) {
+            self.refuse_old_of(stem)?;
+        }
         for (from, to) in [("next", "key"), ("new", "next")] {
-            for suffix in ["pub", "age"] {
-                let (from, to) = (file(from, suffix), file(to, suffix));
+            for suffix in ["pub", SECRET] {
+                let (from, to) = (self.file(from, suffix), self.file(to, suffix));
                 // While there is a successor the next key has not moved, or has and is not there.
-                if file("new", suffix).exists() && from.exists() {
+                if self.file("new", suffix).exists() && from.exists() {
                     fs::rename(&from, &to)
                         .with_context(|| format!("cannot rename {}", from.display()))?;
                 }
@@ -152,8 +186,9 @@ impl Keys {
 
     /// Whether [`Self::advance`] was cut short.
     pub fn is_halfway(&self) -> bool {
-        let has = |name: &str| self.dir.join(name).exists();
-        has("new.age") && (!has("next.pub") || (!has("next.age") && !has("new.pub")))
+        let has = |stem: &str, suffix: &str| self.file(stem, suffix).exists();
+        let moved = !has("next", "pub") || (!has("next", SECRET) && !has("new", "pub"));
+        has("new", SECRET) && moved
     }
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
@@ -162,8 +197,8 @@ impl Keys {
         // One that was made before may be what another commons' log commits to.
         if let Ok(old) = fs::read_to_string(self.dir.join("new.pub")) {
             let old: String = old.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-            for suffix in ["age", "pub"] {
-                let from = self.dir.join(format!("new.{suffix}"));
+            for suffix in [SECRET, OLD, "pub"] {
+                let from = self.file("new", suffix);
                 if !file::is_absent(&from) {
                     fs::rename(&from, self.dir.join(format!("new-{old}.{suffix}")))
                         .with_context(|| format!("cannot rename {}", from.display()))?;
@@ -200,32 +235,57 @@ impl Keys {
     fn write_as(&self, stem: &str, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
         fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make {}", self.dir.display()))?;
-        let mut lock = age::scrypt::Recipient::new(self.passphrase(true)?.clone());
-        lock.set_work_factor(WORK_FACTOR);
-        let sealed =
-            age::encrypt_and_armor(&lock, seed).map_err(|e| anyhow!("sealing a key: {e}"))?;
+        let sealed = key_file::seal(seed, self.passphrase(true)?, &random::seed()?);
         // The public part first: a secret key is never without it.
         let public = format!("{}\n", identity.id());
-        write_secret(&self.dir.join(format!("{stem}.pub")), public.as_bytes())?;
-        create_secret(&self.dir.join(format!("{stem}.age")), sealed.as_bytes())
+        write_secret(&self.file(stem, "pub"), public.as_bytes())?;
+        create_secret(&self.file(stem, SECRET), sealed.as_bytes())
     }
 
-    fn path(&self, role: Role) -> PathBuf {
-        self.dir.join(format!("{}.age", role.stem()))
+    fn file(&self, stem: &str, suffix: &str) -> PathBuf {
+        self.dir.join(format!("{stem}.{suffix}"))
+    }
+
+    /// Whether all there is of a secret key is an age file.
+    fn is_old(&self, stem: &str) -> bool {
+        file::is_absent(&self.file(stem, SECRET)) && !file::is_absent(&self.file(stem, OLD))
+    }
+
+    /// Fails where all there is of a role's secret key is an age file.
+    pub fn refuse_old(&self, role: Role) -> Result<()> {
+        self.refuse_old_of(role.stem())
+    }
+
+    fn refuse_old_of(&self, stem: &str) -> Result<()> {
+        if !self.is_old(stem) {
+            return Ok(());
+        }
+        let (path, dir) = (self.file(stem, OLD), self.dir.display());
+        Err(anyhow!("{} is an age file, which earlier versions wrote", path.display())).hint(
+            format!(
+                "take it over with: age -d {} | understory key import --keys {dir}",
+                path.display()
+            ),
+        )
     }
 
     /// The passphrase: from the environment, or asked for, twice where it is new.
-    fn passphrase(&self, new: bool) -> Result<&SecretString> {
+    fn passphrase(&self, new: bool) -> Result<&str> {
+        self.passphrase_from(new, std::io::stdin().is_terminal())
+    }
+
+    /// The same; `person` says whether there is somebody to ask.
+    fn passphrase_from(&self, new: bool, person: bool) -> Result<&str> {
         if let Some(known) = self.passphrase.get() {
             return Ok(known);
         }
         let passphrase = match std::env::var(PASSPHRASE) {
-            Ok(text) => SecretString::from(text),
-            Err(_) if std::io::stdin().is_terminal() => ask(new && !self.has(Role::Current))?,
+            Ok(text) => Zeroizing::new(text),
+            Err(_) if person => ask(new)?,
             Err(_) => Err(anyhow!("the keys in {} need a passphrase", self.dir.display()))
                 .hint(format!("run it in a terminal, or put the passphrase into {PASSPHRASE}"))?,
         };
-        if passphrase.expose_secret().is_empty() {
+        if passphrase.is_empty() {
             bail!("an empty passphrase protects nothing");
         }
         Ok(self.passphrase.get_or_init(|| passphrase))
@@ -259,12 +319,12 @@ impl std::str::FromStr for Card {
     }
 }
 
-fn ask(new: bool) -> Result<SecretString> {
-    let first = rpassword::prompt_password("passphrase of your keys: ")?;
-    if new && rpassword::prompt_password("the same again: ")? != first {
+fn ask(new: bool) -> Result<Zeroizing<String>> {
+    let first = Zeroizing::new(rpassword::prompt_password("passphrase of your keys: ")?);
+    if new && Zeroizing::new(rpassword::prompt_password("the same again: ")?) != first {
         bail!("the two are not the same");
     }
-    Ok(SecretString::from(first))
+    Ok(first)
 }
 
 fn usual_dir() -> Result<PathBuf> {
@@ -285,7 +345,7 @@ fn sync_dir(dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    const FILES: [&str; 6] = ["key.pub", "key.age", "next.pub", "next.age", "new.pub", "new.age"];
+    const FILES: [&str; 6] = ["key.pub", "key.pem", "next.pub", "next.pem", "new.pub", "new.pem"];
 
     /// The files of a rotation after its first `done` renames, each with whose it was.
     fn after(done: usize) -> (tempfile::TempDir, Keys) {
@@ -297,9 +357,9 @@ mod tests {
         let keys = Keys::at(Some(dir.path())).expect("a folder");
         let moves = [
             ("next.pub", "key.pub"),
-            ("next.age", "key.age"),
+            ("next.pem", "key.pem"),
             ("new.pub", "next.pub"),
-            ("new.age", "next.age"),
+            ("new.pem", "next.pem"),
         ];
         for (from, to) in moves.iter().take(done) {
             fs::rename(dir.path().join(from), dir.path().join(to)).expect("renamed");
@@ -326,7 +386,23 @@ mod tests {
     #[test]
     fn a_next_key_kept_elsewhere_is_no_rotation_cut_short() {
         let (dir, keys) = after(0);
-        fs::remove_file(dir.path().join("next.age")).expect("moved away");
+        fs::remove_file(dir.path().join("next.pem")).expect("moved away");
         assert!(!keys.is_halfway());
+    }
+
+    #[test]
+    fn a_rotation_waits_for_the_import_of_old_files() {
+        for stem in ["next", "new"] {
+            let (dir, keys) = after(0);
+            let file = |suffix: &str| dir.path().join(format!("{stem}.{suffix}"));
+            fs::rename(file("pem"), file("age")).expect("renamed");
+            let error = keys.advance().expect_err("nothing may move");
+            assert!(error.to_string().contains("is an age file"), "{error:#}");
+            assert_eq!(fs::read_to_string(dir.path().join("key.pub")).expect("a file"), "key");
+            // Once it is imported, the old file is in nobody's way.
+            fs::write(file("pem"), stem).expect("kept");
+            keys.advance().expect("renamed");
+            assert_eq!(fs::read_to_string(dir.path().join("key.pem")).expect("a file"), "next");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! history, and written by members who take part in it.
 
 use super::{
-    desk::{Desk, name_of, now, open_home},
+    desk::{Desk, now, open_home},
+    names::name_of,
     record::Scribe,
 };
 use anyhow::{Context, Result};

@@ -1,11 +1,13 @@
 //! Options as people type them on a ballot, and which options can be told apart.
 
 use crate::hint::WithHint;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use commons::statement::Choice;
-use ids::{Plain, is_plain};
+use ids::{
+    Plain,
+    name::{self, composed_alike, folded, skeleton},
+};
 use std::collections::{BTreeMap, BTreeSet};
-use unicode_normalization::UnicodeNormalization;
 
 /// The options that a ballot ranks, best first, each group as one wrote it: one option, or several
 /// with `=` between them.
@@ -26,25 +28,19 @@ pub fn words(options: &[Choice], groups: &[Vec<u16>]) -> String {
 
 /// Whether people can tell these options apart when they read and type them.
 ///
-/// Errors: a name is blank, has invisible characters or is not in normal form C; two names are the
-/// same but for case, spacing or form, or look the same (Unicode Technical Standard 39).
+/// Errors: a name is none ([`name::check`]) or reads like a place; two names are alike.
 pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for name in names {
-        if folded(name).is_empty() {
-            bail!("an option is blank");
-        }
-        if !is_plain(name) || name.nfc().ne(name.chars()) {
-            return Err(anyhow!("the option {:?} has characters that people cannot type", name))
-                .hint("write it without invisible characters, accents as single letters");
-        }
+        name::check(name)
+            .map_err(|error| anyhow!("the option {:?} {error}", Plain(name).to_string()))
+            .hint(name::HINT)?;
         if name.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         {
             return Err(anyhow!("the option {name:?} reads like a place on the ballot"))
                 .hint("#1, #2 and so on are how ballots number the options");
         }
-        let looks = [skeleton(&name.nfkc().collect::<String>()), skeleton(&folded(name))];
-        for look in looks.into_iter().collect::<BTreeSet<_>>() {
+        for look in BTreeSet::from(name::looks(name)) {
             if let Some(other) = seen.insert(look, name) {
                 return Err(anyhow!("the options {other:?} and {name:?} look alike"))
                     .hint("give them names that differ in more than case, spacing or form");
@@ -90,12 +86,12 @@ fn find(options: &[Choice], text: &str) -> Result<u16> {
 /// The options with this whole name, and those that look as if they had it; where there is none,
 /// those whose names differ in case, spacing or form.
 fn names(options: &[Choice], text: &str) -> BTreeSet<usize> {
-    let form = |text: &str| text.nfkc().collect::<String>();
-    let (look, wanted) = (skeleton(&form(text)), folded(text));
+    let look = |text: &str| skeleton(&composed_alike(text));
+    let (wanted_look, wanted) = (look(text), folded(text));
     if wanted.is_empty() {
         return BTreeSet::new();
     }
-    let found = having(options, |name| name == text || skeleton(&form(name)) == look);
+    let found = having(options, |name| name == text || look(name) == wanted_look);
     match found.is_empty() {
         true => having(options, |name| {
             let name = folded(name);
@@ -155,17 +151,6 @@ fn label(options: &[Choice], at: usize) -> String {
     let name = options.get(at).map_or("", |option| &option.name);
     // Quoted, so that no name passes for more than one.
     format!("#{} {:?}", at + 1, Plain(name).to_string())
-}
-
-/// Without what people do not see or care about: case, spacing and the form of letters.
-fn folded(text: &str) -> String {
-    let text = text.nfkc().collect::<String>().to_lowercase();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The same for texts that look the same.
-fn skeleton(text: &str) -> String {
-    unicode_security::skeleton(text).collect()
 }
 
 #[cfg(test)]

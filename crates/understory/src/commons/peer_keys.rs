@@ -7,8 +7,9 @@
 
 use super::{
     cli::Place,
-    desk::{Desk, name_of, open_home},
+    desk::{Desk, open_home},
     keys::Role,
+    names::name_of,
 };
 use anyhow::Result;
 use commons::{

@@ -2,7 +2,8 @@
 
 use super::{
     cli::{QuestionArgs, TallyArgs},
-    desk::{Desk, name_of},
+    desk::Desk,
+    names::name_of,
     show::print,
 };
 use crate::units::time;

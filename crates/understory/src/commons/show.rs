@@ -2,7 +2,8 @@
 
 use super::{
     cli::{Place, Shown},
-    desk::{Desk, name_of},
+    desk::Desk,
+    names::name_of,
     questions::{questions, tallies},
 };
 use crate::units::time;

@@ -17,7 +17,6 @@ use commons::{
 };
 use ids::{Hash, PeerId, canonical, plain_short};
 use std::path::{Path, PathBuf};
-use unicode_normalization::UnicodeNormalization;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut desk = Desk::to_sign(&args.place)?;
@@ -145,7 +144,7 @@ fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
 /// what another one is called.
 fn with_id(option: &mut Choice) {
     if let Effect::Seat(member) | Effect::Remove(member, _) = &option.effect {
-        let name = plain_short(&option.name.nfc().collect::<String>(), 60);
+        let name = plain_short(&ids::name::composed(&option.name), 60);
         option.name = format!("{name} ({})", member.short());
     }
 }

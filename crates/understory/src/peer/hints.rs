@@ -47,6 +47,7 @@ fn hint_for(error: &PeerError) -> Option<&'static str> {
         PeerError::Founding(FoundingError::TooMany { .. }) => {
             "set rounds.max_members higher, or name fewer"
         }
+        PeerError::Founding(FoundingError::Name { .. }) => ids::name::HINT,
         PeerError::Invitations(InvitationsError::Line { .. }) => {
             "put the file back from a copy; without it nobody new can use an invitation"
         }
