@@ -227,8 +227,12 @@ fn manifests(folder: &Path) -> Outcome {
         architecture: "{}".into(),
         tokenizer: object,
         tensors: vec![tensor],
+        files: None,
     };
     save(folder, "model_manifest", &model.to_bytes())?;
+    let file = store::FileEntry { name: "config.json".into(), data: object };
+    let imported = store::ModelManifest { version: 2, files: Some(vec![file]), ..model };
+    save(folder, "model_manifest", &imported.to_bytes())?;
     let corpus = recipe::CorpusManifest {
         version: 1,
         tokenizer: object,
