@@ -189,8 +189,8 @@ pub struct DemoArgs {
 
 #[derive(Args, Debug)]
 pub struct PullArgs {
-    /// hf:OWNER/NAME[@REVISION][:FILE], where FILE may be a part of a GGUF's name such as Q4_K_M;
-    /// https://…; or a path
+    /// Where the model is: hf:OWNER/NAME, https://…, or a path. After hf:OWNER/NAME, @REVISION chooses
+    /// a revision and :FILE a file; a part of a GGUF's name, such as Q4_K_M, is enough
     pub source: String,
     /// Folder for its files, by default one in the user's cache
     #[arg(long, value_name = "DIR")]

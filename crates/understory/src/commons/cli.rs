@@ -520,8 +520,8 @@ pub struct ProposeArgs {
     /// counts them
     #[arg(long, value_name = "QUESTION")]
     pub held: Option<String>,
-    /// Options are files that list such seats: committee, and a [[seat]] with name, org and until for
-    /// each
+    /// Takes files for options that list such seats: each has a `committee`, and a
+    /// `[[seat]]` with `name`, `org` and `until` for each seat
     #[arg(long)]
     pub list: bool,
     #[command(flatten)]
