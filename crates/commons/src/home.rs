@@ -96,7 +96,7 @@ impl Home {
     }
 
     /// Begins a commons in `dir` from its genesis and, where it is at hand, its first head. The
-    /// log of a fork is put there by [`Home::fork`] or [`Home::add_ancestor`].
+    /// log of a fork is put there by [`Home::fork`], or at [`Home::ancestor_path`] by whoever joins.
     ///
     /// Errors: there is one already; files cannot be written.
     pub fn create(

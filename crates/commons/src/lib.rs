@@ -1,4 +1,5 @@
 //! Holding models in common: a signed, witnessed log of statements, and what follows from it.
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod archive;

@@ -2,6 +2,7 @@
 //!
 //! Pure functions in exact arithmetic: whoever has the same ballots gets the same outcome, to the byte.
 //! The order of ballots and the numbering of voters change nothing.
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod bound;

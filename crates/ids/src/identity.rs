@@ -44,7 +44,7 @@ impl Identity {
         self.id
     }
 
-    /// Signs `message` as it is; [`crate::Signed::seal`] puts the domain in front.
+    /// Signs `message` as it is; whoever signs puts the domain in front.
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.key.sign(message).to_bytes())
     }

@@ -1,6 +1,6 @@
 //! What names things: hashes of objects, keys of peers, and the one way in which each is written.
 //!
-//! A [`Hash`] is a BLAKE3 of bytes, an [`ObjectRef`] adds their length. A [`PeerId`] is an Ed25519
+//! A [`struct@Hash`] is a BLAKE3 of bytes, an [`ObjectRef`] adds their length. A [`PeerId`] is an Ed25519
 //! public key and an [`Identity`] the secret one. [`canonical`] is the deterministic CBOR in which
 //! everything is hashed and signed; [`key_file`] is a secret key as a text. [`name`] says what
 //! people may call things. [`plain`] makes foreign text safe for a terminal or a page.

@@ -13,6 +13,8 @@
 //! Operations panic when the lengths of slices disagree with the shapes, and for nothing else
 //! but an index (token, target, position) out of range.
 
+#![deny(missing_docs)]
+
 mod activation;
 mod attention;
 mod bias;

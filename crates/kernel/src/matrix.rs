@@ -37,7 +37,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// A matrix of zero bytes, to be filled by [`Kernel::pack_rows`]. Memory that is never written
+    /// A matrix of zero bytes, to be filled by [`crate::Kernel::pack_rows`]. Memory that is never written
     /// is never touched.
     ///
     /// Panics: if `cols` is no whole number of blocks, or if the size does not fit the machine; see

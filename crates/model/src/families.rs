@@ -11,7 +11,7 @@
 //! | Gemma 2 | `gemma2` | `gemma2` |
 //! | Gemma 3 (text) | `gemma3_text`, `gemma3` | `gemma3` |
 //!
-//! What would be computed differently is refused by name. [`write`] is the way back: a model as the
+//! What would be computed differently is refused by name. [`mod@write`] is the way back: a model as the
 //! files of its family.
 
 mod gguf;

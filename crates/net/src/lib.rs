@@ -7,6 +7,7 @@
 //! | [`mod@commons`] | one commons: statements, heads, ranges of the log, an operator's intake |
 //!
 //! Peers are strangers: whatever they send is bounded before it costs memory or time.
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod commons;

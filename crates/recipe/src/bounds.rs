@@ -34,16 +34,40 @@ use kernel::power;
 pub enum OutOfBounds {
     /// A value that is no number.
     #[error("value {at} of the {what} is not finite")]
-    NotFinite { what: &'static str, at: usize },
+    NotFinite {
+        /// Which values: "lost", "first moments" or "second moments".
+        what: &'static str,
+        /// Index of the value, from 0.
+        at: usize,
+    },
     /// A first moment that no gradients give beside this second moment.
     #[error("first moment {at} is {m}, beside a second moment of {root}² it is at most {most}")]
-    First { at: usize, m: f32, root: f32, most: f64 },
+    First {
+        /// Index of the parameter, from 0.
+        at: usize,
+        /// Its first moment.
+        m: f32,
+        /// Square root of its second moment.
+        root: f32,
+        /// The largest magnitude that gradients give.
+        most: f64,
+    },
     /// Second moments that no clipped gradients give.
     #[error("the second moments have a norm of {norm}, at most {most} is possible")]
-    Second { norm: f64, most: f64 },
+    Second {
+        /// Euclidean norm of the largest root of each block.
+        norm: f64,
+        /// The largest that clipped gradients give.
+        most: f64,
+    },
     /// Fewer or more steps than its author can have done.
     #[error("{steps} steps, from 1 to {most} are possible")]
-    Steps { steps: u32, most: u64 },
+    Steps {
+        /// Inner steps that the carry claims.
+        steps: u32,
+        /// The most that its author can have done.
+        most: u64,
+    },
 }
 
 /// The bounds of one run. Every operation is one of IEEE 754: the answer is the same everywhere.

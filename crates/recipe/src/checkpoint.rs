@@ -26,7 +26,12 @@ pub enum CheckpointError {
     Store(#[from] StoreError),
     /// The architecture or a tensor is not what this program runs.
     #[error("model {root}: {why}")]
-    Unsupported { root: Hash, why: String },
+    Unsupported {
+        /// Root of the model.
+        root: Hash,
+        /// What is not supported, in words.
+        why: String,
+    },
 }
 
 impl Checkpoint {

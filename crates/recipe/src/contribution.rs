@@ -43,10 +43,20 @@ pub struct InnerState {
 pub enum ContributionError {
     /// The loss, the gradient or the change is no number; the run cannot go on from here.
     #[error("step {step}: {why}")]
-    NonFinite { step: u32, why: String },
+    NonFinite {
+        /// The inner step, from 0.
+        step: u32,
+        /// What is no number, in words.
+        why: String,
+    },
     /// A training state that is not of this model.
     #[error("a training state of {actual} bytes, {expected} expected")]
-    Length { actual: usize, expected: usize },
+    Length {
+        /// Its length in bytes.
+        actual: usize,
+        /// Length of the model's training states in bytes.
+        expected: usize,
+    },
     /// A training state that no step leaves.
     #[error("a training state with {0}")]
     State(&'static str),
@@ -58,7 +68,12 @@ pub enum ContributionError {
     CarryContent(#[from] OutOfBounds),
     /// The corpus has fewer tokens than one sequence.
     #[error("the corpus has {tokens} tokens, a sequence takes {needed}")]
-    CorpusTooSmall { tokens: usize, needed: usize },
+    CorpusTooSmall {
+        /// Tokens of the training part.
+        tokens: usize,
+        /// Tokens of one sequence and the target after it.
+        needed: usize,
+    },
 }
 
 type Result<T> = std::result::Result<T, ContributionError>;

@@ -5,6 +5,7 @@
 //! [`carry`] what the worker takes into its next and [`bounds`] what can be in that, [`outer`] what
 //! makes the next root of all of them, [`checkpoint`] a root as a stored model, [`held_out`] how
 //! good it is.
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod bounds;

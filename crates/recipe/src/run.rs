@@ -209,7 +209,14 @@ pub enum RunError {
     Old(u32),
     /// A value out of range.
     #[error("run manifest: {field} is {value}, must be {must}")]
-    Range { field: &'static str, value: String, must: String },
+    Range {
+        /// Name of the field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold, in words.
+        must: String,
+    },
     /// The model's shape.
     #[error(transparent)]
     Model(#[from] model::DecoderError),

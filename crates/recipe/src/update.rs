@@ -15,13 +15,28 @@ pub const BLOCK: usize = 256;
 pub enum UpdateError {
     /// Wrong length for the model.
     #[error("{actual} bytes, {expected} expected for {parameters} parameters")]
-    Length { actual: usize, expected: usize, parameters: usize },
+    Length {
+        /// Bytes there are.
+        actual: usize,
+        /// Bytes that the model takes.
+        expected: usize,
+        /// Parameters of the model.
+        parameters: usize,
+    },
     /// A scale that is negative or no number.
     #[error("the scale of block {block} is {scale}")]
-    Scale { block: usize, scale: String },
+    Scale {
+        /// Number of the block of [`BLOCK`] values, from 0.
+        block: usize,
+        /// The scale, as text: it may be no number.
+        scale: String,
+    },
     /// A byte outside ±127.
     #[error("value {at} is -128, outside the code")]
-    Code { at: usize },
+    Code {
+        /// Index of the value, from 0.
+        at: usize,
+    },
 }
 
 /// Exact length in bytes of an update of `parameters` values.

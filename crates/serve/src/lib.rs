@@ -14,6 +14,7 @@
 //! to loopback's names (a hostile site cannot reach it by rebinding its own name), gives no other
 //! origin leave to read it, and runs no script but its own.
 
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod commons;

@@ -15,6 +15,7 @@
 //! babble     nonsense with a good signature
 //! zoo        attackers of every kind that we know of, and what comes of them
 //! ```
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod attack;

@@ -41,19 +41,26 @@ impl Net {
 pub enum Fault {
     /// The node loses what was not persisted, after carrying out this many more actions.
     Crash {
+        /// Index of the node.
         node: usize,
+        /// Actions that it still carries out.
         after_actions: usize,
     },
+    /// A node that crashed starts again from what was persisted.
     Restart {
+        /// Index of the node.
         node: usize,
     },
     /// Only nodes of the same side hear each other.
     Split {
+        /// The side of each node, by index.
         sides: Vec<usize>,
     },
+    /// All nodes hear each other again.
     Heal,
     /// Starts a node that was not there from the beginning.
     Arrive {
+        /// Index of the node.
         node: usize,
     },
 }
@@ -81,13 +88,19 @@ impl Role {
 
 /// Everything that a simulation is.
 pub struct World {
+    /// What all randomness comes from.
     pub seed: u64,
+    /// The peers; a node's index is its place here.
     pub nodes: Vec<Peer>,
+    /// The time in milliseconds since the beginning.
     pub now: u64,
+    /// The record that honest nodes decided on, by height.
     pub decided: BTreeMap<u64, Hash>,
     /// Every event of every node, for comparing two runs.
     pub trace: Option<blake3::Hasher>,
+    /// What the nodes told, each with the index of the node, in order.
     pub notices: Vec<(usize, Notice)>,
+    /// Signatures that were found good, shared by all nodes.
     pub signatures: SignatureCache,
     /// Least and most milliseconds of a re-run.
     pub audit_ms: (u64, u64),
@@ -107,17 +120,25 @@ pub struct World {
 
 /// One peer of the world.
 pub struct Peer {
+    /// Its key.
     pub identity: Identity,
+    /// Who it is.
     pub role: Role,
+    /// The protocol's node, while the peer is up.
     pub node: Option<Node>,
+    /// What it persisted and reads when it starts again.
     pub log: Vec<LogEntry>,
+    /// State of the chain with which its run ended.
     pub finished: Option<State>,
+    /// Why it stopped for good.
     pub fatal: Option<String>,
+    /// The objects that it has.
     pub objects: Objects,
     /// Objects that its node told it to remove.
     pub dropped: Vec<Hash>,
-    /// Inner steps of training and of re-runs.
+    /// Inner steps of training that it did.
     pub trained_steps: u64,
+    /// Inner steps of other peers' work that it re-ran.
     pub audited_steps: u64,
     pub(crate) transfers: Transfers,
     pub(crate) epoch: u64,
@@ -143,6 +164,8 @@ pub fn identity(seed: u64, n: usize) -> Identity {
 }
 
 impl World {
+    /// A world in which peers with these roles follow `rules` over `net`; the peer of index 0 founds
+    /// the run. Nothing has started yet.
     pub fn new(seed: u64, roles: Vec<Role>, rules: Rules, net: Net) -> Self {
         let mut rng = Rng::new(seed);
         let identity = |n: usize| identity(seed, n);
@@ -200,22 +223,27 @@ impl World {
         }
     }
 
+    /// The source of all randomness.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }
 
+    /// The run that all nodes take part in.
     pub fn run_of(&self) -> &Run {
         &self.run
     }
 
+    /// The key of a node.
     pub fn id(&self, n: usize) -> PeerId {
         self.nodes[n].identity.id()
     }
 
+    /// Whether a node follows the protocol.
     pub fn is_honest(&self, n: usize) -> bool {
         self.nodes[n].role.attack.is_none()
     }
 
+    /// Has something happen at `time`, in milliseconds since the beginning.
     pub fn at(&mut self, time: u64, fault: Fault) {
         self.schedule(time, Happening::Fault(fault));
     }
@@ -583,6 +611,7 @@ impl World {
         }
     }
 
+    /// What a node does; `None` while it is down.
     pub fn phase(&self, n: usize) -> Option<Phase> {
         self.nodes[n].node.as_ref().map(|node| node.status().phase)
     }
@@ -592,6 +621,7 @@ impl World {
         self.nodes[n].node.as_ref().and_then(|x| x.status().height).unwrap_or(0)
     }
 
+    /// Whether the longest chain of all nodes has ejected a node.
     pub fn is_ejected(&self, n: usize) -> bool {
         let id = self.nodes[n].identity.id();
         let chains = self.nodes.iter().filter_map(|p| p.node.as_ref()?.chain_state());

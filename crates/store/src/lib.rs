@@ -12,6 +12,7 @@
 //! refs/NAME           64 hex digits and a newline
 //! tmp/                unfinished writes; emptied when the store is opened for writing
 //! ```
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 pub mod file;

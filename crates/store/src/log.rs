@@ -36,22 +36,54 @@ pub struct Log {
 pub enum LogError {
     /// The file could not be read or written.
     #[error("{doing} log {path}")]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was being done, such as "opening".
+        doing: &'static str,
+        /// The log's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process writes this log.
     #[error("log {path} is in use by another process")]
-    InUse { path: PathBuf },
+    InUse {
+        /// The log's file.
+        path: PathBuf,
+    },
     /// A whole entry that is not what was written.
     #[error("log {path} is damaged at entry {entry} (byte {at}): {what}")]
-    Damaged { path: PathBuf, entry: u64, at: u64, what: &'static str },
+    Damaged {
+        /// The log's file.
+        path: PathBuf,
+        /// Number of the entry, from 0.
+        entry: u64,
+        /// Where the entry begins, in bytes from the start of the file.
+        at: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The file ends inside an entry, as a crash while appending leaves it.
     #[error("log {path} ends inside entry {entry} (which begins at byte {at})")]
-    Torn { path: PathBuf, entry: u64, at: u64 },
+    Torn {
+        /// The log's file.
+        path: PathBuf,
+        /// Number of the entry that is cut off, from 0.
+        entry: u64,
+        /// Where it begins, in bytes from the start of the file.
+        at: u64,
+    },
     /// An entry too large to write.
     #[error("a log entry is at most {MAX_ENTRY} bytes, not {len}")]
-    TooLong { len: usize },
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// An earlier append failed; the log must be opened again.
     #[error("log {path} failed to append earlier and must be opened again")]
-    Broken { path: PathBuf },
+    Broken {
+        /// The log's file.
+        path: PathBuf,
+    },
 }
 
 type Result<T> = std::result::Result<T, LogError>;

@@ -22,19 +22,48 @@ pub struct Store {
 pub enum StoreError {
     /// A file could not be read or written.
     #[error("{doing} {path}")]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was being done, such as "reading".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The object is not here.
     #[error("object {hash} is not in the store at {path}")]
-    Missing { hash: Hash, path: PathBuf },
+    Missing {
+        /// Name of the object.
+        hash: Hash,
+        /// Folder of the store.
+        path: PathBuf,
+    },
     /// A file outside of the store, in which the object lies, is not as it was.
     #[error("object {hash}: the file {path} has changed since it was imported, or is gone")]
-    Changed { hash: Hash, path: PathBuf },
+    Changed {
+        /// Name of the object.
+        hash: Hash,
+        /// The file outside of the store.
+        path: PathBuf,
+    },
     /// The bytes on disk do not hash to their name.
     #[error("object {hash} is damaged: the file {path} hashes to {actual}")]
-    Damaged { hash: Hash, actual: Hash, path: PathBuf },
+    Damaged {
+        /// Name of the object.
+        hash: Hash,
+        /// What its bytes hash to.
+        actual: Hash,
+        /// The file that holds them.
+        path: PathBuf,
+    },
     /// A ref's file does not hold a hash.
     #[error("ref {name} is damaged: {path} holds no hash")]
-    BadRef { name: String, path: PathBuf },
+    BadRef {
+        /// Name of the ref.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+    },
     /// A ref name outside `[a-z0-9._-]{1,64}`.
     #[error("a ref name is 1 to 64 of a-z 0-9 . _ -, not {0:?}")]
     RefName(String),

@@ -246,46 +246,132 @@ impl std::fmt::Display for VerdictKind {
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {
     /// The node is somewhere else in the round.
-    PhaseChanged { height: u64, round: u32, phase: Phase },
+    PhaseChanged {
+        /// Height of the record that is being made.
+        height: u64,
+        /// The round of training that it belongs to, from 1.
+        round: u32,
+        /// What the node does now.
+        phase: Phase,
+    },
     /// A peer committed to its work.
-    Committed { peer: PeerId, height: u64, steps: u32 },
+    Committed {
+        /// Whose work it is.
+        peer: PeerId,
+        /// Height of the record that it is for.
+        height: u64,
+        /// Inner steps that it claims.
+        steps: u32,
+    },
     /// A record was agreed on.
     Decided(RecordSummary),
     /// This node's aggregate for a record: norms and clipping per contributor, in order of keys.
-    Aggregated { height: u64, norms: Vec<f32>, clipped: Vec<bool> },
+    Aggregated {
+        /// Height of the record.
+        height: u64,
+        /// Norm of each update, before clipping.
+        norms: Vec<f32>,
+        /// Whether each update was clipped.
+        clipped: Vec<bool>,
+    },
     /// Somebody re-ran (a part of) a contribution of the advance at `height`.
     Verdict {
+        /// Height of the advance.
         height: u64,
+        /// Whose contribution it is.
         contributor: PeerId,
+        /// Who re-ran it.
         auditor: PeerId,
         /// Whether it is an answer to a dispute.
         dispute: bool,
+        /// What came out.
         kind: VerdictKind,
         /// The part of a mismatch.
         part: Option<u32>,
     },
     /// A mismatch that the others now check.
-    Disputed { height: u64, contributor: PeerId, accuser: PeerId, part: u32 },
+    Disputed {
+        /// Height of the advance that holds the contribution.
+        height: u64,
+        /// Whose contribution it is.
+        contributor: PeerId,
+        /// Who found the mismatch.
+        accuser: PeerId,
+        /// The part that gave another hash.
+        part: u32,
+    },
     /// A member is out for good.
-    Ejected { peer: PeerId, height: u64, evidence: String },
+    Ejected {
+        /// The member.
+        peer: PeerId,
+        /// Height of the record that ejects it.
+        height: u64,
+        /// What was proven, in words.
+        evidence: String,
+    },
     /// A member was let in.
-    Joined { peer: PeerId, height: u64 },
+    Joined {
+        /// The member.
+        peer: PeerId,
+        /// Height of the record that lets it in.
+        height: u64,
+    },
     /// A member has missed so much that nobody waits for it.
-    Absent { peer: PeerId, height: u64 },
+    Absent {
+        /// The member.
+        peer: PeerId,
+        /// Height of the record after which nobody waits for it.
+        height: u64,
+    },
     /// Such a member is back.
-    Rejoined { peer: PeerId, height: u64 },
+    Rejoined {
+        /// The member.
+        peer: PeerId,
+        /// Height of the record that takes it back.
+        height: u64,
+    },
     /// A member whose standing is used up belongs to the run no more.
-    Gone { peer: PeerId, height: u64 },
+    Gone {
+        /// The member.
+        peer: PeerId,
+        /// Height of the record since which it is gone.
+        height: u64,
+    },
     /// A proposer did not bring a decision about; the next one has its turn.
-    ViewChanged { height: u64, view: u32, proposer: PeerId },
+    ViewChanged {
+        /// Height that is being decided.
+        height: u64,
+        /// The new view, from 0.
+        view: u32,
+        /// Whose turn it is now.
+        proposer: PeerId,
+    },
     /// Nothing can go on for now.
-    Waiting { why: String },
+    Waiting {
+        /// What is missing, in words.
+        why: String,
+    },
     /// A peer sent something it should not have.
-    Misbehaved { peer: PeerId, why: String },
+    Misbehaved {
+        /// Who sent it.
+        peer: PeerId,
+        /// What was wrong with it, in words.
+        why: String,
+    },
     /// Training (or another job) failed here.
-    WorkFailed { height: u64, why: String },
+    WorkFailed {
+        /// Height of the record that the job was for.
+        height: u64,
+        /// What went wrong, in words.
+        why: String,
+    },
     /// The run is over.
-    Finished { height: u64, state_hash: Hash },
+    Finished {
+        /// Height of the last record.
+        height: u64,
+        /// Hash of the state after it.
+        state_hash: Hash,
+    },
 }
 
 /// Where a node stands, for screens.

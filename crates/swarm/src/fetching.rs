@@ -144,20 +144,44 @@ pub enum Input {
     /// Somebody wants an object.
     Want(Request),
     /// Nobody waits for this request any more.
-    Cancel { request: u64 },
+    Cancel {
+        /// Number of the request.
+        request: u64,
+    },
     /// Who is connected now.
     Linked(BTreeSet<PeerId>),
     /// Bytes of an object came.
-    Received { transfer: u64, bytes: u64 },
+    Received {
+        /// Number of the transfer.
+        transfer: u64,
+        /// How many came since the last such input.
+        bytes: u64,
+    },
     /// A transfer ended by itself.
-    Ended { transfer: u64, end: End },
+    Ended {
+        /// Number of the transfer.
+        transfer: u64,
+        /// How it ended.
+        end: End,
+    },
     /// The bytes were the object, and it is kept.
-    Stored { object: ObjectRef },
+    Stored {
+        /// The object.
+        object: ObjectRef,
+    },
     /// The bytes were the object but cannot be kept: no fault of who sent them.
-    Failed { object: ObjectRef },
+    Failed {
+        /// The object.
+        object: ObjectRef,
+    },
     /// The bytes were another object. `mixed`: they came from more than one provider, so that
     /// each is now asked for all of them.
-    Wrong { object: ObjectRef, mixed: bool },
+    Wrong {
+        /// The object that was asked for.
+        object: ObjectRef,
+        /// Whether the bytes came from more than one provider.
+        mixed: bool,
+    },
     /// A provider's bytes were compared with the object and differ.
     Lied(PeerId),
     /// Time has passed.
@@ -168,13 +192,33 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Ask a provider for an object's bytes from an offset on, which is how many are held.
-    Ask { transfer: u64, peer: PeerId, object: ObjectRef, offset: u64 },
+    Ask {
+        /// Number of the new transfer.
+        transfer: u64,
+        /// Whom to ask.
+        peer: PeerId,
+        /// What to ask for.
+        object: ObjectRef,
+        /// First byte to ask for.
+        offset: u64,
+    },
     /// End a transfer; nothing that still comes of it counts.
-    Stop { transfer: u64 },
+    Stop {
+        /// Number of the transfer.
+        transfer: u64,
+    },
     /// Forget the bytes held of an object.
-    Discard { object: ObjectRef },
+    Discard {
+        /// The object.
+        object: ObjectRef,
+    },
     /// A request is over: the object is kept, or cannot be had.
-    Done { request: u64, here: bool },
+    Done {
+        /// Number of the request.
+        request: u64,
+        /// Whether the object is kept.
+        here: bool,
+    },
 }
 
 /// All that is being fetched.

@@ -27,6 +27,7 @@
 //! fetching   who is asked for which object, and when a transfer is given up
 //! log        what a node keeps for after a crash
 //! ```
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod agreement;

@@ -22,7 +22,7 @@ pub struct Join {
     #[n(1)]
     pub height: u64,
     /// The end of the hash chain that the author's draws will show link by link
-    /// ([`crate::draw`]).
+    /// ([`crate::Draw`]).
     #[n(2)]
     pub chain: Hash,
     /// Makes the author a founding voter, if this is about genesis.

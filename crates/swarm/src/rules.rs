@@ -131,7 +131,14 @@ const MAX_OBJECT: u64 = 1 << 40;
 pub enum RulesError {
     /// A number outside its range.
     #[error("rule {name} is {value}, must be {must}")]
-    Range { name: &'static str, value: u64, must: String },
+    Range {
+        /// The rule's name in a run's settings.
+        name: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// What it may be, in words.
+        must: String,
+    },
 }
 
 impl Rules {

@@ -129,11 +129,20 @@ pub enum AuditOutcome {
     /// This part, started from its claimed beginning, gives another hash than claimed; or what the
     /// contribution names for it cannot be what it should be (a wrong length, a carry out of
     /// bounds): honest work never does.
-    Mismatch { part: u32 },
+    Mismatch {
+        /// Number of the part in the contribution, from 0.
+        part: u32,
+    },
     /// These training states are needed too. Each is of the run's state length.
-    Needs { states: Vec<ObjectRef> },
+    Needs {
+        /// What to fetch, by hash and length.
+        states: Vec<ObjectRef>,
+    },
     /// An object that the job names is not in the store.
-    Unavailable { missing: Hash },
+    Unavailable {
+        /// Name of the object.
+        missing: Hash,
+    },
 }
 
 /// Updates to add up.

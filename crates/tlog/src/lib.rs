@@ -5,6 +5,7 @@
 //! RFC 6962 and of the C2SP specifications signed-note, tlog-checkpoint, tlog-cosignature,
 //! tlog-witness, tlog-tiles and tlog-proof, so that other programs read, witness and check the
 //! same log.
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod checkpoint;

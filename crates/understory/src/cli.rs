@@ -1,5 +1,6 @@
 //! The commands and their flags: one definition feeds parsing, help and the docs.
 
+mod help;
 mod texts;
 
 pub use texts::{RunArgs, ScoreArgs, Seed, TokensArgs};
@@ -8,7 +9,7 @@ use crate::commons::cli::{
     CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs,
 };
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use cotrain::cheat::Cheat;
@@ -23,54 +24,64 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// What this process was asked for; whatever cannot be understood ends it with a usage error.
+    pub fn asked() -> Self {
+        let program = help::grouped(Self::command());
+        Self::from_arg_matches(&program.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Train a small model with four peers on this machine, one of which cheats
     Demo(DemoArgs),
-    /// Fetch a model and check it: from a hub, from an address, or at a path
+    /// Fetch a model from a hub, an address or a path, and check every byte
     ///
-    /// Prints the path that `run` takes. What is here already is not fetched, what was begun is
-    /// gone on with. A token for the hub is taken from HF_TOKEN or the file that `hf auth login`
-    /// writes; HF_ENDPOINT names another hub.
+    /// Prints the path that `run` takes. Resumes interrupted downloads; skips files that are
+    /// already there. The token for the hub comes from HF_TOKEN or from the file that `hf auth
+    /// login` writes; HF_ENDPOINT sets the address of another hub.
     Pull(PullArgs),
     /// Generate text with a model
     Run(RunArgs),
-    /// Show the tokens that a model reads a text as
+    /// Show the tokens into which a model splits a text
     Tokens(TokensArgs),
-    /// Say how likely a model finds a text, token by token
+    /// Show how likely a model finds a text, token by token
     ///
-    /// Logarithms are natural ones. Of a text longer than the context every token but those of the
-    /// first window is given at least half a window of text before it.
+    /// Prints natural logarithms. A text longer than the context is read in overlapping windows:
+    /// after the first window, every token is predicted from at least half a window of text before
+    /// it.
     Score(ScoreArgs),
-    /// Give a model of other files a root, the hash of all that it is
+    /// Give a model in other files a root: the hash of everything in it
     ///
-    /// The files stay where they lie and are not copied: the store keeps the hash of each tensor
-    /// and where it is. Prints a name, STORE@ROOT, that every command takes for a model.
+    /// The files stay where they are and are not copied: the store keeps the hash of each tensor
+    /// and its place in the files. Prints STORE@ROOT, which every command accepts as a model.
     Import(ImportArgs),
-    /// Say what a model is: architecture, parameters, types, tokenizer, template, lineage
+    /// Describe a model: architecture, parameters, types, tokenizer, template, lineage
     Inspect(InspectArgs),
-    /// Say what changed between two models and by how much
+    /// Show what differs between two models, and by how much
     ///
-    /// Tensors are compared by their values: layouts and weight formats may differ. Exit status: 0
-    /// the same, 1 different, 2 failed.
+    /// Compares the values of tensors, so the two models may have different layouts and weight
+    /// formats. Exit status: 0 the same, 1 different, 2 failed.
     Diff(DiffArgs),
-    /// Re-run contributions of a finished or running co-training from its stored objects
+    /// Re-run contributions to a co-training and compare the results
     ///
-    /// Exit status: 0 confirmed, 1 mismatch, 2 unavailable or failed.
+    /// Works on a run that has finished or is still going, from the objects in its folder. Exit
+    /// status: 0 confirmed, 1 mismatch, 2 unavailable or failed.
     Verify(VerifyArgs),
-    /// Write a model in other programs' formats
+    /// Write a model in the format of another program
     Export(ExportArgs),
-    /// Co-train with others
+    /// Train a model together with others
     Swarm {
         #[command(subcommand)]
         command: SwarmCommand,
     },
-    /// Hold models in common: a signed, witnessed log of who made what and who decides
+    /// Hold models in common, with a signed log of who made what and who decides
     Commons {
         #[command(subcommand)]
         command: CommonsCommand,
     },
-    /// Your keys: make, show, rotate, recover
+    /// Create, show, replace and recover your keys
     Key {
         #[command(subcommand)]
         command: KeyCommand,
@@ -79,18 +90,18 @@ pub enum Command {
     Propose(ProposeArgs),
     /// Cast a ballot
     Vote(VoteArgs),
-    /// Count a question's ballots, and say how
+    /// Count the ballots on a question, and explain the count
     Tally(TallyArgs),
-    /// Say who could make a result another: how few voters, which employer, which voucher
+    /// Show how few voters, or which employer, could change a result
     Margin(QuestionArgs),
-    /// Show a panel drawn by lot
+    /// Show a panel that was drawn by lot
     Panel(QuestionArgs),
     /// Measure this program on this machine
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Try the protocol against attackers, in a simulated network
+    /// Run the protocol against attackers in a simulated network
     Sim {
         #[command(subcommand)]
         command: SimCommand,
@@ -102,21 +113,21 @@ pub enum Command {
 
 #[derive(Subcommand, Debug)]
 pub enum SimCommand {
-    /// Run every attack that we know of and print what came of it
+    /// Run every known attack and print a table of the results
     ///
-    /// Exit status: 0 all that must hold held, 1 something did not, 2 failed.
+    /// Exit status: 0 every promise held, 1 a promise was broken, 2 failed.
     Attacks(SimArgs),
 }
 
 #[derive(Args, Debug)]
 pub struct SimArgs {
-    /// Worlds for each attack and each share of the standing
+    /// Simulate this many networks for each attack and each share of the standing
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub seeds: u64,
-    /// Only attacks whose name has this in it
+    /// Run only the attacks whose names contain this text
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// One line of JSON for each row
+    /// Print one line of JSON for each row
     #[arg(long)]
     pub json: bool,
 }
@@ -138,42 +149,45 @@ fn in_words(cheat: Cheat) -> &'static str {
 
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Peers, each a process of its own
+    /// Start this many peers, each as its own process
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub peers: u32,
-    /// How many of them cheat
+    /// Let this many of the peers cheat
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=15))]
     pub cheaters: u32,
-    /// How they cheat
+    /// Choose how they cheat
     #[arg(long, value_parser = cheats(), default_value_t = Cheat::SignFlip)]
     pub cheat: Cheat,
     /// Train on these files or folders (.txt, .md, .jsonl, also .gz) instead of the documentation
     /// in the local cargo registry
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Family of the model: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or gemma3
+    /// Train a model of this family: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or
+    /// gemma3
     #[arg(long, default_value_t = Family::Llama)]
     pub family: Family,
-    /// How long to train, roughly
+    /// Train for about this many minutes
     #[arg(long, default_value_t = 2.0, conflicts_with = "steps")]
     pub minutes: f64,
-    /// Rounds of the run
+    /// Train for this many rounds
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rounds: Option<u32>,
-    /// Inner steps of every peer and round, instead of as many as fit into the time: with this,
-    /// the same command gives the same bits
+    /// Have every peer take exactly this many steps in a round, instead of as many as fit into the
+    /// time. With this, the same command gives the same bits every time
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
-    /// Seed of the peers' keys and the first parameters
+    /// Derive the peers' keys and the first parameters from this number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Folder for the run; by default the first free of understory-demo, understory-demo-2, …
+    /// Put the run into this folder. The default is the first unused name of understory-demo,
+    /// understory-demo-2, …
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Go on with the newest demo, or with the one in --dir
+    /// Continue the newest demo, or the one in --dir
     #[arg(long)]
     pub resume: bool,
-    /// Port of the page on 127.0.0.1, by default 7070 or a free one; 0 takes a free one
+    /// Serve the page at this port of 127.0.0.1. The default is 7070, or a free port if 7070 is
+    /// taken; 0 chooses a free port
     #[arg(long)]
     pub port: Option<u16>,
     /// Do not serve the page
@@ -182,32 +196,32 @@ pub struct DemoArgs {
     /// Keep serving the page after the run has ended, until Ctrl-C
     #[arg(long)]
     pub stay: bool,
-    /// Print one JSON object per line
+    /// Print events as JSON, one object on each line
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct PullArgs {
-    /// hf:OWNER/NAME[@REVISION][:FILE], where FILE may be a part of a GGUF's name such as Q4_K_M;
-    /// https://…; or a path
+    /// Fetch from here: hf:OWNER/NAME, https://…, or a path. After hf:OWNER/NAME, @REVISION chooses
+    /// a revision and :FILE a file; part of a GGUF's name, such as Q4_K_M, is enough
     pub source: String,
-    /// Folder for its files, by default one in the user's cache
+    /// Put the files into this folder. The default is a folder in the user's cache
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Fail unless the file has this SHA-256
     #[arg(long, value_name = "HEX")]
     pub sha256: Option<String>,
-    /// Print one JSON object: path, commit, files with their hashes
+    /// Print one JSON object with the path, the commit, and the files with their hashes
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// A .gguf file, a Hugging Face folder, or a folder with one .gguf file
+    /// Import this model: a .gguf file, a Hugging Face folder, or a folder with one .gguf file
     pub model: String,
-    /// Folder of the store, made if there is none
+    /// Keep the hashes in the store in this folder, which is created if needed
     #[arg(long, value_name = "DIR", default_value = "understory-models")]
     pub store: PathBuf,
     /// Print one JSON object instead of text
@@ -217,7 +231,7 @@ pub struct ImportArgs {
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// A model, as `run` takes it
+    /// Describe this model; it is named as for `run`
     pub model: String,
     /// List every tensor with the BLAKE3 of its bytes
     #[arg(long)]
@@ -229,11 +243,11 @@ pub struct InspectArgs {
 
 #[derive(Args, Debug)]
 pub struct DiffArgs {
-    /// The first model, as `run` takes it
+    /// Compare this model; it is named as for `run`
     pub a: String,
-    /// The second
+    /// Compare it with this model
     pub b: String,
-    /// A line for every tensor that changed, not one for every layer
+    /// Print a line for every tensor that differs, instead of one for every layer
     #[arg(long)]
     pub tensors: bool,
     /// Print one JSON object
@@ -243,25 +257,25 @@ pub struct DiffArgs {
 
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// Folder of a demo or of a peer
+    /// Check the run in this folder of a demo or a peer
     pub run: PathBuf,
     /// Re-run every contribution
     #[arg(long, conflicts_with = "sample")]
     pub all: bool,
-    /// Part of the contributions to re-run, for example 5%
+    /// Re-run this share of the contributions, for example 5%
     #[arg(long, default_value = "10%", value_parser = parse_share)]
     pub sample: f64,
-    /// Seed of the sample; by default drawn anew
+    /// Draw the sample with this seed. The default is a new random seed each time
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Compare the run's records with the marks in the commons of this folder. Say there, as a
-    /// member, whether the model's derivation came out the same
+    /// Compare the run's records with the marks in the commons in this folder. If you are a member,
+    /// also report there whether re-running gave the same model
     #[arg(long, value_name = "DIR")]
     pub commons: Option<PathBuf>,
-    /// Folder of your keys in the commons
+    /// Use your keys for the commons from this folder
     #[arg(long, value_name = "DIR", requires = "commons")]
     pub keys: Option<PathBuf>,
-    /// Threads; changes no bit
+    /// Work on this many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
     /// Print one JSON object
@@ -271,12 +285,12 @@ pub struct VerifyArgs {
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Folder of a demo or of a peer, or FOLDER@ROOT
+    /// Export this model: the folder of a demo or a peer, or FOLDER@ROOT
     pub model: String,
-    /// Format
+    /// Write this format
     #[arg(long, value_enum)]
     pub to: ExportFormat,
-    /// Folder to write; must not exist or be empty
+    /// Write into this folder, which must be empty or not exist yet
     pub dir: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -285,46 +299,48 @@ pub struct ExportArgs {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
-    /// A folder that Hugging Face transformers loads
+    /// Writes a folder that Hugging Face transformers loads
     Hf,
-    /// A file that llama.cpp loads
+    /// Writes a file that llama.cpp loads
     Gguf,
 }
 
 #[derive(Subcommand, Debug)]
 pub enum SwarmCommand {
-    /// Begin a run and print what others join with, or go on with the run in the folder
+    /// Start a run and print what others need to join, or resume the run in the folder
     ///
-    /// Founding voters decide together from the first round on: yourself, the friends to whom you
-    /// give invitations, and keys that you know. The run begins once all of them are there. The
-    /// open ticket is for anybody: who joins with it contributes, and votes once others have
-    /// checked enough of its work.
+    /// The founding voters decide together from the first round on. They are you, the friends to
+    /// whom you give invitations, and the keys in --voters. The run begins once all of them are
+    /// there. The open ticket is for everybody else: a peer that joins with it contributes at once,
+    /// and votes once others have checked enough of its work.
     Start(StartArgs),
-    /// Join a run, or go on with one
+    /// Join a run, or resume the one in the folder
     Join(JoinArgs),
-    /// Begin a new run from the last model of an old one, with founding voters named anew
+    /// Start a new run from the last model of an old one, with new founding voters
     ///
-    /// For a run that has stopped because too many of its voters are gone, or that has ended. The
-    /// text, the tokenizer and the model's shape stay; everything else can be set anew.
+    /// Use this for a run that has ended, or that has stopped because too many of its voters are
+    /// gone. The text, the tokenizer and the model's shape stay the same; every other setting can
+    /// be changed.
     Continue(ContinueArgs),
-    /// Show where a peer stands
+    /// Show the state of a peer
     Status {
-        /// Folder of the peer
+        /// Use the peer in this folder
         #[arg(default_value = "understory-swarm")]
         dir: PathBuf,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Print this peer's key, made where there is none, for somebody's file of voters
+    /// Print this peer's key, for a file of voters; creates the key if there is none
     Key(SwarmKeyArgs),
-    /// Print a configuration with every default, to begin from
+    /// Print a configuration with every setting explained, to edit and start from
     Config,
 }
 
 #[derive(Args, Debug)]
 pub struct StartArgs {
-    /// Configuration of the run; `understory swarm config` prints one. Not needed to go on
+    /// Start a run with this configuration; `understory swarm config` prints one. Leave it out to
+    /// resume a run
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub founding: FoundingArgs,
@@ -335,20 +351,21 @@ pub struct StartArgs {
 /// Who founds a run besides whoever begins it.
 #[derive(Args, Debug, Default)]
 pub struct FoundingArgs {
-    /// Make so many invitations, each for one person and secret: whoever uses one first is a
+    /// Create this many invitations. Each is a secret for one person: whoever uses it first becomes a
     /// founding voter
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=63))]
     pub friends: Option<u32>,
-    /// Make the keys in this file founding voters: one a line, as `understory swarm key` prints
-    /// them; # begins a comment. With `members` instead of a file: those that the members of the
-    /// commons in --commons have named as theirs
+    /// Make the keys in this file founding voters. It has one key on each line, as `understory
+    /// swarm key` prints it; # begins a comment. The word `members` instead of a file takes the
+    /// keys that the members of the commons in --commons have named as theirs
     #[arg(long, value_name = "FILE")]
     pub voters: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// Ticket or invitation of the run; - reads it from standard input. Not needed to go on
+    /// Join with this ticket or invitation; - reads it from standard input. Leave it out to resume
+    /// a run
     pub ticket: Option<String>,
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -356,13 +373,13 @@ pub struct JoinArgs {
 
 #[derive(Args, Debug)]
 pub struct SwarmKeyArgs {
-    /// Folder of the peer
+    /// Use the peer in this folder
     #[arg(long, value_name = "DIR", default_value = "understory-swarm")]
     pub dir: PathBuf,
-    /// Say in the commons of this folder that this peer is yours
+    /// State in the commons in this folder that this peer is yours
     #[arg(long, value_name = "DIR")]
     pub commons: Option<PathBuf>,
-    /// Folder of your keys in the commons
+    /// Use your keys for the commons from this folder
     #[arg(long, value_name = "DIR", requires = "commons")]
     pub keys: Option<PathBuf>,
     /// Print one JSON object
@@ -372,9 +389,10 @@ pub struct SwarmKeyArgs {
 
 #[derive(Args, Debug)]
 pub struct ContinueArgs {
-    /// Folder of a peer of the old run
+    /// Continue from the last model in this folder of a peer of the old run
     pub from: PathBuf,
-    /// Settings that are to be others than the old run's: the lines of a configuration that change
+    /// Change the settings in this file: the lines of a configuration that differ from the old
+    /// run's
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub founding: FoundingArgs,
@@ -384,31 +402,35 @@ pub struct ContinueArgs {
 
 #[derive(Args, Debug)]
 pub struct PeerArgs {
-    /// Folder of this peer: key, objects, log
+    /// Keep this peer's key, objects and log in this folder
     #[arg(long, value_name = "DIR", default_value = "understory-swarm")]
     pub dir: PathBuf,
-    /// Address to listen on; 0.0.0.0:0 for other machines
+    /// Listen on this address. 0.0.0.0:0 accepts connections from other machines; 127.0.0.1:0 does
+    /// not
     #[arg(long, default_value = "0.0.0.0:0")]
     pub bind: std::net::SocketAddr,
-    /// Be the peer whose secret key is in this file, such as `key` in another folder; it is copied
+    /// Be the peer whose secret key is in this file, such as `key` in the folder of another peer.
+    /// The file is copied
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// A relay for peers that cannot reach each other directly (iroh relay URL, or "public")
+    /// Use this relay for peers that cannot reach each other directly: the URL of an iroh relay, or
+    /// "public"
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
-    /// Say in the commons of this folder what work was done and what came of it, by yourself and by
-    /// others, and mark the run's records. With `join` a history that contradicts its marks is
-    /// refused, also for those who are no members
+    /// Record in the commons in this folder what work you and others did and how checking it ended,
+    /// and mark the run's records. `join` refuses a history that contradicts the marks there, even
+    /// if you are not a member
     #[arg(long, value_name = "DIR")]
     pub commons: Option<PathBuf>,
-    /// Folder of your keys in the commons
+    /// Use your keys for the commons from this folder
     #[arg(long, value_name = "DIR", requires = "commons")]
     pub keys: Option<PathBuf>,
-    /// Mark the records whose height this number divides, at most one a minute, and the last one
+    /// Mark every record whose height is a multiple of this number, at most one a minute, and the
+    /// last record
     #[arg(long, value_name = "N", default_value_t = 16, requires = "commons",
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub mark_every: u64,
-    /// Threads; changes no bit
+    /// Work on this many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
     /// Derive this peer's key from a number, for tests and demos only
@@ -423,54 +445,59 @@ pub struct PeerArgs {
     /// Stop when the run has finished instead of serving it to others
     #[arg(long)]
     pub once: bool,
-    /// Print one JSON object per line
+    /// Print events as JSON, one object on each line
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Subcommand, Debug)]
 pub enum BenchCommand {
-    /// A training step at about 1M, 10M and 50M parameters
+    /// Measure a training step at about 1M, 10M and 50M parameters
     Train {
-        /// 1m, 10m, 50m; all by default
+        /// Measure this size: 1m, 10m or 50m. The default is all of them
         #[arg(long)]
         size: Vec<String>,
+        /// Work on this many threads. The default is all that the machine has
         #[arg(long)]
         threads: Option<usize>,
-        /// Timed steps
+        /// Time this many steps
         #[arg(long, default_value_t = 7)]
         steps: usize,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// What co-training costs: four peers against one process, bytes, share of auditing
+    /// Measure what co-training costs: four peers against one process
     Swarm {
-        /// Seconds each side trains
+        /// Train for this many seconds on each side
         #[arg(long, default_value_t = 60.0)]
         seconds: f64,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Running a model: tokens per second of a prompt, of decoding and of several streams
+    /// Measure tokens per second for a prompt, for decoding and for several streams
     Run(BenchRunArgs),
-    /// What 8-bit inputs of quantized products lose against f32 inputs: divergence, perplexity
+    /// Measure what 8-bit inputs lose against f32 inputs with quantized weights
     Inputs(BenchInputsArgs),
-    /// Loss of 4 workers with H inner steps against plain data-parallel training at equal tokens
+    /// Measure the loss of co-training against data-parallel training at equal tokens
     LossGap {
-        /// Inner steps per round
+        /// Take this many inner steps in a round
         #[arg(long, default_value_t = 30)]
         h: u32,
+        /// Train with this many workers
         #[arg(long, default_value_t = 4)]
         workers: u32,
-        /// Rounds
+        /// Train for this many rounds
         #[arg(long, default_value_t = 20)]
         rounds: u32,
-        /// Text to train on; by default the documentation in the local cargo registry
+        /// Train on these files or folders instead of the documentation in the local cargo registry
         #[arg(long, value_name = "PATH", num_args = 1..)]
         data: Vec<PathBuf>,
-        /// Settings of the run, as `swarm config` prints them
+        /// Take the settings from this file; `swarm config` prints one
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -478,42 +505,45 @@ pub enum BenchCommand {
 
 #[derive(Args, Debug)]
 pub struct BenchRunArgs {
-    /// A .gguf file or a Hugging Face folder
+    /// Measure this model: a .gguf file or a Hugging Face folder
     pub model: PathBuf,
-    /// Tokens of the prompt
+    /// Read a prompt of this many tokens
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub prompt: u32,
-    /// Tokens to decode
+    /// Decode this many tokens
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub generate: u32,
-    /// Sequences side by side in the last test; 1 leaves it out
+    /// Decode this many sequences side by side in the last test; 1 leaves the test out
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub streams: u32,
-    /// How often each is measured, in turn
+    /// Measure each this many times, in turn
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub turns: u32,
+    /// Work on this many threads. The default is all that the machine has
     #[arg(long)]
     pub threads: Option<usize>,
-    /// llama.cpp's llama-bench, to be measured in turn on the same file and threads
+    /// Measure this llama-bench of llama.cpp in turn, with the same file and threads
     #[arg(long, value_name = "PROGRAM")]
     pub beside: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct BenchInputsArgs {
-    /// A .gguf file, a Hugging Face folder, or what else `run` takes
+    /// Measure this model; it is named as for `run`
     pub model: PathBuf,
-    /// The text to predict
+    /// Predict the text in this file
     #[arg(long, value_name = "FILE")]
     pub text: PathBuf,
-    /// Tokens of it; of each window the second half is counted
+    /// Use this many tokens of the text; the second half of each window counts
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(4..=1 << 24))]
     pub tokens: u32,
-    /// Tokens of a window
+    /// Read the text in windows of this many tokens
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
     pub window: u32,
+    /// Work on this many threads. The default is all that the machine has
     #[arg(long)]
     pub threads: Option<usize>,
     /// Print one JSON object

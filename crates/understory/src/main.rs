@@ -40,7 +40,6 @@ mod units;
 mod verify;
 
 use anyhow::Result;
-use clap::Parser;
 use cli::{BenchCommand, Cli, Command, SimCommand, SwarmCommand};
 use cotrain::config::{self, RunConfig};
 use hint::WithHint;
@@ -48,7 +47,7 @@ use kernel::{Isa, Kernel};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::asked();
     match dispatch(&cli.command) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

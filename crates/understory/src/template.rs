@@ -90,7 +90,7 @@ fn excess(status: ExitStatus, written: usize) -> String {
     }
 }
 
-/// The command that [`serve`]s.
+/// The command that [`serve()`]s.
 pub const COMMAND: &str = "render-template";
 /// Address space of the process; templates of real models need a few megabytes.
 const MEMORY: u64 = 500_000_000;

@@ -3,7 +3,7 @@
 //! Whatever is printed goes through [`ids::plain_lines`] here, so that no text from outside can
 //! do anything to a terminal, whoever forgot where it came from. A value from outside that must
 //! not begin a line of its own is printed as [`ids::Plain`]. The macros below take the place of
-//! the standard ones in this crate; a rule of `xtask/house.sh` keeps everything else away from the
+//! the standard ones in this crate; a house rule (`xtask`) keeps everything else away from the
 //! two streams.
 
 use ids::{PlainStream, plain, plain_lines};

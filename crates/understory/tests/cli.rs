@@ -15,6 +15,7 @@ fn help_says_what_it_said() {
         "",
         "demo",
         "pull",
+        "import",
         "run",
         "tokens",
         "score",
@@ -32,7 +33,15 @@ fn help_says_what_it_said() {
         "bench",
         "bench train",
         "bench swarm",
+        "bench run",
+        "bench inputs",
         "bench loss-gap",
+        "sim attacks",
+        "commons",
+        "commons serve",
+        "key",
+        "propose",
+        "vote",
     ] {
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");

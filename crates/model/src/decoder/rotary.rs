@@ -180,7 +180,7 @@ fn llama3(frequency: f32, factor: f32, low: f32, high: f32, original: f32) -> f3
     (1.0 - smooth) * (frequency / factor) + smooth * frequency
 }
 
-/// Sines and cosines, made [`CHUNK`] positions at a time when first asked for.
+/// Sines and cosines, made `CHUNK` positions at a time when first asked for.
 #[derive(Debug)]
 pub struct RotaryTable {
     frequencies: Vec<f32>,

@@ -28,6 +28,9 @@ pub struct FileTensor<'a> {
     pub values: Cow<'a, [f32]>,
 }
 
+/// Metadata of a GGUF file: keys with their values, in the file's order.
+pub type Metadata = Vec<(String, Value)>;
+
 /// A model as `config.json` and the tensors of `model.safetensors`.
 ///
 /// Norms that a family stores less one come back with the same bits where they are 0.5 or more.
@@ -57,9 +60,7 @@ fn falcon(layout: FalconLayout) -> Style {
 /// A model as the metadata of a GGUF file, without tokenizer, and its tensors.
 ///
 /// Errors: a model that the format cannot describe.
-pub fn gguf(
-    model: &Parameters,
-) -> Result<(Vec<(String, Value)>, Vec<FileTensor<'_>>), FormatError> {
+pub fn gguf(model: &Parameters) -> Result<(Metadata, Vec<FileTensor<'_>>), FormatError> {
     let decoder = model.decoder();
     let metadata = gguf_metadata::metadata(decoder);
     let fused = decoder.family == Family::Falcon;

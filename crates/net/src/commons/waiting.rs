@@ -106,7 +106,7 @@ impl Waiting {
     /// Whether a statement is new and may wait.
     ///
     /// Errors: why it may not.
-    pub fn admit(
+    pub(super) fn admit(
         &mut self,
         state: &State,
         statement: &Statement,

@@ -13,11 +13,13 @@ use tokio::sync::broadcast;
 pub enum Report {
     /// The manifest and what it names are being brought here before the node starts.
     Fetching {
-        /// Objects here, and known to be needed so far.
+        /// Objects that are here.
         objects: u64,
+        /// Objects that are known to be needed so far.
         objects_known: u64,
-        /// Their bytes.
+        /// Bytes that are here.
         bytes: u64,
+        /// Bytes of all objects that are known to be needed so far.
         bytes_known: u64,
     },
     /// The node takes part from now on.
@@ -26,9 +28,15 @@ pub enum Report {
         run: Hash,
     },
     /// A peer is connected.
-    Connected { peer: PeerId },
+    Connected {
+        /// The peer.
+        peer: PeerId,
+    },
     /// A peer is not connected any more.
-    Disconnected { peer: PeerId },
+    Disconnected {
+        /// The peer.
+        peer: PeerId,
+    },
     /// The protocol's own notice.
     Notice(Notice),
     /// Training goes on.

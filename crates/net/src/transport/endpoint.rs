@@ -42,7 +42,12 @@ pub enum EndpointError {
     Relay(String),
     /// The socket could not be bound.
     #[error("binding {bind}: {why}")]
-    Bind { bind: SocketAddr, why: String },
+    Bind {
+        /// The address.
+        bind: SocketAddr,
+        /// What the system said.
+        why: String,
+    },
 }
 
 /// Binds an endpoint for the protocol `alpn` at `bind`, or at `before` (where the same node listened last) if `bind`

@@ -40,19 +40,44 @@ pub struct Documents {
 pub enum DocumentError {
     /// A file or folder cannot be read.
     #[error("cannot read {path}")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A line of a `.jsonl` file has no text.
     #[error("{path}, line {line}: {why}; each line must be an object with a \"text\" string")]
-    Line { path: PathBuf, line: usize, why: String },
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Not UTF-8.
     #[error("{path} is not UTF-8 text (at byte {at})")]
-    NotText { path: PathBuf, at: usize },
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is not UTF-8, from 0.
+        at: usize,
+    },
     /// UTF-16, as some editors save text.
     #[error("{path} is UTF-16; save it as UTF-8")]
-    Utf16 { path: PathBuf },
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
     /// Larger than this version reads.
     #[error("{path} holds more than {limit} bytes of text")]
-    TooLarge { path: PathBuf, limit: u64 },
+    TooLarge {
+        /// The file or folder.
+        path: PathBuf,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// Nothing there to train on.
     #[error("no text found in {0}")]
     Nothing(String),

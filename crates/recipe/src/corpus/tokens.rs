@@ -100,7 +100,12 @@ pub enum CorpusError {
     Malformed(String),
     /// Too little text to split into training and held-out parts.
     #[error("{bytes} bytes of text are too few: {why}")]
-    TooSmall { bytes: u64, why: String },
+    TooSmall {
+        /// Bytes of text there are.
+        bytes: u64,
+        /// What they do not suffice for.
+        why: String,
+    },
     /// An option out of range.
     #[error("{0}")]
     Option(String),

@@ -147,11 +147,6 @@ pub fn attacked(case: &Case, share: usize, seed: u64, rules: &Rules) -> World {
 
 fn trial(case: &Case, share: usize, seed: u64, attacked: bool) -> Trial {
     let (world, plan, honest) = play(case, share, seed, attacked, &rules());
-    if std::env::var("TRACE").is_ok() && attacked {
-        for (n, notice) in &world.notices {
-            eprintln!("{n} {notice:?}");
-        }
-    }
     measure(&world, &plan, &honest, attacked)
 }
 

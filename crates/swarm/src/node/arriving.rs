@@ -32,7 +32,7 @@ impl Core {
     /// Whether a record at this height may be the run's, by all that is known of it.
     ///
     /// Errors: the run is known to have another one there.
-    pub fn fits(&self, height: u64, record: Hash) -> Result<(), String> {
+    pub(super) fn fits(&self, height: u64, record: Hash) -> Result<(), String> {
         let mut known = self.arrival.checkpoints.iter().filter(|known| known.height == height);
         match known.find(|known| known.record != record) {
             None => Ok(()),

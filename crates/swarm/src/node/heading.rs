@@ -12,7 +12,7 @@ impl Running {
     /// here.
     ///
     /// Errors: it does not follow the head, or is not the one that the run is known to have there.
-    pub fn follow(
+    pub(super) fn follow(
         &mut self,
         core: &mut Core,
         record: SignedRecord,

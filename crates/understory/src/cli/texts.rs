@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Folder of a demo, a peer, or a Hugging Face model; a .gguf file or a folder with one; or
-    /// FOLDER@ROOT
+    /// Use this model: the folder of a demo, of a peer or of a Hugging Face model; a .gguf file or
+    /// a folder with one; or FOLDER@ROOT
     pub model: String,
-    /// Say this to a model with a chat template, or continue it. What comes on standard input is put
-    /// below it; on a terminal, with neither, there is a conversation
+    /// Say this to a model with a chat template, or continue it. Text from standard input is added
+    /// below it; on a terminal, with neither, a conversation starts
     pub prompt: Option<String>,
     /// Read the prompt from a file
     #[arg(long, value_name = "FILE")]
@@ -20,22 +20,23 @@ pub struct RunArgs {
     /// Continue the text as it is, without the model's chat template
     #[arg(long)]
     pub raw: bool,
-    /// Take special tokens that the text spells, such as <|im_start|>, as what they are
+    /// Treat special tokens in the text, such as <|im_start|>, as special tokens
     #[arg(long)]
     pub special: bool,
     /// Use the model's chat template of this name, such as tool_use
     #[arg(long, value_name = "NAME", conflicts_with = "raw")]
     pub template_name: Option<String>,
-    /// Multiply quantized weights with integers of 8 bits, as other programs do, or with the inputs
-    /// as they are, which is slower and nearer to the model before it was quantized
+    /// Choose what quantized weights are multiplied with: inputs rounded to 8-bit integers, as
+    /// other programs do, or f32 inputs, which are slower and closer to the model before it was
+    /// quantized
     #[arg(long, value_enum, default_value_t = Inputs::Int8)]
     pub inputs: Inputs,
-    /// Generate at most so many tokens; -1 lifts the limit. By default 128 are generated where a text
+    /// Generate at most this many tokens; -1 lifts the limit. By default 128 are generated where a text
     /// is continued, and answers have no limit
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_most,
           allow_negative_numbers = true)]
     pub max_tokens: Option<usize>,
-    /// Keep prompt and answer together within so many tokens, fewer than the model's context
+    /// Keep prompt and answer together within this many tokens, fewer than the model's context
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
     /// End where the model writes this; can be given several times. It is not shown
@@ -57,7 +58,7 @@ pub struct RunArgs {
     /// does; 1 changes nothing
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub repeat_penalty: f32,
-    /// Apply --repeat-penalty to so many of the last tokens
+    /// Apply --repeat-penalty to this many of the last tokens
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub repeat_last: usize,
     /// Take this from a token's logit for each time that it was written, as OpenAI does
@@ -69,60 +70,61 @@ pub struct RunArgs {
     /// Draw the choices by this seed; -1 takes one at random and says which
     #[arg(long, default_value = "0", value_parser = parse_seed, allow_negative_numbers = true)]
     pub seed: Seed,
-    /// Work on so many threads, which changes no bit
+    /// Work on this many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Print one JSON object: text, tokens, why it ended, seed, root
+    /// Print one JSON object with the text, the tokens, why it ended, the seed and the root
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct TokensArgs {
-    /// Take this model's tokenizer; models are named as for `run`
+    /// Use this model's tokenizer; it is named as for `run`
     pub model: String,
-    /// Take this text, and below it what comes on standard input
+    /// Read this text. Text from standard input is added below it
     pub text: Option<String>,
     /// Read the text from a file
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Take special tokens that the text spells, such as <|im_start|>, as what they are
+    /// Treat special tokens in the text, such as <|im_start|>, as special tokens
     #[arg(long)]
     pub special: bool,
     /// Leave out the tokens that the model puts before every text
     #[arg(long)]
     pub bare: bool,
-    /// Print one JSON object: count, bytes, tokens with their ids and pieces
+    /// Print one JSON object with the count, the bytes, and the tokens with their ids and pieces
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct ScoreArgs {
-    /// Ask this model; it is named as for `run`
+    /// Use this model; it is named as for `run`
     pub model: String,
-    /// Take this text, and below it what comes on standard input
+    /// Read this text. Text from standard input is added below it
     pub text: Option<String>,
     /// Read the text from a file
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Take special tokens that the text spells, such as <|im_start|>, as what they are
+    /// Treat special tokens in the text, such as <|im_start|>, as special tokens
     #[arg(long)]
     pub special: bool,
-    /// Print the sums alone, not a line for each token
+    /// Print only the sums, without a line for each token
     #[arg(long)]
     pub total: bool,
-    /// Read a longer text in windows of so many tokens that overlap by half, by default as long as
-    /// the model's context
+    /// Read a longer text in overlapping windows of this many tokens. The default is the model's
+    /// context
     #[arg(long, value_name = "N")]
     pub context: Option<usize>,
-    /// Multiply quantized weights with these, as in `run`
+    /// Choose what quantized weights are multiplied with, as in `run`
     #[arg(long, value_enum, default_value_t = Inputs::Int8)]
     pub inputs: Inputs,
-    /// Work on so many threads, which changes no bit
+    /// Work on this many threads, which changes no bit
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Print one JSON object: tokens with their log-probabilities, sum, perplexity, bits per byte
+    /// Print one JSON object with the tokens and their log-probabilities, the sum, the perplexity
+    /// and the bits per byte
     #[arg(long)]
     pub json: bool,
 }

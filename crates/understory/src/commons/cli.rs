@@ -7,10 +7,11 @@ use std::path::PathBuf;
 /// Where a commons and its member's keys are.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// Folder of the commons
+    /// Use the commons in this folder
     #[arg(long, default_value = "understory-commons", value_name = "DIR")]
     pub dir: PathBuf,
-    /// Folder of the keys, by default understory/keys where the system keeps configurations
+    /// Use the keys in this folder. The default is understory/keys where the system keeps
+    /// configurations
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Print one JSON object
@@ -21,7 +22,8 @@ pub struct Place {
 /// Where keys are.
 #[derive(Args, Clone, Debug)]
 pub struct KeyPlace {
-    /// Folder of the keys, by default understory/keys where the system keeps configurations
+    /// Use the keys in this folder. The default is understory/keys where the system keeps
+    /// configurations
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Print one JSON object
@@ -31,7 +33,7 @@ pub struct KeyPlace {
 
 #[derive(Subcommand, Debug)]
 pub enum KeyCommand {
-    /// Make a key and the one that will replace it, both encrypted with a passphrase
+    /// Create a key and the one that will replace it, both encrypted with a passphrase
     ///
     /// The passphrase is asked for, or taken from UNDERSTORY_PASSPHRASE.
     Create(KeyPlace),
@@ -43,26 +45,26 @@ pub enum KeyCommand {
     /// public part in the folder says which of your keys it is. It is put under a new passphrase,
     /// which is asked for, or taken from UNDERSTORY_PASSPHRASE.
     Import {
-        /// Which of your keys it is, where its public part is not in the folder
+        /// Say which of your keys it is, where its public part is not in the folder
         #[arg(long = "as", value_enum, default_value_t = KeyName::Key, value_name = "KEY")]
         name: KeyName,
         #[command(flatten)]
         place: KeyPlace,
     },
-    /// Replace your keys by the one committed to, and commit to a new one
+    /// Replace your keys with the next key, and commit to a new next key
     Rotate(RotateArgs),
-    /// End the key that this device has
+    /// Revoke the key of this device
     Revoke(Place),
-    /// Ask your guardians for new keys after losing the old ones, with a new key folder
+    /// Ask your guardians to accept new keys after you lost the old ones; needs a new key folder
     Recover {
-        /// The member that lost its keys: name or id
+        /// Recover the member with this name or id
         member: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Print what another device of yours has to hand over, so that `rotate --device` adds it
+    /// Print what a new device of yours has to hand over, for `rotate --device`
     Device {
-        /// Your member id
+        /// Give your own member id
         member: String,
         #[command(flatten)]
         place: Place,
@@ -84,13 +86,14 @@ pub enum KeyName {
 
 #[derive(Args, Debug)]
 pub struct RotateArgs {
-    /// A further device, as `understory key device` printed it there
+    /// Add a device with the text that `understory key device` printed there; repeat for each
+    /// device
     #[arg(long, value_name = "TEXT")]
     pub device: Vec<String>,
-    /// A member that helps if the keys are lost
+    /// Name a member who helps if the keys are lost; repeat for each guardian
     #[arg(long, value_name = "MEMBER")]
     pub guardian: Vec<String>,
-    /// How many guardians it takes; by default most of them
+    /// Require this many guardians. The default is a majority of them
     #[arg(long)]
     pub threshold: Option<u8>,
     #[command(flatten)]
@@ -99,32 +102,33 @@ pub struct RotateArgs {
 
 #[derive(Subcommand, Debug)]
 pub enum CommonsCommand {
-    /// Begin a commons
+    /// Start a commons
     Create(CreateArgs),
-    /// Begin a new commons with the history of this one
+    /// Start a new commons with the history of this one
     Fork(ForkArgs),
-    /// Get a commons from a member that serves it, everything checked
+    /// Fetch a commons from a member that serves it, and check everything
     Join(JoinArgs),
-    /// Keep the log in step with the others: serve it, operate and cosign where it is your turn,
-    /// show the page
+    /// Keep the log in step with the others and serve it and its page; operate and cosign where
+    /// that is your task
     Serve(ServeArgs),
-    /// Keep the log in step with the others and cosign its heads, as a witness that the members
+    /// Keep the log in step with the others and cosign its heads, as a witness whom the members
     /// named
     Witness(ServeArgs),
-    /// Bring the log up to date and take along what waits, without staying
+    /// Bring the log up to date, deliver what is waiting, and end
     Sync {
-        /// A ticket of a member to ask, besides the one it was joined with
+        /// Also ask the member with this ticket, besides the one you joined with
         #[arg(long, value_name = "TICKET")]
         peer: Vec<String>,
-        /// A relay for members that cannot be reached directly (iroh relay URL, or "public")
+        /// Use this relay for members that cannot be reached directly: the URL of an iroh relay, or
+        /// "public"
         #[arg(long, value_name = "URL")]
         relay: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Show the page alone
+    /// Serve only the page
     Page {
-        /// Port on 127.0.0.1; 0 takes a free one
+        /// Serve the page at this port of 127.0.0.1; 0 chooses a free port
         #[arg(long, default_value_t = 7071)]
         port: u16,
         #[command(flatten)]
@@ -132,39 +136,39 @@ pub enum CommonsCommand {
     },
     /// Show members, lineage, milestones, questions, health or the log itself
     Show {
-        /// What
+        /// Show this view of the commons
         #[arg(value_enum, default_value_t = Shown::Members)]
         view: Shown,
-        /// As of this many statements
+        /// Use the state of the log after this many statements
         #[arg(long)]
         at: Option<u64>,
         #[command(flatten)]
         place: Place,
     },
-    /// Print the digest of every view: members with the same log have the same
+    /// Print the digest of every view; members with the same log get the same digests
     Hash(Place),
-    /// Check every statement, signature, root and checkpoint from the genesis on
+    /// Check every statement, signature, root and checkpoint since the genesis
     ///
-    /// Exit status: 0 all holds, 1 something does not, 2 it could not be checked.
+    /// Exit status: 0 everything is valid, 1 something is not, 2 it could not be checked.
     Verify(Place),
-    /// Write the log as C2SP tiles and a checkpoint that other programs read
+    /// Write the log as C2SP tiles and a checkpoint, which other programs read
     Export {
-        /// Folder to write; must not exist or be empty
+        /// Write into this folder, which must be empty or not exist yet
         to: PathBuf,
         #[command(flatten)]
         place: Place,
     },
-    /// Write a proof that a statement is in the log, for somebody without the log
+    /// Write a proof, for somebody without the log, that a statement is in it
     ///
     /// The file is a C2SP tlog-proof with the statement in it.
     Prove {
-        /// The statement: number or beginning of its hash
+        /// Use this statement: its number, or the beginning of its hash
         #[arg(required_unless_present = "split")]
         statement: Option<String>,
-        /// Instead, that the log's operator signed two histories
+        /// Prove instead that the log's operator signed two histories
         #[arg(long, conflicts_with = "statement")]
         split: bool,
-        /// File to write; must not exist
+        /// Write this file, which must not exist yet
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         #[command(flatten)]
@@ -172,18 +176,18 @@ pub enum CommonsCommand {
     },
     /// Check a proof that `commons prove` wrote, without the log or the network
     ///
-    /// Exit status: 0 it holds, 1 it does not, 2 it could not be checked.
+    /// Exit status: 0 the proof is valid, 1 it is not, 2 it could not be checked.
     CheckProof(CheckProofArgs),
-    /// Begin as a person here; members have to vouch for you
+    /// Introduce yourself as a person; members then have to vouch for you
     Introduce {
-        /// What you are called
+        /// Use this name
         name: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Vouch that somebody is one person and not here already
+    /// Vouch that somebody is one person and is not here twice
     Vouch {
-        /// Name or id
+        /// Vouch for the member with this name or id
         member: String,
         /// Take the vouch back
         #[arg(long)]
@@ -191,27 +195,27 @@ pub enum CommonsCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Say where you work
+    /// State where you work
     Affiliation {
-        /// The organisation
+        /// Name this organisation
         org: String,
-        /// As what
+        /// State in which role you work there
         #[arg(long, default_value = "member")]
         role: String,
-        /// Since when, in Unix seconds; by default now
+        /// State since when, in Unix seconds. The default is now
         #[arg(long)]
         from: Option<u64>,
-        /// Until when
+        /// State until when, in Unix seconds. The default is no end
         #[arg(long)]
         to: Option<u64>,
         #[command(flatten)]
         place: Place,
     },
-    /// Declare an interest
+    /// Declare a conflict of interest
     Conflict {
-        /// In what
+        /// Name the person, organisation or thing that the interest is in
         with: String,
-        /// No longer
+        /// State that the interest has ended
         #[arg(long)]
         ended: bool,
         #[command(flatten)]
@@ -219,20 +223,20 @@ pub enum CommonsCommand {
     },
     /// Choose the house you sit in
     House {
-        /// Which
+        /// Sit in this house
         #[arg(value_enum)]
         house: HouseName,
         #[command(flatten)]
         place: Place,
     },
-    /// Say that you use an artifact: standing in the users' house rests on it
+    /// State that you use an artifact; this is what counts in the users' house
     Use {
-        /// Its digest
+        /// Name the artifact by this digest
         artifact: String,
-        /// For which organisation
+        /// State for which organisation you use it
         #[arg(long)]
         by: Option<String>,
-        /// For how many days
+        /// State for how many days
         #[arg(long, default_value_t = 90)]
         days: u64,
         #[command(flatten)]
@@ -240,80 +244,82 @@ pub enum CommonsCommand {
     },
     /// Publish an artifact under a name
     Publish {
-        /// Its name
+        /// Publish it under this name
         name: String,
-        /// Its digest, or a file to take it of
+        /// Publish the artifact with this digest, or this file
         artifact: String,
-        /// Its licence, as an SPDX expression
+        /// State its licence as an SPDX expression
         #[arg(long, default_value = "")]
         licence: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Say what was made from what
+    /// State what was made from what
     Derive {
-        /// The result's digest
+        /// Name the result by this digest
         child: String,
-        /// A parent's digest; again for each
+        /// Name a parent by its digest; repeat for each parent
         #[arg(long)]
         parent: Vec<String>,
-        /// How the result came from them
+        /// State how the result was made from its parents
         #[arg(long, value_enum, default_value_t = RelationName::Tuned)]
         relation: RelationName,
-        /// The recipe's digest, or a file to take it of
+        /// Name the recipe by its digest, or by a file whose digest is taken
         #[arg(long)]
         recipe: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Judge a statement: confirm it after doing it again, or say what you found
+    /// Judge a statement: confirm it after repeating the work, or report what you found
     Check {
-        /// The statement: number or beginning of its hash
+        /// Use this statement: its number, or the beginning of its hash
         statement: String,
-        /// What you found
+        /// Report this result
         #[arg(value_enum)]
         verdict: VerdictName,
-        /// In words
+        /// Explain the result in words
         #[arg(long)]
         note: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// As a steward, name the key that is to operate the log
+    /// Name, as a steward, the key that will operate the log
     Operator {
-        /// A member, whose key is meant, or a key
+        /// Name this key, or the key of this member
         key: String,
         #[command(flatten)]
         place: Place,
     },
-    /// As the log's operator, give waiting statements their place now
+    /// Give waiting statements their place now, as the log's operator
     Settle(Place),
-    /// Print the witness key of this key folder, made if there is none
+    /// Print the witness key of the key folder; creates it if there is none
     WitnessKey(KeyPlace),
-    /// Print the operator key of this key folder, made if there is none: for stewards to name
+    /// Print the operator key of the key folder, for stewards to name; creates it if there is none
     OperatorKey(KeyPlace),
 }
 
 #[derive(Args, Debug)]
 pub struct CreateArgs {
-    /// What people will call it
+    /// Give the commons this name
     pub name: String,
-    /// The charter's text
+    /// Take the charter from this file
     #[arg(long, value_name = "FILE")]
     pub charter: Option<PathBuf>,
-    /// Your own name
+    /// Use this name for yourself
     #[arg(long, default_value = "founder")]
     pub me: String,
-    /// A further founder, as NAME=CARD with the card of `understory key show`; a steward too
+    /// Name another founder, who is a steward too; CARD is what `understory key show` prints.
+    /// Repeat for each founder
     #[arg(long, value_name = "NAME=CARD")]
     pub founder: Vec<String>,
-    /// A witness, as NAME=KEY; by default a key of your own, which proves nothing to others
+    /// Name a witness and its key; repeat for each witness. The default is a key of your own, which
+    /// proves nothing to others
     #[arg(long, value_name = "NAME=KEY")]
     pub witness: Vec<String>,
-    /// How many witnesses must cosign; by default most of them
+    /// Require the signatures of this many witnesses. The default is a majority of them
     #[arg(long)]
     pub threshold: Option<u8>,
-    /// Rules, as `understory commons show rules` prints them
+    /// Take the rules from this file; `understory commons show rules` prints one
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
     #[command(flatten)]
@@ -322,23 +328,23 @@ pub struct CreateArgs {
 
 #[derive(Args, Debug)]
 pub struct ForkArgs {
-    /// What people will call it
+    /// Give the commons this name
     pub name: String,
-    /// Folder of the new commons
+    /// Put the new commons into this folder
     pub to: PathBuf,
-    /// How many of the old one's statements to take over; by default all
+    /// Take over this many statements of the old commons. The default is all of them
     #[arg(long)]
     pub at: Option<u64>,
-    /// A member of the old one who comes along as a founder: name or id
+    /// Take along this member, by name or id, as a founder; repeat for each member
     #[arg(long, value_name = "MEMBER")]
     pub with: Vec<String>,
-    /// A new charter
+    /// Take a new charter from this file
     #[arg(long, value_name = "FILE")]
     pub charter: Option<PathBuf>,
-    /// A witness, as NAME=KEY; by default a key of your own
+    /// Name a witness and its key; repeat for each witness. The default is a key of your own
     #[arg(long, value_name = "NAME=KEY")]
     pub witness: Vec<String>,
-    /// How many witnesses must cosign; by default most of them
+    /// Require the signatures of this many witnesses. The default is a majority of them
     #[arg(long)]
     pub threshold: Option<u8>,
     #[command(flatten)]
@@ -347,9 +353,10 @@ pub struct ForkArgs {
 
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// What `understory commons serve` printed at another member's
+    /// Join with this ticket, which `understory commons serve` prints for another member
     pub ticket: String,
-    /// A relay for members that cannot be reached directly (iroh relay URL, or "public")
+    /// Use this relay for members that cannot be reached directly: the URL of an iroh relay, or
+    /// "public"
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
     #[command(flatten)]
@@ -358,26 +365,26 @@ pub struct JoinArgs {
 
 #[derive(Args, Debug)]
 pub struct ServeArgs {
-    /// Address to listen on; 127.0.0.1:0 for this machine alone
+    /// Listen on this address; 127.0.0.1:0 accepts connections from this machine only
     #[arg(long, default_value = "0.0.0.0:0")]
     pub bind: std::net::SocketAddr,
-    /// An address to tell others besides those the machine has, such as a forwarded port
+    /// Also tell others this address, such as that of a forwarded port; repeat for each address
     #[arg(long)]
     pub external: Vec<std::net::SocketAddr>,
-    /// A relay for members that cannot reach each other directly (iroh relay URL, or "public")
+    /// Use this relay for members that cannot reach each other directly: the URL of an iroh relay,
+    /// or "public"
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
-    /// A ticket of a further member to connect to
+    /// Connect to the member with this ticket too; repeat for each member
     #[arg(long, value_name = "TICKET")]
     pub peer: Vec<String>,
-    /// Do not operate the log, though the key for it is here
+    /// Do not operate the log, even though its key is here
     #[arg(long)]
     pub no_operate: bool,
-    /// As the operator, have witnesses vouch for the time this often while nothing happens, in
-    /// seconds
+    /// As the operator, ask witnesses to confirm the time after this many seconds without news
     #[arg(long, default_value_t = 600)]
     pub heartbeat: u64,
-    /// Port of the page on 127.0.0.1; 0 takes a free one
+    /// Serve the page at this port of 127.0.0.1; 0 chooses a free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
     /// Do not serve the page
@@ -392,15 +399,16 @@ pub struct ServeArgs {
 
 #[derive(Args, Debug)]
 pub struct CheckProofArgs {
-    /// What `commons prove` wrote
+    /// Check this file, which `commons prove` wrote
     pub file: PathBuf,
-    /// The commons' id: judge by its genesis, which the file has with it
+    /// Judge by the genesis of the commons with this id; the file contains it
     #[arg(long, value_name = "ID", required_unless_present = "dir", conflicts_with = "dir")]
     pub commons: Option<Hash>,
-    /// With --commons, a key that you know to operate the log since the genesis
+    /// With --commons, accept this key as an operator of the log since the genesis; repeat for each
+    /// key
     #[arg(long, value_name = "KEY", requires = "commons")]
     pub operator: Vec<PeerId>,
-    /// Folder of the commons: judge by its log
+    /// Judge by the log of the commons in this folder
     #[arg(long)]
     pub dir: Option<PathBuf>,
     /// Print one JSON object
@@ -410,7 +418,7 @@ pub struct CheckProofArgs {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Who belongs here
+    /// Who the members are
     Members,
     /// What was made from what
     Lineage,
@@ -418,7 +426,7 @@ pub enum Shown {
     Milestones,
     /// Questions and how they stand
     Questions,
-    /// Whether the log is well
+    /// Whether the log is in good order
     Health,
     /// The rules in force, as TOML
     Rules,
@@ -488,7 +496,7 @@ pub enum UnrankedName {
 pub enum TieName {
     /// The option listed first
     Listed,
-    /// Drawn from what kept the ballots secret; only with --secret
+    /// A lot drawn from the secrets of the ballots; only with --secret
     Lot,
     /// The proposer's ballot
     Mine,
@@ -496,57 +504,60 @@ pub enum TieName {
 
 #[derive(Args, Debug)]
 pub struct ProposeArgs {
-    /// The question in a line
+    /// Ask this question, in one line
     pub title: String,
-    /// What it is about; that decides what it takes
+    /// State what the question is about, which decides what it takes to pass
     #[arg(long, value_enum, default_value_t = TopicName::Question)]
     pub topic: TopicName,
-    /// The question in full
+    /// Take the full text of the question from this file
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
-    /// An option; again for each. Of a charter or rules a file, of stewards or a removal a member
+    /// Offer this option; repeat for each option. It is a file for a charter or rules, a member for
+    /// stewards or a removal
     #[arg(long = "option", value_name = "OPTION")]
     pub options: Vec<String>,
-    /// The option that stands for "none of these"; it is added last. For stewards there is none
+    /// Use this text for the option "none of these", which is added last. An election of stewards
+    /// has none
     #[arg(long, default_value = "none of these")]
     pub default: String,
-    /// How ballots are counted; by default schulze, for stewards stv
+    /// Count the ballots by this method. The default is schulze, for stewards stv
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,
-    /// What it means that a ballot does not rank an option
+    /// Choose what it means that a ballot does not rank an option
     #[arg(long, value_enum, default_value_t = UnrankedName::Last)]
     pub unranked: UnrankedName,
-    /// What settles a tie; by default the option listed first, with --secret a lot
+    /// Choose what settles a tie. The default is the option listed first; with --secret it is a lot
     #[arg(long, value_enum)]
     pub tie: Option<TieName>,
-    /// How many win, or sit on the panel; of stewards, by default, those whose terms end
+    /// Let this many options win, or this many members sit on the panel. The default for stewards is
+    /// the seats whose terms end
     #[arg(long)]
     pub seats: Option<u16>,
-    /// The majority that options need over the default option, as 3:1
+    /// Require this majority over the default option, such as 3:1
     #[arg(long, default_value = "1:1")]
     pub majority: String,
-    /// The largest part of the seats that one employer may have, as 1/3
+    /// Let one employer have at most this part of the seats, such as 1/3
     #[arg(long)]
     pub cap: Option<String>,
-    /// Seats of a panel for a house or an employer, as users=1..2
+    /// Keep this many seats of a panel for a house or an employer, such as users=1..2; repeat for
+    /// each
     #[arg(long, value_name = "NAME=MIN..MAX")]
     pub quota: Vec<String>,
-    /// How long it is open beyond the notice that the rules ask for, in seconds
+    /// Keep it open for this many seconds beyond the notice that the rules require
     #[arg(long, default_value_t = 60)]
     pub open: u64,
-    /// Keep ballots secret until the close; they are revealed in this many seconds after it, or in
-    /// the notice where that is longer. A panel is always drawn from secrets
+    /// Keep ballots secret until the close. They are revealed within this many seconds after it, or
+    /// within the notice if that is longer. A panel is always drawn from secrets
     #[arg(long, value_name = "SECONDS")]
     pub secret: Option<u64>,
-    /// The question appealed against: number or beginning of its hash
+    /// Appeal against this question: its number, or the beginning of its hash
     #[arg(long)]
     pub appeal: Option<String>,
-    /// The question by which the members listed the committee's seats that are held already: the cap
-    /// counts them
+    /// Count, for the cap, the seats that are already held, as members listed them by this question
     #[arg(long, value_name = "QUESTION")]
     pub held: Option<String>,
-    /// Options are files that list such seats: committee, and a [[seat]] with name, org and until for
-    /// each
+    /// Read the options as files that list held seats: each has a `committee`, and a `[[seat]]`
+    /// with `name`, `org` and `until` for each seat
     #[arg(long)]
     pub list: bool,
     #[command(flatten)]
@@ -555,11 +566,12 @@ pub struct ProposeArgs {
 
 #[derive(Args, Debug)]
 pub struct VoteArgs {
-    /// The question: number or beginning of its hash
+    /// Use this question: its number, or the beginning of its hash
     pub question: String,
-    /// Options, best first: names, beginnings of names or numbers as #3; equal ones joined by =, as East #1=#3
+    /// Rank these options, best first: by name, by the beginning of a name, or by number as #3.
+    /// Join equal ones by =, as in East #1=#3
     pub ranking: Vec<String>,
-    /// Reveal the secret ballot that was committed to
+    /// Reveal your secret ballot after the close
     #[arg(long, conflicts_with = "ranking")]
     pub reveal: bool,
     #[command(flatten)]
@@ -568,12 +580,12 @@ pub struct VoteArgs {
 
 #[derive(Args, Debug)]
 pub struct TallyArgs {
-    /// The question: number or beginning of its hash; all of them if absent
+    /// Count this question: its number, or the beginning of its hash. The default is all questions
     pub question: Option<String>,
     /// Show the pairwise matrix and every step in words
     #[arg(long)]
     pub explain: bool,
-    /// As of this many statements
+    /// Use the state of the log after this many statements
     #[arg(long)]
     pub at: Option<u64>,
     #[command(flatten)]
@@ -583,9 +595,9 @@ pub struct TallyArgs {
 /// One question.
 #[derive(Args, Debug)]
 pub struct QuestionArgs {
-    /// The question: number or beginning of its hash
+    /// Use this question: its number, or the beginning of its hash
     pub question: String,
-    /// As of this many statements
+    /// Use the state of the log after this many statements
     #[arg(long)]
     pub at: Option<u64>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ pub(super) struct Class {
 impl Class {
     /// The set that `source` (a bracket, an escape or one character) names in regular
     /// expressions, with `fold` in whatever case.
-    pub fn new(source: &str, fold: bool) -> Result<Class, String> {
+    pub(super) fn new(source: &str, fold: bool) -> Result<Class, String> {
         let mut parser = ParserBuilder::new().case_insensitive(fold).nest_limit(8).build();
         let hir = parser.parse(source).map_err(|_| format!("class {source:?}"))?;
         match hir.into_kind() {
