@@ -30,7 +30,9 @@ pub fn import(
         Origin::HuggingFace { files, .. } => small_files(files)?,
         Origin::Gguf(metadata) => {
             let (mut writer, mut bytes) = (Writer::default(), Vec::new());
-            metadata.iter().for_each(|(key, value)| writer.set(key, value.clone()));
+            // Into how many files it was cut makes it no other model.
+            let kept = metadata.iter().filter(|(key, _)| !key.starts_with("split."));
+            kept.for_each(|(key, value)| writer.set(key, value.clone()));
             writer.write_to(&mut bytes).expect("writing to memory does not fail");
             vec![(GGUF_METADATA.to_owned(), bytes)]
         }

@@ -69,24 +69,36 @@ impl Opened {
             None => {
                 let decoder: Decoder = serde_json::from_str(&manifest.architecture)
                     .map_err(|error| FormatError::new(format!("model {root}: {error}")))?;
-                let json = store.get(&manifest.tokenizer.hash)?;
+                let json = store.get_bounded(&manifest.tokenizer.hash, MAX_FILE)?;
                 (Origin::Own(decoder), Some(Tokenizer::from_json(&json)?))
             }
             Some(_) => (foreign_origin(store, &manifest)?, None),
         };
         let places = manifest.tensors.iter().map(|entry| {
-            let element = element_of(&entry.dtype).ok_or_else(|| {
+            let element = element_of(&manifest, &entry.dtype).ok_or_else(|| {
                 FormatError::new(format!("tensor {}: no type {}", entry.name, entry.dtype))
             })?;
             let sizes = entry.shape.iter().map(|&n| usize::try_from(n)).collect();
             let shape: Result<Vec<usize>, _> = sizes;
             let shape = shape.map_err(|_| FormatError::new("a shape of too many elements"))?;
             let lies = store.whereabouts(&entry.data.hash)?;
+            check_length(&entry.name, lies.len, entry.data.len)?;
             let (path, offset) = (lies.path, lies.offset);
             Ok(Place { name: entry.name.clone(), shape, element, path, offset, bytes: lies.len })
         });
         let places: Vec<Place> = places.collect::<Result<_, EngineError>>()?;
         let weights = Weights::of_places(origin, places)?;
+        // One model has one text, and that of its manifest is what it computes.
+        let decoder = families::describe(&weights)?;
+        let text = serde_json::to_string(&decoder).expect("a decoder has a JSON form");
+        if text != manifest.architecture {
+            let text = format!(
+                "model {root}: its manifest says it computes {:.300}, and this version of understory \
+                 reads {text:.300}",
+                manifest.architecture
+            );
+            return Err(FormatError::new(text).into());
+        }
         let hash = |entry: &store::TensorEntry| (entry.name.clone(), entry.data.hash);
         let hashes = manifest.tensors.iter().map(hash).collect();
         Ok(Opened {
@@ -189,9 +201,12 @@ impl Opened {
     /// The BLAKE3 of a tensor's bytes, as they are now.
     pub fn hash(&self, tensor: &TensorInfo) -> Result<Hash, FormatError> {
         let mut hasher = blake3::Hasher::new();
-        self.weights.read_rows(tensor, |_, rows| {
-            hasher.update(rows);
-        })?;
+        let mut piece = vec![0; tensor.bytes.min(PIECE) as usize];
+        for at in (0..tensor.bytes).step_by(PIECE as usize) {
+            let count = (tensor.bytes - at).min(PIECE) as usize;
+            self.weights.read(tensor, at, &mut piece[..count])?;
+            hasher.update(&piece[..count]);
+        }
         Ok(Hash(*hasher.finalize().as_bytes()))
     }
 
@@ -224,12 +239,14 @@ pub fn split_root(name: &str) -> (&str, Option<Hash>) {
 /// What stands beside the tensors of a model that was imported.
 fn foreign_origin(store: &Store, manifest: &ModelManifest) -> Result<Origin, EngineError> {
     if let Some(ObjectRef { hash, .. }) = manifest.file(GGUF_METADATA) {
-        let bytes = store.get(hash)?;
+        let bytes = store.get_bounded(hash, MAX_FILE)?;
         return Ok(Origin::Gguf(gguf::parse(&bytes)?.metadata().clone()));
     }
     let mut kept = BTreeMap::new();
     for file in manifest.files.iter().flatten() {
-        kept.insert(file.name.clone(), store.get(&file.data.hash)?);
+        let bytes = store.get_bounded(&file.data.hash, MAX_FILE)?;
+        check_length(&file.name, bytes.len() as u64, file.data.len)?;
+        kept.insert(file.name.clone(), bytes);
     }
     let config = kept.get("config.json").cloned();
     let config =
@@ -238,7 +255,26 @@ fn foreign_origin(store: &Store, manifest: &ModelManifest) -> Result<Origin, Eng
     Ok(Origin::HuggingFace { files, config, metadata: BTreeMap::new() })
 }
 
-/// The element type that a manifest names.
-fn element_of(name: &str) -> Option<ElementType> {
-    if name == "f32" { ElementType::of_name("F32") } else { ElementType::of_name(name) }
+/// The element type that a manifest names: in the first version always `f32`.
+fn element_of(manifest: &ModelManifest, name: &str) -> Option<ElementType> {
+    match (manifest.version, name) {
+        (1, "f32") => ElementType::of_name("F32"),
+        (1, _) => None,
+        _ => ElementType::of_name(name),
+    }
 }
+
+/// Fails if a part has another length than the manifest says.
+fn check_length(part: &str, found: u64, said: u64) -> Result<(), FormatError> {
+    match found == said {
+        true => Ok(()),
+        false => {
+            Err(FormatError::new(format!("{part} has {found} bytes, its manifest says {said}")))
+        }
+    }
+}
+
+/// Bytes of a tensor that are hashed at a time.
+const PIECE: u64 = 1 << 20;
+/// Most bytes of a file beside the tensors.
+const MAX_FILE: u64 = 1 << 28;

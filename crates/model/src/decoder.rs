@@ -189,6 +189,7 @@ impl Decoder {
                 return invalid("a layer's window or rotary positions are no use".to_owned());
             }
         }
+        range("rotaries", self.rotaries.len(), 0, MAX_ROTARIES)?;
         self.rotaries.iter().try_for_each(|rotary| rotary.validate(self.head_dim))?;
         let count = self.wide_parameters();
         if count > u128::from(MAX_DECODER_PARAMETERS) {
@@ -308,6 +309,8 @@ fn range(field: &'static str, value: usize, min: usize, max: usize) -> Result<()
     Ok(())
 }
 
+/// Most kinds of rotary positions of a model.
+const MAX_ROTARIES: usize = 4;
 /// Most parameters of a model that can be trained: 8 Gi, 32 GiB as `f32`.
 pub const MAX_TRAINED: u64 = 1 << 33;
 /// Most parameters of a model that can be run: 1 Ti, more than any file of these families has.
@@ -355,6 +358,7 @@ mod tests {
             Decoder { post_norms: true, norm: NormKind::Layer, ..good.clone() },
             Decoder { rotaries: vec![Rotary::plain(16, 1e4)], ..good.clone() },
             Decoder { rotaries: vec![Rotary::plain(7, 1e4)], ..good.clone() },
+            Decoder { rotaries: vec![Rotary::plain(8, 1e4); 5], ..good.clone() },
             Decoder { rotaries: vec![Rotary::plain(8, f32::INFINITY)], ..good.clone() },
             Sizes { layers: 1 << 20, ..Sizes::tiny(100) }.decoder(Family::Llama),
         ];

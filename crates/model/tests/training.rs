@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kernel::{AdamW, Isa, Kernel};
+use model::decoder::{Biases, Family, Layer, Rotary, Scaling, Sizes};
 use model::families::write;
 use model::{Decoder, Model, Optimizer, Parameters, Plan, Session, Trainer, Weights, safetensors};
 
@@ -183,16 +184,33 @@ fn a_written_gguf_is_the_same_model_or_refused_by_name() {
     }
     let good =
         ["falcon_11b", "falcon_40b", "falcon_7b", "gemma2", "gemma3_plain", "llama", "llama3"];
-    let more = ["llama_linear_biases", "mistral_window", "qwen2", "qwen3", "smollm3"];
+    let more = ["llama_linear_biases", "qwen2", "qwen3", "smollm3"];
     assert_eq!(written, [&good[..], &more[..]].concat());
 }
 
 #[test]
 fn what_no_file_has_a_place_for_is_refused() {
-    let odd = Decoder { qk_norms: true, ..Decoder::tiny(40) };
-    let params = model::init(&odd, 1).expect("valid");
-    let model = Parameters::new(&odd, params).expect("fits");
+    let llama = Decoder::tiny(40);
+    let with = |decoder: &Decoder| {
+        let params = model::init(decoder, 1).expect("valid");
+        Parameters::new(decoder, params).expect("fits")
+    };
+    let model = with(&Decoder { qk_norms: true, ..llama.clone() });
     for error in [write::hugging_face(&model).err(), write::gguf(&model).err()] {
         assert!(error.expect("refused").to_string().contains("(llama)"));
+    }
+    // Llama.cpp would compute these otherwise, or look for other tensors.
+    let window = vec![Layer { window: Some(8), rotary: Some(0) }; 2];
+    let scaled = Rotary { scaling: Scaling::Factors(vec![2.0; 4]), ..Rotary::plain(8, 1e4) };
+    let qwen = Sizes::tiny(40).decoder(Family::Qwen2);
+    for odd in [
+        Decoder { attention_cap: Some(50.0), ..llama.clone() },
+        Decoder { final_cap: Some(30.0), ..llama.clone() },
+        Decoder { layers: window.clone(), family: Family::Mistral, ..llama },
+        Decoder { layers: window, ..qwen.clone() },
+        Decoder { biases: Biases::default(), ..qwen.clone() },
+        Decoder { rotaries: vec![scaled], ..qwen },
+    ] {
+        assert!(write::gguf(&with(&odd)).is_err(), "{odd:?}");
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -41,11 +41,11 @@ struct Note {
 
 impl Store {
     /// Notes that the bytes of `hash`, which the caller has just computed, lie in a file. An object
-    /// that is in the store itself needs no note.
+    /// that is in the store itself needs no note, and a note that still holds is kept.
     ///
     /// Errors: the file cannot be found, or its path is no UTF-8.
     pub fn locate(&self, hash: &Hash, at: &Whereabouts) -> Result<(), StoreError> {
-        if self.object_path(hash).is_file() {
+        if self.whereabouts(hash).is_ok() {
             return Ok(());
         }
         let io = |source| StoreError::Io { doing: "find", path: at.path.clone(), source };
@@ -62,7 +62,9 @@ impl Store {
     /// Errors: it is nowhere; the file that the note names has changed or is gone.
     pub fn whereabouts(&self, hash: &Hash) -> Result<Whereabouts, StoreError> {
         let path = self.object_path(hash);
-        if let Ok(metadata) = fs::metadata(&path) {
+        if let Ok(metadata) = fs::metadata(&path)
+            && metadata.is_file()
+        {
             return Ok(Whereabouts { path, offset: 0, len: metadata.len() });
         }
         let Some(note) = self.note(hash)? else {
@@ -97,7 +99,7 @@ impl Store {
 
     fn note(&self, hash: &Hash) -> Result<Option<Note>, StoreError> {
         let path = self.note_path(hash);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_small(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError::Io { doing: "read", path, source }),
@@ -115,6 +117,19 @@ impl Store {
         self.root().join("located").join(&hex[..2]).join(&hex[2..])
     }
 }
+
+/// A note: a plain file of a few lines.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_NOTE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Most bytes of a note that are read.
+const MAX_NOTE: u64 = 1 << 16;
 
 /// The time of the last change in nanoseconds since 1970, where the system tells it.
 fn modified(metadata: &Metadata) -> Option<u64> {

@@ -123,7 +123,7 @@ impl ModelManifest {
 
     /// Reads the manifest `root` from `store`.
     pub fn load(store: &Store, root: &Hash) -> Result<Self, ManifestError> {
-        Self::parse(&store.get(root)?)
+        Self::parse(&store.get_bounded(root, MAX_MANIFEST as u64)?)
     }
 
     /// Every object the model consists of, the manifest itself left out.

@@ -147,6 +147,16 @@ impl Store {
         }
     }
 
+    /// The bytes of an object that has at most `most` of them, checked against its name.
+    pub fn get_bounded(&self, hash: &Hash, most: u64) -> Result<Vec<u8>> {
+        let found = self.whereabouts(hash)?;
+        if found.len > most {
+            let text = format!("{} bytes, at most {most} are read", found.len);
+            return Err(io_error("read", &found.path)(io::Error::other(text)));
+        }
+        self.get(hash)
+    }
+
     /// Whether the object's file is present, or a note of where it lies (its bytes are checked only
     /// by [`Store::get`]).
     pub fn has(&self, hash: &Hash) -> bool {
@@ -240,6 +250,10 @@ impl Store {
 
     fn read_verified(&self, hash: &Hash, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
+        // Before opening it: a pipe would wait for a writer, a device would never end.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io_error("read", path)(io::Error::other("not a file")));
+        }
         match File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)) {
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {

@@ -23,6 +23,9 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     if watched {
         eprintln!();
     }
+    if let Some(why) = model.refusal() {
+        eprintln!("it is not run here: {why}");
+    }
     let name = format!("{}@{root}", args.store.display());
     let mut out = terminal::stdout();
     if args.json {

@@ -126,18 +126,58 @@ fn a_file_that_changes_or_goes_is_noticed() {
 }
 
 #[test]
+fn a_second_import_of_the_same_bytes_leaves_the_first_whole() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("store")).expect("opens");
+    let path = copy("qwen2.gguf", dir.path());
+    let root = import(&open(&path), &store, |_, _| ()).expect("imported");
+    let other = dir.path().join("other.gguf");
+    fs::copy(&path, &other).expect("copied");
+    assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
+    fs::remove_file(&other).expect("removed");
+    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+    // Where the first is gone, a third import heals it.
+    fs::rename(&path, &other).expect("moved");
+    assert!(Opened::stored("x", &store, root).is_err());
+    assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
+    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+}
+
+#[test]
+fn templates_in_any_order_give_one_root_and_too_many_are_refused() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("store")).expect("opens");
+    let folder = copy("qwen3", dir.path());
+    fs::write(folder.join("chat_template.jinja"), "main").expect("written");
+    let more = folder.join("additional_chat_templates");
+    fs::create_dir(&more).expect("made");
+    let write = |n: usize| fs::write(more.join(format!("t{n}.jinja")), n.to_string());
+    (0..30).rev().for_each(|n| write(n).expect("written"));
+    fs::write(more.join("notes.txt"), "no template").expect("written");
+    let root = import(&open(&folder), &store, |_, _| ()).expect("imported");
+    let templates = Opened::stored("x", &store, root).expect("there").templates();
+    assert_eq!(templates.expect("read").iter().count(), 31);
+    (30..33).for_each(|n| write(n).expect("written"));
+    assert!(import(&open(&folder), &store, |_, _| ()).is_err(), "33 of at most 32");
+}
+
+#[test]
 fn a_manifest_that_lies_about_its_tensors_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("store")).expect("opens");
     let root = import(&open(&families().join("qwen2.gguf")), &store, |_, _| ()).expect("imported");
     let good = ModelManifest::load(&store, &root).expect("there");
-    let changes: [fn(&mut ModelManifest); 6] = [
+    let changes: [fn(&mut ModelManifest); 10] = [
         |m| m.tensors[3].shape[0] += 1,
         |m| m.tensors[3].dtype = "Q4_K".into(),
         |m| m.tensors[3].dtype = "NONE".into(),
         |m| m.tensors[3].shape = vec![u64::MAX, u64::MAX],
         |m| drop(m.tensors.remove(3)),
         |m| m.tensors[3].data.hash = Hash::of(b"nowhere"),
+        |m| m.tensors[3].data.len += 1,
+        |m| m.tensors[3].dtype = m.tensors[3].dtype.to_lowercase(),
+        |m| m.architecture = "nonsense".into(),
+        |m| m.architecture.push(' '),
     ];
     for (n, change) in changes.into_iter().enumerate() {
         let mut bad = good.clone();

@@ -51,28 +51,36 @@ impl SmallFiles {
         }
     }
 
-    /// The names of the files that end with `end`, in order; in a folder those of the folder
-    /// `under` in it.
+    /// The names of the files in the folder `under` that end with `end`, in order.
+    ///
+    /// Errors: there are more than `most`.
     pub fn names(&self, under: &str, end: &str, most: usize) -> Result<Vec<String>, FormatError> {
-        let mut names: Vec<String> = match self {
-            SmallFiles::Folder(folder) => {
-                let inner = folder.join(under);
-                if !inner.is_dir() {
-                    return Ok(Vec::new());
-                }
-                let entries = fs::read_dir(&inner).map_err(FormatError::io(&inner))?;
-                let names = entries.take(most).map(|entry| {
-                    let name = entry.map_err(FormatError::io(&inner))?.file_name();
-                    Ok(format!("{under}/{}", name.to_string_lossy()))
-                });
-                names.collect::<Result<_, FormatError>>()?
-            }
-            SmallFiles::Kept(files) => files.keys().take(most).cloned().collect(),
+        let mut names = match self {
+            SmallFiles::Folder(folder) => names_in(&folder.join(under), under)?,
+            SmallFiles::Kept(files) => files.keys().cloned().collect(),
         };
-        names.retain(|name| name.ends_with(end));
+        let inside = format!("{under}/");
+        names.retain(|name| name.starts_with(&inside) && name.ends_with(end));
         names.sort();
+        if names.len() > most {
+            let text = format!("{}: {} files, at most {most}", self.describe(under), names.len());
+            return Err(FormatError::new(text));
+        }
         Ok(names)
     }
+}
+
+/// All names in a folder that may not exist, after that of the folder.
+fn names_in(folder: &Path, under: &str) -> Result<Vec<String>, FormatError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(FormatError::io(folder))?;
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        let name = entry.map_err(FormatError::io(folder))?.file_name();
+        Ok(format!("{under}/{}", name.to_string_lossy()))
+    };
+    entries.map(name).collect()
 }
 
 /// Reads a whole file that may not be larger than `largest` bytes.

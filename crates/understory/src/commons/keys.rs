@@ -96,6 +96,11 @@ impl Keys {
 
     fn public_of(&self, stem: &str) -> Result<PeerId> {
         let path = self.file(stem, "pub");
+        if file::is_absent(&path) && !file::is_absent(&self.file(stem, SECRET)) {
+            // What was begun when the secret was made is finished now.
+            let public = Identity::from_seed(*self.unseal(stem)?).id();
+            write_secret(&path, format!("{public}\n").as_bytes())?;
+        }
         let text = fs::read_to_string(&path)
             .with_context(|| format!("no key in {}", self.dir.display()))
             .hint("make one with `understory key create`, or name its folder with --keys")?;
@@ -106,18 +111,22 @@ impl Keys {
     pub fn identity(&self, role: Role) -> Result<Identity> {
         self.refuse_old(role)?;
         let path = self.file(role.stem(), SECRET);
-        let sealed = read_secret(&path)
-            .hint("make a key with `understory key create`, or name its folder with --keys")?;
-        let text = str::from_utf8(&sealed).unwrap_or_default();
-        let seed = key_file::unseal(text, self.passphrase(false)?)
-            .with_context(|| format!("cannot open {}", path.display()))
-            .hint("is the passphrase right?")?;
-        let identity = Identity::from_seed(*seed);
+        let identity = Identity::from_seed(*self.unseal(role.stem())?);
         if self.public(role)? != identity.id() {
             return Err(anyhow!("{} and the .pub file beside it are of two keys", path.display()))
                 .hint("`understory key rotate` finishes a rotation that was cut short");
         }
         Ok(identity)
+    }
+
+    fn unseal(&self, stem: &str) -> Result<Seed> {
+        let path = self.file(stem, SECRET);
+        let sealed = read_secret(&path)
+            .hint("make a key with `understory key create`, or name its folder with --keys")?;
+        let text = str::from_utf8(&sealed).unwrap_or_default();
+        key_file::unseal(text, self.passphrase(false)?)
+            .with_context(|| format!("cannot open {}", path.display()))
+            .hint("is the passphrase right?")
     }
 
     /// Asks for the passphrase now, if it takes a person to say it.
@@ -226,6 +235,13 @@ impl Keys {
     }
 
     fn make_as(&self, stem: &str) -> Result<Identity> {
+        let public = self.file(stem, "pub");
+        if !file::is_absent(&public) {
+            return Err(anyhow!("{} is there and its secret key is not", public.display())).hint(
+                "a key is never replaced: bring the secret key back from where it is kept, or name \
+                 another folder with --keys",
+            );
+        }
         let seed = Zeroizing::new(random::seed()?);
         let identity = Identity::from_seed(*seed);
         self.write_as(stem, &identity, &seed)?;
@@ -236,10 +252,10 @@ impl Keys {
         fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make {}", self.dir.display()))?;
         let sealed = key_file::seal(seed, self.passphrase(true)?, &random::seed()?);
-        // The public part first: a secret key is never without it.
+        // The secret first: a public part without it is one whose secret is kept elsewhere.
+        create_secret(&self.file(stem, SECRET), sealed.as_bytes())?;
         let public = format!("{}\n", identity.id());
-        write_secret(&self.file(stem, "pub"), public.as_bytes())?;
-        create_secret(&self.file(stem, SECRET), sealed.as_bytes())
+        write_secret(&self.file(stem, "pub"), public.as_bytes())
     }
 
     fn file(&self, stem: &str, suffix: &str) -> PathBuf {

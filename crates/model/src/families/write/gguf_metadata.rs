@@ -3,7 +3,7 @@
 use kernel::math::ln64;
 
 use crate::Decoder;
-use crate::decoder::{Family, NormKind, Scaling};
+use crate::decoder::{Biases, Family, NormKind, Scaling};
 use crate::gguf::Value;
 
 /// The keys of a decoder; the caller reads them back to see that nothing is lost.
@@ -52,11 +52,24 @@ pub(super) fn metadata(d: &Decoder) -> Vec<(String, Value)> {
 
 /// Whether llama.cpp looks for just the tensors that this model has, in the shapes that they have.
 pub(super) fn fits_llama_cpp(d: &Decoder) -> bool {
+    let llama = matches!(d.family, Family::Llama | Family::Mistral);
     let head_norms = matches!(d.family, Family::Qwen3 | Family::Gemma3);
     let full_heads = matches!(d.family, Family::Falcon | Family::Qwen2);
+    let biases = match d.family {
+        Family::Llama | Family::Mistral => true,
+        Family::Qwen2 => d.biases == Biases { qkv: true, output: false, ffn: false },
+        _ => d.biases == Biases::default(),
+    };
+    let bent = d.attention_cap.is_some() || d.final_cap.is_some();
+    let windows = d.layers.iter().any(|layer| layer.window.is_some());
+    let factors = d.rotaries.iter().any(|rotary| matches!(rotary.scaling, Scaling::Factors(_)));
     d.qk_norms == head_norms
         && (!full_heads || d.q_dim() == d.dim)
         && (d.tied || d.family != Family::Gemma2)
+        && biases
+        && (!bent || d.family == Family::Gemma2)
+        && (!windows || d.family.is_gemma())
+        && (!factors || llama)
 }
 
 struct Keys {
