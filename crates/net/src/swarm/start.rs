@@ -235,6 +235,7 @@ fn share(
         stage: Stage::Fetching,
         node: None,
         linked: Vec::new(),
+        clock: None,
         total: Traffic::default(),
         traffic: BTreeMap::new(),
     };
@@ -293,7 +294,8 @@ async fn live(
     match prepared {
         Some(Ok((node, log, worker, pins))) => {
             shared.reports.send(Report::Started { run: shared.run });
-            Driver::new(shared.clone(), node, log, worker, pins).run(events, stopped).await;
+            let driver = Driver::new(shared.clone(), node, log, worker, pins, stopped);
+            driver.run(events).await;
         }
         Some(Err(why)) => {
             shared.end(Outcome::Failed { why });
