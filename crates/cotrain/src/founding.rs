@@ -3,7 +3,7 @@
 use crate::{files::read_bounded, invitations::Invitations, worker::rules};
 use ids::{Hash, ParsePeerIdError, PeerId};
 use net::PeerAddr;
-use recipe::{RunError, RunManifest};
+use recipe::{CorpusError, RunError, RunManifest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -34,6 +34,9 @@ pub enum FoundingError {
         /// How many may belong to the run.
         most: u32,
     },
+    /// An option of the text is out of range.
+    #[error("data.options: {0}")]
+    Text(#[from] CorpusError),
     /// A setting is out of range.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -6,7 +6,7 @@ mod open;
 mod watch;
 
 use crate::{
-    RUN_REF,
+    RUN_REF, causes,
     config::RunConfig,
     continuing::OldRun,
     events::PeerEvent,
@@ -151,6 +151,14 @@ impl Peer {
         Ok(Some((RunManifest::parse(&manifest)?, Source::Founder { manifest })))
     }
 
+    /// Checks what can be checked of a run before its text is read.
+    ///
+    /// Errors: it belongs to a run; a setting is out of range.
+    pub fn check(&self, config: &RunConfig, founding: &Founding) -> Result<(), PeerError> {
+        self.must_be_free_for(None)?;
+        Ok(config.check(self.id(), founding)?)
+    }
+
     /// Founds a run over a text.
     ///
     /// Errors: the text is too little, a setting is out of range, or the folder cannot be written.
@@ -160,9 +168,9 @@ impl Peer {
         documents: &Documents,
         founding: &Founding,
     ) -> Result<Source, PeerError> {
-        self.must_be_free_for(None)?;
+        self.check(config, founding)?;
         let mut last = -1.0;
-        let root =
+        let built =
             corpus::build(&self.store, documents, &config.data.options, &mut |what, done| {
                 if done == 0.0 || done - last > 0.05 {
                     last = done;
@@ -171,8 +179,13 @@ impl Peer {
                 }
             })
             .map_err(PeerError::Text)?;
-        let corpus = CorpusManifest::parse(&self.store.get(&root.hash)?)?;
-        let manifest = config.manifest(self.id(), founding, root, corpus.vocab as usize)?;
+        let mut left_out = documents.left_out.clone();
+        left_out.merge(built.left_out);
+        if !left_out.is_nothing() {
+            self.tell(&PeerEvent::LeftOut(left_out));
+        }
+        let corpus = CorpusManifest::parse(&self.store.get(&built.root.hash)?)?;
+        let manifest = config.manifest(self.id(), founding, built.root, corpus.vocab as usize)?;
         self.keep(&manifest, founding)
     }
 
@@ -264,7 +277,12 @@ impl Peer {
         let outcome = Watch::new(self, &handle, &time).until(until).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
-        Status::of(&status.borrow(), &ticket).ended().write(&self.options.folder)?;
+        match Status::of(&status.borrow(), &ticket).ended().write(&self.options.folder) {
+            Err(error) if error.may_pass() => {
+                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+            }
+            written => written?,
+        }
         for outcome in [outcome?, stopped] {
             if let Outcome::Failed { why } = outcome {
                 return Err(PeerError::Failed(why));
