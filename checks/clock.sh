@@ -48,6 +48,6 @@ done
 for number in 1 2 3; do
   check "peer $number says nothing of its clock" says_nothing "$number"
 done
-in_words() { "$program" swarm status --dir "$work/peer-4" | grep "behind that of [34] others"; }
+in_words() { "$program" swarm status "$work/peer-4" | grep "behind that of [34] others"; }
 check "swarm status says it in words" in_words
 finish

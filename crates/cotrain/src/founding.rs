@@ -35,7 +35,7 @@ pub enum FoundingError {
         most: u32,
     },
     /// An option of the text is out of range.
-    #[error("data.options: {0}")]
+    #[error("data.options cannot be used")]
     Text(#[from] CorpusError),
     /// A setting is out of range.
     #[error(transparent)]

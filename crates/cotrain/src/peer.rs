@@ -72,7 +72,7 @@ pub struct Peer {
     invitations: Invitations,
     /// Records that a commons knows the run to have.
     known: Vec<Checkpoint>,
-    tell: Tell,
+    tell: Arc<Tell>,
     work_as: WorkAs,
 }
 
@@ -85,6 +85,7 @@ impl Peer {
         let store = Store::open(options.folder.join("store"))?;
         let invitations = Invitations::read(&options.folder)?;
         let work_as: WorkAs = Arc::new(|worker| Arc::new(worker));
+        let tell = Arc::new(tell);
         Ok(Self { options, store, invitations, known: Vec::new(), tell, work_as })
     }
 
@@ -178,12 +179,15 @@ impl Peer {
                     self.tell(&PeerEvent::Preparing { what: what.to_owned(), done });
                 }
             })
-            .map_err(PeerError::Text)?;
+            .map_err(PeerError::Text);
         let mut left_out = documents.left_out.clone();
-        left_out.merge(built.left_out);
+        if let Ok(built) = &built {
+            left_out.merge(built.left_out.clone());
+        }
         if !left_out.is_nothing() {
             self.tell(&PeerEvent::LeftOut(left_out));
         }
+        let built = built?;
         let corpus = CorpusManifest::parse(&self.store.get(&built.root.hash)?)?;
         let manifest = config.manifest(self.id(), founding, built.root, corpus.vocab as usize)?;
         self.keep(&manifest, founding)
@@ -272,7 +276,9 @@ impl Peer {
         until: impl Future<Output = ()>,
     ) -> Result<(), PeerError> {
         let time = Arc::new(WorkTime::default());
-        let open = open::opener(self.options.kernel.clone(), time.clone(), self.work_as.clone());
+        let Options { kernel, .. } = &self.options;
+        let (kernel, work_as, tell) = (kernel.clone(), self.work_as.clone(), self.tell.clone());
+        let open = open::opener(kernel, time.clone(), work_as, tell);
         let handle = net::swarm::start(self.node(source), Arc::new(open::run_parts), open).await?;
         let outcome = Watch::new(self, &handle, &time).until(until).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());

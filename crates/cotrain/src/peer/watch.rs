@@ -28,6 +28,8 @@ pub(super) struct Watch<'a> {
     standing: Option<u64>,
     /// The status could not be written, and that was told.
     unwritten: bool,
+    /// The run that the store does not name yet.
+    unset: Option<Hash>,
     /// The clock is wrong, and that was told.
     wrong_clock: bool,
 }
@@ -47,6 +49,7 @@ impl<'a> Watch<'a> {
             lobby: None,
             standing: None,
             unwritten: false,
+            unset: None,
             wrong_clock: false,
         }
     }
@@ -131,6 +134,7 @@ impl<'a> Watch<'a> {
     /// Once a second.
     async fn tick(&mut self) -> Result<(), PeerError> {
         self.newest.publish(self.peer);
+        self.set_run()?;
         self.tell(&self.time.event());
         let net = self.net.borrow_and_update().clone();
         let ticket = self.handle.ticket().to_string();
@@ -242,9 +246,25 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn started(&self, id: Hash) -> Result<(), PeerError> {
+    /// Names the run in the store; a disk that is full for a while is waited for.
+    fn set_run(&mut self) -> Result<(), PeerError> {
+        let Some(run) = self.unset else { return Ok(()) };
+        match self.peer.store.set_ref(RUN_REF, &run) {
+            Err(error) if error.may_pass() => {
+                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+            }
+            set => {
+                set?;
+                self.unset = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, id: Hash) -> Result<(), PeerError> {
+        self.unset = Some(id);
+        self.set_run()?;
         let store = &self.peer.store;
-        store.set_ref(RUN_REF, &id)?;
         let run = RunManifest::parse(&store.get(&id)?)?;
         let corpus = CorpusManifest::parse(&store.get(&run.corpus.hash)?)?;
         self.tell(&PeerEvent::Corpus(corpus_info(corpus)));

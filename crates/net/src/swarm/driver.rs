@@ -9,7 +9,7 @@ use crate::{
     },
     transport::{
         clocks,
-        fetch::{FetchError, FetchProgress, Fetcher, Parts, Want},
+        fetch::{FetchProgress, Fetcher, Parts, Want},
         mesh::{Events, Mesh, MeshEvent},
         traffic::TrafficTable,
     },
@@ -36,8 +36,8 @@ const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Between attempts to write what has to be written before anything goes on.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LAST_PAUSE: Duration = Duration::from_secs(15);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the parts of a running node share.
 #[derive(Clone)]
@@ -377,7 +377,7 @@ impl Driver {
                 Err(e) => {
                     tracing::info!("fetch {id}: {}", with_causes(&e));
                     // Others that lack something are usual; this machine's disk is not.
-                    if let FetchError::Store { .. } = e {
+                    if e.may_pass() {
                         reports.wait_for(&e);
                     }
                     Event::FetchFailed { id, missing: e.object(), stored }

@@ -1,6 +1,8 @@
 //! What a demo is to do: its folder, its peers, its configuration.
 
-use crate::{cli::DemoArgs, files::write_atomically, hint::WithHint, peer_key::demo_seed};
+use crate::{
+    cli::DemoArgs, files::write_atomically, hint::WithHint, peer::for_peer, peer_key::demo_seed,
+};
 use anyhow::{Context, Result, bail};
 use cotrain::{
     cheat::Cheat,
@@ -86,7 +88,7 @@ impl Plan {
     /// Checks the settings before anything is made.
     fn check(&self) -> Result<()> {
         let founder = Identity::from_seed(demo_seed(Self::key_number(self.seed, 0))).id();
-        Ok(self.config.check(founder, &Founding::default())?)
+        self.config.check(founder, &Founding::default()).map_err(|e| for_peer(e.into()))
     }
 
     /// What each peer was told to do wrong: the last ones cheat.
