@@ -255,6 +255,25 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_archive_is_an_error_or_other_text_and_never_a_panic() {
+        let words: Vec<u8> =
+            (0..6000u32).flat_map(|i| (i * i % 977).to_string().into_bytes()).collect();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x.zst");
+        let whole = zstd(&words);
+        let mut refused = 0;
+        for at in (0..whole.len()).step_by(1 + whole.len() / 700) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(&path, &bytes).expect("writes");
+            let mut read = Vec::new();
+            let opened = open(&path, of_named(&path)).expect("opens");
+            refused += u32::from(opened.take(1 << 22).read_to_end(&mut read).is_err());
+        }
+        assert!(refused > 100, "{refused}: the checksum finds what decodes");
+    }
+
+    #[test]
     fn a_window_that_takes_too_much_memory_and_a_wrong_checksum_are_errors() {
         // A frame with a window of 2 GiB, as `zstd --long=31` makes.
         let long = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0, 0];
