@@ -291,10 +291,20 @@ pub fn store_log(bytes: &[u8]) {
     }
 }
 
-/// Text files: the first byte chooses among `.txt`, `.jsonl` and both packed with gzip.
+/// Text files: the first byte chooses among text, JSON lines and JSON, plain and packed.
 pub fn documents(bytes: &[u8]) {
     let Some((kind, text)) = bytes.split_first() else { return };
-    let ending = [".txt", ".jsonl", ".txt.gz", ".jsonl.gz"][usize::from(kind % 4)];
+    let endings = [
+        ".txt",
+        ".jsonl",
+        ".txt.gz",
+        ".jsonl.gz",
+        ".json",
+        ".json.gz",
+        ".txt.zst",
+        ".jsonl.zst",
+    ];
+    let ending = endings[usize::from(kind % 8)];
     let file = file_of(text, ending);
     if let Ok(documents) = recipe::corpus::Documents::from_paths(&[file.path().to_path_buf()]) {
         assert!(!documents.texts.is_empty() && documents.texts.iter().all(|t| !t.is_empty()));

@@ -132,6 +132,16 @@ impl RunConfig {
         toml::from_str(&text).map_err(|source| ConfigError::Text { path: path.to_owned(), source })
     }
 
+    /// Checks what can be checked before the text is read.
+    ///
+    /// Errors: a setting that is out of range, by its name.
+    pub fn check(&self, founder: PeerId, founding: &Founding) -> Result<(), FoundingError> {
+        self.data.options.validate()?;
+        // Of the text only the number of tokens counts here, and that is at most this.
+        let corpus = ObjectRef { hash: Hash([0; 32]), len: 1 };
+        self.manifest(founder, founding, corpus, self.data.options.vocab).map(drop)
+    }
+
     /// The manifest of this run, begun by `founder`, over a corpus of `vocab` tokens.
     ///
     /// Errors: a setting that is out of range, by its name.
@@ -212,8 +222,8 @@ const COMMENTS: &[(&str, &str)] = &[
     ("seed", "The first parameters are drawn from this number."),
     (
         "data.paths",
-        "Files and folders of text (.txt, .md, .jsonl, also .gz) to learn from. Empty: the\n\
-         documentation in the local cargo registry.",
+        "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst) to learn\n\
+         from. Empty: the documentation in the local cargo registry.",
     ),
     ("data.options.vocab", "How many tokens the tokenizer knows."),
     ("data.options.max_bytes", "Most bytes of text to take; 0 takes all."),

@@ -3,6 +3,7 @@
 
 use crate::marks::Mark;
 use ids::{Hash, PeerId};
+use recipe::corpus::LeftOut;
 use serde::{Deserialize, Serialize};
 use swarm::Notice;
 
@@ -52,6 +53,8 @@ pub enum PeerEvent {
         /// A secret for each friend that is missing.
         unused: Vec<String>,
     },
+    /// Not all of the text that was given is trained on.
+    LeftOut(LeftOut),
     /// The corpus is ready.
     Corpus(CorpusInfo),
     /// This peer takes part from now on.
@@ -119,6 +122,14 @@ pub enum PeerEvent {
         /// Its root.
         root: Hash,
     },
+    /// This machine's clock is wrong, as the clocks of most of those who decide have it; or it is
+    /// right again.
+    Clock {
+        /// By so many seconds it is ahead; negative where it is behind, 0 where it is right again.
+        ahead_s: i64,
+        /// So many others say so.
+        others: usize,
+    },
     /// A connection came or went.
     Connection {
         /// With whom.
@@ -157,6 +168,15 @@ pub enum PeerEvent {
     Failed {
         /// Why.
         error: String,
+        /// What to do about it, as far as that can be told.
+        #[serde(default)]
+        hints: Vec<String>,
+    },
+    /// This machine keeps the peer from writing what others only look at; the peer goes on, and it
+    /// is tried again.
+    NotWritten {
+        /// What and why.
+        why: String,
     },
     /// This peer ended in order and can go on later.
     Stopped,

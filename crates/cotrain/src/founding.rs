@@ -3,7 +3,7 @@
 use crate::{files::read_bounded, invitations::Invitations, worker::rules};
 use ids::{Hash, ParsePeerIdError, PeerId, name, name::NameError};
 use net::PeerAddr;
-use recipe::{RunError, RunManifest};
+use recipe::{CorpusError, RunError, RunManifest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -42,6 +42,9 @@ pub enum FoundingError {
         /// What is wrong with it.
         error: NameError,
     },
+    /// An option of the text is out of range.
+    #[error("data.options cannot be used")]
+    Text(#[from] CorpusError),
     /// A setting is out of range.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -6,7 +6,7 @@ mod open;
 mod watch;
 
 use crate::{
-    RUN_REF,
+    RUN_REF, causes,
     config::RunConfig,
     continuing::OldRun,
     events::PeerEvent,
@@ -72,7 +72,7 @@ pub struct Peer {
     invitations: Invitations,
     /// Records that a commons knows the run to have.
     known: Vec<Checkpoint>,
-    tell: Tell,
+    tell: Arc<Tell>,
     work_as: WorkAs,
 }
 
@@ -85,6 +85,7 @@ impl Peer {
         let store = Store::open(options.folder.join("store"))?;
         let invitations = Invitations::read(&options.folder)?;
         let work_as: WorkAs = Arc::new(|worker| Arc::new(worker));
+        let tell = Arc::new(tell);
         Ok(Self { options, store, invitations, known: Vec::new(), tell, work_as })
     }
 
@@ -151,6 +152,14 @@ impl Peer {
         Ok(Some((RunManifest::parse(&manifest)?, Source::Founder { manifest })))
     }
 
+    /// Checks what can be checked of a run before its text is read.
+    ///
+    /// Errors: it belongs to a run; a setting is out of range.
+    pub fn check(&self, config: &RunConfig, founding: &Founding) -> Result<(), PeerError> {
+        self.must_be_free_for(None)?;
+        Ok(config.check(self.id(), founding)?)
+    }
+
     /// Founds a run over a text.
     ///
     /// Errors: the text is too little, a setting is out of range, or the folder cannot be written.
@@ -160,9 +169,9 @@ impl Peer {
         documents: &Documents,
         founding: &Founding,
     ) -> Result<Source, PeerError> {
-        self.must_be_free_for(None)?;
+        self.check(config, founding)?;
         let mut last = -1.0;
-        let root =
+        let built =
             corpus::build(&self.store, documents, &config.data.options, &mut |what, done| {
                 if done == 0.0 || done - last > 0.05 {
                     last = done;
@@ -170,9 +179,17 @@ impl Peer {
                     self.tell(&PeerEvent::Preparing { what: what.to_owned(), done });
                 }
             })
-            .map_err(PeerError::Text)?;
-        let corpus = CorpusManifest::parse(&self.store.get(&root.hash)?)?;
-        let manifest = config.manifest(self.id(), founding, root, corpus.vocab as usize)?;
+            .map_err(PeerError::Text);
+        let mut left_out = documents.left_out.clone();
+        if let Ok(built) = &built {
+            left_out.merge(built.left_out.clone());
+        }
+        if !left_out.is_nothing() {
+            self.tell(&PeerEvent::LeftOut(left_out));
+        }
+        let built = built?;
+        let corpus = CorpusManifest::parse(&self.store.get(&built.root.hash)?)?;
+        let manifest = config.manifest(self.id(), founding, built.root, corpus.vocab as usize)?;
         self.keep(&manifest, founding)
     }
 
@@ -259,12 +276,19 @@ impl Peer {
         until: impl Future<Output = ()>,
     ) -> Result<(), PeerError> {
         let time = Arc::new(WorkTime::default());
-        let open = open::opener(self.options.kernel.clone(), time.clone(), self.work_as.clone());
+        let Options { kernel, .. } = &self.options;
+        let (kernel, work_as, tell) = (kernel.clone(), self.work_as.clone(), self.tell.clone());
+        let open = open::opener(kernel, time.clone(), work_as, tell);
         let handle = net::swarm::start(self.node(source), Arc::new(open::run_parts), open).await?;
         let outcome = Watch::new(self, &handle, &time).until(until).await;
         let (status, ticket) = (handle.status(), handle.ticket().to_string());
         let stopped = handle.stop().await;
-        Status::of(&status.borrow(), &ticket).ended().write(&self.options.folder)?;
+        match Status::of(&status.borrow(), &ticket).ended().write(&self.options.folder) {
+            Err(error) if error.may_pass() => {
+                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+            }
+            written => written?,
+        }
         for outcome in [outcome?, stopped] {
             if let Outcome::Failed { why } = outcome {
                 return Err(PeerError::Failed(why));

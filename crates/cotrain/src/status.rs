@@ -50,6 +50,13 @@ pub enum StatusError {
     },
 }
 
+impl StatusError {
+    /// Whether the same may go well later, as when the disk has room again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if store::file::may_pass(source))
+    }
+}
+
 impl Status {
     /// Of a running peer.
     pub(crate) fn of(net: &net::swarm::NetStatus, ticket: &str) -> Self {
@@ -69,6 +76,7 @@ impl Status {
         // No fsync: it is stale in a second anyway.
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))
+            .inspect_err(|_| drop(fs::remove_file(&unfinished)))
             .map_err(|source| StatusError::Write { path, source })
     }
 

@@ -351,6 +351,7 @@ pub(crate) fn store_error(error: StoreError) -> WorkError {
         StoreError::Missing { hash, .. } | StoreError::Damaged { hash, .. } => {
             WorkError::Missing(hash)
         }
+        error if error.may_pass() => WorkError::Passing(causes(&error)),
         error => other(error),
     }
 }

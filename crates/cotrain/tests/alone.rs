@@ -12,8 +12,9 @@ use cotrain::{
     peer::{Options, Peer, PeerError},
     status::Status,
     verify::{Finding, Found, MarkFound, Outcome, Progress, Verdict, Verification, VerifyError},
+    worker::TrainingWorker,
 };
-use ids::{Hash, Identity};
+use ids::{Hash, Identity, ObjectRef};
 use kernel::{Isa, Kernel};
 use net::Relay;
 use recipe::{
@@ -25,9 +26,16 @@ use std::{
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
-use swarm::{Kind, Notice};
+use swarm::{
+    AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Kind, Notice, OpenJob,
+    TrainJob, Trained, WorkError, Worker,
+};
 
 const ROUNDS: u32 = 2;
 
@@ -247,4 +255,96 @@ fn where_nobody_is_there_is_no_run() {
     let found = verification.finish(1.0, 1, &mut |_| ControlFlow::Continue(())).expect("checked");
     assert_eq!(found.findings, [Finding::NoRun]);
     assert_eq!(found.verdict(), Verdict::Unavailable);
+}
+
+/// Does nothing so many times, as on a full disk, before it works.
+struct Held {
+    worker: TrainingWorker,
+    left: AtomicU32,
+}
+
+impl Worker for Held {
+    fn train(&self, job: &TrainJob, control: &Control) -> Result<Trained, WorkError> {
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        match taken {
+            Ok(_) => Err(WorkError::Passing("no space left on device".to_owned())),
+            Err(_) => self.worker.train(job, control),
+        }
+    }
+
+    fn open(&self, job: &OpenJob, control: &Control) -> Result<Vec<ObjectRef>, WorkError> {
+        self.worker.open(job, control)
+    }
+
+    fn audit(&self, job: &AuditJob, control: &Control) -> Result<AuditOutcome, WorkError> {
+        self.worker.audit(job, control)
+    }
+
+    fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
+        self.worker.aggregate(job)
+    }
+
+    fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
+        self.worker.model_parts(manifest)
+    }
+}
+
+#[test]
+fn a_peer_goes_on_by_itself_when_what_held_it_has_passed() {
+    const FAILURES: u32 = 5;
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let folder = home.path().join("peer");
+    let (founder, told) = peer(&folder, &Arc::default());
+    let mut founder = founder
+        .working_as(Arc::new(|worker| Arc::new(Held { worker, left: AtomicU32::new(FAILURES) })));
+    let text = documents(home.path());
+    let mut config = config();
+    // The first pause is half of it, and each is twice as long as the one before.
+    config.rounds.view_timeout_seconds = 0.1;
+    let source = founder.found(&config, &text, &Founding::default()).expect("founded");
+    let begun = Instant::now();
+    take_part(&founder, source);
+    assert!(begun.elapsed() >= Duration::from_millis(50 * ((1 << FAILURES) - 1)), "pauses grow");
+    let told = told.lock().expect("nobody panics");
+    let said = |event: &&PeerEvent| {
+        matches!(event, PeerEvent::Protocol { notice: Notice::WorkFailed { why, .. } }
+            if why.contains("no space left") && why.contains("tried again"))
+    };
+    assert_eq!(told.iter().filter(said).count(), FAILURES as usize);
+    let decided =
+        |e: &&PeerEvent| matches!(e, PeerEvent::Protocol { notice: Notice::Finished { .. } });
+    assert!(told.iter().any(|e| decided(&e)));
+}
+
+#[test]
+fn settings_are_checked_before_a_text_is_read_and_what_is_left_out_is_told() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (mut founder, told) = peer(&home.path().join("peer"), &Arc::default());
+    let founding = Founding::default();
+    for wrong in [
+        RunConfig {
+            data: Data {
+                options: DataOptions { vocab: 7, ..DataOptions::default() },
+                ..Data::default()
+            },
+            ..config()
+        },
+        RunConfig { inner: Inner { seq: 4096, ..config().inner }, ..config() },
+        RunConfig { rounds: Rounds { max_members: 0, ..config().rounds }, ..config() },
+    ] {
+        let error = founder.check(&wrong, &founding).expect_err("out of range");
+        assert!(matches!(error, PeerError::Founding(_)), "{error}");
+    }
+    founder.check(&config(), &founding).expect("in order");
+    let mut text = documents(home.path());
+    fs::write(home.path().join("table.csv"), "a,b").expect("written");
+    text.left_out = Documents::from_paths(&[home.path().to_owned()]).expect("read").left_out;
+    founder.found(&config(), &text, &founding).expect("founded");
+    let told = told.lock().expect("nobody panics");
+    let left_out = told.iter().find_map(|event| match event {
+        PeerEvent::LeftOut(left_out) => Some(left_out.words().join("; ")),
+        _ => None,
+    });
+    assert!(left_out.is_some_and(|words| words.contains("table.csv")));
 }

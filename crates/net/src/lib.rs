@@ -20,6 +20,6 @@ mod transport;
 mod tests;
 
 pub use transport::{
-    ALPN, EndpointError, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN, MAX_TICKET_PEERS, Parts, PeerAddr,
-    Relay, TicketError, Traffic, Want,
+    ALPN, ClockDoubt, EndpointError, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN, MAX_TICKET_PEERS, Parts,
+    PeerAddr, Relay, TicketError, Traffic, Want,
 };

@@ -172,7 +172,7 @@ impl Rogue {
 fn hello(endpoint: &Endpoint, seed: u8, run: &[u8]) -> Frame {
     let at = PeerAddr::from_endpoint(&endpoint.addr());
     let at = AddrRecord::sign(at, 1, &secret(seed));
-    Frame::Hello(Box::new(Hello { run: Hash::of(run), instance: u64::from(seed), at }))
+    Frame::Hello(Box::new(Hello { run: Hash::of(run), instance: u64::from(seed), at, now: None }))
 }
 
 async fn connect(endpoint: &Endpoint, victim: &Peer) -> Connection {

@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod book;
+pub(crate) mod clocks;
 pub(crate) mod endpoint;
 pub(crate) mod fetch;
 pub(crate) mod limit;
@@ -15,6 +16,7 @@ pub(crate) mod traffic;
 pub(crate) mod wire;
 
 pub use address::{MAX_ADDRS, MAX_RELAY_LEN, PeerAddr};
+pub use clocks::ClockDoubt;
 pub use endpoint::{EndpointError, Relay};
 pub use fetch::{Parts, Want};
 pub use ticket_text::{MAX_TICKET_PEERS, TicketError};

@@ -5,9 +5,15 @@
 //! held-out text, every one under its hash.
 
 mod documents;
+mod encoding;
+mod files;
+mod json;
+mod kind;
+mod left_out;
 mod registry;
 mod tokens;
 
 pub use documents::{DocumentError, Documents};
+pub use left_out::{LeftOut, Named, WhyFile, WhyText};
 pub use registry::registry_documents;
-pub use tokens::{Corpus, CorpusError, CorpusManifest, DataOptions, MAX_VOCAB, build};
+pub use tokens::{Built, Corpus, CorpusError, CorpusManifest, DataOptions, MAX_VOCAB, build};

@@ -17,6 +17,25 @@ pub enum Readers {
     Owner,
 }
 
+/// Whether what failed may go well later without anybody changing the program: the disk is full, a
+/// file is busy, too many are open, memory is short.
+pub fn may_pass(error: &io::Error) -> bool {
+    /// Too many open files, of the system and of this process, on every Unix.
+    const TOO_MANY_OPEN: [i32; 2] = [23, 24];
+    use io::ErrorKind::*;
+    let kinds = [
+        StorageFull,
+        QuotaExceeded,
+        ResourceBusy,
+        ExecutableFileBusy,
+        OutOfMemory,
+        Interrupted,
+        WouldBlock,
+    ];
+    kinds.contains(&error.kind())
+        || error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN.contains(&code))
+}
+
 /// Writes a file in the place of the one that is there, if any, and waits until it is on disk.
 ///
 /// Errors: it cannot be written; then what was there is there still.
@@ -123,6 +142,18 @@ mod tests {
         assert_eq!(fs::read(&path).expect("it is there"), b"new");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_does_not() {
+        let os = io::Error::from_raw_os_error;
+        for (code, passes) in [(28, true), (122, true), (24, true), (23, true), (16, true)]
+            .into_iter()
+            .chain([(2, false), (5, false), (13, false), (30, false)])
+        {
+            assert_eq!(may_pass(&os(code)), passes, "{}", os(code));
+        }
+        assert!(!may_pass(&io::ErrorKind::InvalidData.into()));
     }
 
     #[test]

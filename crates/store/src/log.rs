@@ -27,6 +27,8 @@ pub struct Log {
     file: File,
     path: PathBuf,
     entries: u64,
+    /// Where the last whole entry ends.
+    good: u64,
     /// Set when an append failed half-way: what follows the last good entry is then unknown.
     broken: bool,
 }
@@ -88,6 +90,13 @@ pub enum LogError {
 
 type Result<T> = std::result::Result<T, LogError>;
 
+impl LogError {
+    /// Whether the same may go well later, as when the disk has room again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if crate::file::may_pass(source))
+    }
+}
+
 impl Log {
     /// Opens the log at `path` for writing, making it where it is absent, and returns what it
     /// holds. A torn last entry is cut off: its append never returned, so nobody relied on it.
@@ -109,7 +118,7 @@ impl Log {
             .and_then(|_| file.sync_all())
             .and_then(|()| sync_folder(&path))
             .map_err(io_error("prepare", &path))?;
-        let log = Self { file, path, entries: entries.len() as u64, broken: false };
+        let log = Self { file, path, entries: entries.len() as u64, good, broken: false };
         Ok((log, entries))
     }
 
@@ -134,7 +143,18 @@ impl Log {
 
     /// Appends several entries with one flush to disk. On return all of them survive a power cut;
     /// after a crash inside the call a first part of them may be there.
+    ///
+    /// Errors: they cannot be written. Where this may pass ([`LogError::may_pass`]) they can be
+    /// appended again.
     pub fn append_all(&mut self, entries: &[impl AsRef<[u8]>]) -> Result<()> {
+        self.append_by(entries, |file, bytes| file.write_all(bytes))
+    }
+
+    fn append_by(
+        &mut self,
+        entries: &[impl AsRef<[u8]>],
+        write: impl FnOnce(&mut File, &[u8]) -> io::Result<()>,
+    ) -> Result<()> {
         if self.broken {
             return Err(LogError::Broken { path: self.path.clone() });
         }
@@ -146,13 +166,21 @@ impl Log {
             return Ok(());
         }
         self.broken = true;
-        self.file
-            .write_all(&bytes)
-            .and_then(|()| self.file.sync_data())
-            .map_err(io_error("append to", &self.path))?;
+        if let Err(source) = write(&mut self.file, &bytes).and_then(|()| self.file.sync_data()) {
+            // What was written of it is cut off again, and nobody relied on it.
+            self.broken = !(crate::file::may_pass(&source) && self.cut_off().is_ok());
+            return Err(io_error("append to", &self.path)(source));
+        }
         self.broken = false;
         self.entries += entries.len() as u64;
+        self.good += bytes.len() as u64;
         Ok(())
+    }
+
+    fn cut_off(&mut self) -> io::Result<()> {
+        self.file.set_len(self.good)?;
+        self.file.seek(SeekFrom::Start(self.good))?;
+        self.file.sync_data()
     }
 
     /// How many entries the log holds.
@@ -268,6 +296,26 @@ mod tests {
         drop(log);
         let bytes = fs::read(&path).expect("read the file");
         (folder, path, bytes)
+    }
+
+    #[test]
+    fn an_append_that_the_full_disk_refused_is_made_again() {
+        let (_folder, path, bytes) = written();
+        let (mut log, _) = Log::open(&path).expect("opens");
+        let full = |file: &mut File, bytes: &[u8]| {
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        for _ in 0..3 {
+            let error = log.append_by(&[b"the fifth"], full).expect_err("there is no room");
+            assert!(error.may_pass(), "{error}");
+        }
+        assert_eq!(fs::read(&path).expect("reads"), bytes, "nothing half is left");
+        log.append(b"the fifth").expect("there is room again");
+        assert_eq!(Log::read(&path).expect("it is whole").len(), 5);
+        let broken = |_: &mut File, _: &[u8]| Err(io::Error::from_raw_os_error(5));
+        assert!(!log.append_by(&[b"six"], broken).expect_err("a broken disk").may_pass());
+        assert!(matches!(log.append(b"six"), Err(LogError::Broken { .. })));
     }
 
     #[test]

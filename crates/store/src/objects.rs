@@ -80,6 +80,13 @@ pub struct Damage {
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+impl StoreError {
+    /// Whether the same may go well later, as when the disk has room again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if crate::file::may_pass(source))
+    }
+}
+
 impl Store {
     /// Opens the store at `root` for writing, making the folder where it is absent.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {

@@ -205,6 +205,9 @@ pub enum WorkError {
         /// What is wrong with it.
         why: String,
     },
+    /// Something of this machine that may pass by itself, such as a full disk; for people.
+    #[error("{0}; it is tried again until that has passed")]
+    Passing(String),
     /// Anything else, for people.
     #[error("{0}")]
     Other(String),

@@ -1,8 +1,8 @@
 //! Where the text comes from when the user names none.
 
-use crate::hint::WithHint;
+use crate::hint::{WithHint, hinted};
 use anyhow::Result;
-use recipe::corpus::{Documents, registry_documents};
+use recipe::corpus::{DocumentError, Documents, WhyFile, registry_documents};
 use std::path::PathBuf;
 
 /// The crates this binary was built from.
@@ -11,14 +11,52 @@ const LOCK_FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../..
 /// The text in `paths`, or, where there are none, the documentation in the local cargo registry.
 pub fn documents(paths: &[PathBuf]) -> Result<Documents> {
     if !paths.is_empty() {
-        return Documents::from_paths(paths)
-            .hint("--data takes files and folders of .txt, .md or .jsonl text, plain or .gz");
+        return Documents::from_paths(paths).map_err(|error| {
+            let hint = hint_for(&error);
+            hinted(error, hint)
+        });
     }
     registry_documents(LOCK_FILE, &registries()).hint(
-        "train on your own text with --data PATH (.txt, .md, .jsonl, plain or .gz), or run \
+        "train on your own text with --data PATH (.txt, .md, .jsonl, .ndjson, .json, plain, .gz or .zst), or run \
          `cargo fetch` in understory's source folder to fill the registry",
     )
 }
+
+fn hint_for(error: &DocumentError) -> &'static str {
+    match error {
+        DocumentError::Parquet { .. } => PARQUET,
+        DocumentError::Nothing { left_out, .. }
+            if left_out.files.contains_key(&WhyFile::Parquet) =>
+        {
+            PARQUET
+        }
+        DocumentError::Nothing { left_out, .. }
+            if left_out.files.contains_key(&WhyFile::LinkOut) =>
+        {
+            "links are followed inside the folder that is named: name the folder that holds what \
+             they lead to, too, or the links themselves"
+        }
+        DocumentError::UnmarkedUtf16 { .. }
+        | DocumentError::Utf32 { .. }
+        | DocumentError::NotText { .. } => {
+            "save it as UTF-8 (`iconv -f ENCODING -t UTF-8 FILE > NEW` converts it)"
+        }
+        DocumentError::Line { .. } | DocumentError::Entry { .. } => {
+            "put the line right or take it out; `understory swarm config` says what is read"
+        }
+        DocumentError::TooLarge { .. } => "cut it into smaller files, or take fewer",
+        _ => {
+            "text is taken from files and folders of .txt, .md, .jsonl, .ndjson and .json, plain, \
+             .gz or .zst"
+        }
+    }
+}
+
+/// How Parquet becomes something that is read.
+const PARQUET: &str = "convert it: duckdb -c \"COPY (SELECT text FROM 'FILE.parquet') TO \
+                       'FILE.jsonl' (FORMAT json)\", or with pandas: \
+                       pandas.read_parquet('FILE.parquet').to_json('FILE.jsonl', orient='records', \
+                       lines=True)";
 
 /// Folders of unpacked packages in the local cargo registry.
 fn registries() -> Vec<PathBuf> {

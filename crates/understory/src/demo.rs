@@ -12,10 +12,10 @@ mod screen;
 
 use crate::{
     cli::DemoArgs,
-    hint::WithHint,
+    hint::{WithHint, hinted},
     model_source::{self, find_store},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use board::Board;
 use cotrain::events::PeerEvent;
 use judge::Judge;
@@ -176,8 +176,14 @@ impl<'a> Demo<'a> {
             Line::Ended(from, status) => {
                 let failed = self.peers.ended(from, status, &mut self.board);
                 if failed && from == 0 && self.board.newest().is_none() {
-                    bail!("{}", self.peers.last_error(0));
+                    let (error, hints) = self.peers.last_error(0);
+                    let error = anyhow!("peer 1: {error}");
+                    return Err(hints.into_iter().fold(error, hinted));
                 }
+                Ok(())
+            }
+            Line::Aside(from, line) => {
+                self.peers.note_aside(from, line);
                 Ok(())
             }
         }
@@ -200,7 +206,7 @@ impl<'a> Demo<'a> {
                     judge.ask(self.dir.join(format!("peer-{}/store", from + 1)), *round, *root);
                 }
             }
-            PeerEvent::Failed { error } => self.peers.note_error(from, error),
+            PeerEvent::Failed { error, hints } => self.peers.note_error(from, error, hints),
             _ => {}
         }
         self.screen.event(&self.board, from, &event);

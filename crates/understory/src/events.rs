@@ -1,8 +1,9 @@
 //! What a peer tells, in words: with `--json` it is one JSON object per line instead.
 
-use crate::units::{plural, time};
+use crate::units::{plural, span, time};
 use cotrain::{events::PeerEvent, marks::Mark};
 use ids::{Hash, PeerId, Plain};
+use recipe::corpus::LeftOut;
 use swarm::Notice;
 
 /// An event in words, for terminals; `None` for what would only be noise there.
@@ -58,7 +59,13 @@ pub fn words(event: &PeerEvent) -> Option<String> {
             "WARNING: members of the commons say two things of record {height}: {}",
             Plain(said)
         ),
-        PeerEvent::Failed { error } => format!("failed: {}", Plain(error)),
+        PeerEvent::Clock { ahead_s: 0, .. } => "this machine's clock is right again".to_owned(),
+        PeerEvent::Clock { ahead_s, others } => clock_words(*ahead_s, *others),
+        PeerEvent::LeftOut(left_out) => left_out_words(left_out),
+        PeerEvent::NotWritten { why } => {
+            format!("not written, and it is tried again: {}", Plain(why))
+        }
+        PeerEvent::Failed { error, .. } => format!("failed: {}", Plain(error)),
         PeerEvent::Stopped => "stopped; the same command goes on from here".to_owned(),
         PeerEvent::Progress { .. }
         | PeerEvent::Traffic { .. }
@@ -126,6 +133,23 @@ pub fn invitation_words(unused: &[String]) -> String {
     );
     let lines = unused.iter().map(|text| format!("\n  understory swarm join {text}"));
     head + &lines.collect::<String>()
+}
+
+/// That this machine's clock is wrong.
+pub fn clock_words(ahead_s: i64, others: usize) -> String {
+    let side = if ahead_s < 0 { "behind" } else { "ahead of" };
+    let that = if others == 1 { "that of 1 other" } else { &format!("that of {others} others") };
+    format!(
+        "WARNING: this machine's clock is {} {side} {that}: set it right (`timedatectl set-ntp true` \
+         does where systemd runs)",
+        span(ahead_s.unsigned_abs())
+    )
+}
+
+/// What of a text is not trained on, a line for each reason.
+pub fn left_out_words(left_out: &LeftOut) -> String {
+    let lines = left_out.words().into_iter().map(|words| format!("left out: {}", Plain(&words)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The most frequent licences and how many files carry them.

@@ -50,7 +50,23 @@ pub fn print(error: &anyhow::Error) {
         }
         last = text;
     }
-    error.chain().for_each(|cause| print_hints(cause.downcast_ref()));
+    told(error).1.iter().for_each(|hint| eprintln!("hint: {}", shown(hint)));
+}
+
+/// An error and its causes in one line, and its hints, for whoever shows them elsewhere.
+pub fn told(error: &anyhow::Error) -> (String, Vec<String>) {
+    let mut texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    texts.dedup();
+    let mut hints = Vec::new();
+    error.chain().for_each(|cause| collect_hints(cause.downcast_ref(), &mut hints));
+    (texts.join(": "), hints)
+}
+
+fn collect_hints(hinted: Option<&Hinted>, into: &mut Vec<String>) {
+    if let Some(Hinted { error, hint }) = hinted {
+        collect_hints(error.downcast_ref(), into);
+        into.push(hint.clone());
+    }
 }
 
 /// What an error says, which may quote a stranger: of bounded length, and no line of it begins
@@ -65,11 +81,3 @@ fn shown(text: &str) -> String {
 
 /// Most characters shown of an error.
 const MOST: usize = 4000;
-
-/// Prints a hint and those of the error it was put on, which say more of the same.
-fn print_hints(hinted: Option<&Hinted>) {
-    if let Some(Hinted { error, hint }) = hinted {
-        print_hints(error.downcast_ref());
-        eprintln!("hint: {}", shown(hint));
-    }
-}

@@ -8,7 +8,7 @@ use crate::{
     corpus_source,
     events::words,
     founding,
-    hint::WithHint,
+    hint::{self, WithHint},
     kernel_for,
     model_source::peer_folders,
     peer_key,
@@ -39,6 +39,24 @@ const MAX_TICKET: u64 = 32 << 10;
 
 /// Begins a run, or goes on with the one in the folder.
 pub fn start(args: &StartArgs) -> Result<()> {
+    told(args.peer.json, found(args))
+}
+
+/// Begins a new run from the last model of an old one.
+pub fn go_on(args: &ContinueArgs) -> Result<()> {
+    told(args.peer.json, found_from_old(args))
+}
+
+/// Whoever reads events is told of an error like of everything else, with what to do about it.
+fn told(json: bool, result: Result<()>) -> Result<()> {
+    if let (true, Err(error)) = (json, &result) {
+        let (error, hints) = hint::told(error);
+        say(json, &PeerEvent::Failed { error, hints });
+    }
+    result
+}
+
+fn found(args: &StartArgs) -> Result<()> {
     let mut peer = open(&args.peer)?;
     let commons = args.peer.commons.as_deref();
     let source = match peer.founded().map_err(for_peer)? {
@@ -54,6 +72,7 @@ pub fn start(args: &StartArgs) -> Result<()> {
                 .hint("`understory swarm config > CONFIG.toml` writes one to begin from")?;
             let config = run_config(path)?;
             let founding = founding::asked(&args.founding, commons)?;
+            peer.check(&config, &founding).map_err(for_peer)?;
             peer.tell(&PeerEvent::Preparing { what: "reading the text".to_owned(), done: None });
             let documents = corpus_source::documents(&config.data.paths)?;
             peer.found(&config, &documents, &founding).map_err(for_peer)?
@@ -62,8 +81,7 @@ pub fn start(args: &StartArgs) -> Result<()> {
     take_part(&peer, &args.peer, source)
 }
 
-/// Begins a new run from the last model of an old one.
-pub fn go_on(args: &ContinueArgs) -> Result<()> {
+fn found_from_old(args: &ContinueArgs) -> Result<()> {
     let folders = peer_folders(&args.from);
     let folder = folders
         .first()
@@ -90,6 +108,10 @@ pub fn go_on(args: &ContinueArgs) -> Result<()> {
 
 /// Joins a run, or goes on with the one in the folder.
 pub fn join(args: &JoinArgs) -> Result<()> {
+    told(args.peer.json, take_part_in(args))
+}
+
+fn take_part_in(args: &JoinArgs) -> Result<()> {
     let mut peer = open_as(&args.peer, args.peer.key.as_deref(), Scribe::of_member)?;
     let text = match args.ticket.as_deref() {
         Some("-") => std::io::read_to_string(std::io::stdin().take(MAX_TICKET))?,
@@ -172,11 +194,7 @@ fn take_part(peer: &Peer, args: &PeerArgs, source: Source) -> Result<()> {
     let result = runtime.block_on(peer.take_part(source, stop_signal(args.leash)));
     // A reader of standard input may still block; it must not keep the process.
     runtime.shutdown_background();
-    let result = result.map_err(anyhow::Error::from);
-    if let Err(error) = &result {
-        peer.tell(&PeerEvent::Failed { error: format!("{error:#}") });
-    }
-    result
+    result.map_err(for_peer)
 }
 
 fn say(json: bool, event: &PeerEvent) {

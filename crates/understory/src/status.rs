@@ -1,6 +1,10 @@
 //! `understory swarm status`: what a peer wrote about itself, at most a second ago.
 
-use crate::{events::invitation_words, hint::WithHint, peer, units};
+use crate::{
+    events::{clock_words, invitation_words},
+    hint::WithHint,
+    peer, units,
+};
 use anyhow::Result;
 use cotrain::status::Status;
 use ids::PeerId;
@@ -56,6 +60,11 @@ fn lines(peer: &Value, running: bool) -> Vec<String> {
         format!("key      {}", text(&peer["me"])),
         format!("run      {}", text(&peer["run"])),
     ];
+    if let (Some(ahead), Some(others)) =
+        (peer["clock"]["ahead_s"].as_i64(), peer["clock"]["others"].as_u64())
+    {
+        lines.push(clock_words(ahead, others as usize));
+    }
     if node.is_null() {
         lines.push(format!("stage    {}", text(&peer["stage"])));
         return lines;

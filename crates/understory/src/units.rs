@@ -26,6 +26,13 @@ pub fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// `3 h`: a span of time in the largest unit of which there are two or more.
+pub fn span(seconds: u64) -> String {
+    let units = [("days", 24 * 60 * 60), ("h", 60 * 60), ("min", 60), ("s", 1)];
+    let (name, length) = units.into_iter().find(|(_, n)| seconds >= 2 * n).unwrap_or(("s", 1));
+    format!("{} {name}", seconds.saturating_add(length / 2) / length)
+}
+
 /// Unix seconds as UTC.
 pub fn time(seconds: u64) -> String {
     let known = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
@@ -44,6 +51,13 @@ mod tests {
         assert_eq!(time(1_800_000_000), "2027-01-15 08:00:00 UTC");
         assert_eq!(time(4_102_444_799), "2099-12-31 23:59:59 UTC");
         assert!(time(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn spans_are_in_whole_units() {
+        let said = [1, 119, 120, 10_795, 7 * 3600, 172_800, u64::MAX].map(span);
+        assert_eq!(said[..6], ["1 s", "119 s", "2 min", "3 h", "7 h", "2 days"]);
+        assert!(said[6].ends_with(" days"));
     }
 
     #[test]

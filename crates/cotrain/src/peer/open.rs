@@ -1,16 +1,17 @@
 //! A run opened from its manifest, which a stranger may have written.
 
-use super::WorkAs;
+use super::{Tell, WorkAs};
 use crate::{
     Cause, causes,
+    events::PeerEvent,
     worker::{TrainingWorker, WorkTime, protocol_run},
 };
 use ids::Hash;
 use kernel::Kernel;
 use recipe::{Corpus, CorpusManifest, RunManifest};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use store::{ModelManifest, Store};
-use swarm::Run;
+use swarm::{Notice, Run, WorkError};
 
 /// More bytes than a tokenizer has.
 const MAX_TOKENIZER: u64 = 64 << 20;
@@ -20,14 +21,20 @@ pub(super) fn opener(
     kernel: Kernel,
     time: Arc<WorkTime>,
     work_as: WorkAs,
+    tell: Arc<Tell>,
 ) -> Box<net::swarm::Open> {
     Box::new(move |bytes, store| {
-        let (run, worker) = open(bytes, store, kernel).map_err(|e| causes(&*e))?;
+        let (run, worker) = open(bytes, store, kernel, &tell).map_err(|e| causes(&*e))?;
         Ok((run, work_as(worker.timed(time))))
     })
 }
 
-fn open(bytes: &[u8], store: &Store, kernel: Kernel) -> Result<(Run, TrainingWorker), Cause> {
+fn open(
+    bytes: &[u8],
+    store: &Store,
+    kernel: Kernel,
+    tell: &Tell,
+) -> Result<(Run, TrainingWorker), Cause> {
     let run = Arc::new(RunManifest::parse(bytes)?);
     let corpus = Arc::new(Corpus::load(store, &run.corpus.hash)?);
     let (vocab, tokens) = (run.model.vocab, corpus.manifest.vocab);
@@ -35,10 +42,34 @@ fn open(bytes: &[u8], store: &Store, kernel: Kernel) -> Result<(Run, TrainingWor
         return Err(format!("the corpus has {tokens} tokens, the model {vocab}").into());
     }
     let worker = TrainingWorker::new(store.clone(), run.clone(), corpus, kernel)?;
-    let protocol = protocol_run(&run, Hash::of(bytes), worker.initial_state()?);
+    let first = patiently(tell, FIRST_PAUSE, || worker.initial_state())?;
+    let protocol = protocol_run(&run, Hash::of(bytes), first);
     protocol.validate()?;
     Ok((protocol, worker))
 }
+
+/// Works until what keeps this machine from it has passed.
+fn patiently<T>(
+    tell: &Tell,
+    first_pause: Duration,
+    mut work: impl FnMut() -> Result<T, WorkError>,
+) -> Result<T, WorkError> {
+    let mut pause = first_pause;
+    loop {
+        match work() {
+            Err(error @ WorkError::Passing(_)) => {
+                tell(&PeerEvent::Protocol { notice: Notice::Waiting { why: error.to_string() } });
+                std::thread::sleep(pause);
+                pause = (2 * pause).min(LAST_PAUSE);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Between attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
 pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
@@ -81,8 +112,28 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(folder.path()).expect("an empty store");
         let kernel = Kernel::new(kernel::Isa::best(), 1);
-        let Err(error) = open(b"name = 'x'", &store, kernel) else { panic!("it is none") };
+        let tell: Tell = Box::new(|_| ());
+        let Err(error) = open(b"name = 'x'", &store, kernel, &tell) else { panic!("it is none") };
         assert!(causes(&*error).contains("run manifest"), "{error}");
+    }
+
+    #[test]
+    fn who_is_held_by_its_disk_says_so_and_tries_again() {
+        let told = Arc::new(std::sync::Mutex::new(0));
+        let count = told.clone();
+        let tell: Tell = Box::new(move |_| *count.lock().expect("nobody panics") += 1);
+        let mut left = 3;
+        let work = || match left {
+            0 => Ok("done"),
+            _ => {
+                left -= 1;
+                Err(WorkError::Passing("full".to_owned()))
+            }
+        };
+        assert_eq!(patiently(&tell, Duration::from_millis(1), work), Ok("done"));
+        assert_eq!(*told.lock().expect("nobody panics"), 3);
+        let never = || Err::<(), _>(WorkError::Other("broken".to_owned()));
+        assert!(patiently(&tell, Duration::ZERO, never).is_err());
     }
 
     #[test]

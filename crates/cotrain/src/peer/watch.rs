@@ -26,6 +26,12 @@ pub(super) struct Watch<'a> {
     /// What was told last of the lobby, and of the members after which record.
     lobby: Option<Lobby>,
     standing: Option<u64>,
+    /// The status could not be written, and that was told.
+    unwritten: bool,
+    /// The run that the store does not name yet.
+    unset: Option<Hash>,
+    /// The clock is wrong, and that was told.
+    wrong_clock: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -33,7 +39,19 @@ impl<'a> Watch<'a> {
         let (registrar, every) = (peer.options.registrar.clone(), peer.options.mark_every);
         let marking = registrar.map(|registrar| Marking::new(registrar, handle.run(), every));
         let (net, newest) = (handle.status(), Newest::default());
-        Self { peer, handle, time, net, marking, newest, lobby: None, standing: None }
+        Self {
+            peer,
+            handle,
+            time,
+            net,
+            marking,
+            newest,
+            lobby: None,
+            standing: None,
+            unwritten: false,
+            unset: None,
+            wrong_clock: false,
+        }
     }
 
     /// Tells what happens until the run fails, or the user has had enough.
@@ -116,10 +134,12 @@ impl<'a> Watch<'a> {
     /// Once a second.
     async fn tick(&mut self) -> Result<(), PeerError> {
         self.newest.publish(self.peer);
+        self.set_run()?;
         self.tell(&self.time.event());
         let net = self.net.borrow_and_update().clone();
         let ticket = self.handle.ticket().to_string();
-        Status::of(&net, &ticket).write(&self.peer.options.folder)?;
+        self.write_status(&Status::of(&net, &ticket))?;
+        self.tell_clock(&net);
         self.tell_lobby(&net);
         self.tell_standing(&net);
         if let Some(marking) = &mut self.marking {
@@ -135,8 +155,31 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// Writes the status down; a disk that is full for a while is told of once.
+    fn write_status(&mut self, status: &Status) -> Result<(), PeerError> {
+        match status.write(&self.peer.options.folder) {
+            Ok(()) => self.unwritten = false,
+            Err(error) if !error.may_pass() => return Err(error.into()),
+            Err(error) => {
+                if !std::mem::replace(&mut self.unwritten, true) {
+                    self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn tell(&self, event: &PeerEvent) {
         self.peer.tell(event);
+    }
+
+    /// Says that this machine's clock is wrong, and when it is right again.
+    fn tell_clock(&mut self, net: &NetStatus) {
+        let wrong = net.clock.is_some();
+        if std::mem::replace(&mut self.wrong_clock, wrong) != wrong {
+            let (ahead_s, others) = net.clock.map_or((0, 0), |doubt| (doubt.ahead_s, doubt.others));
+            self.tell(&PeerEvent::Clock { ahead_s, others });
+        }
     }
 
     /// Says who is there before the run begins, whenever that has changed, and what is left to hand
@@ -203,9 +246,25 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn started(&self, id: Hash) -> Result<(), PeerError> {
+    /// Names the run in the store; a disk that is full for a while is waited for.
+    fn set_run(&mut self) -> Result<(), PeerError> {
+        let Some(run) = self.unset else { return Ok(()) };
+        match self.peer.store.set_ref(RUN_REF, &run) {
+            Err(error) if error.may_pass() => {
+                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+            }
+            set => {
+                set?;
+                self.unset = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, id: Hash) -> Result<(), PeerError> {
+        self.unset = Some(id);
+        self.set_run()?;
         let store = &self.peer.store;
-        store.set_ref(RUN_REF, &id)?;
         let run = RunManifest::parse(&store.get(&id)?)?;
         let corpus = CorpusManifest::parse(&store.get(&run.corpus.hash)?)?;
         self.tell(&PeerEvent::Corpus(corpus_info(corpus)));

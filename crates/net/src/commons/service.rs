@@ -11,9 +11,9 @@ use super::{
     wire::{ALPN, News, OBJECT, Request, WitnessName},
 };
 use crate::transport::{
-    EndpointError, MAX_TICKET_PEERS, PeerAddr, Relay,
+    ClockDoubt, EndpointError, MAX_TICKET_PEERS, PeerAddr, Relay,
     book::Saved,
-    endpoint,
+    clocks, endpoint,
     fetch::{FetchProgress, Fetcher, STALL},
     mesh::{Events, GREETING_TIME, Mesh, MeshEvent},
     traffic::{Traffic, TrafficTable},
@@ -158,6 +158,8 @@ pub struct Status {
     pub operating: bool,
     /// Linked members.
     pub linked: Vec<PeerId>,
+    /// That this machine's clock is wrong, where most of at least three linked members say so.
+    pub clock: Option<ClockDoubt>,
     /// Linked members that are witnesses, by the name that they give.
     pub witnesses: BTreeMap<PeerId, String>,
     /// Proofs of a second history in the log.
@@ -337,6 +339,7 @@ impl Shared {
             operator: summary.operator,
             operating: operator.is_some_and(|o| o.id() == summary.operator),
             linked: self.mesh.linked(),
+            clock: clocks::doubt(self.mesh.clocks().into_iter().map(|(_, ahead)| ahead).collect()),
             witnesses: witnesses.iter().map(|(peer, w)| (*peer, w.name.clone())).collect(),
             splits: summary.splits,
             trouble: self.trouble.lock().expect("no holder of this lock panics").clone(),

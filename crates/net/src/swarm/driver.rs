@@ -8,6 +8,7 @@ use crate::{
         report::{NetStatus, Outcome, Report, Reports, Stage},
     },
     transport::{
+        clocks,
         fetch::{FetchProgress, Fetcher, Parts, Want},
         mesh::{Events, Mesh, MeshEvent},
         traffic::TrafficTable,
@@ -20,12 +21,12 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Log, Store};
+use store::{Log, LogError, Store};
 use swarm::{Action, Event, Node, Time, Urgency, Worker};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, spawn_blocking},
-    time::{interval, sleep_until},
+    time::{interval, sleep_until, timeout},
 };
 
 /// Events handled before their actions are carried out together (with one flush to disk).
@@ -33,6 +34,10 @@ const BATCH: usize = 64;
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Between attempts to write what has to be written before anything goes on.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the parts of a running node share.
 #[derive(Clone)]
@@ -67,13 +72,24 @@ impl Shared {
     pub fn publish(&self, stage: Stage, node: Option<swarm::Status>) {
         self.status.send_modify(|status| {
             status.stage = stage;
-            if node.is_some() {
-                status.node = node;
+            if let Some(node) = node {
+                status.clock = clocks::doubt(self.clocks(&node));
+                status.node = Some(node);
             }
             status.linked = self.mesh.linked();
             status.total = self.traffic.total();
             status.traffic = self.traffic.read();
         });
+    }
+
+    /// What the clocks of those say who decide, or, before the run begins, of those who wait for it:
+    /// a crowd of strangers has no say.
+    fn clocks(&self, node: &swarm::Status) -> Vec<i64> {
+        let voters = node.members.iter().filter(|m| m.weight > 0).map(|m| m.member.id);
+        let here = node.lobby.iter().flat_map(|lobby| lobby.here.iter().copied());
+        let asked: BTreeSet<PeerId> = voters.chain(here).collect();
+        let clocks = self.mesh.clocks().into_iter();
+        clocks.filter(|(peer, _)| asked.contains(peer)).map(|(_, ahead)| ahead).collect()
     }
 
     /// Writes the addresses down for the next start.
@@ -102,6 +118,7 @@ pub(crate) struct Driver {
     members: BTreeSet<PeerId>,
     begun: Instant,
     wake: Option<Instant>,
+    stop: watch::Receiver<bool>,
 }
 
 /// What made the loop turn.
@@ -115,7 +132,14 @@ enum Turn {
 }
 
 impl Driver {
-    pub fn new(shared: Shared, node: Node, log: Log, worker: Arc<dyn Worker>, pins: Pins) -> Self {
+    pub fn new(
+        shared: Shared,
+        node: Node,
+        log: Log,
+        worker: Arc<dyn Worker>,
+        pins: Pins,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let (results_in, results) = mpsc::unbounded_channel();
         let jobs = Some(Jobs::start(&worker, &results_in, shared.reports.clone()));
         Self {
@@ -132,11 +156,13 @@ impl Driver {
             members: BTreeSet::new(),
             begun: Instant::now(),
             wake: None,
+            stop,
         }
     }
 
-    /// Runs until `stop` says so or the node cannot go on. `up`: who is linked already.
-    pub async fn run(mut self, mut mesh_events: Events, mut stop: watch::Receiver<bool>) {
+    /// Runs until it is to stop or the node cannot go on.
+    pub async fn run(mut self, mut mesh_events: Events) {
+        let mut stop = self.stop.clone();
         let ended = self.turn_until_stopped(&mut mesh_events, &mut stop).await;
         let ended = match ended {
             Ok(()) => self.leave().await,
@@ -258,7 +284,25 @@ impl Driver {
         actions.into_iter().try_for_each(|action| self.act(action))
     }
 
+    /// Appends to the log; where that fails for a cause that may pass, again and again: nothing may
+    /// leave before it is written, so everything else waits.
     async fn persist(&mut self, entries: Vec<Vec<u8>>) -> Result<(), String> {
+        let entries = Arc::new(entries);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.append(entries.clone()).await? {
+                Ok(()) => return Ok(()),
+                Err(e) if e.may_pass() && !*self.stop.borrow() => {
+                    self.shared.reports.wait_for(&e);
+                    let _ = timeout(pause, self.stop.wait_for(|stop| *stop)).await;
+                    pause = (2 * pause).min(LAST_PAUSE);
+                }
+                Err(e) => return Err(with_causes(&e)),
+            }
+        }
+    }
+
+    async fn append(&mut self, entries: Arc<Vec<Vec<u8>>>) -> Result<Result<(), LogError>, String> {
         let mut log = self.log.take().expect("one append at a time");
         let append = spawn_blocking(move || {
             let appended = log.append_all(&entries);
@@ -266,7 +310,7 @@ impl Driver {
         });
         let (log, appended) = append.await.map_err(|e| format!("appending to the log: {e}"))?;
         self.log = Some(log);
-        appended.map_err(|e| with_causes(&e))
+        Ok(appended)
     }
 
     fn act(&mut self, action: Action) -> Result<(), String> {
@@ -323,6 +367,7 @@ impl Driver {
         let models = models.into_iter().map(|model| Want::manifest(model, parts.clone()));
         let wants = models.chain(objects.into_iter().map(Want::from)).collect();
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
+        let reports = self.shared.reports.clone();
         let task = tokio::spawn(async move {
             let progress = Arc::new(FetchProgress::default());
             let fetched = fetcher.fetch(wants, providers, urgency, &progress).await;
@@ -331,6 +376,10 @@ impl Driver {
                 Ok(_) => Event::Fetched { id, stored },
                 Err(e) => {
                     tracing::info!("fetch {id}: {}", with_causes(&e));
+                    // Others that lack something are usual; this machine's disk is not.
+                    if e.may_pass() {
+                        reports.wait_for(&e);
+                    }
                     Event::FetchFailed { id, missing: e.object(), stored }
                 }
             });

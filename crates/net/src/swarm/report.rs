@@ -1,6 +1,7 @@
 //! What a running node tells whoever watches it.
 
-use crate::transport::traffic::Traffic;
+use crate::swarm::driver::with_causes;
+use crate::transport::{clocks::ClockDoubt, traffic::Traffic};
 use ids::{Hash, PeerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -115,6 +116,8 @@ pub struct NetStatus {
     pub node: Option<swarm::Status>,
     /// Who is connected.
     pub linked: Vec<PeerId>,
+    /// That this machine's clock is wrong, where enough of those that decide say so.
+    pub clock: Option<ClockDoubt>,
     /// Bytes since the start, over all peers.
     pub total: Traffic,
     /// Bytes since the start, by peer.
@@ -128,5 +131,11 @@ pub(crate) struct Reports(pub broadcast::Sender<Report>);
 impl Reports {
     pub fn send(&self, report: Report) {
         let _ = self.0.send(report);
+    }
+
+    /// Something of this machine keeps the node from going on, and it is tried again.
+    pub fn wait_for(&self, error: &dyn std::error::Error) {
+        let why = format!("{}; it is tried again until that has passed", with_causes(error));
+        self.send(Report::Notice(Notice::Waiting { why }));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     swarm::{
-        driver::{Driver, Shared, with_causes},
+        driver::{Driver, FIRST_PAUSE, LAST_PAUSE, Shared, with_causes},
         pins::Pins,
         report::{NetStatus, Outcome, Report, Reports, Stage},
         ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},
@@ -235,6 +235,7 @@ fn share(
         stage: Stage::Fetching,
         node: None,
         linked: Vec::new(),
+        clock: None,
         total: Traffic::default(),
         traffic: BTreeMap::new(),
     };
@@ -293,7 +294,8 @@ async fn live(
     match prepared {
         Some(Ok((node, log, worker, pins))) => {
             shared.reports.send(Report::Started { run: shared.run });
-            Driver::new(shared.clone(), node, log, worker, pins).run(events, stopped).await;
+            let driver = Driver::new(shared.clone(), node, log, worker, pins, stopped);
+            driver.run(events).await;
         }
         Some(Err(why)) => {
             shared.end(Outcome::Failed { why });
@@ -363,6 +365,7 @@ async fn gather(
     manifest: ObjectRef,
 ) -> Result<BTreeSet<Hash>, String> {
     let mut tick = interval(Duration::from_millis(500));
+    let mut pause = FIRST_PAUSE;
     loop {
         let progress = Arc::new(FetchProgress::default());
         let wants = vec![Want::manifest(manifest, parts.clone())];
@@ -383,6 +386,11 @@ async fn gather(
             (Err(FetchError::Missing(hash)), Some(_)) => {
                 tracing::info!("nobody gave object {} yet; trying again", hash.short());
                 sleep(Duration::from_millis(500)).await;
+            }
+            (Err(e), _) if e.may_pass() => {
+                shared.reports.wait_for(&e);
+                sleep(pause).await;
+                pause = (2 * pause).min(LAST_PAUSE);
             }
             (Err(e), _) => return Err(with_causes(&e)),
         }

@@ -81,11 +81,24 @@ pub(crate) enum FetchError {
     Manifest { hash: Hash, why: String },
     #[error("more than {MAX_OBJECTS} objects, {0} among them")]
     TooMany(Hash),
-    #[error("storing object {hash}: {why}")]
-    Store { hash: Hash, why: String },
+    #[error("storing object {hash}: {}", why.text)]
+    Store { hash: Hash, why: Unstored },
+}
+
+/// Why an object could not be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Unstored {
+    text: String,
+    /// Whether the same may go well later, as when the disk has room again.
+    may_pass: bool,
 }
 
 impl FetchError {
+    /// Whether it is of this machine alone, and the same may go well later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Store { why, .. } if why.may_pass)
+    }
+
     /// The object that it is about.
     pub fn object(&self) -> Hash {
         match self {
@@ -124,7 +137,7 @@ pub(crate) struct Fetcher {
 struct State {
     fetching: Fetching,
     /// Who waits for a request, and for what.
-    waiting: BTreeMap<u64, oneshot::Sender<Result<(), Option<String>>>>,
+    waiting: BTreeMap<u64, oneshot::Sender<Result<(), Option<Unstored>>>>,
     running: BTreeMap<u64, AbortHandle>,
     partials: BTreeMap<ObjectRef, Partial>,
     suspects: BTreeMap<ObjectRef, Vec<Suspect>>,
@@ -286,7 +299,7 @@ impl Fetcher {
         self: &Arc<Self>,
         object: ObjectRef,
         errand: &Errand,
-    ) -> Result<(), Option<String>> {
+    ) -> Result<(), Option<Unstored>> {
         let (result, done) = oneshot::channel();
         let (request, runtime) = (self.next.fetch_add(1, Relaxed), Handle::current());
         let waiting = Waiting { fetcher: self, runtime, request };
@@ -340,7 +353,7 @@ impl Fetcher {
         state: &mut State,
         runtime: &Handle,
         input: Input,
-        failure: Option<String>,
+        failure: Option<Unstored>,
     ) {
         let linked: BTreeSet<PeerId> = self.mesh.linked().into_iter().collect();
         let mut orders = Vec::new();
@@ -361,7 +374,7 @@ impl Fetcher {
         state: &mut State,
         runtime: &Handle,
         order: Order,
-        failure: &Option<String>,
+        failure: &Option<Unstored>,
     ) {
         match order {
             Order::Ask { transfer, peer, object, offset } => {
@@ -456,7 +469,8 @@ impl Fetcher {
         })
         .await;
         let (mut state, runtime) = (self.state(), Handle::current());
-        let failed = |why: String| (Input::Failed { object }, Some(why));
+        let failed =
+            |text: String, may_pass| (Input::Failed { object }, Some(Unstored { text, may_pass }));
         let (input, failure) = match compared {
             Ok(Ok(Compared::Right(liars))) => {
                 liars.into_iter().for_each(|liar| self.lied(&mut state, &runtime, liar));
@@ -470,8 +484,8 @@ impl Fetcher {
                 state.suspects.insert(object, if mixed { parts } else { earlier });
                 (Input::Wrong { object, mixed }, None)
             }
-            Ok(Err(e)) => failed(crate::swarm::driver::with_causes(&e)),
-            Err(e) => failed(e.to_string()),
+            Ok(Err(e)) => failed(crate::swarm::driver::with_causes(&e), e.may_pass()),
+            Err(e) => failed(e.to_string(), false),
         };
         self.tell(&mut state, &runtime, input, failure);
     }

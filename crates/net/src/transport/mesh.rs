@@ -3,6 +3,7 @@
 use crate::transport::{
     address::{AddrRecord, PeerAddr, peer_id},
     book::{Book, Saved},
+    clocks::{Told, wall_ms},
     limit::{Origin, Quota, SharedQuotas},
     objects::Answers,
     outbox::Outbox,
@@ -145,6 +146,7 @@ struct Link {
     /// Where it came from; `None` if we made it.
     origin: Option<Origin>,
     instance: u64,
+    clock: Option<Told>,
     outbox: Outbox,
     inbox: Arc<Semaphore>,
     counters: Arc<Counters>,
@@ -274,6 +276,14 @@ impl Mesh {
     /// Everybody linked at the moment, in the order of their keys.
     pub fn linked(&self) -> Vec<PeerId> {
         self.state().links.keys().copied().collect()
+    }
+
+    /// By how many milliseconds this machine's clock is ahead of each linked peer's.
+    pub fn clocks(&self) -> Vec<(PeerId, i64)> {
+        let (own, now) = (wall_ms(), Instant::now());
+        let state = self.state();
+        let ahead = |link: &Arc<Link>| Some((link.peer, link.clock?.ahead_ms(own, now)));
+        state.links.values().filter_map(ahead).collect()
     }
 
     /// Where this endpoint says it can be reached.
@@ -437,6 +447,7 @@ impl Mesh {
             dialled: origin.is_none(),
             origin,
             instance: hello.instance,
+            clock: hello.now.map(Told::now),
             outbox: Outbox::default(),
             inbox: Arc::new(Semaphore::new(INBOX as usize)),
             counters: self.traffic.of(peer),
@@ -469,7 +480,12 @@ impl Mesh {
         // Messages go before the bytes of objects.
         let _ = send.set_priority(10);
         let at = self.state().record.clone();
-        let hello = Frame::Hello(Box::new(Hello { run: self.run, instance: self.instance, at }));
+        let hello = Frame::Hello(Box::new(Hello {
+            run: self.run,
+            instance: self.instance,
+            at,
+            now: Some(wall_ms()),
+        }));
         send.write_all(&hello.encode()).await.map_err(|_| close::PROTOCOL)?;
         let mut recv = connection.accept_uni().await.map_err(broken)?;
         match Frame::read(&mut recv).await {
@@ -665,10 +681,6 @@ fn own_address(endpoint: &Endpoint, external: &[SocketAddr]) -> PeerAddr {
     }
     at.addrs.truncate(crate::transport::address::MAX_ADDRS);
     at
-}
-
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// A number that no earlier start of this node drew.

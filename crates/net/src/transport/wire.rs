@@ -45,6 +45,10 @@ pub(crate) struct Hello {
     /// Where the sender can be reached.
     #[n(2)]
     pub at: AddrRecord,
+    /// The sender's clock, in milliseconds since 1970; nothing but a warning follows from it.
+    /// Senders of an earlier version do not tell it.
+    #[n(3)]
+    pub now: Option<u64>,
 }
 
 /// One frame of a message stream.
@@ -196,7 +200,7 @@ mod tests {
         let key = SecretKey::from_bytes(&[7; 32]);
         let at = PeerAddr { peer: peer_id(key.public()), addrs: Vec::new(), relay: None };
         let at = AddrRecord::sign(at, 1, &key);
-        Frame::Hello(Box::new(Hello { run: Hash::of(b"run"), instance: 3, at }))
+        Frame::Hello(Box::new(Hello { run: Hash::of(b"run"), instance: 3, at, now: Some(5) }))
     }
 
     #[test]

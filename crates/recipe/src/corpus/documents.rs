@@ -1,12 +1,16 @@
 //! Documents of plain text from files and folders.
 
+use super::{
+    encoding::{Decoded, decode},
+    files::{Finder, Found},
+    json,
+    kind::{self, Format},
+    left_out::{LeftOut, WhyFile, WhyText},
+};
 use ids::Hash;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Cursor, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +34,11 @@ pub struct Documents {
     pub licences: BTreeMap<String, u64>,
     /// Where from, for people.
     pub source: String,
+    /// What was there and is not in the texts.
+    pub left_out: LeftOut,
+    /// Of each text, which of the names it came from.
+    origins: Vec<u32>,
+    names: Vec<String>,
     seen: BTreeSet<Hash>,
     /// Bytes of all texts.
     size: u64,
@@ -47,12 +56,22 @@ pub enum DocumentError {
         source: io::Error,
     },
     /// A line of a `.jsonl` file has no text.
-    #[error("{path}, line {line}: {why}; each line must be an object with a \"text\" string")]
+    #[error("{path}, line {line}: {why}; {WANTED}")]
     Line {
         /// The file.
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A value of a `.json` file has no text.
+    #[error("{path}, document {number}: {why}; {WANTED}")]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// Number of the value, from 1.
+        number: u64,
         /// What is wrong with it.
         why: String,
     },
@@ -64,10 +83,28 @@ pub enum DocumentError {
         /// The first byte that is not UTF-8, from 0.
         at: usize,
     },
-    /// UTF-16, as some editors save text.
-    #[error("{path} is UTF-16; save it as UTF-8")]
-    Utf16 {
+    /// UTF-16 that does not say so, as some programs save text.
+    #[error("{path} looks like UTF-16 without a byte order mark")]
+    UnmarkedUtf16 {
         /// The file.
+        path: PathBuf,
+    },
+    /// UTF-32.
+    #[error("{path} is UTF-32")]
+    Utf32 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Parquet.
+    #[error("{path} is a Parquet file, which is not read")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Neither a file nor a folder.
+    #[error("{path} is neither a file nor a folder")]
+    NoFile {
+        /// What was named.
         path: PathBuf,
     },
     /// Larger than this version reads.
@@ -79,22 +116,34 @@ pub enum DocumentError {
         limit: u64,
     },
     /// Nothing there to train on.
-    #[error("no text found in {0}")]
-    Nothing(String),
+    #[error("no text found in {from}{}", said(.left_out))]
+    Nothing {
+        /// Where it was looked for.
+        from: String,
+        /// What was found and left out.
+        left_out: Box<LeftOut>,
+    },
 }
 
+/// What a JSON document is, for errors.
+const WANTED: &str = "each must be an object with a \"text\" string, with \"prompt\" and \
+                      \"completion\", or with \"messages\"";
+
 impl Documents {
-    /// Reads `.txt`, `.md` and `.jsonl` files, plain or `.gz`, from files and folders, in the order
-    /// of their paths; other files of a folder are left out, a file named outright is read as text.
+    /// Reads `.txt`, `.md`, `.jsonl`, `.ndjson` and `.json` files, plain, `.gz` or `.zst`, from
+    /// files and folders, in the order of their paths. Other files of a folder are left out, which
+    /// [`Documents::left_out`] tells; a file named outright is read as text.
     pub fn from_paths(paths: &[PathBuf]) -> Result<Self, DocumentError> {
         let mut documents = Self { source: list(paths), ..Self::default() };
-        for path in paths {
-            for file in text_files(path)? {
-                documents.add_file(&file)?;
-            }
-        }
+        let mut left_out = LeftOut::default();
+        let mut finder = Finder { left_out: &mut left_out, seen: BTreeSet::new() };
+        // All are looked for before the first is read, which may take long.
+        let found = paths.iter().map(|path| finder.find(path));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        documents.left_out = left_out;
+        found.iter().flatten().try_for_each(|file| documents.add_file(file))?;
         if documents.texts.is_empty() {
-            return Err(DocumentError::Nothing(documents.source));
+            return Err(documents.nothing());
         }
         documents.licences.insert("yours".to_owned(), documents.files);
         Ok(documents)
@@ -105,9 +154,14 @@ impl Documents {
         self.size
     }
 
+    /// What is called `name` comes next.
+    pub(super) fn begin(&mut self, name: &str) {
+        self.names.push(name.to_owned());
+    }
+
     /// Adds one document, without the long paragraphs an earlier one had: licences and boilerplate
     /// would otherwise be learnt by heart and leak into the held-out text.
-    pub fn add(&mut self, text: &str) -> bool {
+    pub(super) fn add(&mut self, text: &str) -> bool {
         let mut kept = String::with_capacity(text.len());
         for paragraph in text.split("\n\n") {
             let paragraph = paragraph.trim_matches('\n').trim_end();
@@ -115,6 +169,7 @@ impl Documents {
                 continue;
             }
             if paragraph.len() >= REPEATABLE && !self.seen.insert(Hash::of(paragraph.as_bytes())) {
+                self.shorten(WhyText::RepeatedParagraph, paragraph.len());
                 continue;
             }
             if !kept.is_empty() {
@@ -128,297 +183,213 @@ impl Documents {
         kept.push('\n');
         self.size += kept.len() as u64;
         self.texts.push(kept);
+        self.origins.push(self.names.len().saturating_sub(1) as u32);
         true
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<(), DocumentError> {
-        let name = path.to_string_lossy();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        if plain.ends_with(".jsonl") {
-            self.add_json_lines(path)?;
-        } else {
-            let mut bytes = Vec::new();
-            let read = open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes);
-            read.map_err(|source| DocumentError::Io { path: path.to_path_buf(), source })?;
-            if bytes.len() as u64 > MAX_FILE {
-                return Err(too_large(path, MAX_FILE));
-            }
-            if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-                return Err(DocumentError::Utf16 { path: path.to_path_buf() });
-            }
-            let text = String::from_utf8(bytes).map_err(|e| DocumentError::NotText {
-                path: path.to_path_buf(),
-                at: e.utf8_error().valid_up_to(),
-            })?;
-            self.add(without_mark(&text));
+    /// What text number `index` came from.
+    pub(super) fn origin(&self, index: usize) -> &str {
+        self.names.get(self.origins[index] as usize).map_or("", String::as_str)
+    }
+
+    /// The error of there being no text.
+    pub(super) fn nothing(self) -> DocumentError {
+        DocumentError::Nothing { from: self.source, left_out: Box::new(self.left_out) }
+    }
+
+    fn shorten(&mut self, why: WhyText, bytes: usize) {
+        let name = self.names.last().map_or("", String::as_str);
+        self.left_out.text(why, name, bytes);
+    }
+
+    fn add_file(&mut self, file: &Found) -> Result<(), DocumentError> {
+        let name = file.name.to_string_lossy().into_owned();
+        self.begin(&name);
+        match self.read_file(file) {
+            Ok(true) => self.files += 1,
+            Ok(false) => self.left_out.file(WhyFile::Empty, &name),
+            // Of a folder the rest is read.
+            Err(error) => match error.why_left_out().filter(|_| !file.named) {
+                Some(why) => self.left_out.file(why, &name),
+                None => return Err(error),
+            },
         }
-        self.files += 1;
         if self.bytes() > MAX_CORPUS {
-            return Err(too_large(path, MAX_CORPUS));
+            return Err(DocumentError::TooLarge { path: file.name.clone(), limit: MAX_CORPUS });
         }
         Ok(())
     }
 
-    fn add_json_lines(&mut self, path: &Path) -> Result<(), DocumentError> {
-        let mut reader = BufReader::new(open(path)?.take(MAX_FILE + 1));
-        let (mut line, mut read) = (String::new(), 0);
-        for number in 1.. {
+    /// Reads a file; whether there was anything in it.
+    fn read_file(&mut self, file: &Found) -> Result<bool, DocumentError> {
+        let path = file.name.as_path();
+        if file.kind.format == Format::Parquet {
+            return Err(DocumentError::Parquet { path: path.into() });
+        }
+        let opened = kind::open(&file.place, file.kind).map_err(|e| failed(path, e))?;
+        let limited = Box::new(Limited { inner: opened, left: MAX_FILE });
+        let (text, mark) = match decode(limited).map_err(|e| failed(path, e))? {
+            Decoded::Utf8 { text, mark } => (text, mark.unwrap_or(0)),
+            Decoded::Torn(at) => return Err(DocumentError::NotText { path: path.into(), at }),
+            Decoded::Not(why) => return Err(refused(path, why)),
+        };
+        let reader = BufReader::new(text);
+        match file.kind.format {
+            Format::JsonLines => self.add_json_lines(path, reader),
+            Format::Json => self.add_json(path, reader),
+            Format::Text | Format::Parquet => self.add_text(path, reader, mark),
+        }
+    }
+
+    fn add_text(
+        &mut self,
+        path: &Path,
+        mut reader: impl Read,
+        mark: usize,
+    ) -> Result<bool, DocumentError> {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(|e| failed(path, e))?;
+        let not_text = |at: usize| DocumentError::NotText { path: path.into(), at: at + mark };
+        let text = String::from_utf8(bytes).map_err(|e| not_text(e.utf8_error().valid_up_to()))?;
+        if let Some(at) = text.find('\0') {
+            return Err(not_text(at));
+        }
+        self.add(&text);
+        Ok(!text.trim().is_empty())
+    }
+
+    fn add_json_lines(
+        &mut self,
+        path: &Path,
+        mut reader: impl BufRead,
+    ) -> Result<bool, DocumentError> {
+        let (first, blank) = json::skip_blank(&mut reader).map_err(|e| failed(path, e))?;
+        if first == Some(b'[') {
+            return self.add_values(path, reader, first);
+        }
+        let mut line = Vec::new();
+        let mut any = false;
+        for number in blank + 1.. {
+            let bad = |why: String| DocumentError::Line { path: path.into(), line: number, why };
             line.clear();
-            let got = reader.by_ref().take(MAX_LINE + 1).read_line(&mut line);
-            let got = got.map_err(|source| DocumentError::Io { path: path.into(), source })?;
-            read += got as u64;
+            let got = reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line);
+            let got = got.map_err(|e| failed(path, e))?;
             if got == 0 {
                 break;
             }
-            if read > MAX_FILE {
-                return Err(too_large(path, MAX_FILE));
-            }
             if got as u64 > MAX_LINE {
-                let why = format!("it has more than {MAX_LINE} bytes");
-                return Err(DocumentError::Line { path: path.into(), line: number, why });
+                return Err(bad(format!("it has more than {MAX_LINE} bytes")));
             }
-            let line = if number == 1 { without_mark(&line) } else { &line };
-            if line.trim().is_empty() {
-                continue;
-            }
-            let text = text_of_line(line).map_err(|why| DocumentError::Line {
-                path: path.to_path_buf(),
-                line: number,
-                why,
+            let text = std::str::from_utf8(&line).map_err(|e| {
+                bad(format!("it is not UTF-8, at byte {} of the line", e.valid_up_to() + 1))
             })?;
-            self.add(&text);
-        }
-        Ok(())
-    }
-}
-
-/// The text of one JSON line: `text`, or the contents of `messages`, or `prompt` and `completion`.
-fn text_of_line(line: &str) -> Result<String, String> {
-    if !line.trim_start().starts_with('{') {
-        return Err("it is no object".to_owned());
-    }
-    let line: Line = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    if let Some(text) = line.text.0 {
-        return Ok(text);
-    }
-    if let (Some(prompt), Some(completion)) = (line.prompt.0, line.completion.0) {
-        return Ok(prompt + &completion);
-    }
-    let messages = line.messages.ok_or("no \"text\" in it")?;
-    let contents: Option<Vec<String>> = messages.into_iter().map(|m| m.content.0).collect();
-    Ok(contents.ok_or("a message without \"content\"")?.join("\n\n"))
-}
-
-/// A text without the mark that some editors put at its beginning.
-fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
-}
-
-/// What is read of a line; anything else in it takes no memory.
-#[derive(Deserialize)]
-struct Line {
-    #[serde(default)]
-    text: Text,
-    #[serde(default)]
-    prompt: Text,
-    #[serde(default)]
-    completion: Text,
-    messages: Option<Vec<Message>>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    content: Text,
-}
-
-/// A string, or whatever is none.
-#[derive(Default)]
-struct Text(Option<String>);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(Some(text.to_owned())))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
+            if !text.trim().is_empty() {
+                self.add_document(json::of_line(text).map_err(bad)?);
+                any = true;
             }
         }
-        from.deserialize_any(Any)
+        Ok(any)
     }
-}
 
-fn open(path: &Path) -> Result<Box<dyn Read>, DocumentError> {
-    let file =
-        File::open(path).map_err(|source| DocumentError::Io { path: path.into(), source })?;
-    if path.extension().is_some_and(|e| e == "gz") {
-        Ok(Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))))
-    } else {
-        Ok(Box::new(file))
+    fn add_json(&mut self, path: &Path, mut reader: impl BufRead) -> Result<bool, DocumentError> {
+        let (first, blank) = json::skip_blank(&mut reader).map_err(|e| failed(path, e))?;
+        // What was skipped is put back, for errors to count lines.
+        let blank = Cursor::new(vec![b'\n'; blank.min(1 << 20)]);
+        self.add_values(path, blank.chain(reader), first)
     }
-}
 
-fn text_files(path: &Path) -> Result<Vec<PathBuf>, DocumentError> {
-    let io = |e: walkdir::Error| DocumentError::Io {
-        path: e.path().unwrap_or(path).to_path_buf(),
-        source: e.into(),
-    };
-    let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-        let entry = entry.map_err(io)?;
-        if entry.file_type().is_file() && (entry.depth() == 0 || is_text(entry.path())) {
-            files.push(entry.into_path());
+    fn add_values(
+        &mut self,
+        path: &Path,
+        reader: impl BufRead,
+        first: Option<u8>,
+    ) -> Result<bool, DocumentError> {
+        let (mut number, mut bad) = (0, None);
+        let read = json::read_all(reader, first == Some(b'['), &mut |document| {
+            number += 1;
+            match document {
+                Ok(document) => self.add_document(document),
+                Err(why) => bad = Some(why),
+            }
+            bad.is_none()
+        });
+        let entry = |number, why| DocumentError::Entry { path: path.into(), number, why };
+        match (bad, read) {
+            (Some(why), _) => Err(entry(number, why)),
+            (None, Err(error)) if error.is_io() => Err(failed(path, error.into())),
+            (None, Err(error)) => Err(entry(number + 1, error.to_string())),
+            (None, Ok(())) => Ok(number > 0),
         }
     }
-    Ok(files)
+
+    fn add_document(&mut self, document: json::Document) {
+        for _ in 0..document.other_parts {
+            self.shorten(WhyText::OtherPart, 0);
+        }
+        if document.text.trim().is_empty() {
+            self.shorten(WhyText::Empty, 0);
+        } else {
+            self.add(&document.text);
+        }
+    }
 }
 
-fn is_text(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    let plain = name.strip_suffix(".gz").unwrap_or(&name);
-    [".txt", ".md", ".jsonl"].iter().any(|ending| plain.ends_with(ending))
+impl DocumentError {
+    /// Why a file of a folder is passed over, where this is no reason to read nothing at all.
+    fn why_left_out(&self) -> Option<WhyFile> {
+        Some(match self {
+            Self::NotText { .. } => WhyFile::NotText,
+            Self::UnmarkedUtf16 { .. } => WhyFile::UnmarkedUtf16,
+            Self::Utf32 { .. } => WhyFile::Utf32,
+            Self::Parquet { .. } => WhyFile::Parquet,
+            // Settings and the like are in JSON too.
+            Self::Entry { number: 1, .. } => WhyFile::NoDocuments,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads so many bytes, and where there are more it is an error.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(ErrorKind::FileTooLarge)?;
+        Ok(read)
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> DocumentError {
+    match source.kind() {
+        ErrorKind::FileTooLarge => DocumentError::TooLarge { path: path.into(), limit: MAX_FILE },
+        _ => DocumentError::Io { path: path.into(), source },
+    }
+}
+
+fn refused(path: &Path, why: WhyFile) -> DocumentError {
+    let path = path.to_path_buf();
+    match why {
+        WhyFile::Parquet => DocumentError::Parquet { path },
+        WhyFile::UnmarkedUtf16 => DocumentError::UnmarkedUtf16 { path },
+        WhyFile::Utf32 => DocumentError::Utf32 { path },
+        _ => DocumentError::NotText { path, at: 0 },
+    }
+}
+
+fn said(left_out: &LeftOut) -> String {
+    match left_out.is_nothing() {
+        true => String::new(),
+        false => format!("; left out: {}", left_out.words().join("; ")),
+    }
 }
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn too_large(path: &Path, limit: u64) -> DocumentError {
-    DocumentError::TooLarge { path: path.to_path_buf(), limit }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{fs, io::Write};
-
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a temporary folder")
-    }
-
-    #[test]
-    fn reads_text_markdown_json_lines_and_gzip_in_path_order() {
-        let dir = folder();
-        let at = |name: &str| dir.path().join(name);
-        fs::write(at("a.txt"), "first").expect("write");
-        fs::write(at("b.md"), "# second").expect("write");
-        fs::write(
-            at("c.jsonl"),
-            "{\"text\":\"third\"}\n\n{\"prompt\":\"4\",\"completion\":\"th\"}\n",
-        )
-        .expect("write");
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(b"fifth").expect("compress");
-        fs::write(at("d.txt.gz"), gz.finish().expect("compress")).expect("write");
-        fs::write(at("e.bin"), [255, 254]).expect("write");
-        let documents = Documents::from_paths(&[dir.path().to_path_buf()]).expect("read");
-        assert_eq!(documents.texts, ["first\n", "# second\n", "third\n", "4th\n", "fifth\n"]);
-        assert_eq!(documents.files, 4);
-    }
-
-    #[test]
-    fn says_which_line_has_no_text() {
-        let dir = folder();
-        let path = dir.path().join("x.jsonl");
-        for bad in ["{\"text\":\"a\"}\n{\"txt\":1}", "[]\n", "{", "{\"messages\":[{}]}"] {
-            fs::write(&path, bad).expect("write");
-            let error = Documents::from_paths(std::slice::from_ref(&path)).expect_err("bad line");
-            assert!(matches!(error, DocumentError::Line { .. }), "{error}");
-        }
-    }
-
-    #[test]
-    fn refuses_binary_and_missing_files() {
-        let dir = folder();
-        let path = dir.path().join("x");
-        fs::write(&path, b"ab\xff").expect("write");
-        let error = Documents::from_paths(std::slice::from_ref(&path)).expect_err("binary");
-        assert!(matches!(error, DocumentError::NotText { at: 2, .. }));
-        assert!(Documents::from_paths(&[dir.path().join("absent")]).is_err());
-        let empty = folder();
-        let error = Documents::from_paths(&[empty.path().to_path_buf()]).expect_err("empty");
-        assert!(matches!(error, DocumentError::Nothing(_)));
-    }
-
-    #[test]
-    fn marks_at_the_beginning_are_no_text_and_utf_16_is_named() {
-        let dir = folder();
-        let at = |name: &str| dir.path().join(name);
-        fs::write(at("a.jsonl"), "\u{feff}{\"text\":\"one\"}\n").expect("write");
-        fs::write(at("b.txt"), "\u{feff}two").expect("write");
-        let documents = Documents::from_paths(&[dir.path().to_path_buf()]).expect("read");
-        assert_eq!(documents.texts, ["one\n", "two\n"]);
-        fs::write(at("c.txt"), [0xff, 0xfe, b'a', 0]).expect("write");
-        let error = Documents::from_paths(&[at("c.txt")]).expect_err("UTF-16").to_string();
-        assert!(error.contains("UTF-16"), "{error}");
-    }
-
-    /// What is not read of a line takes no memory, and lines are of bounded length: otherwise a
-    /// compressed megabyte becomes a gigabyte of brackets and that tens of gigabytes of values.
-    #[test]
-    fn a_line_of_brackets_costs_no_more_than_itself() {
-        let brackets = |n: usize| format!("{{\"x\":[{}0],\"text\":\"a\"}}\n", "[],".repeat(n));
-        assert_eq!(text_of_line(&brackets(1000)), Ok("a".to_owned()));
-        let dir = folder();
-        let path = dir.path().join("x.jsonl.gz");
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(brackets(24 << 20).as_bytes()).expect("compress");
-        fs::write(&path, gz.finish().expect("compress")).expect("write");
-        let error = Documents::from_paths(&[path]).expect_err("72 MB in a line").to_string();
-        assert!(error.contains("line 1: it has more than"), "{error}");
-        for other in [
-            "{\"text\":5,\"messages\":[{\"content\":\"b\"}]}",
-            "{\"text\":{},\"prompt\":\"\",\"completion\":\"b\"}",
-        ] {
-            assert_eq!(text_of_line(other), Ok("b".to_owned()));
-        }
-        assert!(text_of_line("[\"text\",\"\",\"\",null]").is_err());
-    }
-
-    #[test]
-    fn a_long_paragraph_counts_once() {
-        let mut documents = Documents::default();
-        let long = "licence ".repeat(40);
-        assert!(documents.add(&format!("one\n\n{long}")));
-        assert!(documents.add(&format!("{long}\n\ntwo")));
-        assert!(!documents.add(&long));
-        assert_eq!(documents.texts.len(), 2);
-        assert_eq!(documents.texts[1], "two\n");
-    }
-}
+mod tests;

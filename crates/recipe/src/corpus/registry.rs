@@ -1,7 +1,7 @@
 //! The documentation of the crates this program was built from, as a corpus that every machine
 //! with a Rust toolchain already has.
 
-use super::{DocumentError, Documents};
+use super::{DocumentError, Documents, left_out::WhyFile};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -30,7 +30,8 @@ pub fn registry_documents(
     }
     documents.source = format!("documentation of {packages} crates in the local cargo registry");
     if documents.texts.is_empty() {
-        return Err(DocumentError::Nothing("the local cargo registry".to_owned()));
+        documents.source = "the local cargo registry".to_owned();
+        return Err(documents.nothing());
     }
     Ok(documents)
 }
@@ -51,17 +52,26 @@ fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentE
     let mut files = 0;
     for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
         let Ok(entry) = entry else { continue };
-        if !entry.file_type().is_file() || entry.metadata().is_ok_and(|m| m.len() > MAX_SOURCE) {
+        let prose = match entry.path().extension().and_then(|e| e.to_str()) {
+            Some("md") => str::to_owned,
+            Some("rs") => doc_comments,
+            _ => continue,
+        };
+        if !entry.file_type().is_file() {
             continue;
         }
-        let extension = entry.path().extension().and_then(|e| e.to_str());
-        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-        let added = match extension {
-            Some("md") => documents.add(&text),
-            Some("rs") => documents.add(&doc_comments(&text)),
-            _ => false,
+        let name = entry.path().strip_prefix(folder.parent().unwrap_or(folder));
+        let name = name.unwrap_or(entry.path()).to_string_lossy();
+        if entry.metadata().is_ok_and(|m| m.len() > MAX_SOURCE) {
+            documents.left_out.file(WhyFile::TooLarge, &name);
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(entry.path()) else {
+            documents.left_out.file(WhyFile::Unreadable, &name);
+            continue;
         };
-        files += u64::from(added);
+        documents.begin(&name);
+        files += u64::from(documents.add(&prose(&text)));
     }
     documents.files += files;
     if files > 0 {

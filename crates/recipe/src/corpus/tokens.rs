@@ -1,6 +1,6 @@
 //! From documents to token shards that everybody names by one hash.
 
-use super::Documents;
+use super::{Documents, LeftOut, left_out::WhyText};
 use ids::{Hash, ObjectRef};
 use store::{Store, StoreError};
 use text::Tokenizer;
@@ -80,6 +80,22 @@ impl Default for DataOptions {
     }
 }
 
+impl DataOptions {
+    /// Checks what can be checked before the text is read.
+    ///
+    /// Errors: an option out of range.
+    pub fn validate(&self) -> Result<(), CorpusError> {
+        let bad = |why: String| Err(CorpusError::Option(why));
+        if !(512..=MAX_VOCAB).contains(&self.vocab) {
+            return bad(format!("a vocabulary of {} is outside 512..={MAX_VOCAB}", self.vocab));
+        }
+        if self.held_out_bytes == 0 || self.tokenizer_bytes == 0 {
+            return bad("held_out_bytes and tokenizer_bytes must be above 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// A corpus in memory, ready to draw batches from.
 pub struct Corpus {
     /// Its manifest.
@@ -90,6 +106,15 @@ pub struct Corpus {
     pub tokens: Vec<u16>,
     /// Held-out tokens.
     pub held_out: Vec<u16>,
+}
+
+/// A corpus in a store.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Its manifest; the hash is the corpus root.
+    pub root: ObjectRef,
+    /// What of the documents is not in it.
+    pub left_out: LeftOut,
 }
 
 /// Why a corpus cannot be built or loaded.
@@ -126,12 +151,9 @@ pub fn build(
     documents: &Documents,
     options: &DataOptions,
     progress: &mut dyn FnMut(&str, f64),
-) -> Result<ObjectRef, CorpusError> {
-    if !(512..=MAX_VOCAB).contains(&options.vocab) {
-        let why = format!("a vocabulary of {} is outside 512..={MAX_VOCAB}", options.vocab);
-        return Err(CorpusError::Option(why));
-    }
-    let (train, held_out) = split(documents, options)?;
+) -> Result<Built, CorpusError> {
+    options.validate()?;
+    let Split { train, held_out, left_out } = split(documents, options)?;
     progress("training the tokenizer", 0.0);
     let tokenizer = train_tokenizer(&train, options)?;
     let json = tokenizer.to_json().map_err(|e| CorpusError::Tokenizer(e.to_string()))?;
@@ -169,67 +191,93 @@ pub fn build(
         licences: documents.licences.iter().map(|(l, n)| (l.clone(), *n)).collect(),
         source: documents.source.clone(),
     };
-    put(store, &manifest.to_bytes())
+    Ok(Built { root: put(store, &manifest.to_bytes())?, left_out })
+}
+
+/// Documents, or parts of them, by what becomes of them.
+#[derive(Default)]
+struct Split<'a> {
+    train: Vec<&'a str>,
+    held_out: Vec<&'a str>,
+    left_out: LeftOut,
 }
 
 /// Which documents train and which are held out, by the hash of their text.
-fn split<'a>(
-    documents: &'a Documents,
-    options: &DataOptions,
-) -> Result<(Vec<&'a str>, Vec<&'a str>), CorpusError> {
-    let mut keyed: Vec<(Hash, &str)> =
-        documents.texts.iter().map(|t| (Hash::of(t.as_bytes()), t.as_str())).collect();
-    keyed.sort();
-    keyed.dedup();
+fn split<'a>(documents: &'a Documents, options: &DataOptions) -> Result<Split<'a>, CorpusError> {
+    let mut split = Split::default();
+    let keyed = keyed(documents, &mut split.left_out);
     let bytes = documents.bytes();
     // A single long document is cut: its last tenth is held out.
-    if keyed.len() < 2 * options.held_out_every as usize {
-        return split_by_bytes(keyed, bytes, options);
+    if (keyed.len() as u64) < options.held_out_every.saturating_mul(2) {
+        return split_by_bytes(documents, keyed, options, split);
     }
-    let (mut train, mut held_out) = (Vec::new(), Vec::new());
     let (mut train_bytes, mut held_bytes) = (0u64, 0u64);
-    for (hash, text) in keyed {
+    for (hash, index) in keyed {
+        let text = documents.texts[index].as_str();
         // The first bytes of the hash order the documents, so other bytes must choose.
         let draw = u64::from_le_bytes(hash.0[24..].try_into().expect("8 of 32 bytes"));
+        let mut beyond = |why| split.left_out.text(why, documents.origin(index), text.len());
         if draw.is_multiple_of(options.held_out_every.max(2)) {
             if held_bytes < options.held_out_bytes {
                 held_bytes += text.len() as u64;
-                held_out.push(text);
+                split.held_out.push(text);
+            } else {
+                beyond(WhyText::BeyondHeldOut);
             }
         } else if options.max_bytes == 0 || train_bytes < options.max_bytes {
             train_bytes += text.len() as u64;
-            train.push(text);
+            split.train.push(text);
+        } else {
+            beyond(WhyText::BeyondMaxBytes);
         }
     }
-    if held_out.is_empty() {
+    if split.held_out.is_empty() {
         return Err(CorpusError::TooSmall { bytes, why: "no document fell to be held out".into() });
     }
-    Ok((train, held_out))
+    Ok(split)
+}
+
+/// The documents by hash, each once: its hash and number.
+fn keyed(documents: &Documents, left_out: &mut LeftOut) -> Vec<(Hash, usize)> {
+    let texts = documents.texts.iter().enumerate();
+    let mut keyed: Vec<_> = texts.map(|(i, text)| (Hash::of(text.as_bytes()), i)).collect();
+    keyed.sort_unstable();
+    keyed.dedup_by(|(hash, index), (kept, _)| {
+        let same = hash == kept;
+        if same {
+            let bytes = documents.texts[*index].len();
+            left_out.text(WhyText::SameDocument, documents.origin(*index), bytes);
+        }
+        same
+    });
+    keyed
 }
 
 fn split_by_bytes<'a>(
-    keyed: Vec<(Hash, &'a str)>,
-    bytes: u64,
+    documents: &'a Documents,
+    keyed: Vec<(Hash, usize)>,
     options: &DataOptions,
-) -> Result<(Vec<&'a str>, Vec<&'a str>), CorpusError> {
+    mut split: Split<'a>,
+) -> Result<Split<'a>, CorpusError> {
+    let bytes = documents.bytes();
     if bytes < 8192 {
         let why = "at least 8192 are needed".to_owned();
         return Err(CorpusError::TooSmall { bytes, why });
     }
-    let (mut train, mut held_out) = (Vec::new(), Vec::new());
     let mut wanted = (bytes / 10).min(options.held_out_bytes) as usize;
-    for (_, text) in keyed {
+    for (_, index) in keyed {
+        let text = documents.texts[index].as_str();
         let take = wanted.min(text.len() / 4);
         let mut cut = text.len() - take;
         while !text.is_char_boundary(cut) {
             cut += 1;
         }
         wanted -= text.len() - cut;
-        train.push(&text[..cut]);
-        held_out.push(&text[cut..]);
+        split.train.push(&text[..cut]);
+        split.held_out.push(&text[cut..]);
     }
-    held_out.retain(|t| !t.is_empty());
-    Ok((train, held_out))
+    split.held_out.retain(|t| !t.is_empty());
+    Ok(split)
 }
 
 fn train_tokenizer(train: &[&str], options: &DataOptions) -> Result<Tokenizer, CorpusError> {
@@ -367,4 +415,38 @@ fn to_bytes(tokens: &[u16]) -> Vec<u8> {
 
 fn put(store: &Store, bytes: &[u8]) -> Result<ObjectRef, CorpusError> {
     Ok(ObjectRef { hash: store.put(bytes)?, len: bytes.len() as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_that_are_not_used_are_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x.jsonl");
+        let line = |i: usize| format!("{{\"text\":\"document {}\"}}\n", i % 900);
+        std::fs::write(&path, (0..1000).map(line).collect::<String>()).expect("writes");
+        let documents = Documents::from_paths(&[path]).expect("reads");
+        let options = DataOptions {
+            max_bytes: 2000,
+            held_out_every: 10,
+            held_out_bytes: 200,
+            ..DataOptions::default()
+        };
+        let split = split(&documents, &options).expect("splits");
+        let number = |why| split.left_out.texts[&why].number as usize;
+        assert_eq!(number(WhyText::SameDocument), 100);
+        let used = split.train.len() + split.held_out.len();
+        let unused = number(WhyText::BeyondMaxBytes) + number(WhyText::BeyondHeldOut);
+        assert_eq!(used + unused, 900);
+        assert!(split.left_out.words().iter().all(|words| words.contains("x.jsonl")));
+        for wrong in [
+            DataOptions { vocab: 5, ..options.clone() },
+            DataOptions { held_out_bytes: 0, ..options.clone() },
+            DataOptions { tokenizer_bytes: 0, ..options },
+        ] {
+            assert!(matches!(wrong.validate(), Err(CorpusError::Option(_))));
+        }
+    }
 }

@@ -13,6 +13,9 @@ use super::adding::Aggregate;
 /// A job that failed is tried so many times for one height.
 const TRIES: u32 = 3;
 
+/// The longest pause before a job is tried again that this machine could not do.
+const MAX_PAUSE_MS: u64 = 30_000;
+
 /// Everything about the height after the head.
 pub struct Work {
     pub height: u64,
@@ -21,6 +24,8 @@ pub struct Work {
     pub sync: Wanted,
     training: Option<Training>,
     tries: u32,
+    /// How often in a row this machine could not, for a cause that may pass.
+    held: u32,
     retry_at: Time,
     trained_ms: u64,
     /// States that this node kept while it trained.
@@ -73,6 +78,7 @@ impl Work {
             sync: Wanted::At(now),
             training: None,
             tries: 0,
+            held: 0,
             retry_at: now,
             trained_ms: 0,
             kept: Vec::new(),
@@ -235,6 +241,12 @@ impl Running {
                         job.round
                     ),
                 );
+            }
+            Err(error @ WorkError::Passing(_)) => {
+                let pause = core.run.rules.retry_ms() << work.held.min(16);
+                work.held += 1;
+                work.retry_at = core.now.after(pause.min(MAX_PAUSE_MS));
+                core.work_failed(height, &error);
             }
             Err(error) => {
                 work.tries += 1;

@@ -141,4 +141,20 @@ mod tests {
         assert_eq!(run(&[1, 2, 4], |a, b| (a + b == 6).then_some(0)), [1, 6]);
         assert_eq!(run(&[], |_, _| Some(0)), [0; 0]);
     }
+    /// A word of a megabyte in which everything can be joined: at most three questions a symbol,
+    /// each of which puts one candidate on the heap.
+    #[test]
+    fn a_long_word_takes_few_steps_for_each_of_its_symbols() {
+        let count = 1 << 20;
+        let symbols = (0..count).map(|i| Symbol::new((i % 3) as u32, i, i + 1));
+        let mut merger = Merger { symbols: symbols.collect(), ..Merger::default() };
+        let mut questions = 0;
+        let join = |a: Symbol, b: Symbol| {
+            questions += 1;
+            Ok(Some(((a.id ^ b.id) % 5, (a.id + b.id) % 1000)))
+        };
+        merger.run(join).expect("nothing fails");
+        assert_eq!(merger.symbols.len(), 1);
+        assert!(questions <= 3 * count, "{questions}");
+    }
 }

@@ -95,8 +95,8 @@ fn count_words<'a>(texts: impl IntoIterator<Item = &'a str>) -> HashMap<&'a str,
     let mut counts: HashMap<&str, u64> = HashMap::new();
     let mut read = 0;
     for text in texts {
-        for word in words(text) {
-            *counts.entry(word).or_default() += 1;
+        for piece in words(text).flat_map(pieces) {
+            *counts.entry(piece).or_default() += 1;
         }
         read += text.len();
         if read >= MAX_TRAINING_BYTES {
@@ -105,6 +105,19 @@ fn count_words<'a>(texts: impl IntoIterator<Item = &'a str>) -> HashMap<&'a str,
     }
     counts
 }
+
+/// A word in pieces of at most [`MAX_LEARNED`] bytes: for each join the trainer moves all that
+/// stands behind it, so that a word of a megabyte would take a million times a megabyte.
+fn pieces(mut word: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = word.split_at(word.floor_char_boundary(MAX_LEARNED));
+        word = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Longest word that is learned from as a whole, in bytes.
+const MAX_LEARNED: usize = 512;
 
 fn check_bytes(vocab: &Vocab) -> Result<(), TokenizerError> {
     for byte in 0..=255u8 {
@@ -134,4 +147,26 @@ fn end_of_text(tokens: &[String], special: &[bool]) -> Result<u32, TokenizerErro
     let end = named.or_else(|| special.iter().position(|&special| special));
     let end = end.ok_or_else(|| TokenizerError::Invalid("no special token".to_owned()))?;
     Ok(end as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Joins in a word move what stands behind them: at most its square. Steps, not seconds.
+    #[test]
+    fn a_word_of_a_megabyte_is_learned_from_in_bounded_pieces() {
+        let long: String = (0..1 << 19).map(|i| ['ä', 'b', 'c'][i * i % 7 % 3]).collect();
+        let counts = count_words([long.as_str()]);
+        assert!(counts.keys().all(|piece| piece.len() <= MAX_LEARNED));
+        let bytes: u64 = counts.iter().map(|(piece, n)| piece.len() as u64 * n).sum();
+        assert_eq!(bytes, long.len() as u64, "nothing is lost");
+        let steps: u64 = counts.keys().map(|piece| (piece.len() as u64).pow(2)).sum();
+        assert!(steps <= (long.len() * MAX_LEARNED) as u64);
+        assert_eq!(pieces(&long).collect::<String>(), long);
+        let tokenizer = Tokenizer::train([long.as_str()], 300).expect("trains");
+        let ids = tokenizer.encode(&long).expect("encodes");
+        assert_eq!(tokenizer.decode(&ids), long);
+        assert!(ids.len() < long.len());
+    }
 }

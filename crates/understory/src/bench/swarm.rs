@@ -194,7 +194,7 @@ impl Alone {
         let store = Store::open(folder)?;
         let config = config(RunConfig::default().rounds.keep_every);
         let documents = corpus_source::documents(&config.data.paths)?;
-        let root = corpus::build(&store, &documents, &config.data.options, &mut |_, _| ())?;
+        let root = corpus::build(&store, &documents, &config.data.options, &mut |_, _| ())?.root;
         let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
         let vocab = corpus.manifest.vocab as usize;
         let manifest =
@@ -283,7 +283,7 @@ impl Run {
                 PeerEvent::Work { training_s, auditing_s, aggregating_s } => {
                     work[peer] = (auditing_s, training_s + auditing_s + aggregating_s);
                 }
-                PeerEvent::Failed { error } => bail!("peer {}: {error}", peer + 1),
+                PeerEvent::Failed { error, .. } => bail!("peer {}: {error}", peer + 1),
                 PeerEvent::Protocol { notice: Notice::Decided(record) } if peer == 0 => {
                     run.stored = run.stored.max(store.bytes()?.saturating_sub(stored));
                     match record.kind {
@@ -319,7 +319,7 @@ impl Run {
 /// The next event; an error once all peers have ended or none has said anything for long.
 fn next(lines: &Receiver<Line>) -> Result<Line> {
     match lines.recv_timeout(Duration::from_secs(600)) {
-        Ok((peer, PeerEvent::Failed { error })) => bail!("peer {}: {error}", peer + 1),
+        Ok((peer, PeerEvent::Failed { error, .. })) => bail!("peer {}: {error}", peer + 1),
         Ok(line) => Ok(line),
         Err(RecvTimeoutError::Timeout) => bail!("the peers have said nothing for ten minutes"),
         Err(RecvTimeoutError::Disconnected) => bail!("the peers ended before their run"),

@@ -5,7 +5,7 @@ use super::{
     keys::{Keys, Role},
     names::{self, find_member, name_of},
 };
-use crate::hint::WithHint;
+use crate::{hint::WithHint, units::span};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Archive, Body, Home, Snapshot, Statement, author, operator,
@@ -40,7 +40,12 @@ impl Desk {
     pub fn to_sign(place: &Place) -> Result<Self> {
         let keys = Keys::at(place.keys.as_deref())?;
         keys.unlock()?;
-        Self::with_keys(place, keys)
+        let desk = Self::with_keys(place, keys)?;
+        let mark = desk.state.marks.last();
+        if let Some(words) = mark.and_then(|mark| late(mark.time, mark.witnesses, now())) {
+            eprintln!("{words}");
+        }
+        Ok(desk)
     }
 
     fn with_keys(place: &Place, keys: Keys) -> Result<Self> {
@@ -312,6 +317,26 @@ pub fn digest(text: &str) -> Result<Hash> {
     let bytes = std::fs::read(text)
         .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
     Ok(Hash::of(&bytes))
+}
+
+/// A clock that is behind by no more than this many seconds is right.
+const TOLERANCE: u64 = 60;
+
+/// That this machine's clock is behind a time that witnesses vouched for already.
+fn late(marked: u64, witnesses: usize, now: u64) -> Option<String> {
+    let behind = marked.saturating_sub(now);
+    (behind > TOLERANCE).then(|| match witnesses {
+        0 | 1 => format!(
+            "WARNING: this machine's clock is {} behind that of the log's one witness, and one of \
+             the two is wrong: look at yours before you sign",
+            span(behind)
+        ),
+        n => format!(
+            "WARNING: this machine's clock is {} behind that of {n} witnesses: set it right before \
+             you sign",
+            span(behind)
+        ),
+    })
 }
 
 /// The time by this machine's clock, in Unix seconds.

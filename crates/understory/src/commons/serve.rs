@@ -6,6 +6,7 @@ use super::{
     keys::Role,
 };
 use crate::{
+    events::clock_words,
     files::write_secret,
     hint::WithHint,
     peer::{relay, stop_signal},
@@ -134,6 +135,9 @@ fn say(status: &Status) -> String {
     );
     if status.splits > 0 {
         line.push_str("; ALARM: the log has two histories, see `understory commons show health`");
+    }
+    if let Some(doubt) = status.clock {
+        line.push_str(&format!("; {}", clock_words(doubt.ahead_s, doubt.others)));
     }
     if let Some(trouble) = &status.trouble {
         line.push_str(&format!("; trouble: {trouble}"));

@@ -123,10 +123,13 @@ impl Board {
                 self.snapshot.peers[from].root = Some(root.to_string());
             }
             PeerEvent::Standing { height, members } => self.standing(height, &members),
-            PeerEvent::Failed { error } => self.down(from, &error),
+            PeerEvent::Failed { error, .. } => self.down(from, &error),
             PeerEvent::Stopped => self.down(from, "stopped"),
             PeerEvent::Protocol { notice } => self.notice(from, notice),
             PeerEvent::Connection { .. }
+            | PeerEvent::LeftOut(_)
+            | PeerEvent::NotWritten { .. }
+            | PeerEvent::Clock { .. }
             | PeerEvent::Joining { .. }
             | PeerEvent::Lobby { .. }
             | PeerEvent::Invitations { .. }

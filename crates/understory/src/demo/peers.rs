@@ -7,13 +7,14 @@ use super::{
 use anyhow::{Context, Result};
 use cotrain::{cheat::Cheat, events::PeerEvent};
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin, Command},
+    process::{Child, ChildStderr, ChildStdin, Command},
     sync::mpsc,
 };
 
@@ -22,10 +23,15 @@ const RESTART_AFTER: Duration = Duration::from_secs(5);
 /// … but not for ever.
 const MAX_RESTARTS: u32 = 8;
 
+/// Lines of standard error that are kept of a peer.
+const MAX_ASIDES: usize = 12;
+
 /// Something from a peer's process.
 pub enum Line {
     /// A line of its output.
     Event(usize, Box<PeerEvent>),
+    /// Something that it said on standard error.
+    Aside(usize, String),
     /// Its end.
     Ended(usize, Option<ExitStatus>),
 }
@@ -37,7 +43,9 @@ pub struct Peers {
     threads: usize,
     cheats: Vec<Option<Cheat>>,
     running: Vec<Option<Running>>,
-    errors: Vec<Option<String>>,
+    errors: Vec<Option<(String, Vec<String>)>>,
+    /// The last lines on each one's standard error.
+    asides: Vec<VecDeque<String>>,
     killed: Vec<Option<Instant>>,
     restarts: u32,
     ticket: Option<String>,
@@ -63,6 +71,7 @@ impl Peers {
             cheats: plan.cheats(),
             running: (0..count).map(|_| None).collect(),
             errors: vec![None; count],
+            asides: vec![VecDeque::new(); count],
             killed: vec![None; count],
             restarts: 0,
             ticket: None,
@@ -119,7 +128,7 @@ impl Peers {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             // Ctrl-C is for the demo, which then stops its peers one and all.
             .process_group(0);
@@ -147,7 +156,7 @@ impl Peers {
             board.down(i, "stopped");
             return false;
         }
-        board.down(i, &self.last_error(i));
+        board.down(i, &self.last_error(i).0);
         true
     }
 
@@ -170,13 +179,25 @@ impl Peers {
     }
 
     /// Remembers why a peer failed.
-    pub fn note_error(&mut self, i: usize, error: &str) {
-        self.errors[i] = Some(error.to_owned());
+    pub fn note_error(&mut self, i: usize, error: &str, hints: &[String]) {
+        self.errors[i] = Some((error.to_owned(), hints.to_vec()));
+    }
+
+    /// Remembers what a peer said on its standard error.
+    pub fn note_aside(&mut self, i: usize, line: String) {
+        self.asides[i].push_back(line);
+        if self.asides[i].len() > MAX_ASIDES {
+            self.asides[i].pop_front();
+        }
     }
 
     /// Why a peer failed, as far as it said.
-    pub fn last_error(&self, i: usize) -> String {
-        let unsaid = || format!("peer {} ended unexpectedly", i + 1);
+    pub fn last_error(&self, i: usize) -> (String, Vec<String>) {
+        let unsaid = || {
+            let said: Vec<&str> = self.asides[i].iter().map(String::as_str).collect();
+            let said = if said.is_empty() { "it said nothing".to_owned() } else { said.join("\n") };
+            (format!("it ended unexpectedly: {said}"), Vec::new())
+        };
         self.errors[i].clone().unwrap_or_else(unsaid)
     }
 
@@ -190,7 +211,7 @@ impl Peers {
             let left = deadline.saturating_duration_since(Instant::now());
             match tokio::time::timeout(left, self.lines.recv()).await {
                 Ok(Some(Line::Ended(i, _))) => self.running[i] = None,
-                Ok(Some(Line::Event(..))) => {}
+                Ok(Some(Line::Event(..) | Line::Aside(..))) => {}
                 Ok(None) | Err(_) => break,
             }
         }
@@ -205,6 +226,8 @@ impl Peers {
 
 async fn follow(i: usize, mut child: Child, lines: mpsc::Sender<Line>) {
     let stdout = child.stdout.take().expect("its output is piped");
+    let stderr = child.stderr.take().expect("its errors are piped");
+    let asides = tokio::spawn(listen(i, stderr, lines.clone()));
     let mut reader = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = reader.next_line().await {
         if let Ok(event) = serde_json::from_str(&line)
@@ -214,5 +237,16 @@ async fn follow(i: usize, mut child: Child, lines: mpsc::Sender<Line>) {
         }
     }
     let status = child.wait().await.ok();
+    // What a peer leaves running may hold its standard error open.
+    let _ = tokio::time::timeout(Duration::from_secs(1), asides).await;
     let _ = lines.send(Line::Ended(i, status)).await;
+}
+
+async fn listen(i: usize, stderr: ChildStderr, lines: mpsc::Sender<Line>) {
+    let mut reader = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = reader.next_line().await {
+        if lines.send(Line::Aside(i, line)).await.is_err() {
+            return;
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! What a demo is to do: its folder, its peers, its configuration.
 
-use crate::{cli::DemoArgs, files::write_atomically, hint::WithHint, peer_key::demo_seed};
+use crate::{
+    cli::DemoArgs, files::write_atomically, hint::WithHint, peer::for_peer, peer_key::demo_seed,
+};
 use anyhow::{Context, Result, bail};
 use cotrain::{
     cheat::Cheat,
     config::{Data, RunConfig, Shape},
+    founding::Founding,
 };
 use ids::Identity;
 use recipe::{
@@ -55,6 +58,7 @@ impl Plan {
             );
         }
         let plan = Self::new(args)?;
+        plan.check()?;
         let dir = match &args.dir {
             Some(dir) if dir.join(FILE).exists() => {
                 return Err(anyhow::anyhow!("{} holds a demo already", dir.display()))
@@ -79,6 +83,12 @@ impl Plan {
     fn voters(&self) -> String {
         let key = |i| Identity::from_seed(demo_seed(Self::key_number(self.seed, i))).id();
         (0..self.peers as usize).map(|i| format!("{} # peer {}\n", key(i), i + 1)).collect()
+    }
+
+    /// Checks the settings before anything is made.
+    fn check(&self) -> Result<()> {
+        let founder = Identity::from_seed(demo_seed(Self::key_number(self.seed, 0))).id();
+        self.config.check(founder, &Founding::default()).map_err(|e| for_peer(e.into()))
     }
 
     /// What each peer was told to do wrong: the last ones cheat.
@@ -109,7 +119,10 @@ impl Plan {
             bail!("--minutes is {}, must be above 0", args.minutes);
         }
         let data = args.data.iter().map(|path| {
-            fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()))
+            // A link keeps its name, which says what is in the file.
+            fs::metadata(path)
+                .and_then(|_| std::path::absolute(path))
+                .with_context(|| format!("cannot read {}", path.display()))
         });
         let paths = data.collect::<Result<Vec<PathBuf>>>()?;
         let fixed = args.steps.is_some();

@@ -1,7 +1,10 @@
 //! The demo on a terminal: a view that redraws itself, plain lines elsewhere, JSON for machines.
 
 use super::board::Board;
-use crate::{events::licences, terminal};
+use crate::{
+    events::{left_out_words, licences, words},
+    terminal,
+};
 use cotrain::events::PeerEvent;
 use ids::plain;
 use serve::{Peer, Snapshot};
@@ -76,13 +79,46 @@ impl Screen {
             PeerEvent::Started { peer, .. } => {
                 Some(format!("peer {} is {}", from + 1, peer.short()))
             }
+            PeerEvent::Protocol {
+                notice: Notice::WorkFailed { why, .. } | Notice::Waiting { why },
+            } => self.trouble(from, why),
+            PeerEvent::NotWritten { why } => self.trouble(from, why),
+            PeerEvent::Clock { .. } => {
+                words(event).map(|words| format!("peer {}: {words}", from + 1))
+            }
             PeerEvent::Protocol { notice } => self.notice(board, notice),
-            PeerEvent::Failed { error } => Some(format!("peer {}: {error}", from + 1)),
+            PeerEvent::LeftOut(left_out) => Some(left_out_words(left_out)),
+            PeerEvent::Failed { error, hints } => Some(failed_words(from, error, hints)),
             _ => None,
         };
         if let Some(news) = news {
-            self.tell(news);
+            news.lines().for_each(|line| self.tell(line.to_owned()));
         }
+        if self.mode == Mode::Json {
+            self.machine(from, event);
+        }
+    }
+
+    /// What no snapshot says.
+    fn machine(&self, from: usize, event: &PeerEvent) {
+        let mut value = match event {
+            PeerEvent::LeftOut(_)
+            | PeerEvent::Failed { .. }
+            | PeerEvent::NotWritten { .. }
+            | PeerEvent::Clock { .. }
+            | PeerEvent::Protocol { notice: Notice::WorkFailed { .. } | Notice::Waiting { .. } } => {
+                serde_json::to_value(event).expect("an event has a JSON form")
+            }
+            _ => return,
+        };
+        value["peer"] = (from + 1).into();
+        put(&value.to_string());
+    }
+
+    /// What keeps a peer from working, once for each cause.
+    fn trouble(&mut self, from: usize, why: &str) -> Option<String> {
+        let text = format!("peer {}: {why}", from + 1);
+        self.told.insert(text.clone()).then_some(text)
     }
 
     /// A root was measured.
@@ -321,6 +357,13 @@ impl Screen {
     fn style(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Why a peer failed and what to do about it.
+fn failed_words(from: usize, error: &str, hints: &[String]) -> String {
+    let mut text = format!("peer {}: {error}", from + 1);
+    hints.iter().for_each(|hint| text.push_str(&format!("\n  hint: {hint}")));
+    text
 }
 
 fn put(line: &str) {

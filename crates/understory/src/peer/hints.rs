@@ -10,6 +10,7 @@ use cotrain::{
     marks::TwoHistories,
     peer::PeerError,
 };
+use recipe::CorpusError;
 use std::path::Path;
 
 /// The configuration in a file.
@@ -43,11 +44,17 @@ pub fn for_peer(error: PeerError) -> Error {
 fn hint_for(error: &PeerError) -> Option<&'static str> {
     Some(match error {
         PeerError::Joined { .. } => "go on with `understory swarm join`, or choose another --dir",
-        PeerError::Text(_) => "more text helps: --data takes files and folders",
+        PeerError::Text(CorpusError::Store(_)) => "nothing was begun; make room and say it again",
+        PeerError::Text(_) => {
+            "more text helps: name more files and folders, and see what is left out"
+        }
         PeerError::Founding(FoundingError::TooMany { .. }) => {
             "set rounds.max_members higher, or name fewer"
         }
         PeerError::Founding(FoundingError::Name { .. }) => ids::name::HINT,
+        PeerError::Founding(
+            FoundingError::Text(_) | FoundingError::Run(_) | FoundingError::Rules(_),
+        ) => "`understory swarm config` explains every setting",
         PeerError::Invitations(InvitationsError::Line { .. }) => {
             "put the file back from a copy; without it nobody new can use an invitation"
         }

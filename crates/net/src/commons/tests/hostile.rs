@@ -492,7 +492,7 @@ async fn stranger(home: &Home, seed: u8, victim: &Member) -> Connection {
     let endpoint = endpoint.expect("bound");
     let at = crate::transport::PeerAddr::from_endpoint(&endpoint.addr());
     let at = crate::transport::address::AddrRecord::sign(at, 1, &key);
-    let hello = Hello { run: state(home).id, instance: 1, at };
+    let hello = Hello { run: state(home).id, instance: 1, at, now: None };
     let victim = victim.at().to_endpoint().expect("its key is a key");
     let connection = endpoint.connect(victim, ALPN).await.expect("connected");
     let mut send = connection.open_uni().await.expect("a stream");
