@@ -245,12 +245,15 @@ impl Board {
         let (before, then) = self.rates[from];
         let peer = &mut self.snapshot.peers[from];
         let seconds = now.duration_since(then).as_secs_f64();
-        if tokens > before && seconds > 0.0 {
-            let rate = (tokens - before) as f64 / seconds;
-            let old = if peer.tokens_per_s > 0.0 { peer.tokens_per_s } else { rate };
-            peer.tokens_per_s = 0.7 * old + 0.3 * rate;
+        // News that comes all at once, after a pause, says nothing about the speed.
+        if seconds >= LEAST_SECONDS {
+            if tokens > before {
+                let rate = (tokens - before) as f64 / seconds;
+                let old = if peer.tokens_per_s > 0.0 { peer.tokens_per_s } else { rate };
+                peer.tokens_per_s = 0.7 * old + 0.3 * rate;
+            }
+            self.rates[from] = (tokens, now);
         }
-        self.rates[from] = (tokens, now);
         (peer.step, peer.steps) = (step, steps);
         if peer.status != "ejected" {
             peer.status = if step < steps { "training" } else { "waiting" }.to_owned();
@@ -465,3 +468,6 @@ impl Board {
         index.map_or_else(|| id.short(), |i| self.snapshot.peers[*i].name.clone())
     }
 }
+
+/// Seconds over which a peer's speed is measured, at least.
+const LEAST_SECONDS: f64 = 0.25;
