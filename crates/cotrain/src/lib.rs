@@ -40,14 +40,3 @@ pub const RUN_REF: &str = "run";
 
 /// What an error is because of, where that can be many things.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// An error and what it is because of, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

@@ -5,9 +5,9 @@
 //! same records; beside them only the close is marked. There is a pause between two, however fast
 //! the run is. The commons stops nothing: what cannot be written is tried again.
 
-use crate::{Cause, causes, events::PeerEvent};
+use crate::{Cause, events::PeerEvent};
 use ids::{Hash, PeerId};
-use net::swarm::NetStatus;
+use net::{swarm::NetStatus, with_causes};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -196,7 +196,7 @@ impl Plan {
             Ok(marked) => marked,
             Err(error) => {
                 self.not_before = Some(now + RETRY);
-                let why = causes(&*error);
+                let why = with_causes(&*error);
                 let is_news = self.trouble.replace(why.clone()).as_ref() != Some(&why);
                 return is_news.then_some(PeerEvent::NotMarked { why }).into_iter().collect();
             }

@@ -6,7 +6,7 @@ mod open;
 mod watch;
 
 use crate::{
-    RUN_REF, causes,
+    RUN_REF,
     config::RunConfig,
     continuing::OldRun,
     events::PeerEvent,
@@ -23,6 +23,7 @@ use kernel::Kernel;
 use net::{
     Relay,
     swarm::{Admission, Outcome, Source},
+    with_causes,
 };
 use recipe::{
     CorpusManifest, RunManifest,
@@ -285,7 +286,7 @@ impl Peer {
         let stopped = handle.stop().await;
         match Status::of(&status.borrow(), &ticket).ended().write(&self.options.folder) {
             Err(error) if error.may_pass() => {
-                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+                self.tell(&PeerEvent::NotWritten { why: with_causes(&error) });
             }
             written => written?,
         }

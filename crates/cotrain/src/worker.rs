@@ -5,9 +5,10 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use crate::{causes, events::PeerEvent};
+use crate::events::PeerEvent;
 use ids::{Hash, ObjectRef, PeerId};
 use kernel::Kernel;
+use net::with_causes;
 use recipe::{
     Carry, Checkpoint, CheckpointError, ContributionError, Contributor, Corpus, InnerState,
     RunManifest, Task, checkpoint,
@@ -351,7 +352,7 @@ pub(crate) fn store_error(error: StoreError) -> WorkError {
         StoreError::Missing { hash, .. } | StoreError::Damaged { hash, .. } => {
             WorkError::Missing(hash)
         }
-        error if error.may_pass() => WorkError::Passing(causes(&error)),
+        error if error.may_pass() => WorkError::Passing(with_causes(&error)),
         error => other(error),
     }
 }
@@ -372,5 +373,5 @@ pub(crate) fn work_error(error: ContributionError) -> WorkError {
 }
 
 fn other(error: impl std::error::Error) -> WorkError {
-    WorkError::Other(causes(&error))
+    WorkError::Other(with_causes(&error))
 }

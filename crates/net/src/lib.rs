@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod causes;
 pub mod commons;
 #[doc(hidden)]
 pub mod fuzz;
@@ -19,6 +20,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use causes::with_causes;
 pub use transport::{
     ALPN, ClockDoubt, EndpointError, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN, MAX_TICKET_PEERS, Parts,
     PeerAddr, Relay, TicketError, Traffic, Want,

@@ -3,7 +3,7 @@
 mod help;
 mod texts;
 
-pub use texts::{RunArgs, ScoreArgs, Seed, TokensArgs};
+pub use texts::{RunArgs, ScoreArgs, Seed, TextArgs, TokensArgs};
 
 use crate::commons::cli::{
     CommonsCommand, KeyCommand, ProposeArgs, QuestionArgs, TallyArgs, VoteArgs,

@@ -2,10 +2,11 @@
 
 use crate::{hint::WithHint, units::bytes};
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
+use std::time::Duration;
 
 /// All there is, one below the other: the argument, the file, and what comes on standard input
 /// unless that is a terminal. `None` if nothing was given.
@@ -36,13 +37,19 @@ pub fn typed() -> Result<String> {
 }
 
 fn piped() -> Result<String> {
-    let stdin = std::io::stdin();
-    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-    let moment = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
-    if poll(&mut ready, Some(&moment)).is_ok_and(|count| count == 0) {
+    if input_within(PATIENCE).is_ok_and(|events| events.is_empty()) {
         eprintln!("[reading standard input; `</dev/null` behind the command gives none]");
     }
-    whole(stdin, "standard input")
+    whole(std::io::stdin(), "standard input")
+}
+
+/// What happens on standard input within a time: nothing, or there is something to read, or its
+/// end.
+pub fn input_within(time: Duration) -> std::io::Result<PollFlags> {
+    let stdin = std::io::stdin();
+    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut ready, Some(&time.try_into().map_err(std::io::Error::other)?))?;
+    Ok(ready[0].revents())
 }
 
 /// A text of bounded size, without the line feed at its end and a mark of its encoding.
@@ -74,8 +81,8 @@ fn cannot_read(path: &Path) -> String {
 
 /// Most bytes of a text.
 pub const MOST: u64 = 1 << 24;
-/// Seconds without a byte before standard input is told of.
-const PATIENCE: i64 = 2;
+/// Time without a byte before standard input is told of.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use crate::{
     hint::WithHint,
     model_source::{self, LoadedModel, refused},
     template::Template,
-    units::{bytes, count, plural},
+    units::{bytes, count, now, plural},
 };
 use anyhow::{Context, Result, anyhow, bail};
 use ids::{Hash, Plain};
@@ -217,6 +217,7 @@ impl Runnable {
     pub fn chat_ids(&self, messages: &[text::chat::Json]) -> Result<Vec<u32>> {
         let template = self.template.as_ref().context("the model has no chat template")?;
         let mut conversation = text::chat::Conversation::new(messages).with_tokens(&self.tokenizer);
+        // Some templates tell the model the date.
         conversation.now = now();
         let text = template.render(&conversation)?;
         Ok(self.tokenizer.encode_prompt(&text, true)?)
@@ -245,9 +246,3 @@ const OTHER_TOKENIZER: &str =
     "take another file or folder of the same model; `understory inspect` says what this one has";
 /// Tokens that an answer may have at least, where it has no bound.
 const LEAST_ANSWER: usize = 128;
-
-/// Seconds since 1970: some templates tell the model the date.
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |time| time.as_secs())
-}

@@ -17,12 +17,12 @@ use std::io::Write;
 use std::ops::Range;
 
 pub fn score(args: &ScoreArgs) -> Result<()> {
-    let text = given(args.text.as_deref(), args.file.as_deref())?;
+    let text = given(&args.text)?;
     let kernel = kernel_for(args.threads)?;
     let opening = Opening { context: args.context, raw: true, ..Opening::of(text.len()) };
     let runnable = runnable::open(&args.model, &opening, &kernel)?;
     let prefix = runnable.prefix.len();
-    let ids = text_ids(&runnable.tokenizer, &runnable.prefix, &text, args.special)?;
+    let ids = text_ids(&runnable.tokenizer, &runnable.prefix, &text, args.text.special)?;
     // A text that spells the prefix itself is not given it twice.
     let text_starts = prefix.min(ids.len());
     if ids.len() < 2 {

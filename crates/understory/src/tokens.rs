@@ -1,17 +1,23 @@
 //! `understory tokens`: the tokens that a model reads a text as.
 
-use crate::{cli::TokensArgs, model_source::opened, prompt, runnable::text_ids, units::plural};
+use crate::{
+    cli::{TextArgs, TokensArgs},
+    model_source::opened,
+    prompt,
+    runnable::text_ids,
+    units::plural,
+};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::Write;
 use text::Tokenizer;
 
 pub fn tokens(args: &TokensArgs) -> Result<()> {
-    let text = given(args.text.as_deref(), args.file.as_deref())?;
+    let text = given(&args.text)?;
     let model = opened(&args.model)?;
     let tokenizer = model.tokenizer()?;
     let prefix = if args.bare { Vec::new() } else { model.prefix(&tokenizer) };
-    let ids = text_ids(&tokenizer, &prefix, &text, args.special)?;
+    let ids = text_ids(&tokenizer, &prefix, &text, args.text.special)?;
     let mut out = crate::terminal::stdout();
     if args.json {
         let tokens = ids.iter().map(|&id| to_json(&tokenizer, id)).collect::<Vec<_>>();
@@ -30,8 +36,8 @@ pub fn tokens(args: &TokensArgs) -> Result<()> {
 }
 
 /// The text of a command that cannot do without one.
-pub fn given(argument: Option<&str>, file: Option<&std::path::Path>) -> Result<String> {
-    match prompt::given(argument, file)? {
+pub fn given(args: &TextArgs) -> Result<String> {
+    match prompt::given(args.text.as_deref(), args.file.as_deref())? {
         Some(text) => Ok(text),
         None => prompt::typed(),
     }

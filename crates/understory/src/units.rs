@@ -1,5 +1,7 @@
 //! Numbers for people: one set of units for all commands.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// `134.5 million`; below a million, all digits.
 pub fn count(n: u64) -> String {
     match n {
@@ -31,6 +33,12 @@ pub fn span(seconds: u64) -> String {
     let units = [("days", 24 * 60 * 60), ("h", 60 * 60), ("min", 60), ("s", 1)];
     let (name, length) = units.into_iter().find(|(_, n)| seconds >= 2 * n).unwrap_or(("s", 1));
     format!("{} {name}", seconds.saturating_add(length / 2) / length)
+}
+
+/// The time by this machine's clock, in Unix seconds.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
 }
 
 /// Unix seconds as UTC.

@@ -2,12 +2,13 @@
 
 use super::{Tell, WorkAs};
 use crate::{
-    Cause, causes,
+    Cause,
     events::PeerEvent,
     worker::{TrainingWorker, WorkTime, protocol_run},
 };
 use ids::Hash;
 use kernel::Kernel;
+use net::with_causes;
 use recipe::{Corpus, CorpusManifest, RunManifest};
 use std::{sync::Arc, time::Duration};
 use store::{ModelManifest, Store};
@@ -24,7 +25,7 @@ pub(super) fn opener(
     tell: Arc<Tell>,
 ) -> Box<net::swarm::Open> {
     Box::new(move |bytes, store| {
-        let (run, worker) = open(bytes, store, kernel, &tell).map_err(|e| causes(&*e))?;
+        let (run, worker) = open(bytes, store, kernel, &tell).map_err(|e| with_causes(&*e))?;
         Ok((run, work_as(worker.timed(time))))
     })
 }
@@ -114,7 +115,7 @@ mod tests {
         let kernel = Kernel::new(kernel::Isa::best(), 1);
         let tell: Tell = Box::new(|_| ());
         let Err(error) = open(b"name = 'x'", &store, kernel, &tell) else { panic!("it is none") };
-        assert!(causes(&*error).contains("run manifest"), "{error}");
+        assert!(with_causes(&*error).contains("run manifest"), "{error}");
     }
 
     #[test]

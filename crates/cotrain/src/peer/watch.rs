@@ -2,14 +2,17 @@
 
 use super::{Peer, PeerError};
 use crate::{
-    MODEL_REF, RUN_REF, causes,
+    MODEL_REF, RUN_REF,
     events::{CorpusInfo, ModelInfo, PeerEvent, Standing},
     marking::{Ended, Marking},
     status::Status,
     worker::WorkTime,
 };
 use ids::Hash;
-use net::swarm::{Handle, NetStatus, Outcome, Report};
+use net::{
+    swarm::{Handle, NetStatus, Outcome, Report},
+    with_causes,
+};
 use recipe::{Checkpoint, CorpusManifest, RunManifest};
 use std::{pin::pin, time::Duration};
 use swarm::{Lobby, Notice, RecordSummary};
@@ -162,7 +165,7 @@ impl<'a> Watch<'a> {
             Err(error) if !error.may_pass() => return Err(error.into()),
             Err(error) => {
                 if !std::mem::replace(&mut self.unwritten, true) {
-                    self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+                    self.tell(&PeerEvent::NotWritten { why: with_causes(&error) });
                 }
             }
         }
@@ -241,7 +244,7 @@ impl<'a> Watch<'a> {
         match said {
             Ok(statements) => self.tell(&PeerEvent::Recorded { statements }),
             // The run is safe whatever becomes of what is said about it.
-            Err(e) => self.tell(&PeerEvent::NotRecorded { why: causes(&*e) }),
+            Err(e) => self.tell(&PeerEvent::NotRecorded { why: with_causes(&*e) }),
         }
         Ok(())
     }
@@ -251,7 +254,7 @@ impl<'a> Watch<'a> {
         let Some(run) = self.unset else { return Ok(()) };
         match self.peer.store.set_ref(RUN_REF, &run) {
             Err(error) if error.may_pass() => {
-                self.tell(&PeerEvent::NotWritten { why: causes(&error) });
+                self.tell(&PeerEvent::NotWritten { why: with_causes(&error) });
             }
             set => {
                 set?;

@@ -2,6 +2,7 @@
 //! on is on disk.
 
 use crate::{
+    causes::with_causes,
     swarm::{
         jobs::Jobs,
         pins::{Pins, discard},
@@ -445,15 +446,4 @@ async fn sleep_to(at: Option<Instant>) {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and what caused it, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,7 +1,9 @@
 //! What a running node tells whoever watches it.
 
-use crate::swarm::driver::with_causes;
-use crate::transport::{clocks::ClockDoubt, traffic::Traffic};
+use crate::{
+    causes::with_causes,
+    transport::{clocks::ClockDoubt, traffic::Traffic},
+};
 use ids::{Hash, PeerId};
 use serde::Serialize;
 use std::collections::BTreeMap;

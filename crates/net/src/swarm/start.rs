@@ -1,8 +1,9 @@
 //! Starting a node, and the handle to it.
 
 use crate::{
+    causes::with_causes,
     swarm::{
-        driver::{Driver, FIRST_PAUSE, LAST_PAUSE, Shared, with_causes},
+        driver::{Driver, FIRST_PAUSE, LAST_PAUSE, Shared},
         pins::Pins,
         report::{NetStatus, Outcome, Report, Reports, Stage},
         ticket::{Invitation, MAX_MANIFEST, Mark, Ticket},

@@ -1,10 +1,13 @@
 //! Fetching objects from peers that may be slow, gone or lying: [`Fetching`] says who is asked for
 //! what and when to give up, this carries it out over connections.
 
-use crate::transport::{
-    mesh::Mesh,
-    traffic::{TrafficTable, add},
-    wire::{Request, Status},
+use crate::{
+    causes::with_causes,
+    transport::{
+        mesh::Mesh,
+        traffic::{TrafficTable, add},
+        wire::{Request, Status},
+    },
 };
 use ids::{Hash, ObjectRef, PeerId};
 use std::{
@@ -484,7 +487,7 @@ impl Fetcher {
                 state.suspects.insert(object, if mixed { parts } else { earlier });
                 (Input::Wrong { object, mixed }, None)
             }
-            Ok(Err(e)) => failed(crate::swarm::driver::with_causes(&e), e.may_pass()),
+            Ok(Err(e)) => failed(with_causes(&e), e.may_pass()),
             Err(e) => failed(e.to_string(), false),
         };
         self.tell(&mut state, &runtime, input, failure);

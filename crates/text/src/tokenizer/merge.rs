@@ -141,6 +141,7 @@ mod tests {
         assert_eq!(run(&[1, 2, 4], |a, b| (a + b == 6).then_some(0)), [1, 6]);
         assert_eq!(run(&[], |_, _| Some(0)), [0; 0]);
     }
+
     /// A word of a megabyte in which everything can be joined: at most three questions a symbol,
     /// each of which puts one candidate on the heap.
     #[test]

@@ -122,14 +122,14 @@ fn more_tokens(
         all.insert(id, token);
     }
     for (id, token) in &settings.added_tokens_decoder {
-        let id = id.parse().map_err(|_| invalid(format!("{id} is no id of an added token")))?;
+        let id = id.parse().map_err(|_| invalid(&format!("{id} is no id of an added token")))?;
         all.insert(id, token.clone());
     }
     for (&id, token) in &all {
         let piece = model.pieces.get(id as usize);
         if let Some(piece) = piece.filter(|piece| piece.text != token.content) {
             let (piece, token) = (piece.text, &token.content);
-            return Err(invalid(format!("id {id} is {piece:?} and {token:?}")));
+            return Err(invalid(&format!("id {id} is {piece:?} and {token:?}")));
         }
     }
     Ok(all)
@@ -158,9 +158,9 @@ fn vocab(model: &ModelProto<'_>, more: &BTreeMap<u32, More>) -> Result<Vocab, To
 
 fn engine(model: &ModelProto<'_>, vocab: &Vocab) -> Result<Engine, TokenizerError> {
     let unknown = model.pieces.iter().position(|piece| piece.kind == Kind::Unknown);
-    let unknown = unknown.ok_or_else(|| invalid("it has no unknown piece".to_owned()))? as u32;
+    let unknown = unknown.ok_or_else(|| invalid("it has no unknown piece"))? as u32;
     if !model.pieces.iter().any(|piece| piece.kind == Kind::Normal) {
-        return Err(invalid("none of its pieces is text".to_owned()));
+        return Err(invalid("none of its pieces is text"));
     }
     let bytes = if model.trainer.byte_fallback { Some(bytes_of(vocab)?) } else { None };
     let mut scores: Vec<f32> = model.pieces.iter().map(|piece| piece.score).collect();
@@ -177,7 +177,7 @@ fn engine(model: &ModelProto<'_>, vocab: &Vocab) -> Result<Engine, TokenizerErro
 fn bytes_of(vocab: &Vocab) -> Result<Bytes, TokenizerError> {
     let bytes = byte_tokens(vocab);
     match (0..=255u8).find(|&byte| bytes[byte as usize] == NONE) {
-        Some(byte) => Err(invalid(format!("it has no piece <0x{byte:02X}>"))),
+        Some(byte) => Err(invalid(&format!("it has no piece <0x{byte:02X}>"))),
         None => Ok(bytes),
     }
 }
@@ -220,6 +220,7 @@ fn charsmap(
     Ok(map)
 }
 
-fn invalid(text: String) -> TokenizerError {
-    TokenizerError::Invalid(format!("tokenizer.model: {text}"))
+/// What is wrong with the file.
+fn invalid(what: &str) -> TokenizerError {
+    TokenizerError::Invalid(format!("tokenizer.model: {what}"))
 }

@@ -1,9 +1,10 @@
 //! What somebody says in the terminal, one message at a time.
 
-use crate::prompt::MOST;
+use crate::prompt::{MOST, input_within};
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use std::io::{BufRead, Read};
+use std::time::Duration;
 
 /// What was said.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,14 +70,12 @@ fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
 
 /// Whether more lines are there on standard input, or come within a moment.
 pub fn is_waiting() -> bool {
-    let stdin = std::io::stdin();
-    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-    let moment = Timespec { tv_sec: 0, tv_nsec: 30_000_000 };
     // At the end of input it is ready too, and says so once more.
-    poll(&mut ready, Some(&moment)).is_ok_and(|count| count > 0)
-        && !ready[0].revents().contains(PollFlags::HUP)
+    input_within(MOMENT).is_ok_and(|events| !events.is_empty() && !events.contains(PollFlags::HUP))
 }
 
+/// Nobody types two lines within this time.
+const MOMENT: Duration = Duration::from_millis(30);
 /// Bytes of a line that Linux passes on; what is beyond goes away without a word.
 const MAX_LINE: usize = 4095;
 

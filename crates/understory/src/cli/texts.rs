@@ -78,10 +78,9 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+/// A text that a model only reads.
 #[derive(Args, Debug)]
-pub struct TokensArgs {
-    /// Use this model's tokenizer; it is named as for `run`
-    pub model: String,
+pub struct TextArgs {
     /// Read this text. Text from standard input is added below it
     pub text: Option<String>,
     /// Read the text from a file
@@ -90,6 +89,14 @@ pub struct TokensArgs {
     /// Treat special tokens in the text, such as <|im_start|>, as special tokens
     #[arg(long)]
     pub special: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct TokensArgs {
+    /// Use this model's tokenizer; it is named as for `run`
+    pub model: String,
+    #[command(flatten)]
+    pub text: TextArgs,
     /// Leave out the tokens that the model puts before every text
     #[arg(long)]
     pub bare: bool,
@@ -102,14 +109,8 @@ pub struct TokensArgs {
 pub struct ScoreArgs {
     /// Use this model; it is named as for `run`
     pub model: String,
-    /// Read this text. Text from standard input is added below it
-    pub text: Option<String>,
-    /// Read the text from a file
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Treat special tokens in the text, such as <|im_start|>, as special tokens
-    #[arg(long)]
-    pub special: bool,
+    #[command(flatten)]
+    pub text: TextArgs,
     /// Print only the sums, without a line for each token
     #[arg(long)]
     pub total: bool,

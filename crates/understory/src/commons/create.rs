@@ -2,11 +2,11 @@
 
 use super::{
     cli::{CreateArgs, ForkArgs},
-    desk::{Desk, now},
+    desk::Desk,
     keys::{Card, Keys, Role},
     names,
 };
-use crate::hint::WithHint;
+use crate::{hint::WithHint, units::now};
 use anyhow::{Context, Result, bail};
 use commons::{
     Home, author,

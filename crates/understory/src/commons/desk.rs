@@ -5,17 +5,17 @@ use super::{
     keys::{Keys, Role},
     names::{self, find_member, name_of},
 };
-use crate::{hint::WithHint, units::span};
+use crate::{
+    hint::WithHint,
+    units::{now, span},
+};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Archive, Body, Home, Snapshot, Statement, author, operator,
     state::{Proposal, State, log_key},
 };
 use ids::{Hash, Identity, PeerId};
-use std::{
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::Path;
 use tlog::{AddCheckpoint, KeyName, Response, Witness};
 
 /// Statements of those who are no members that one command gives a place to.
@@ -337,11 +337,6 @@ fn late(marked: u64, witnesses: usize, now: u64) -> Option<String> {
             span(behind)
         ),
     })
-}
-
-/// The time by this machine's clock, in Unix seconds.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! history, and written by members who take part in it.
 
 use super::{
-    desk::{Desk, now, open_home},
+    desk::{Desk, open_home},
     names::name_of,
     record::Scribe,
 };
+use crate::units::now;
 use anyhow::{Context, Result};
 use commons::{
     portable::cosigned_head,

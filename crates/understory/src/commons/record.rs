@@ -3,10 +3,10 @@
 
 use super::{
     cli::Place,
-    desk::{Desk, now},
+    desk::Desk,
     keys::{Keys, Role},
 };
-use crate::hint::WithHint;
+use crate::{hint::WithHint, units::now};
 use anyhow::{Context, Result};
 use commons::statement::{
     Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,

@@ -2,9 +2,10 @@
 
 use super::{
     cli::{CommonsCommand, HouseName, RelationName, VerdictName},
-    desk::{Desk, digest, now},
+    desk::{Desk, digest},
     keys::Role,
 };
+use crate::units::now;
 use anyhow::Result;
 use commons::statement::{
     Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,

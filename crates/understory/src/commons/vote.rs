@@ -3,10 +3,15 @@
 use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
-    desk::{Desk, now},
+    desk::Desk,
     options,
 };
-use crate::{files::create_secret, hint::WithHint, random, units::time};
+use crate::{
+    files::create_secret,
+    hint::WithHint,
+    random,
+    units::{now, time},
+};
 use anyhow::{Context, Result, anyhow};
 use commons::{
     state::{Proposal, State},

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::invalid;
 use crate::tokenizer::budget::{Budget, Part};
 use crate::tokenizer::sorted::narrow;
 use crate::tokenizer::{SPACE, TokenizerError};
@@ -30,7 +31,6 @@ impl Charsmap {
     /// Takes a `precompiled_charsmap`; an empty one changes no character.
     pub fn new(blob: &[u8], mut symbols: Vec<String>) -> Result<Charsmap, TokenizerError> {
         symbols.sort_unstable();
-        let damaged = || TokenizerError::Invalid("tokenizer.model: its charsmap is damaged".into());
         let (trie, texts) = match blob.split_first_chunk::<4>() {
             None if blob.is_empty() => (&blob[..0], &blob[..0]),
             None => return Err(damaged()),
@@ -112,8 +112,7 @@ impl Charsmap {
         };
         let bytes = self.texts.get(at..).and_then(|texts| texts.split(|&byte| byte == 0).next());
         let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let wrong = || TokenizerError::Invalid("tokenizer.model: its charsmap is damaged".into());
-        Ok((text.ok_or_else(wrong)?, length))
+        Ok((text.ok_or_else(damaged)?, length))
     }
 
     /// Bytes looked at, and the length of the longest symbol that the text begins with.
@@ -149,6 +148,10 @@ impl Charsmap {
         }
         (text.len() as u64, found)
     }
+}
+
+fn damaged() -> TokenizerError {
+    invalid("its charsmap is damaged")
 }
 
 /// Where the children of a unit are, relative to it.

@@ -1,5 +1,6 @@
 //! The protocol buffer in a `tokenizer.model`, as far as it says how text is encoded.
 
+use super::invalid;
 use crate::tokenizer::vocab::Kind;
 use crate::tokenizer::{MAX_VOCAB, TokenizerError};
 
@@ -233,8 +234,4 @@ impl<'a> Fields<'a> {
         self.0 = rest;
         Some(taken)
     }
-}
-
-fn invalid(what: &str) -> TokenizerError {
-    TokenizerError::Invalid(format!("tokenizer.model: {what}"))
 }
