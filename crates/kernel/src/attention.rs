@@ -9,7 +9,7 @@ mod backward;
 mod cache;
 mod score;
 
-pub use cache::{Asking, KvCache};
+pub use cache::{KvCache, Query};
 pub use score::Scoring;
 
 use std::ops::Range;

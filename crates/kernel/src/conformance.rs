@@ -4,7 +4,7 @@
 //! a change of any of them is a new profile.
 
 use crate::activation::Activation;
-use crate::attention::{Asking, HeadShape, KvCache, Scoring};
+use crate::attention::{HeadShape, KvCache, Query, Scoring};
 use crate::kernel::Kernel;
 use crate::math;
 use crate::matrix::{Activations, Format, Inputs, Matrix, Product};
@@ -163,8 +163,8 @@ fn attention(kernel: &Kernel) -> Vec<(&'static str, u64)> {
         let mut out = vec![0.0; 5 * width];
         let mut cache = KvCache::new(kernel, kv_heads, head_dim);
         kernel.append(&mut cache, &k, &v);
-        let asking = [Asking { cache: &cache, rows: 5 }];
-        kernel.attend(&mut out, &q, &asking, heads, &scoring);
+        let queries = [Query { cache: &cache, rows: 5 }];
+        kernel.attend(&mut out, &q, &queries, heads, &scoring);
         hashes[2].add(&out);
     }
     let names = ["attention", "attention_backward", "attention_cached"];

@@ -38,7 +38,7 @@ mod scratch;
 mod simd;
 
 pub use activation::Activation;
-pub use attention::{Asking, HeadShape, KvCache, Scoring};
+pub use attention::{HeadShape, KvCache, Query, Scoring};
 pub use conformance::{EXPECTED, conformance};
 pub use isa::{Isa, IsaError};
 pub use kernel::Kernel;

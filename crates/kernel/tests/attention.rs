@@ -4,7 +4,7 @@
 mod common;
 
 use common::{assert_close, assert_same_bits, normals, numeric_gradient, on_all, wide};
-use kernel::{Asking, HeadShape, KvCache, Scoring};
+use kernel::{HeadShape, KvCache, Query, Scoring};
 
 /// Batch, sequence, heads, key-value heads, values to a head.
 const SHAPES: [[usize; 5]; 8] = [
@@ -123,9 +123,9 @@ fn a_cache_gives_the_bits_of_the_whole_however_it_is_cut() {
                         let end = seq.min(start + piece);
                         let new = start * kv_width..end * kv_width;
                         kernel.append(&mut cache, &k[new.clone()], &v[new]);
-                        let asking = [Asking { cache: &cache, rows: end - start }];
+                        let queries = [Query { cache: &cache, rows: end - start }];
                         let at = start * q_width..end * q_width;
-                        kernel.attend(&mut out[at.clone()], &q[at], &asking, heads, &scoring);
+                        kernel.attend(&mut out[at.clone()], &q[at], &queries, heads, &scoring);
                     }
                     out
                 });

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{assert_close, assert_same_bits, normals, on_all};
-use kernel::{Asking, Kernel, KvCache, Scoring};
+use kernel::{Kernel, KvCache, Query, Scoring};
 
 /// Queries, keys and values of a sequence, apart.
 struct Inputs {
@@ -41,8 +41,8 @@ impl Inputs {
             let end = seq.min(start + piece);
             self.append(kernel, &mut cache, start, end);
             let at = start * self.q_width..end * self.q_width;
-            let asking = [Asking { cache: &cache, rows: end - start }];
-            kernel.attend(&mut out[at.clone()], &self.q[at], &asking, heads, scoring);
+            let queries = [Query { cache: &cache, rows: end - start }];
+            kernel.attend(&mut out[at.clone()], &self.q[at], &queries, heads, scoring);
         }
         out
     }
@@ -62,12 +62,12 @@ fn sequences_in_a_batch_do_not_touch_each_other() {
                 cache
             })
             .collect();
-        let asking: Vec<Asking<'_>> =
-            caches.iter().zip(rows).map(|(cache, rows)| Asking { cache, rows }).collect();
+        let queries: Vec<Query<'_>> =
+            caches.iter().zip(rows).map(|(cache, rows)| Query { cache, rows }).collect();
         let last = |i: usize| all[i].q[(shapes[i][0] - rows[i]) * 96..].to_vec();
         let q: Vec<f32> = (0..4).flat_map(last).collect();
         let mut out = vec![f32::NAN; q.len()];
-        kernel.attend(&mut out, &q, &asking, 4, &scoring);
+        kernel.attend(&mut out, &q, &queries, 4, &scoring);
         out
     });
     let alone: Vec<f32> = (0..4)
@@ -99,8 +99,8 @@ fn a_fork_and_a_cache_gone_back_are_as_if_the_rest_had_not_been() {
             }
             other.append(kernel, &mut cache, 70, seq);
             let mut out = vec![f32::NAN; mixed.q.len()];
-            let asking = [Asking { cache: &cache, rows: seq }];
-            kernel.attend(&mut out, &mixed.q, &asking, heads, &Scoring::plain(dim));
+            let queries = [Query { cache: &cache, rows: seq }];
+            kernel.attend(&mut out, &mixed.q, &queries, heads, &Scoring::plain(dim));
             out
         });
         assert_same_bits(&got, &want, "gone back");

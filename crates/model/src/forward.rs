@@ -1,10 +1,10 @@
-//! The forward pass: one for every family, over pieces of several sequences at once.
+//! The forward pass: one for every family, over chunks of several sequences at once.
 //!
-//! The logits after a token are the same bits however its sequence was cut into pieces, whatever
+//! The logits after a token are the same bits however its sequence was cut into chunks, whatever
 //! else is in the batch, for any number of threads and on every instruction set: every operation
 //! here treats rows alone, and attention asks only the row's own sequence.
 
-use kernel::{Activations, Asking, Direction, Inputs, Kernel, KvCache, Product};
+use kernel::{Activations, Direction, Inputs, Kernel, KvCache, Product, Query};
 
 use crate::decoder::{Block, Decoder};
 use crate::model::{BlockWeights, Linear, Model, Norm};
@@ -53,34 +53,34 @@ impl Cache {
 }
 
 /// Some tokens that continue a sequence.
-pub struct Piece<'a> {
+pub struct Chunk<'a> {
     /// The sequence so far; afterwards with these tokens.
     pub cache: &'a mut Cache,
     /// The tokens, at least one; the caller sees to it that they fit into the context and the
     /// vocabulary.
     pub tokens: &'a [u32],
     /// Which logits are wanted.
-    pub want: Want,
+    pub want: Logits,
 }
 
-/// Which logits of a piece are wanted.
+/// Which logits of a chunk are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum Logits {
     /// None: a part of a prompt that goes on.
-    Nothing,
+    None,
     /// Those after the last token.
     Last,
     /// Those after every token.
     All,
 }
 
-impl Want {
+impl Logits {
     /// How many rows of logits `tokens` give.
     pub fn rows(self, tokens: usize) -> usize {
         match self {
-            Want::Nothing => 0,
-            Want::Last => 1,
-            Want::All => tokens,
+            Logits::None => 0,
+            Logits::Last => 1,
+            Logits::All => tokens,
         }
     }
 }
@@ -143,28 +143,28 @@ impl Workspace {
 }
 
 impl Model {
-    /// Continues some sequences, all at once: the sequences' caches get the pieces' tokens, and the
-    /// wanted logits, `[rows, V]` in the order of the pieces, are returned.
+    /// Continues some sequences, all at once: the sequences' caches get the chunks' tokens, and the
+    /// wanted logits, `[rows, V]` in the order of the chunks, are returned.
     ///
-    /// Panics: for a token outside the vocabulary, a piece without tokens, more tokens than the
+    /// Panics: for a token outside the vocabulary, a chunk without tokens, more tokens than the
     /// context, or a cache of another model or kernel.
     pub fn step<'w>(
         &self,
         kernel: &Kernel,
         work: &'w mut Workspace,
-        pieces: &mut [Piece<'_>],
+        chunks: &mut [Chunk<'_>],
     ) -> &'w [f32] {
         let d = &self.decoder;
-        let rows = pieces.iter().map(|piece| piece.tokens.len()).sum();
+        let rows = chunks.iter().map(|chunk| chunk.tokens.len()).sum();
         work.plan(d, rows);
         let mut positions = Vec::with_capacity(rows);
-        for piece in pieces.iter() {
-            let (held, added) = (piece.cache.len, piece.tokens.len());
+        for chunk in chunks.iter() {
+            let (held, added) = (chunk.cache.len, chunk.tokens.len());
             assert!(added > 0 && held + added <= d.context, "step: {added} tokens after {held}");
-            assert_eq!(piece.cache.layers.len(), d.layers.len(), "step: cache");
+            assert_eq!(chunk.cache.layers.len(), d.layers.len(), "step: cache");
             positions.extend(held..held + added);
         }
-        self.embed(work, pieces);
+        self.embed(work, chunks);
         let angles: Vec<Vec<&[f32]>> = self
             .rotaries
             .iter()
@@ -172,18 +172,18 @@ impl Model {
             .collect();
         for (layer, block) in self.blocks.iter().enumerate() {
             let angles = d.layers[layer].rotary.map(|kind| angles[kind].as_slice());
-            self.block(kernel, work, pieces, layer, block, angles);
+            self.block(kernel, work, chunks, layer, block, angles);
         }
-        for piece in pieces.iter_mut() {
-            piece.cache.len += piece.tokens.len();
+        for chunk in chunks.iter_mut() {
+            chunk.cache.len += chunk.tokens.len();
         }
-        self.logits(kernel, work, pieces);
+        self.logits(kernel, work, chunks);
         &work.logits
     }
 
-    fn embed(&self, work: &mut Workspace, pieces: &[Piece<'_>]) {
+    fn embed(&self, work: &mut Workspace, chunks: &[Chunk<'_>]) {
         let d = &self.decoder;
-        let tokens = pieces.iter().flat_map(|piece| piece.tokens);
+        let tokens = chunks.iter().flat_map(|chunk| chunk.tokens);
         for (row, &token) in work.x.chunks_exact_mut(d.dim).zip(tokens) {
             self.embedding.row(token as usize, row);
             if d.embedding_scale != 1.0 {
@@ -196,7 +196,7 @@ impl Model {
         &self,
         kernel: &Kernel,
         w: &mut Workspace,
-        pieces: &mut [Piece<'_>],
+        chunks: &mut [Chunk<'_>],
         layer: usize,
         block: &BlockWeights,
         angles: Option<&[&[f32]]>,
@@ -206,7 +206,7 @@ impl Model {
         if let (Block::ParallelTwoNorms, Some(norm)) = (d.block, &block.ffn_norm) {
             self.normalise(kernel, norm, &w.x, &mut w.ffn_norm, &mut w.rstd);
         }
-        self.attention(kernel, w, pieces, layer, block, angles);
+        self.attention(kernel, w, chunks, layer, block, angles);
         if let (Block::Sequential, Some(norm)) = (d.block, &block.ffn_norm) {
             self.normalise(kernel, norm, &w.x, &mut w.norm, &mut w.rstd);
         }
@@ -217,7 +217,7 @@ impl Model {
         &self,
         kernel: &Kernel,
         w: &mut Workspace,
-        pieces: &mut [Piece<'_>],
+        chunks: &mut [Chunk<'_>],
         layer: usize,
         block: &BlockWeights,
         angles: Option<&[&[f32]]>,
@@ -240,18 +240,18 @@ impl Model {
             }
         }
         let (mut k, mut v) = (w.k.as_slice(), w.v.as_slice());
-        for piece in pieces.iter_mut() {
+        for chunk in chunks.iter_mut() {
             let (k_rows, v_rows);
-            (k_rows, k) = k.split_at(piece.tokens.len() * d.kv_dim());
-            (v_rows, v) = v.split_at(piece.tokens.len() * d.kv_dim());
-            kernel.append(&mut piece.cache.layers[layer], k_rows, v_rows);
+            (k_rows, k) = k.split_at(chunk.tokens.len() * d.kv_dim());
+            (v_rows, v) = v.split_at(chunk.tokens.len() * d.kv_dim());
+            kernel.append(&mut chunk.cache.layers[layer], k_rows, v_rows);
         }
-        let asking: Vec<Asking<'_>> = pieces
+        let queries: Vec<Query<'_>> = chunks
             .iter()
-            .map(|piece| Asking { cache: &piece.cache.layers[layer], rows: piece.tokens.len() })
+            .map(|chunk| Query { cache: &chunk.cache.layers[layer], rows: chunk.tokens.len() })
             .collect();
         let scoring = d.scoring(layer, self.slopes.as_deref());
-        kernel.attend(&mut w.attended, &w.q, &asking, d.heads, &scoring);
+        kernel.attend(&mut w.attended, &w.q, &queries, d.heads, &scoring);
         let (x, branch) = (&mut w.x, &mut w.branch);
         let after = &block.after_attention;
         self.add_branch(kernel, x, branch, &w.attended, &block.output, after, &mut w.inputs);
@@ -323,12 +323,12 @@ impl Model {
     }
 
     /// Last norm and head over the wanted rows.
-    fn logits(&self, kernel: &Kernel, w: &mut Workspace, pieces: &[Piece<'_>]) {
+    fn logits(&self, kernel: &Kernel, w: &mut Workspace, chunks: &[Chunk<'_>]) {
         let (c, v) = (self.decoder.dim, self.decoder.vocab);
         let (mut from, mut to) = (0, 0);
         // The wanted rows move to the front; a row never moves behind one that is yet to move.
-        for piece in pieces {
-            let (count, rows) = (piece.tokens.len(), piece.want.rows(piece.tokens.len()));
+        for chunk in chunks {
+            let (count, rows) = (chunk.tokens.len(), chunk.want.rows(chunk.tokens.len()));
             from += count;
             w.x.copy_within((from - rows) * c..from * c, to * c);
             to += rows;

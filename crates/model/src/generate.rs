@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernel::{Activations, Kernel};
 
-use crate::forward::{Cache, Piece, Want, Workspace};
+use crate::forward::{Cache, Chunk, Logits, Workspace};
 use crate::{DecoderError, Model, Sampler, SamplerError};
 
 /// Why a model could not be run.
@@ -157,10 +157,10 @@ impl Session {
         go_on: &mut dyn FnMut(Step) -> bool,
     ) -> Result<bool, GenerateError> {
         self.check(tokens)?;
-        let (last, mut done) = ((tokens.len() - 1) / PIECE, 0);
-        for (index, piece) in tokens.chunks(PIECE).enumerate() {
-            self.step(piece, if index == last { Want::Last } else { Want::Nothing });
-            done += piece.len();
+        let (last, mut done) = ((tokens.len() - 1) / CHUNK, 0);
+        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
+            self.step(chunk, if index == last { Logits::Last } else { Logits::None });
+            done += chunk.len();
             if !go_on(Step::Read(done)) {
                 return Ok(false);
             }
@@ -177,9 +177,9 @@ impl Session {
     ) -> Result<(), GenerateError> {
         self.check(tokens)?;
         let vocab = self.model.vocab();
-        let some = (LOGITS / vocab).clamp(1, PIECE);
-        for (index, piece) in tokens.chunks(some).enumerate() {
-            self.step(piece, Want::All);
+        let some = (LOGITS / vocab).clamp(1, CHUNK);
+        for (index, chunk) in tokens.chunks(some).enumerate() {
+            self.step(chunk, Logits::All);
             for (i, logits) in self.work.logits().chunks_exact(vocab).enumerate() {
                 each(index * some + i, logits);
             }
@@ -187,9 +187,9 @@ impl Session {
         Ok(())
     }
 
-    fn step(&mut self, tokens: &[u32], want: Want) {
-        let piece = Piece { cache: &mut self.cache, tokens, want };
-        self.model.step(&self.kernel, &mut self.work, &mut [piece]);
+    fn step(&mut self, tokens: &[u32], want: Logits) {
+        let chunk = Chunk { cache: &mut self.cache, tokens, want };
+        self.model.step(&self.kernel, &mut self.work, &mut [chunk]);
         self.tokens.extend_from_slice(tokens);
     }
 
@@ -257,7 +257,7 @@ impl Session {
 }
 
 /// Most tokens run at once.
-const PIECE: usize = 512;
+const CHUNK: usize = 512;
 /// Most logits held at once where those of all tokens are wanted, 64 MiB.
 const LOGITS: usize = 1 << 24;
 

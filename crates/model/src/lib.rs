@@ -61,7 +61,7 @@ pub mod weights;
 pub use decoder::{Decoder, DecoderError};
 pub use element::ElementType;
 pub use format::FormatError;
-pub use forward::{Cache, Piece, Want, Workspace};
+pub use forward::{Cache, Chunk, Logits, Workspace};
 pub use generate::{Finish, GenerateError, Session, Step};
 pub use init::init;
 pub use layout::{Layout, Tensor};

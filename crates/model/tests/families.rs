@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kernel::{Isa, Kernel};
-use model::{Cache, Model, Piece, Session, Want, Workspace, safetensors};
+use model::{Cache, Chunk, Logits, Model, Session, Workspace, safetensors};
 
 /// The largest difference to `transformers`, relative to the largest logit of the model.
 const TOLERANCE: f32 = 4e-6;
@@ -148,12 +148,12 @@ fn neither_threads_nor_pieces_nor_the_instruction_set_change_a_bit() {
         let want = bits(&logits(&model, &golden.tokens));
         let vocab = model.vocab();
         for isa in Isa::available() {
-            for (threads, piece) in [(1, 40), (2, 1), (3, 7), (7, 16)] {
+            for (threads, chunk) in [(1, 40), (2, 1), (3, 7), (7, 16)] {
                 let mut session = Session::new(Arc::clone(&model), Kernel::new(isa, threads));
                 let mut end = 0;
-                for piece in golden.tokens.chunks(piece) {
-                    end += piece.len();
-                    let got = bits(session.extend(piece).expect("room"));
+                for chunk in golden.tokens.chunks(chunk) {
+                    end += chunk.len();
+                    let got = bits(session.extend(chunk).expect("room"));
                     assert_eq!(got, want[(end - 1) * vocab..end * vocab], "{name} {isa} {threads}");
                 }
             }
@@ -173,7 +173,7 @@ fn a_batch_and_a_cached_prefix_change_no_bit() {
         let row = |all: &[f32], i: usize| bits(&all[i * vocab..(i + 1) * vocab]);
         let mut work = Workspace::default();
         let mut first = Cache::new(&model, &kernel);
-        let prefix = Piece { cache: &mut first, tokens: &tokens[..21], want: Want::Nothing };
+        let prefix = Chunk { cache: &mut first, tokens: &tokens[..21], want: Logits::None };
         assert!(model.step(&kernel, &mut work, &mut [prefix]).is_empty());
         // Three texts: two from the prefix, one with another text's tokens, one alone.
         let (mut fork, mut alone) = (first.fork(13), Cache::new(&model, &kernel));
@@ -181,9 +181,9 @@ fn a_batch_and_a_cached_prefix_change_no_bit() {
             &kernel,
             &mut work,
             &mut [
-                Piece { cache: &mut first, tokens: &tokens[21..22], want: Want::Last },
-                Piece { cache: &mut alone, tokens: &others[..30], want: Want::Last },
-                Piece { cache: &mut fork, tokens: &tokens[13..20], want: Want::All },
+                Chunk { cache: &mut first, tokens: &tokens[21..22], want: Logits::Last },
+                Chunk { cache: &mut alone, tokens: &others[..30], want: Logits::Last },
+                Chunk { cache: &mut fork, tokens: &tokens[13..20], want: Logits::All },
             ],
         );
         assert_eq!(row(got, 0), row(&want, 21), "{name}");
@@ -192,7 +192,7 @@ fn a_batch_and_a_cached_prefix_change_no_bit() {
             assert_eq!(row(got, 2 + i), row(&want, 13 + i), "{name}");
         }
         alone.truncate(9);
-        let again = Piece { cache: &mut alone, tokens: &others[9..12], want: Want::Last };
+        let again = Chunk { cache: &mut alone, tokens: &others[9..12], want: Logits::Last };
         assert_eq!(bits(model.step(&kernel, &mut work, &mut [again])), row(&other, 11), "{name}");
     }
 }

@@ -22,6 +22,6 @@ mod tests;
 
 pub use causes::with_causes;
 pub use transport::{
-    ALPN, ClockDoubt, EndpointError, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN, MAX_TICKET_PEERS, Parts,
-    PeerAddr, Relay, TicketError, Traffic, Want,
+    ALPN, ClockDoubt, EndpointError, FetchRequest, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN,
+    MAX_TICKET_PEERS, Parts, PeerAddr, Relay, TicketError, Traffic,
 };

@@ -18,7 +18,7 @@ pub(crate) mod wire;
 pub use address::{MAX_ADDRS, MAX_RELAY_LEN, PeerAddr};
 pub use clocks::ClockDoubt;
 pub use endpoint::{EndpointError, Relay};
-pub use fetch::{Parts, Want};
+pub use fetch::{FetchRequest, Parts};
 pub use ticket_text::{MAX_TICKET_PEERS, TicketError};
 pub use traffic::Traffic;
 pub use wire::{ALPN, MAX_FRAME};

@@ -1,65 +1,47 @@
-//! The page's files, built into the program so that it works without a network.
+//! The page of a co-training run, over plain data: it shows a [`Snapshot`] that somebody else keeps
+//! fresh and hands prompts to a [`Prompt`]. Beside it, the page of a [`commons`](mod@commons).
+//!
+//! | Route | What it answers |
+//! |---|---|
+//! | `GET /` | the page, with `/app/*.js`, `/style.css`, `/favicon.svg` |
+//! | `GET /api/snapshot` | the newest snapshot as JSON |
+//! | `GET /api/events` | server-sent events `snapshot`, the whole at first, then at most 4 a second |
+//! | `POST /api/generate` | server-sent events `token`, then `done` or `error` |
+
+pub mod commons;
+mod events;
+mod files;
+mod generate;
+mod prompt;
+mod snapshot;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::sync::watch;
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
+use crate::guarded;
+pub use prompt::{Prompt, PromptDone, PromptRequest};
+pub use snapshot::{
+    Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary, Totals,
+};
 
-/// Path, type and text of a file.
-type File = (&'static str, &'static str, &'static str);
+/// Most bytes of a request's body: the longest prompt, every character of it escaped.
+const MAX_BODY: usize = 128 * 1024;
 
-const FILES: [File; 10] = [
-    ("/", HTML, include_str!("../page/index.html")),
-    ("/style.css", CSS, include_str!("../page/style.css")),
-    ("/favicon.svg", SVG, include_str!("../page/favicon.svg")),
-    ("/app/main.js", SCRIPT, include_str!("../page/main.js")),
-    ("/app/dom.js", SCRIPT, include_str!("../page/dom.js")),
-    ("/app/format.js", SCRIPT, include_str!("../page/format.js")),
-    ("/app/curve.js", SCRIPT, include_str!("../page/curve.js")),
-    ("/app/peers.js", SCRIPT, include_str!("../page/peers.js")),
-    ("/app/rounds.js", SCRIPT, include_str!("../page/rounds.js")),
-    ("/app/prompt.js", SCRIPT, include_str!("../page/prompt.js")),
-];
-
-const COMMONS: [File; 16] = [
-    ("/", HTML, include_str!("../page/commons/index.html")),
-    ("/style.css", CSS, include_str!("../page/style.css")),
-    ("/commons.css", CSS, include_str!("../page/commons/commons.css")),
-    ("/favicon.svg", SVG, include_str!("../page/favicon.svg")),
-    ("/app/main.js", SCRIPT, include_str!("../page/commons/main.js")),
-    ("/app/dom.js", SCRIPT, include_str!("../page/dom.js")),
-    ("/app/format.js", SCRIPT, include_str!("../page/format.js")),
-    ("/app/words.js", SCRIPT, include_str!("../page/commons/words.js")),
-    ("/app/graph.js", SCRIPT, include_str!("../page/commons/graph.js")),
-    ("/app/layers.js", SCRIPT, include_str!("../page/commons/layers.js")),
-    ("/app/members.js", SCRIPT, include_str!("../page/commons/members.js")),
-    ("/app/lineage.js", SCRIPT, include_str!("../page/commons/lineage.js")),
-    ("/app/tallies.js", SCRIPT, include_str!("../page/commons/tallies.js")),
-    ("/app/tally.js", SCRIPT, include_str!("../page/commons/tally.js")),
-    ("/app/margin.js", SCRIPT, include_str!("../page/commons/margin.js")),
-    ("/app/health.js", SCRIPT, include_str!("../page/commons/health.js")),
-];
-
-/// The files of a run's page.
-pub(crate) fn routes() -> Router {
-    serving(&FILES)
-}
-
-/// The files of a commons' page.
-pub(crate) fn commons_routes() -> Router {
-    serving(&COMMONS)
-}
-
-fn serving(files: &[File]) -> Router {
-    files.iter().fold(Router::new(), |router, &(path, kind, text)| {
-        router.route(
-            path,
-            get(move || async move { ([(header::CONTENT_TYPE, kind)], text).into_response() }),
-        )
-    })
+/// Builds the routes over a feed of snapshots and somebody who answers prompts.
+///
+/// The event streams end when the feed's sender is dropped.
+pub fn router(feed: watch::Receiver<Arc<Snapshot>>, prompt: Arc<dyn Prompt>) -> Router {
+    let events = Router::new()
+        .route("/api/snapshot", get(events::snapshot))
+        .route("/api/events", get(events::events))
+        .with_state(events::Feed::new(feed));
+    let generate = Router::new()
+        .route("/api/generate", post(generate::generate))
+        .with_state(generate::PromptQueue::new(prompt))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    guarded(files::run().merge(events).merge(generate))
 }

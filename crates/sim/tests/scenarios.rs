@@ -236,9 +236,9 @@ fn confirmed(world: &World, auditor: usize, contributor: usize) -> bool {
 fn accomplices_that_speak_against_each_other_save_nobody() {
     let both = std::cell::Cell::new(0);
     each_seed(SEEDS / 5, |seed| {
-        let calm = peopled(seed, &[Honest; 10], much_drawn(), Net::GOOD);
+        let baseline = peopled(seed, &[Honest; 10], much_drawn(), Net::GOOD);
         let mut order: Vec<usize> = (0..10).collect();
-        order.sort_by_key(|n| calm.nodes[*n].identity.id());
+        order.sort_by_key(|n| baseline.nodes[*n].identity.id());
         let mut habits = [Honest; 10];
         (habits[order[0]], habits[order[1]], habits[order[9]]) = (Turncoat, Turncoat, SignFlip);
         let mut world = peopled(seed, &habits, much_drawn(), Net::GOOD);

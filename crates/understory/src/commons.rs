@@ -22,7 +22,7 @@ pub use key::key;
 pub use marked::marks;
 pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
-pub use record::Scribe;
+pub use record::RunRecorder;
 pub use vote::{propose, vote};
 
 use anyhow::Result;

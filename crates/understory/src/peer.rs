@@ -4,7 +4,7 @@ mod hints;
 
 use crate::{
     cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
-    commons::{Scribe, marks},
+    commons::{RunRecorder, marks},
     corpus_source,
     events::words,
     founding,
@@ -112,7 +112,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 }
 
 fn take_part_in(args: &JoinArgs) -> Result<()> {
-    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), Scribe::of_member)?;
+    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), RunRecorder::of_member)?;
     let text = match args.ticket.as_deref() {
         Some("-") => std::io::read_to_string(std::io::stdin().take(MAX_TICKET))?,
         Some(ticket) => ticket.to_owned(),
@@ -146,12 +146,12 @@ fn compare_with_commons(peer: &mut Peer, dir: &Path, admission: &Admission) -> R
 }
 
 /// The commons of somebody who has to be a member of it.
-fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<Scribe>> {
-    Scribe::open(dir, keys).map(Some)
+fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<RunRecorder>> {
+    RunRecorder::open(dir, keys).map(Some)
 }
 
 /// How a commons is opened in a folder, with keys from another.
-type OpenCommons = fn(&Path, Option<&Path>) -> Result<Option<Scribe>>;
+type OpenCommons = fn(&Path, Option<&Path>) -> Result<Option<RunRecorder>>;
 
 fn open(args: &PeerArgs) -> Result<Peer> {
     open_as(args, args.key.as_deref(), of_member)
@@ -167,8 +167,8 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
         (None, None) => peer_key::own(&dir.join("key"))?,
     };
     let kernel = kernel_for(args.threads)?;
-    let scribe = args.commons.as_deref();
-    let scribe = scribe.map(|dir| commons(dir, args.keys.as_deref())).transpose()?.flatten();
+    let recorder = args.commons.as_deref();
+    let recorder = recorder.map(|dir| commons(dir, args.keys.as_deref())).transpose()?.flatten();
     let options = Options {
         folder: dir.clone(),
         seed,
@@ -176,7 +176,7 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
         bind: args.bind,
         relay: relay(args.relay.as_deref()),
         once: args.once,
-        registrar: scribe.map(|scribe| Arc::new(scribe) as Arc<_>),
+        registrar: recorder.map(|recorder| Arc::new(recorder) as Arc<_>),
         mark_every: args.mark_every,
     };
     let json = args.json;

@@ -75,31 +75,31 @@ fn pull_repository(hub: &Hub, name: &HubName, args: &PullArgs) -> Result<Pulled>
         None => cache()?.join(&name.repository).join(&listing.commit),
     };
     eprintln!("{} at commit {}", name.repository, listing.commit);
-    let shop = Shop { hub, name, listing: &listing, folder: &folder };
+    let checkout = Checkout { hub, name, listing: &listing, folder: &folder };
     let (path, files) = match choice {
         Choice::Gguf(parts) => {
-            shop.tell_of_others(&parts)?;
-            (folder.join(&parts[0]), shop.fetch(&parts)?)
+            checkout.tell_of_others(&parts)?;
+            (folder.join(&parts[0]), checkout.fetch(&parts)?)
         }
-        Choice::Other(file) => (folder.join(&file), shop.fetch(&[file])?),
-        Choice::Folder { files, index: false } => (folder.clone(), shop.fetch(&files)?),
+        Choice::Other(file) => (folder.join(&file), checkout.fetch(&[file])?),
+        Choice::Folder { files, index: false } => (folder.clone(), checkout.fetch(&files)?),
         Choice::Folder { mut files, index: true } => {
-            files.extend(shop.shards()?);
-            (folder.clone(), shop.fetch(&files)?)
+            files.extend(checkout.shards()?);
+            (folder.clone(), checkout.fetch(&files)?)
         }
     };
     Ok(Pulled { path, commit: Some(listing.commit), files })
 }
 
 /// A repository at one commit, and where its files go.
-struct Shop<'a> {
+struct Checkout<'a> {
     hub: &'a Hub,
     name: &'a HubName,
     listing: &'a Listing,
     folder: &'a Path,
 }
 
-impl Shop<'_> {
+impl Checkout<'_> {
     fn fetch(&self, names: &[String]) -> Result<Vec<PulledFile>> {
         let mut wanted = Vec::with_capacity(names.len());
         for name in names {

@@ -6,7 +6,7 @@ mod words;
 
 use crate::{
     cli::VerifyArgs,
-    commons::{Scribe, marks},
+    commons::{RunRecorder, marks},
     hint::WithHint,
     kernel_for,
     model_source::peer_folders,
@@ -29,14 +29,16 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
             .hint("name the folder of a demo, or the one given to `understory swarm` with --dir");
     }
     let kernel = kernel_for(args.threads)?;
-    let scribe = args.commons.as_deref();
-    let scribe =
-        scribe.map(|dir| Scribe::of_member(dir, args.keys.as_deref())).transpose()?.flatten();
+    let recorder = args.commons.as_deref();
+    let recorder = recorder
+        .map(|dir| RunRecorder::of_member(dir, args.keys.as_deref()))
+        .transpose()?
+        .flatten();
     let share = if args.all { 1.0 } else { args.sample };
     let seed = args.seed.map_or_else(drawn_seed, Ok)?;
     let found = find(args, &folders, kernel, (share, seed))?;
-    if let Some(scribe) = &scribe {
-        judge(scribe, &found)?;
+    if let Some(recorder) = &recorder {
+        judge(recorder, &found)?;
     }
     let seconds = begun.elapsed().as_secs_f64();
     Report { found: &found, share, seed, seconds }.print(args.json)?;
@@ -73,9 +75,9 @@ fn drawn_seed() -> Result<u64> {
 }
 
 /// Says in a commons what was found, if it was found.
-fn judge(scribe: &Scribe, found: &Found) -> Result<()> {
+fn judge(recorder: &RunRecorder, found: &Found) -> Result<()> {
     let (Some(root), verdict) = (found.newest_model(), found.verdict()) else { return Ok(()) };
-    if verdict != Verdict::Unavailable && !scribe.judge(&root, verdict == Verdict::Confirmed)? {
+    if verdict != Verdict::Unavailable && !recorder.judge(&root, verdict == Verdict::Confirmed)? {
         eprintln!("the commons has no derivation of {root} by somebody else");
     }
     Ok(())

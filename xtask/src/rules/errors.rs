@@ -45,8 +45,8 @@ pub fn leftovers(tree: &Tree) -> Vec<String> {
 const ALLOWED: &[(&str, usize)] = &[
     ("crates/net/src/swarm/start.rs", 1),
     ("crates/net/src/transport/fetch.rs", 1),
-    ("crates/serve/src/commons.rs", 2),
-    ("crates/serve/src/prompt.rs", 1),
+    ("crates/serve/src/page/commons.rs", 2),
+    ("crates/serve/src/page/prompt.rs", 1),
 ];
 
 /// A caller can tell errors apart only by a type: no public function, method of a public trait or

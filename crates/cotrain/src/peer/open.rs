@@ -73,29 +73,31 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
-pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::Want>, String> {
+pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::FetchRequest>, String> {
     let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
     let corpus = |manifest: &[u8]| {
         let corpus = CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
-        Ok(corpus.references().into_iter().map(net::Want::from).collect())
+        Ok(corpus.references().into_iter().map(net::FetchRequest::from).collect())
     };
-    let mut wants = vec![net::Want::manifest(run.corpus, Arc::new(corpus))];
+    let mut wants = vec![net::FetchRequest::manifest(run.corpus, Arc::new(corpus))];
     if let Some(start) = run.start {
         wants.push(start.outer.into());
         let most = 4 * run.parameters() as u64 + MAX_TOKENIZER;
         let model = move |manifest: &[u8]| model_parts(manifest, most);
-        wants.push(net::Want::manifest(start.model, Arc::new(model)));
+        wants.push(net::FetchRequest::manifest(start.model, Arc::new(model)));
     }
     Ok(wants)
 }
 
 /// What the manifest of the model names that a run begins from, at most `most` bytes in all.
 /// Whether it is this run's model is checked once it is here.
-fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::Want>, String> {
+fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::FetchRequest>, String> {
     let parts = ModelManifest::parse(manifest).map_err(|e| e.to_string())?.references();
     let bytes = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.len));
     match bytes {
-        Some(bytes) if bytes <= most => Ok(parts.into_iter().map(net::Want::from).collect()),
+        Some(bytes) if bytes <= most => {
+            Ok(parts.into_iter().map(net::FetchRequest::from).collect())
+        }
         _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
     }
 }

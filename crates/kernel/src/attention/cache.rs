@@ -30,8 +30,8 @@ pub struct KvCache {
 
 /// A sequence whose last `rows` positions ask.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
-    /// The layer's cache, the asking positions included.
+pub struct Query<'a> {
+    /// The layer's cache, the queries positions included.
     pub cache: &'a KvCache,
     /// How many of its last positions ask.
     pub rows: usize,
@@ -141,7 +141,7 @@ impl Kernel {
 
     /// Causal attention of the last positions of some sequences over their caches.
     ///
-    /// Shapes: `out`, `q` `[M, heads * head_dim]`, where M counts the asking rows of all sequences,
+    /// Shapes: `out`, `q` `[M, heads * head_dim]`, where M counts the queries rows of all sequences,
     /// in their order.
     /// Bits: of [`Kernel::attention`] over each whole sequence.
     /// Panics: also if more rows ask than a cache holds.
@@ -149,26 +149,26 @@ impl Kernel {
         &self,
         out: &mut [f32],
         q: &[f32],
-        asking: &[Asking<'_>],
+        queries: &[Query<'_>],
         heads: usize,
         scoring: &Scoring<'_>,
     ) {
-        let Some(first) = asking.first() else { return };
+        let Some(first) = queries.first() else { return };
         let (kv_heads, dim) = (first.cache.kv_heads, first.cache.head_dim);
         assert!(heads.is_multiple_of(kv_heads), "attend: {heads} heads over {kv_heads}");
-        let total: usize = asking.iter().map(|a| a.rows).sum();
+        let total: usize = queries.iter().map(|a| a.rows).sum();
         assert_eq!(q.len(), total * heads * dim, "attend: q");
         assert_eq!(out.len(), q.len(), "attend: out");
         scoring.check(heads);
-        for Asking { cache, rows } in asking {
+        for Query { cache, rows } in queries {
             assert_eq!((cache.kv_heads, cache.head_dim), (kv_heads, dim), "attend: caches");
             assert_eq!(cache.panel, panel_of(self.isa()), "attend: another instruction set");
             assert!(*rows <= cache.len, "attend: {rows} rows of {}", cache.len);
         }
-        let tasks = self.tasks(asking, heads);
+        let tasks = self.tasks(queries, heads);
         let out = Shared::new(out);
-        let job = Job { asking, q, out: &out, heads, group: heads / kv_heads, dim, scoring };
-        let cost = asking.iter().map(|a| a.rows * a.cache.len).sum::<usize>() * 2 * heads * dim;
+        let job = Job { queries, q, out: &out, heads, group: heads / kv_heads, dim, scoring };
+        let cost = queries.iter().map(|a| a.rows * a.cache.len).sum::<usize>() * 2 * heads * dim;
         if cost < WORTH {
             tasks.iter().for_each(|task| attend(self.cpu, &job, task));
         } else {
@@ -177,15 +177,15 @@ impl Kernel {
     }
 
     /// Pieces of work: some rows of one sequence, all heads or a run of them. Long ones first.
-    fn tasks(&self, asking: &[Asking<'_>], heads: usize) -> Vec<Task> {
+    fn tasks(&self, queries: &[Query<'_>], heads: usize) -> Vec<Task> {
         let (rows, _) = tile_shape(self.isa());
-        let tiles: usize = asking.iter().map(|a| a.rows.div_ceil(rows)).sum();
+        let tiles: usize = queries.iter().map(|a| a.rows.div_ceil(rows)).sum();
         let parts = (4 * self.threads()).div_ceil(tiles.max(1));
         let parts = if tiles == 1 { self.threads() } else { parts }.clamp(1, heads);
         let run = heads.div_ceil(parts);
         let mut tasks = Vec::with_capacity(tiles * parts);
         let mut start = 0;
-        for (sequence, a) in asking.iter().enumerate() {
+        for (sequence, a) in queries.iter().enumerate() {
             for first in (0..a.rows).step_by(rows) {
                 let rows = first..a.rows.min(first + rows);
                 for head in (0..heads).step_by(run) {
@@ -210,7 +210,7 @@ struct Task {
 }
 
 struct Job<'a> {
-    asking: &'a [Asking<'a>],
+    queries: &'a [Query<'a>],
     q: &'a [f32],
     out: &'a Shared<'a, f32>,
     heads: usize,
@@ -302,7 +302,7 @@ fn place_values_body<S: Simd>(p: &Place, to: &mut [f32], v: &[f32], block: usize
 
 #[inline(always)]
 fn attend_body<S: Simd>(job: &Job, task: &Task) {
-    let Asking { cache, rows } = job.asking[task.sequence];
+    let Query { cache, rows } = job.queries[task.sequence];
     let (dim, width) = (job.dim, job.heads * job.dim);
     let past = cache.len - rows;
     if rows == 1 {

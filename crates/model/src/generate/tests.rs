@@ -39,17 +39,17 @@ fn pieces_threads_and_training_agree_bit_for_bit() {
     let all = trainer.logits(&kernel, trained.values(), &tokens, 1, 37).expect("valid");
     let want = bits(&all[36 * 50..]);
     for isa in Isa::available() {
-        for (threads, piece) in [(1, 37), (2, 1), (3, 5), (7, 36)] {
+        for (threads, chunk) in [(1, 37), (2, 1), (3, 5), (7, 36)] {
             let mut session = Session::new(Arc::clone(&model), Kernel::new(isa, threads));
             let mut last = Vec::new();
-            for (index, piece) in tokens.chunks(piece).enumerate() {
-                last = bits(session.extend(piece).expect("room"));
+            for (index, chunk) in tokens.chunks(chunk).enumerate() {
+                last = bits(session.extend(chunk).expect("room"));
                 if index == 0 {
-                    let row = piece.len() - 1;
-                    assert_eq!(last, bits(&all[row * 50..(row + 1) * 50]), "{isa} {piece:?}");
+                    let row = chunk.len() - 1;
+                    assert_eq!(last, bits(&all[row * 50..(row + 1) * 50]), "{isa} {chunk:?}");
                 }
             }
-            assert_eq!(last, want, "{isa} {threads} {piece}");
+            assert_eq!(last, want, "{isa} {threads} {chunk}");
         }
     }
 }
@@ -60,7 +60,7 @@ fn prompts_longer_than_a_piece_agree_with_single_tokens() {
     let decoder = sizes.decoder(Family::Llama);
     let params = crate::init(&decoder, 3).expect("valid");
     let model = Arc::new(Model::new(&decoder, params).expect("fits"));
-    let tokens: Vec<u32> = (0..PIECE as u32 + 3).map(|i| i * 7 % 50).collect();
+    let tokens: Vec<u32> = (0..CHUNK as u32 + 3).map(|i| i * 7 % 50).collect();
     let mut whole = Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 2));
     let mut single = Session::new(model, Kernel::new(Isa::best(), 1));
     let want = bits(whole.extend(&tokens).expect("room"));
@@ -136,7 +136,7 @@ fn a_prompt_tells_how_far_it_was_read_and_can_be_given_up() {
     let decoder = sizes.decoder(Family::Llama);
     let model =
         Arc::new(Model::new(&decoder, crate::init(&decoder, 3).expect("valid")).expect("fits"));
-    let prompt: Vec<u32> = (0..2 * PIECE as u32 + 3).map(|i| i % 50).collect();
+    let prompt: Vec<u32> = (0..2 * CHUNK as u32 + 3).map(|i| i % 50).collect();
     let mut session = Session::new(model, Kernel::new(Isa::best(), 1));
     let mut told = Vec::new();
     let end = session.generate(&prompt, &Sampler::greedy(), 0, &[], |step| {
@@ -144,12 +144,12 @@ fn a_prompt_tells_how_far_it_was_read_and_can_be_given_up() {
         true
     });
     assert_eq!(end, Ok(Finish::Length));
-    assert_eq!(told, [PIECE, 2 * PIECE, 2 * PIECE + 3].map(Step::Read));
+    assert_eq!(told, [CHUNK, 2 * CHUNK, 2 * CHUNK + 3].map(Step::Read));
     assert_eq!(session.tokens(), prompt);
     session.truncate(0);
     let end = session.generate(&prompt, &Sampler::greedy(), 9, &[], |_| false);
-    assert_eq!((end, session.len()), (Ok(Finish::Cancelled), PIECE));
-    assert_eq!(session.tokens(), &prompt[..PIECE]);
+    assert_eq!((end, session.len()), (Ok(Finish::Cancelled), CHUNK));
+    assert_eq!(session.tokens(), &prompt[..CHUNK]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{
     client::ask,
     heads::is_cosigned,
-    replica::Errand,
+    replica::OperatorTask,
     server::unix_time,
     service::{Pace, Shared, stopped},
     wire::Request,
@@ -88,21 +88,22 @@ impl Operating {
 
     async fn step(&mut self) -> Result<(), String> {
         let key = self.operator.id();
-        let errand =
-            Shared::blocking(&self.shared.replica, move |replica| replica.errand(&key)).await;
-        let errand = errand.map_err(|e| e.to_string())?;
-        if errand != Errand::TakeOver {
+        let operator_task =
+            Shared::blocking(&self.shared.replica, move |replica| replica.operator_task(&key))
+                .await;
+        let operator_task = operator_task.map_err(|e| e.to_string())?;
+        if operator_task != OperatorTask::TakeOver {
             self.named = None;
         }
-        match errand {
-            Errand::None => Ok(()),
-            Errand::TakeOver => {
+        match operator_task {
+            OperatorTask::None => Ok(()),
+            OperatorTask::TakeOver => {
                 if self.named.get_or_insert_with(Instant::now).elapsed() >= GRACE {
                     self.integrate().await?;
                 }
                 Ok(())
             }
-            Errand::Operate { waits, unmarked } => {
+            OperatorTask::Operate { waits, unmarked } => {
                 if waits && !self.integrate().await? {
                     return Ok(());
                 }

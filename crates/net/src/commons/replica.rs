@@ -69,7 +69,7 @@ pub(crate) enum Lead {
 
 /// What there is to do for the holder of an operator's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Errand {
+pub(crate) enum OperatorTask {
     /// Another operates the log.
     None,
     /// Another does, but what waits names this key.
@@ -501,16 +501,16 @@ impl Replica {
     }
 
     /// What there is to do for the holder of an operator's key.
-    pub fn errand(&self, key: &PeerId) -> Result<Errand> {
+    pub fn operator_task(&self, key: &PeerId) -> Result<OperatorTask> {
         self.with(|archive, state, waiting| {
             let waiting = waiting.fresh(&archive.snapshot()?)?;
             if state.operator() != *key {
                 let named = waiting.names_operator(key);
-                return Ok(if named { Errand::TakeOver } else { Errand::None });
+                return Ok(if named { OperatorTask::TakeOver } else { OperatorTask::None });
             }
             // The mark itself comes after what it covers.
             let unmarked = state.newest_mark().is_none_or(|mark| state.size > mark.size + 1);
-            Ok(Errand::Operate { waits: waiting.len() > 0, unmarked })
+            Ok(OperatorTask::Operate { waits: waiting.len() > 0, unmarked })
         })
     }
 

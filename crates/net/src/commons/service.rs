@@ -37,7 +37,7 @@ use tokio::{
 /// Members asked at a time.
 const MAX_PULLS: usize = 4;
 /// A member is asked again no sooner, however often it says that there is news.
-const CALM: Duration = Duration::from_millis(150);
+const ASK_AGAIN: Duration = Duration::from_millis(150);
 /// After an answer that did not come.
 const LATER: Duration = Duration::from_secs(2);
 /// A member that shows heads of nobody in charge so often in a row is cut off, and one that is too
@@ -427,7 +427,7 @@ struct Known {
     news: bool,
     busy: bool,
     /// Not to be asked before.
-    calm: Instant,
+    ask_from: Instant,
     /// To be asked whatever it says.
     due: Instant,
     /// When it was asked last.
@@ -484,8 +484,14 @@ impl Service {
         let now = Instant::now();
         match event {
             MeshEvent::Up(peer) | MeshEvent::Restarted(peer) => {
-                let known =
-                    Known { news: true, busy: false, calm: now, due: now, asked: None, strikes: 0 };
+                let known = Known {
+                    news: true,
+                    busy: false,
+                    ask_from: now,
+                    due: now,
+                    asked: None,
+                    strikes: 0,
+                };
                 let busy = self.peers.insert(peer, known).is_some_and(|old| old.busy);
                 self.known(peer, |known| known.busy = busy);
                 self.shared.mesh.send(peer, &self.told.encode());
@@ -521,8 +527,9 @@ impl Service {
     /// Asks members that may have something, and now and then everybody.
     fn ask_around(&mut self) {
         let now = Instant::now();
-        let ready =
-            |known: &Known| !known.busy && known.calm <= now && (known.news || known.due <= now);
+        let ready = |known: &Known| {
+            !known.busy && known.ask_from <= now && (known.news || known.due <= now)
+        };
         let mut ready: Vec<(Option<Instant>, PeerId)> = self
             .peers
             .iter()
@@ -539,7 +546,7 @@ impl Service {
             let refresh = self.config.pace.refresh;
             self.known(peer, |known| {
                 (known.news, known.busy) = (false, true);
-                (known.calm, known.due) = (now + CALM, now + refresh);
+                (known.ask_from, known.due) = (now + ASK_AGAIN, now + refresh);
                 known.asked = Some(now);
             });
             let puller = self.puller.clone();
@@ -565,13 +572,13 @@ impl Service {
             }
             Err(AskError::Gone(why)) => {
                 tracing::debug!("asking {}: {}", peer.short(), ids::Plain(why));
-                self.known(peer, |known| (known.news, known.calm) = (true, now + LATER));
+                self.known(peer, |known| (known.news, known.ask_from) = (true, now + LATER));
             }
             Err(AskError::Slow) => strike = 2,
             Err(AskError::Lie(why)) => self.shared.mesh.disconnect(peer, &why),
             Err(AskError::Here(e)) => {
                 self.shared.set_trouble(Some(e.to_string()));
-                self.known(peer, |known| (known.news, known.calm) = (true, now + LATER));
+                self.known(peer, |known| (known.news, known.ask_from) = (true, now + LATER));
             }
         }
         let mut strikes = 0;
@@ -581,8 +588,8 @@ impl Service {
             strikes = known.strikes;
             if strike == 2 {
                 // It held a turn for nothing: others have theirs before.
-                known.calm = now + LATER * strikes;
-                known.due = known.due.max(known.calm);
+                known.ask_from = now + LATER * strikes;
+                known.due = known.due.max(known.ask_from);
             }
         });
         if strikes > MAX_STRIKES {

@@ -10,7 +10,7 @@ use crate::{
     },
     transport::{
         clocks,
-        fetch::{FetchProgress, Fetcher, Parts, Want},
+        fetch::{FetchProgress, FetchRequest, Fetcher, Parts},
         mesh::{Events, Mesh, MeshEvent},
         traffic::TrafficTable,
     },
@@ -359,14 +359,14 @@ impl Driver {
         let worker = self.worker.clone();
         let parts: Arc<Parts> = Arc::new(move |manifest| {
             let parts = worker.model_parts(manifest).map_err(|e| e.to_string())?;
-            Ok(parts.into_iter().map(Want::from).collect())
+            Ok(parts.into_iter().map(FetchRequest::from).collect())
         });
         // What is here already was not stored by this fetch, and never goes because of it.
         let here = self.shared.store.clone();
         let lacking: Vec<Hash> =
             objects.iter().map(|o| o.hash).filter(|hash| !here.has(hash)).collect();
-        let models = models.into_iter().map(|model| Want::manifest(model, parts.clone()));
-        let wants = models.chain(objects.into_iter().map(Want::from)).collect();
+        let models = models.into_iter().map(|model| FetchRequest::manifest(model, parts.clone()));
+        let wants = models.chain(objects.into_iter().map(FetchRequest::from)).collect();
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
         let reports = self.shared.reports.clone();
         let task = tokio::spawn(async move {

@@ -12,7 +12,7 @@ use crate::{
         address::PeerAddr,
         book::Saved,
         endpoint::{self, EndpointError, Relay},
-        fetch::{FetchError, FetchProgress, Fetcher, Parts, STALL, Want},
+        fetch::{FetchError, FetchProgress, FetchRequest, Fetcher, Parts, STALL},
         mesh::{Events, GREETING_TIME, Mesh},
         objects::Server,
         traffic::{Traffic, TrafficTable},
@@ -369,7 +369,7 @@ async fn gather(
     let mut pause = FIRST_PAUSE;
     loop {
         let progress = Arc::new(FetchProgress::default());
-        let wants = vec![Want::manifest(manifest, parts.clone())];
+        let wants = vec![FetchRequest::manifest(manifest, parts.clone())];
         let fetch = shared.fetcher.fetch(wants, Vec::new(), Urgency::Checkpoint, &progress);
         tokio::pin!(fetch);
         let fetched = loop {

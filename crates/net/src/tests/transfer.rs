@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::transport::{
-    fetch::{FetchError, Parts, Want},
+    fetch::{FetchError, FetchRequest, Parts},
     wire::{REQUEST_LEN, Request, Status},
 };
 use ids::ObjectRef;
@@ -239,8 +239,8 @@ fn parts(levels: u32) -> Arc<Parts> {
     Arc::new(move |bytes| {
         let refs: Vec<ObjectRef> = minicbor::decode(bytes).map_err(|e| e.to_string())?;
         let want = |object| match levels {
-            0 => Want::from(object),
-            _ => Want::manifest(object, parts(levels - 1)),
+            0 => FetchRequest::from(object),
+            _ => FetchRequest::manifest(object, parts(levels - 1)),
         };
         Ok(refs.into_iter().map(want).collect())
     })
@@ -257,7 +257,7 @@ async fn a_manifest_is_fetched_with_what_it_names_and_stops_at_the_bounds() {
         has.store.put(object).expect("put");
     }
     let progress = Arc::new(FetchProgress::default());
-    let whole = vec![Want::manifest(ObjectRef::of(&top), parts(1))];
+    let whole = vec![FetchRequest::manifest(ObjectRef::of(&top), parts(1))];
     wants.fetcher.fetch(whole, Vec::new(), Urgency::Round, &progress).await.expect("all of it");
     assert_eq!(wants.store.objects().expect("list"), has.store.objects().expect("list"));
     assert_eq!(progress.objects.load(Ordering::Relaxed), 43);
@@ -269,7 +269,7 @@ async fn a_manifest_is_fetched_with_what_it_names_and_stops_at_the_bounds() {
     has.store.put(&lists_large).expect("put");
     has.store.put(b"broken").expect("put");
     for (object, what) in [(lists_large.as_slice(), "large"), (b"broken", "broken")] {
-        let want = vec![Want::manifest(ObjectRef::of(object), parts(0))];
+        let want = vec![FetchRequest::manifest(ObjectRef::of(object), parts(0))];
         let error =
             wants.fetcher.fetch(want, Vec::new(), Urgency::Round, &progress).await.expect_err(what);
         match what {
@@ -292,7 +292,7 @@ async fn what_an_object_that_was_not_wanted_as_a_manifest_names_is_not_fetched()
     let progress = Arc::default();
     let plain = vec![ObjectRef::of(&shaped).into()];
     wants.fetcher.fetch(plain, Vec::new(), Urgency::Round, &progress).await.expect("fetched");
-    let part = vec![Want::manifest(ObjectRef::of(&top), parts(0))];
+    let part = vec![FetchRequest::manifest(ObjectRef::of(&top), parts(0))];
     wants.fetcher.fetch(part, Vec::new(), Urgency::Round, &progress).await.expect("fetched");
     assert!(wants.store.has(&Hash::of(&shaped)) && wants.store.has(&Hash::of(&top)));
     assert!(!wants.store.has(&Hash::of(&named)));

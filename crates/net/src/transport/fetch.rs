@@ -41,35 +41,38 @@ const TICK: Duration = Duration::from_millis(50);
 const MAX_OBJECTS: usize = 1 << 17;
 
 /// Finds what a manifest names; an error says why the bytes are not the manifest they should be.
-pub type Parts = dyn Fn(&[u8]) -> Result<Vec<Want>, String> + Send + Sync;
+pub type Parts = dyn Fn(&[u8]) -> Result<Vec<FetchRequest>, String> + Send + Sync;
 
 /// An object to get. What it is was known before it came: only what is wanted as a manifest is
 /// read as one, whatever the bytes of other objects look like.
 #[derive(Clone)]
-pub struct Want {
+pub struct FetchRequest {
     /// What to get, of exactly this length.
     pub object: ObjectRef,
     /// How to find what else belongs to it; `None` for an object that names nothing.
     pub parts: Option<Arc<Parts>>,
 }
 
-impl Want {
+impl FetchRequest {
     /// A manifest, with what `parts` finds in it.
     pub fn manifest(object: ObjectRef, parts: Arc<Parts>) -> Self {
         Self { object, parts: Some(parts) }
     }
 }
 
-impl From<ObjectRef> for Want {
+impl From<ObjectRef> for FetchRequest {
     fn from(object: ObjectRef) -> Self {
         Self { object, parts: None }
     }
 }
 
-impl std::fmt::Debug for Want {
+impl std::fmt::Debug for FetchRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let manifest = self.parts.is_some();
-        f.debug_struct("Want").field("object", &self.object).field("manifest", &manifest).finish()
+        f.debug_struct("FetchRequest")
+            .field("object", &self.object)
+            .field("manifest", &manifest)
+            .finish()
     }
 }
 
@@ -149,7 +152,7 @@ struct State {
 }
 
 /// One fetch, as its objects see it.
-struct Errand {
+struct FetchTask {
     task: u64,
     urgency: Urgency,
     providers: Vec<PeerId>,
@@ -203,50 +206,52 @@ impl Fetcher {
         })
     }
 
-    /// Brings `wants` and what the manifests among them name into the store. Asks `providers`
-    /// first, then everybody else who is linked. How deep it goes follows from the wants: each
+    /// Brings `requests` and what the manifests among them name into the store. Asks `providers`
+    /// first, then everybody else who is linked. How deep it goes follows from the requests: each
     /// manifest's reader says which of its parts are manifests again. Returns all that belongs to it.
     pub async fn fetch(
         self: &Arc<Self>,
-        wants: Vec<Want>,
+        requests: Vec<FetchRequest>,
         providers: Vec<PeerId>,
         urgency: Urgency,
         progress: &Arc<FetchProgress>,
     ) -> Result<BTreeSet<Hash>, FetchError> {
-        let errand = Errand { task: self.next.fetch_add(1, Relaxed), urgency, providers };
-        let errand = Arc::new(errand);
+        let fetch_task = FetchTask { task: self.next.fetch_add(1, Relaxed), urgency, providers };
+        let fetch_task = Arc::new(fetch_task);
         let mut seen = BTreeSet::new();
-        let mut level = wants;
+        let mut level = requests;
         loop {
-            level.retain(|want| seen.insert(want.object.hash));
+            level.retain(|request| seen.insert(request.object.hash));
             let Some(first) = level.first() else { return Ok(seen) };
             if seen.len() > MAX_OBJECTS {
                 return Err(FetchError::TooMany(first.object.hash));
             }
-            let known = level.iter().fold(0u64, |sum, want| sum.saturating_add(want.object.len));
+            let known =
+                level.iter().fold(0u64, |sum, request| sum.saturating_add(request.object.len));
             progress.bytes_known.fetch_add(known, Relaxed);
             progress.objects_known.fetch_add(level.len() as u64, Relaxed);
-            level = self.level(level, &errand, progress).await?;
+            level = self.level(level, &fetch_task, progress).await?;
         }
     }
 
     /// Fetches one level of a graph of objects and returns what its manifests name.
     async fn level(
         self: &Arc<Self>,
-        wants: Vec<Want>,
-        errand: &Arc<Errand>,
+        requests: Vec<FetchRequest>,
+        fetch_task: &Arc<FetchTask>,
         progress: &Arc<FetchProgress>,
-    ) -> Result<Vec<Want>, FetchError> {
+    ) -> Result<Vec<FetchRequest>, FetchError> {
         let mut running = JoinSet::new();
         let mut found = Vec::new();
-        for want in wants {
+        for request in requests {
             if running.len() >= WINDOW {
                 collect(&mut running, &mut found).await?;
             }
-            let (fetcher, errand, progress) = (self.clone(), errand.clone(), progress.clone());
+            let (fetcher, fetch_task, progress) =
+                (self.clone(), fetch_task.clone(), progress.clone());
             running.spawn(async move {
-                let len = want.object.len;
-                let parts = fetcher.object(want, &errand).await?;
+                let len = request.object.len;
+                let parts = fetcher.object(request, &fetch_task).await?;
                 progress.objects.fetch_add(1, Relaxed);
                 progress.bytes.fetch_add(len, Relaxed);
                 Ok(parts)
@@ -261,27 +266,30 @@ impl Fetcher {
     /// Brings one object into the store and returns what it names.
     async fn object(
         self: &Arc<Self>,
-        want: Want,
-        errand: &Errand,
-    ) -> Result<Vec<Want>, FetchError> {
-        let ObjectRef { hash, len } = want.object;
+        request: FetchRequest,
+        fetch_task: &FetchTask,
+    ) -> Result<Vec<FetchRequest>, FetchError> {
+        let ObjectRef { hash, len } = request.object;
         if len > self.max_object {
             return Err(FetchError::TooLarge { hash, len, most: self.max_object });
         }
-        if let Some(parts) = self.parts_of(&want).await? {
+        if let Some(parts) = self.parts_of(&request).await? {
             return Ok(parts);
         }
-        match self.bring(want.object, errand).await {
-            Ok(()) if want.parts.is_none() => Ok(Vec::new()),
-            Ok(()) => self.parts_of(&want).await?.ok_or(FetchError::Missing(hash)),
+        match self.bring(request.object, fetch_task).await {
+            Ok(()) if request.parts.is_none() => Ok(Vec::new()),
+            Ok(()) => self.parts_of(&request).await?.ok_or(FetchError::Missing(hash)),
             Err(None) => Err(FetchError::Missing(hash)),
             Err(Some(why)) => Err(FetchError::Store { hash, why }),
         }
     }
 
     /// What the object names, or `None` where it is not in the store or damaged there.
-    async fn parts_of(&self, want: &Want) -> Result<Option<Vec<Want>>, FetchError> {
-        let (store, Want { object, parts }) = (self.store.clone(), want.clone());
+    async fn parts_of(
+        &self,
+        request: &FetchRequest,
+    ) -> Result<Option<Vec<FetchRequest>>, FetchError> {
+        let (store, FetchRequest { object, parts }) = (self.store.clone(), request.clone());
         let hash = object.hash;
         let read = move || match store.get(&hash) {
             Ok(bytes) if bytes.len() as u64 != object.len => Ok(None),
@@ -301,7 +309,7 @@ impl Fetcher {
     async fn bring(
         self: &Arc<Self>,
         object: ObjectRef,
-        errand: &Errand,
+        fetch_task: &FetchTask,
     ) -> Result<(), Option<Unstored>> {
         let (result, done) = oneshot::channel();
         let (request, runtime) = (self.next.fetch_add(1, Relaxed), Handle::current());
@@ -309,10 +317,10 @@ impl Fetcher {
         {
             let mut state = self.state();
             state.waiting.insert(request, result);
-            let Errand { task, urgency, ref providers } = *errand;
+            let FetchTask { task, urgency, ref providers } = *fetch_task;
             let providers = providers.clone();
-            let want = fetching::Request { id: request, task, object, urgency, providers };
-            self.tell(&mut state, &waiting.runtime, Input::Want(want), None);
+            let wanted = fetching::Request { id: request, task, object, urgency, providers };
+            self.tell(&mut state, &waiting.runtime, Input::Want(wanted), None);
             if !std::mem::replace(&mut state.ticking, true) {
                 waiting.runtime.spawn(self.clone().tick());
             }
@@ -499,9 +507,9 @@ impl Fetcher {
     }
 }
 
-type Running = JoinSet<Result<Vec<Want>, FetchError>>;
+type Running = JoinSet<Result<Vec<FetchRequest>, FetchError>>;
 
-async fn collect(running: &mut Running, found: &mut Vec<Want>) -> Result<(), FetchError> {
+async fn collect(running: &mut Running, found: &mut Vec<FetchRequest>) -> Result<(), FetchError> {
     match running.join_next().await {
         Some(Ok(children)) => found.extend(children?),
         Some(Err(e)) => tracing::debug!("a fetch was cancelled: {e}"),

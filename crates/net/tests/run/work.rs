@@ -2,7 +2,7 @@
 //! seconds and is re-run and compared exactly like the real thing.
 
 use ids::{Hash, ObjectRef, PeerId};
-use net::Want;
+use net::FetchRequest;
 use std::{sync::Arc, time::Duration};
 use store::{Store, StoreError};
 use swarm::{
@@ -32,10 +32,11 @@ pub fn read_manifest(bytes: &[u8]) -> Result<Run, String> {
 }
 
 /// What a run's manifest names: its first checkpoint.
-pub fn run_parts(manifest: &[u8]) -> Result<Vec<Want>, String> {
+pub fn run_parts(manifest: &[u8]) -> Result<Vec<FetchRequest>, String> {
     let State { model, outer } = read_manifest(manifest)?.initial;
-    let tensors = |manifest: &[u8]| Ok(tensors(manifest)?.into_iter().map(Want::from).collect());
-    Ok(vec![Want::manifest(model, Arc::new(tensors)), outer.into()])
+    let tensors =
+        |manifest: &[u8]| Ok(tensors(manifest)?.into_iter().map(FetchRequest::from).collect());
+    Ok(vec![FetchRequest::manifest(model, Arc::new(tensors)), outer.into()])
 }
 
 /// What a model's manifest (`M`) names: two tensors.

@@ -43,7 +43,7 @@ pub(crate) enum Moved {
     /// A request is answered by the peer of this number.
     Answer { transfer: u64, by: usize },
     /// More bytes of a transfer come.
-    Piece { transfer: u64 },
+    Bytes { transfer: u64 },
     /// All bytes of an object are here to be compared with its name.
     Whole { object: ObjectRef, partial: Partial, earlier: Vec<Suspect> },
 }
@@ -179,7 +179,7 @@ impl World {
                 }
             }
             Moved::Answer { transfer, by } => self.answer(n, transfer, by),
-            Moved::Piece { transfer } => self.piece(n, transfer),
+            Moved::Bytes { transfer } => self.bytes_come(n, transfer),
             Moved::Whole { object, partial, earlier } => {
                 let (bytes, tasks) = self.nodes[n].transfers.check(now, object, &partial, earlier);
                 if let Some(bytes) = bytes {
@@ -203,13 +203,13 @@ impl World {
         match stream.serve(serve, own.as_ref(), limits, half_ms) {
             Some(()) => {
                 let time = self.now + stream.pause_ms;
-                self.move_at(time, n, Moved::Piece { transfer });
+                self.move_at(time, n, Moved::Bytes { transfer });
             }
             None => self.ended(n, transfer, End::Elsewhere),
         }
     }
 
-    fn piece(&mut self, n: usize, transfer: u64) {
+    fn bytes_come(&mut self, n: usize, transfer: u64) {
         let now = self.clock(n);
         let transfers = &mut self.nodes[n].transfers;
         let Some(stream) = transfers.streams.get_mut(&transfer) else { return };
@@ -224,7 +224,7 @@ impl World {
         let tasks = transfers.tell(now, Input::Received { transfer, bytes: bytes.len() as u64 });
         self.carry_on(n, tasks);
         match (goes_on, ends) {
-            (true, _) => self.move_at(self.now + pause_ms, n, Moved::Piece { transfer }),
+            (true, _) => self.move_at(self.now + pause_ms, n, Moved::Bytes { transfer }),
             (false, true) if whole => self.whole(n, transfer, object),
             (false, true) => self.ended(n, transfer, End::Elsewhere),
             // It neither sends more nor says so.

@@ -22,7 +22,7 @@ pub struct Row {
     /// All trials with attackers together.
     pub sums: Trial,
     /// All without.
-    pub calm: Trial,
+    pub baseline: Trial,
     /// Trials that a check of the simulation ended.
     pub failed: Vec<String>,
 }
@@ -40,7 +40,7 @@ pub fn rows(seeds: u64) -> Vec<Row> {
         share,
         seeds,
         sums: Trial::default(),
-        calm: Trial::default(),
+        baseline: Trial::default(),
         failed: Vec::new(),
     };
     pairs.map(row).collect()
@@ -54,7 +54,7 @@ impl Row {
             match tried {
                 Ok(verdict) => {
                     self.sums = self.sums.and(&verdict.attacked);
-                    self.calm = self.calm.and(&verdict.calm);
+                    self.baseline = self.baseline.and(&verdict.baseline);
                 }
                 Err(_) => self.failed.push(format!("seed {seed} failed")),
             }
@@ -72,7 +72,7 @@ impl Row {
 
     /// What part of the pace without attackers is left.
     pub fn kept(&self) -> f64 {
-        self.sums.pace / self.calm.pace.max(1e-9)
+        self.sums.pace / self.baseline.pace.max(1e-9)
     }
 
     /// Inner steps re-run for each that was trained.
@@ -82,12 +82,12 @@ impl Row {
 
     /// What part of their first standing honest peers lose more than without attackers.
     pub fn robbed(&self) -> f64 {
-        (self.sums.robbed - self.calm.robbed) / self.seeds.max(1) as f64
+        (self.sums.robbed - self.baseline.robbed) / self.seeds.max(1) as f64
     }
 
     /// How much further from the goal the model is than without attackers.
     pub fn harm(&self) -> f64 {
-        self.sums.loss / self.calm.loss
+        self.sums.loss / self.baseline.loss
     }
 
     /// Contributions that an attacker got in until it was out, in the mean.

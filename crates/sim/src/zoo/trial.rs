@@ -93,21 +93,21 @@ pub struct Verdict {
     /// With them.
     pub attacked: Trial,
     /// Without.
-    pub calm: Trial,
+    pub baseline: Trial,
 }
 
 /// Worlds without attackers, which are the same for every attack.
-static CALM: Mutex<BTreeMap<(Place, u64), Trial>> = Mutex::new(BTreeMap::new());
+static BASELINES: Mutex<BTreeMap<(Place, u64), Trial>> = Mutex::new(BTreeMap::new());
 
 /// Tries one attack with `share` of ten founding voters (or with the case's newcomers).
 pub fn verdict(case: &Case, share: usize, seed: u64) -> Verdict {
-    let known = || CALM.lock().ok()?.get(&(case.place, seed)).copied();
-    let calm = known().unwrap_or_else(|| {
-        let calm = trial(case, share, seed, false);
-        CALM.lock().map(|mut all| all.insert((case.place, seed), calm)).ok();
-        calm
+    let known = || BASELINES.lock().ok()?.get(&(case.place, seed)).copied();
+    let baseline = known().unwrap_or_else(|| {
+        let baseline = trial(case, share, seed, false);
+        BASELINES.lock().map(|mut all| all.insert((case.place, seed), baseline)).ok();
+        baseline
     });
-    Verdict { attacked: trial(case, share, seed, true), calm }
+    Verdict { attacked: trial(case, share, seed, true), baseline }
 }
 
 /// Inner steps re-run for each inner step trained, once all members are past probation: seven
@@ -175,7 +175,7 @@ fn play(
         });
     }
     (0..founders).for_each(|n| world.start(n));
-    // Newcomers of the calm world stay away: what is compared is a run without them.
+    // Newcomers of the baseline world stay away: what is compared is a run without them.
     for node in (founders..peers).filter(|_| attacked || !sybils) {
         world.at(300, Fault::Arrive { node });
     }

@@ -105,14 +105,14 @@ const BYTE_LEVEL: ByteLevel =
 struct Template<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    single: [Piece<'a>; 2],
-    pair: [Piece<'a>; 2],
+    single: [TemplateItem<'a>; 2],
+    pair: [TemplateItem<'a>; 2],
     #[serde(serialize_with = "as_map")]
     special_tokens: (&'a str, Special<'a>),
 }
 
 #[derive(Serialize)]
-enum Piece<'a> {
+enum TemplateItem<'a> {
     SpecialToken { id: &'a str, type_id: u32 },
     Sequence { id: &'a str, type_id: u32 },
 }
@@ -130,12 +130,12 @@ impl<'a> Template<'a> {
         Self {
             kind: "TemplateProcessing",
             single: [
-                Piece::SpecialToken { id: token, type_id: 0 },
-                Piece::Sequence { id: "A", type_id: 0 },
+                TemplateItem::SpecialToken { id: token, type_id: 0 },
+                TemplateItem::Sequence { id: "A", type_id: 0 },
             ],
             pair: [
-                Piece::Sequence { id: "A", type_id: 0 },
-                Piece::Sequence { id: "B", type_id: 1 },
+                TemplateItem::Sequence { id: "A", type_id: 0 },
+                TemplateItem::Sequence { id: "B", type_id: 1 },
             ],
             special_tokens: (token, Special { id: token, ids: [id], tokens: [token] }),
         }

@@ -6,7 +6,7 @@ mod peer;
 use crate::{cli::BenchRunArgs, hint::WithHint, kernel_for};
 use anyhow::{Result, bail};
 use kernel::Kernel;
-use model::{Cache, Model, Piece, Plan, Want, Weights, Workspace};
+use model::{Cache, Chunk, Logits, Model, Plan, Weights, Workspace};
 use peer::Peer;
 use serde::Serialize;
 use std::time::Instant;
@@ -39,7 +39,7 @@ struct Figures {
 /// Kinds of work.
 #[derive(Debug, Clone, Copy)]
 enum Work {
-    /// A prompt of so many tokens, in one piece.
+    /// A prompt of so many tokens, in one chunk.
     Prompt(usize),
     /// So many tokens, one after the other.
     Decode(usize),
@@ -176,10 +176,10 @@ impl Bench {
             let first = (step * streams * tokens) as u64;
             let token = |i: usize| self.tokens.below(first + i as u64, vocab) as u32;
             let ids: Vec<u32> = (0..streams * tokens).map(token).collect();
-            let pieces = caches.iter_mut().zip(ids.chunks(tokens));
-            let mut pieces: Vec<Piece<'_>> =
-                pieces.map(|(cache, tokens)| Piece { cache, tokens, want: Want::Last }).collect();
-            self.model.step(&self.kernel, &mut self.work, &mut pieces);
+            let chunks = caches.iter_mut().zip(ids.chunks(tokens));
+            let mut chunks: Vec<Chunk<'_>> =
+                chunks.map(|(cache, tokens)| Chunk { cache, tokens, want: Logits::Last }).collect();
+            self.model.step(&self.kernel, &mut self.work, &mut chunks);
         }
         (streams * steps * tokens) as f64 / begun.elapsed().as_secs_f64()
     }

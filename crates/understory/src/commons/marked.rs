@@ -4,7 +4,7 @@
 use super::{
     desk::{Desk, open_home},
     names::name_of,
-    record::Scribe,
+    record::RunRecorder,
 };
 use crate::units::now;
 use anyhow::{Context, Result};
@@ -45,7 +45,7 @@ pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
     Ok(Marks { commons: whole.id, size, time, records: records.collect(), unwitnessed })
 }
 
-impl Scribe {
+impl RunRecorder {
     /// Marks the record `due`, and one that somebody marked otherwise than it is in `own`, by
     /// height. What was marked before is not marked again.
     ///

@@ -35,7 +35,7 @@ const TOOL: &str = concat!("understory ", env!("CARGO_PKG_VERSION"));
 /// A commons to say something in, with the key opened at the start: whoever has to type a
 /// passphrase does so before the run, not after it.
 #[derive(Clone)]
-pub struct Scribe {
+pub struct RunRecorder {
     place: Place,
     me: Identity,
 }
@@ -49,7 +49,7 @@ struct Tallied {
 }
 
 /// What a peer has written down as its run goes on.
-impl Registrar for Scribe {
+impl Registrar for RunRecorder {
     fn mark(
         &self,
         run: Hash,
@@ -64,7 +64,7 @@ impl Registrar for Scribe {
     }
 }
 
-impl Scribe {
+impl RunRecorder {
     /// Opens the commons in `dir`.
     ///
     /// Errors: there is none, or the key is in force for nobody there.

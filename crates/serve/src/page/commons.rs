@@ -15,8 +15,8 @@
 //! | `GET /api/commons/health` | operators, witnesses, who decides the time, contradictions, overdue statements |
 //! | `GET /api/commons/events` | server-sent events `version` when the log has grown, `problem` when it cannot be read |
 
-mod desk;
 mod folder;
+mod reader;
 mod standing;
 mod view;
 
@@ -32,9 +32,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::{ServeError, guarded, page, problem};
-use desk::Desk;
+use super::files;
+use crate::{ServeError, guarded, problem};
 pub use folder::Folder;
+use reader::LogReader;
 pub use view::{MAX_SHOWN, View};
 
 /// Where the page gets a commons from; [`Folder`] is one that a member keeps on disk.
@@ -71,11 +72,11 @@ pub fn version(log: &Snapshot) -> Result<String, ArchiveError> {
 /// Builds the routes over a commons. Needs a tokio runtime only once it is served.
 pub fn router(source: Arc<dyn Commons>) -> Router {
     let api = Router::new()
-        .route("/api/commons/events", get(desk::events))
+        .route("/api/commons/events", get(reader::events))
         .route("/api/commons/{view}", get(whole))
         .route("/api/commons/{view}/{hash}", get(one))
-        .with_state(Desk::new(source));
-    guarded(page::commons_routes().merge(api))
+        .with_state(LogReader::new(source));
+    guarded(files::commons().merge(api))
 }
 
 /// Listens on `addr` and serves a commons' page in the background until `shutdown` completes.
@@ -94,7 +95,7 @@ where
     crate::serve(addr, router(source), shutdown).await
 }
 
-async fn whole(Shared(desk): Shared<Desk>, Path(name): Path<String>) -> Response {
+async fn whole(Shared(reader): Shared<LogReader>, Path(name): Path<String>) -> Response {
     let view = match name.as_str() {
         "members" => View::Members,
         "lineage" => View::Lineage,
@@ -102,23 +103,26 @@ async fn whole(Shared(desk): Shared<Desk>, Path(name): Path<String>) -> Response
         "health" => View::Health,
         _ => return no_such_view(),
     };
-    answer(&desk, view).await
+    answer(&reader, view).await
 }
 
-async fn one(Shared(desk): Shared<Desk>, Path((name, hash)): Path<(String, String)>) -> Response {
+async fn one(
+    Shared(reader): Shared<LogReader>,
+    Path((name, hash)): Path<(String, String)>,
+) -> Response {
     let view = match name.as_str() {
         "tally" => View::Tally,
         "panel" => View::Panel,
         _ => return no_such_view(),
     };
     match hash.parse() {
-        Ok(hash) => answer(&desk, view(hash)).await,
+        Ok(hash) => answer(&reader, view(hash)).await,
         Err(_) => problem(StatusCode::BAD_REQUEST, "a question is named by 64 hex digits"),
     }
 }
 
-async fn answer(desk: &Desk, view: View) -> Response {
-    match desk.answer(view).await {
+async fn answer(reader: &LogReader, view: View) -> Response {
+    match reader.answer(view).await {
         Ok(Some(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Ok(None) => problem(StatusCode::NOT_FOUND, "the log has no such question"),
         Err(message) => problem(StatusCode::SERVICE_UNAVAILABLE, &message),

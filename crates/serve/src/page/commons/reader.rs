@@ -29,7 +29,7 @@ const MAX_ANSWER: usize = 32 << 20;
 
 /// The commons, what was read of it last, and room for those who follow it.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct LogReader {
     source: Arc<dyn Commons>,
     kept: Arc<Mutex<Kept>>,
     room: Arc<Semaphore>,
@@ -43,7 +43,7 @@ struct Kept {
     answers: BTreeMap<View, Bytes>,
 }
 
-impl Desk {
+impl LogReader {
     pub(super) fn new(source: Arc<dyn Commons>) -> Self {
         Self { source, kept: Arc::default(), room: Arc::new(Semaphore::new(MAX_STREAMS)) }
     }
@@ -93,26 +93,26 @@ impl Kept {
 }
 
 /// Streams the log's version: now, and whenever it is another.
-pub(super) async fn events(Shared(desk): Shared<Desk>) -> Response {
-    let Ok(place) = Arc::clone(&desk.room).try_acquire_owned() else {
+pub(super) async fn events(Shared(reader): Shared<LogReader>) -> Response {
+    let Ok(place) = Arc::clone(&reader.room).try_acquire_owned() else {
         return problem(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many pages follow this commons already",
         );
     };
     let (to_page, stream) = mpsc::channel(1);
-    tokio::spawn(follow(desk, to_page, place));
+    tokio::spawn(follow(reader, to_page, place));
     Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()).into_response()
 }
 
 async fn follow(
-    desk: Desk,
+    reader: LogReader,
     to_page: mpsc::Sender<Result<Event, Infallible>>,
     _place: OwnedSemaphorePermit,
 ) {
     let mut last = None;
     loop {
-        let now = desk.version().await;
+        let now = reader.version().await;
         if last.as_ref() != Some(&now) {
             let (name, text) = match &now {
                 Ok(version) => ("version", version),

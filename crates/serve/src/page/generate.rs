@@ -25,13 +25,13 @@ type Lines = mpsc::Sender<Result<Event, Infallible>>;
 
 /// Who answers, and the queue before them.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct PromptQueue {
     prompt: Arc<dyn Prompt>,
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
 }
 
-impl Desk {
+impl PromptQueue {
     pub(crate) fn new(prompt: Arc<dyn Prompt>) -> Self {
         Self {
             prompt,
@@ -42,7 +42,7 @@ impl Desk {
 }
 
 pub(crate) async fn generate(
-    State(desk): State<Desk>,
+    State(queue): State<PromptQueue>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -50,7 +50,7 @@ pub(crate) async fn generate(
         Ok(request) => request,
         Err((status, message)) => return problem(status, &message),
     };
-    let Ok(place) = Arc::clone(&desk.places).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&queue.places).try_acquire_owned() else {
         return problem(
             StatusCode::TOO_MANY_REQUESTS,
             "other prompts are waiting already, try again in a moment",
@@ -58,7 +58,7 @@ pub(crate) async fn generate(
     };
     // Room for every token and the closing event, so that generating never waits for a slow reader.
     let (to_page, stream) = mpsc::channel(request.max_tokens as usize + 2);
-    tokio::spawn(answer(desk, request, place, to_page));
+    tokio::spawn(answer(queue, request, place, to_page));
     Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()).into_response()
 }
 
@@ -83,16 +83,21 @@ fn read(
 }
 
 /// Waits for its turn and answers; gives its place up as soon as the page goes away.
-async fn answer(desk: Desk, request: PromptRequest, place: OwnedSemaphorePermit, to_page: Lines) {
+async fn answer(
+    queue: PromptQueue,
+    request: PromptRequest,
+    place: OwnedSemaphorePermit,
+    to_page: Lines,
+) {
     let turn = tokio::select! {
-      turn = Arc::clone(&desk.turn).acquire_owned() => turn.expect("the desk never closes its queue"),
+      turn = Arc::clone(&queue.turn).acquire_owned() => turn.expect("the queue never closes its queue"),
       () = to_page.closed() => return,
     };
     let page = to_page.clone();
     let worked = tokio::task::spawn_blocking(move || {
         // Both are held until the model is really free again, even if nobody listens any more.
         let _held = (turn, place);
-        speak(&*desk.prompt, request, &page);
+        speak(&*queue.prompt, request, &page);
     });
     if let Err(error) = worked.await {
         tracing::error!("generation failed: {error}");
