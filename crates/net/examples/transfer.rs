@@ -67,7 +67,7 @@ async fn node(folder: &Path, seed: u8, source: Source) -> Result<Handle, Box<dyn
     };
     let parts: Arc<net::Parts> = Arc::new(|bytes| {
         let cbor = bytes.strip_prefix(b"manifest ").ok_or("no manifest")?;
-        let objects: Vec<ObjectRef> = minicbor::decode(cbor).map_err(|e| e.to_string())?;
+        let objects: Vec<ObjectRef> = minicbor::decode(cbor)?;
         Ok(objects.into_iter().map(net::FetchRequest::from).collect())
     });
     // Only the transfer is of interest: there is no run to take part in, so opening it takes as

@@ -1,4 +1,7 @@
-//! Errors as one line of text.
+//! Errors of any kind, and as one line of text.
+
+/// An error of code that was handed in; it is only passed on and shown.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error and what caused it, on one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {

@@ -20,7 +20,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
-pub use causes::with_causes;
+pub use causes::{BoxError, with_causes};
 pub use transport::{
     ALPN, ClockDoubt, EndpointError, FetchRequest, MAX_ADDRS, MAX_FRAME, MAX_RELAY_LEN,
     MAX_TICKET_PEERS, Parts, PeerAddr, Relay, TicketError, Traffic,

@@ -30,15 +30,15 @@ struct Source {
 }
 
 impl Commons for Source {
-    fn version(&self) -> Result<String, String> {
+    fn version(&self) -> Result<String, net::BoxError> {
         if let Some(message) = self.broken.lock().unwrap().clone() {
-            return Err(message);
+            return Err(message.into());
         }
         let log = self.town.lock().unwrap().archive.snapshot().unwrap();
-        version(&log).map_err(|e| e.to_string())
+        Ok(version(&log)?)
     }
 
-    fn read(&self) -> Result<Reading, String> {
+    fn read(&self) -> Result<Reading, net::BoxError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         Ok(self.town.lock().unwrap().reading())
     }

@@ -18,7 +18,7 @@ impl Prompt for Counts {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String> {
+    ) -> Result<PromptDone, net::BoxError> {
         if request.prompt == "refuse" {
             return Err("there is no model yet".into());
         }
@@ -376,7 +376,7 @@ impl Prompt for Held {
         &self,
         _: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String> {
+    ) -> Result<PromptDone, net::BoxError> {
         self.started.fetch_add(1, Ordering::SeqCst);
         emit("begun");
         let go = self.go.lock().map_err(|_| "poisoned")?;
@@ -445,7 +445,7 @@ impl Prompt for Shared {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String> {
+    ) -> Result<PromptDone, net::BoxError> {
         self.0.generate(request, emit)
     }
 }

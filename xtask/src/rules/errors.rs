@@ -4,7 +4,6 @@ use crate::{
     source::{shipped, test_files},
     tree::Tree,
 };
-use std::collections::BTreeMap;
 
 /// Tests may unwrap; what ships states why a value must be there.
 pub fn unwraps(tree: &Tree) -> Vec<String> {
@@ -36,48 +35,20 @@ pub fn leftovers(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// Public signatures that still give an error as text, by file. It may only become less: a file
-/// that has fewer now must say so here.
-///
-/// - What opens a run and what reads a manifest are given to `net` by others, and it only passes
-///   on what they say.
-/// - What answers a prompt or reads a commons for a page gives a sentence for whoever looks at it.
-const ALLOWED: &[(&str, usize)] = &[
-    ("crates/net/src/swarm/start.rs", 1),
-    ("crates/net/src/transport/fetch.rs", 1),
-    ("crates/serve/src/page/commons.rs", 2),
-    ("crates/serve/src/page/prompt.rs", 1),
-];
-
 /// A caller can tell errors apart only by a type: no public function, method of a public trait or
 /// public alias of a library gives `Result<_, String>`.
 pub fn text_errors(tree: &Tree) -> Vec<String> {
-    text_errors_beyond(ALLOWED, tree)
-}
-
-fn text_errors_beyond(allowed: &[(&str, usize)], tree: &Tree) -> Vec<String> {
     let tests = test_files(tree);
     let library = |path: &str| {
         let inside = path.strip_prefix("crates/").is_some_and(|rest| rest.contains("/src/"));
         inside && !path.starts_with("crates/understory/") && !tests.contains(path)
     };
     let sources = tree.rust().filter(|(path, _)| library(path));
-    let mut found: BTreeMap<&str, Vec<String>> =
-        sources.map(|(path, text)| (path, with_text_error(text))).collect();
-    let mut offences = Vec::new();
-    for (path, most) in allowed {
-        let here = found.remove(path).unwrap_or_default();
-        if here.len() > *most {
-            offences.extend(here.iter().map(|signature| format!("{path}:{signature}")));
-        } else if here.len() < *most {
-            let now = here.len();
-            offences.push(format!("{path}: {most} are allowed and {now} are there; allow {now}"));
-        }
-    }
-    let rest =
-        found.iter().flat_map(|(path, here)| here.iter().map(move |s| format!("{path}:{s}")));
-    offences.extend(rest);
-    offences
+    let found = sources.flat_map(|(path, text)| {
+        let signatures = with_text_error(text).into_iter();
+        signatures.map(move |signature| format!("{path}:{signature}"))
+    });
+    found.collect()
 }
 
 /// `LINE: SIGNATURE` of what is public in a file and gives an error as text.
@@ -166,8 +137,7 @@ mod tests {
 
     #[test]
     fn a_public_error_of_text_is_found() {
-        let found =
-            |text: &str| text_errors_beyond(&[], &Tree::made_up(&[("crates/a/src/b.rs", text)]));
+        let found = |text: &str| text_errors(&Tree::made_up(&[("crates/a/src/b.rs", text)]));
         assert_eq!(found(PUBLIC), ["crates/a/src/b.rs:1: pub fn a(x: u8) -> Result<u8, String> {"]);
         let long = "    pub async fn a(\n        x: u8,\n    ) -> Result<Vec<(u8, u8)>, String>\n    where\n    {\n";
         assert_eq!(found(long).len(), 1);
@@ -193,15 +163,6 @@ mod tests {
             ("crates/understory/src/main.rs", PUBLIC),
             ("xtask/src/main.rs", PUBLIC),
         ]);
-        assert_eq!(text_errors_beyond(&[], &tree), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_allowance_can_only_fall() {
-        let tree = Tree::made_up(&[("crates/a/src/b.rs", PUBLIC)]);
-        let offences = |most| text_errors_beyond(&[("crates/a/src/b.rs", most)], &tree);
-        assert!(offences(1).is_empty());
-        assert_eq!(offences(2), ["crates/a/src/b.rs: 2 are allowed and 1 are there; allow 1"]);
-        assert_eq!(offences(0).len(), 1);
+        assert_eq!(text_errors(&tree), Vec::<String>::new());
     }
 }

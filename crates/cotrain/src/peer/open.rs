@@ -8,7 +8,7 @@ use crate::{
 };
 use ids::Hash;
 use kernel::Kernel;
-use net::with_causes;
+use net::BoxError;
 use recipe::{Corpus, CorpusManifest, RunManifest};
 use std::{sync::Arc, time::Duration};
 use store::{ModelManifest, Store};
@@ -25,7 +25,7 @@ pub(super) fn opener(
     tell: Arc<Tell>,
 ) -> Box<net::swarm::Open> {
     Box::new(move |bytes, store| {
-        let (run, worker) = open(bytes, store, kernel, &tell).map_err(|e| with_causes(&*e))?;
+        let (run, worker) = open(bytes, store, kernel, &tell)?;
         Ok((run, work_as(worker.timed(time))))
     })
 }
@@ -73,10 +73,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a run manifest names: its corpus, whose manifest names the rest and nothing further.
-pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::FetchRequest>, String> {
-    let run = RunManifest::parse(manifest).map_err(|e| e.to_string())?;
+pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::FetchRequest>, BoxError> {
+    let run = RunManifest::parse(manifest)?;
     let corpus = |manifest: &[u8]| {
-        let corpus = CorpusManifest::parse(manifest).map_err(|e| e.to_string())?;
+        let corpus = CorpusManifest::parse(manifest)?;
         Ok(corpus.references().into_iter().map(net::FetchRequest::from).collect())
     };
     let mut wants = vec![net::FetchRequest::manifest(run.corpus, Arc::new(corpus))];
@@ -91,14 +91,14 @@ pub(super) fn run_parts(manifest: &[u8]) -> Result<Vec<net::FetchRequest>, Strin
 
 /// What the manifest of the model names that a run begins from, at most `most` bytes in all.
 /// Whether it is this run's model is checked once it is here.
-fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::FetchRequest>, String> {
-    let parts = ModelManifest::parse(manifest).map_err(|e| e.to_string())?.references();
+fn model_parts(manifest: &[u8], most: u64) -> Result<Vec<net::FetchRequest>, BoxError> {
+    let parts = ModelManifest::parse(manifest)?.references();
     let bytes = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.len));
     match bytes {
         Some(bytes) if bytes <= most => {
             Ok(parts.into_iter().map(net::FetchRequest::from).collect())
         }
-        _ => Err(format!("the model to begin from is larger than the run's, {most} bytes")),
+        _ => Err(format!("the model to begin from is larger than the run's, {most} bytes").into()),
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
         let kernel = Kernel::new(kernel::Isa::best(), 1);
         let tell: Tell = Box::new(|_| ());
         let Err(error) = open(b"name = 'x'", &store, kernel, &tell) else { panic!("it is none") };
-        assert!(with_causes(&*error).contains("run manifest"), "{error}");
+        assert!(net::with_causes(&*error).contains("run manifest"), "{error}");
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
         let parts = ModelManifest::parse(&bytes).expect("a manifest").references();
         let all = parts.iter().map(|part| part.len).sum();
         assert_eq!(model_parts(&bytes, all).expect("it fits").len(), parts.len());
-        assert!(model_parts(&bytes, all - 1).is_err_and(|why| why.contains("larger")));
+        assert!(model_parts(&bytes, all - 1).is_err_and(|why| why.to_string().contains("larger")));
     }
 }

@@ -358,7 +358,7 @@ impl Driver {
     ) {
         let worker = self.worker.clone();
         let parts: Arc<Parts> = Arc::new(move |manifest| {
-            let parts = worker.model_parts(manifest).map_err(|e| e.to_string())?;
+            let parts = worker.model_parts(manifest)?;
             Ok(parts.into_iter().map(FetchRequest::from).collect())
         });
         // What is here already was not stored by this fetch, and never goes because of it.

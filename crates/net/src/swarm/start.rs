@@ -1,7 +1,7 @@
 //! Starting a node, and the handle to it.
 
 use crate::{
-    causes::with_causes,
+    causes::{BoxError, with_causes},
     swarm::{
         driver::{Driver, FIRST_PAUSE, LAST_PAUSE, Shared},
         pins::Pins,
@@ -136,7 +136,7 @@ pub enum StartError {
 
 /// Opens the project: checks the manifest's bytes and builds the worker over what is in the store.
 pub type Open =
-    dyn FnOnce(&[u8], &Store) -> Result<(Run, Arc<dyn Worker>), String> + Send + 'static;
+    dyn FnOnce(&[u8], &Store) -> Result<(Run, Arc<dyn Worker>), BoxError> + Send + 'static;
 
 /// Starts a node and returns once it listens. In the background it brings the manifest and all
 /// that `parts` finds in it (and the readers it names find in those) into the store, has `open` make the
@@ -329,7 +329,7 @@ async fn prepare(
     let path = config.folder.join("log");
     let make = move || -> Result<_, String> {
         let bytes = store.get(&manifest.hash).map_err(|e| with_causes(&e))?;
-        let (run, worker) = open(&bytes, &store)?;
+        let (run, worker) = open(&bytes, &store).map_err(|e| with_causes(&*e))?;
         if run.id != manifest.hash {
             return Err(format!(
                 "the run's id is {}, its manifest's hash {}",

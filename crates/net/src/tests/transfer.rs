@@ -237,7 +237,7 @@ fn manifest(children: &[ObjectRef]) -> Vec<u8> {
 /// Reads a manifest whose parts are, for so many levels, manifests again.
 fn parts(levels: u32) -> Arc<Parts> {
     Arc::new(move |bytes| {
-        let refs: Vec<ObjectRef> = minicbor::decode(bytes).map_err(|e| e.to_string())?;
+        let refs: Vec<ObjectRef> = minicbor::decode(bytes)?;
         let want = |object| match levels {
             0 => FetchRequest::from(object),
             _ => FetchRequest::manifest(object, parts(levels - 1)),

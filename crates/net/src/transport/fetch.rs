@@ -2,7 +2,7 @@
 //! what and when to give up, this carries it out over connections.
 
 use crate::{
-    causes::with_causes,
+    causes::{BoxError, with_causes},
     transport::{
         mesh::Mesh,
         traffic::{TrafficTable, add},
@@ -41,7 +41,7 @@ const TICK: Duration = Duration::from_millis(50);
 const MAX_OBJECTS: usize = 1 << 17;
 
 /// Finds what a manifest names; an error says why the bytes are not the manifest they should be.
-pub type Parts = dyn Fn(&[u8]) -> Result<Vec<FetchRequest>, String> + Send + Sync;
+pub type Parts = dyn Fn(&[u8]) -> Result<Vec<FetchRequest>, BoxError> + Send + Sync;
 
 /// An object to get. What it is was known before it came: only what is wanted as a manifest is
 /// read as one, whatever the bytes of other objects look like.
@@ -294,9 +294,9 @@ impl Fetcher {
         let read = move || match store.get(&hash) {
             Ok(bytes) if bytes.len() as u64 != object.len => Ok(None),
             Ok(bytes) => match parts {
-                Some(parts) => {
-                    parts(&bytes).map(Some).map_err(|why| FetchError::Manifest { hash, why })
-                }
+                Some(parts) => parts(&bytes)
+                    .map(Some)
+                    .map_err(|why| FetchError::Manifest { hash, why: with_causes(&*why) }),
                 None => Ok(Some(Vec::new())),
             },
             Err(_) => Ok(None),

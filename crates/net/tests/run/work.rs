@@ -22,17 +22,16 @@ pub fn manifest(store: &Store, rules: &Rules, founder: PeerId, voters: Vec<PeerI
 }
 
 /// Reads a run's manifest back.
-pub fn read_manifest(bytes: &[u8]) -> Result<Run, String> {
+pub fn read_manifest(bytes: &[u8]) -> Result<Run, net::BoxError> {
     let body = bytes.strip_prefix(b"R").ok_or("no manifest of a run")?;
-    let (rules, founder, voters, initial): (_, _, Vec<PeerId>, _) =
-        minicbor::decode(body).map_err(|e| e.to_string())?;
+    let (rules, founder, voters, initial): (_, _, Vec<PeerId>, _) = minicbor::decode(body)?;
     let founders = voters.into_iter().collect();
     let invitations = Default::default();
     Ok(Run { id: Hash::of(bytes), founder, founders, invitations, rules, initial })
 }
 
 /// What a run's manifest names: its first checkpoint.
-pub fn run_parts(manifest: &[u8]) -> Result<Vec<FetchRequest>, String> {
+pub fn run_parts(manifest: &[u8]) -> Result<Vec<FetchRequest>, net::BoxError> {
     let State { model, outer } = read_manifest(manifest)?.initial;
     let tensors =
         |manifest: &[u8]| Ok(tensors(manifest)?.into_iter().map(FetchRequest::from).collect());
@@ -40,11 +39,11 @@ pub fn run_parts(manifest: &[u8]) -> Result<Vec<FetchRequest>, String> {
 }
 
 /// What a model's manifest (`M`) names: two tensors.
-pub fn tensors(manifest: &[u8]) -> Result<Vec<ObjectRef>, String> {
+pub fn tensors(manifest: &[u8]) -> Result<Vec<ObjectRef>, net::BoxError> {
     let body = manifest.strip_prefix(b"M").ok_or("no manifest of a model")?;
-    let tensors: Vec<ObjectRef> = minicbor::decode(body).map_err(|e| e.to_string())?;
+    let tensors: Vec<ObjectRef> = minicbor::decode(body)?;
     let fits = tensors.len() == 2 && tensors.iter().all(|t| t.len == TENSOR_LEN as u64);
-    if fits { Ok(tensors) } else { Err("a manifest of another model".to_owned()) }
+    if fits { Ok(tensors) } else { Err("a manifest of another model".into()) }
 }
 
 fn tagged(tag: u8, value: &impl minicbor::Encode<()>) -> Vec<u8> {
@@ -180,7 +179,7 @@ impl Worker for HashWorker {
     fn aggregate(&self, job: &AggregateJob) -> Result<AggregateOutput, WorkError> {
         // The whole base has to be here, as for real aggregation.
         let model = self.get(job.base.model.hash)?;
-        for tensor in tensors(&model).map_err(WorkError::Other)? {
+        for tensor in tensors(&model).map_err(|e| WorkError::Other(e.to_string()))? {
             self.get(tensor.hash)?;
         }
         let mut seed = Hash::of(&self.get(job.base.outer.hash)?);
@@ -194,6 +193,6 @@ impl Worker for HashWorker {
     }
 
     fn model_parts(&self, manifest: &[u8]) -> Result<Vec<ObjectRef>, WorkError> {
-        tensors(manifest).map_err(WorkError::Other)
+        tensors(manifest).map_err(|e| WorkError::Other(e.to_string()))
     }
 }

@@ -39,12 +39,12 @@ impl Example {
 }
 
 impl Commons for Example {
-    fn version(&self) -> Result<String, String> {
+    fn version(&self) -> Result<String, net::BoxError> {
         let log = self.with(|town| town.archive.snapshot()).map_err(|e| e.to_string())?;
-        version(&log).map_err(|e| e.to_string())
+        Ok(version(&log)?)
     }
 
-    fn read(&self) -> Result<Reading, String> {
+    fn read(&self) -> Result<Reading, net::BoxError> {
         Ok(self.with(|town| town.reading()))
     }
 }

@@ -46,7 +46,7 @@ impl Prompt for Echo {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String> {
+    ) -> Result<PromptDone, net::BoxError> {
         let text = format!(
             " bytes that the example server would continue here, if it had a model. \
        It has none: this text is made up, asked for with temperature {} and seed {}.\n///\n/// # Panics\n///\n\

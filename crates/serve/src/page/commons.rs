@@ -33,6 +33,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::files;
+use net::{BoxError, with_causes};
+
 use crate::{ServeError, guarded, problem};
 pub use folder::Folder;
 use reader::LogReader;
@@ -45,10 +47,10 @@ pub use view::{MAX_SHOWN, View};
 pub trait Commons: Send + Sync + 'static {
     /// Some text that changes whenever the log does; [`version`] gives one. It is asked for once a
     /// second by each page that is open, and before each answer, so it should be cheap.
-    fn version(&self) -> Result<String, String>;
+    fn version(&self) -> Result<String, BoxError>;
 
     /// The log's state now. It is asked for once for each version, and only while somebody looks.
-    fn read(&self) -> Result<Reading, String>;
+    fn read(&self) -> Result<Reading, BoxError>;
 }
 
 /// A commons at one moment.
@@ -125,7 +127,7 @@ async fn answer(reader: &LogReader, view: View) -> Response {
     match reader.answer(view).await {
         Ok(Some(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Ok(None) => problem(StatusCode::NOT_FOUND, "the log has no such question"),
-        Err(message) => problem(StatusCode::SERVICE_UNAVAILABLE, &message),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &with_causes(&*error)),
     }
 }
 

@@ -10,6 +10,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use net::with_causes;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -116,7 +117,7 @@ fn speak(prompt: &dyn Prompt, request: PromptRequest, page: &Lines) {
     };
     let last = match prompt.generate(request, &mut emit) {
         Ok(done) => event("done", &done),
-        Err(message) => event("error", &Problem { message: &message }),
+        Err(error) => event("error", &Problem { message: &with_causes(&*error) }),
     };
     let _ = page.try_send(Ok(last)); // a page that is gone needs no goodbye
 }

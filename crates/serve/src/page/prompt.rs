@@ -1,5 +1,6 @@
 //! What the page asks of a model, without knowing any.
 
+use net::BoxError;
 use serde::{Deserialize, Serialize};
 
 /// Longest prompt, in bytes of UTF-8.
@@ -20,7 +21,7 @@ pub trait Prompt: Send + Sync {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String>;
+    ) -> Result<PromptDone, BoxError>;
 }
 
 /// A prompt and how to sample the answer.

@@ -66,7 +66,7 @@ impl Prompt for DemoPrompt {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<PromptDone, String> {
+    ) -> Result<PromptDone, net::BoxError> {
         let mut answer = || -> Result<PromptDone> {
             let (root, mut generator) = self.take()?;
             let sampler = Sampler {
@@ -84,7 +84,7 @@ impl Prompt for DemoPrompt {
             let tokens_per_s = done.rate();
             Ok(PromptDone { root: root.to_string(), tokens: done.tokens as u32, tokens_per_s })
         };
-        answer().map_err(|e| format!("{e:#}"))
+        Ok(answer()?)
     }
 }
 

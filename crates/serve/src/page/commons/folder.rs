@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ::commons::state::State;
 use ::commons::{ArchiveError, Home, HomeError, Snapshot, Statement, view};
+use net::BoxError;
 use tlog::Hash as TreeHash;
 
 use super::{Commons, Reading, version};
@@ -69,11 +70,11 @@ fn advance(mut state: State, log: &Snapshot) -> Result<State, ArchiveError> {
 }
 
 impl Commons for Folder {
-    fn version(&self) -> Result<String, String> {
-        self.newest_version().map_err(|error| error.to_string())
+    fn version(&self) -> Result<String, BoxError> {
+        Ok(self.newest_version()?)
     }
 
-    fn read(&self) -> Result<Reading, String> {
-        self.newest().map_err(|error| error.to_string())
+    fn read(&self) -> Result<Reading, BoxError> {
+        Ok(self.newest()?)
     }
 }

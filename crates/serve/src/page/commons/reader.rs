@@ -10,6 +10,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use net::{BoxError, with_causes};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -51,24 +52,24 @@ impl LogReader {
     /// A view as JSON; none if there is no such question.
     ///
     /// Errors: the log cannot be read, in words.
-    pub(super) async fn answer(&self, view: View) -> Result<Option<Bytes>, String> {
+    pub(super) async fn answer(&self, view: View) -> Result<Option<Bytes>, BoxError> {
         // Only one reads and counts at a time: whoever waits finds the work done. It is done even
         // if nobody waits any more, so asking again after a time-out costs nothing.
         let mut kept = Arc::clone(&self.kept).lock_owned().await;
         let source = Arc::clone(&self.source);
         let work = tokio::task::spawn_blocking(move || kept.answer(&*source, view));
-        work.await.unwrap_or_else(|error| Err(format!("this view failed: {error}")))
+        work.await.unwrap_or_else(|error| Err(format!("this view failed: {error}").into()))
     }
 
-    async fn version(&self) -> Result<String, String> {
+    async fn version(&self) -> Result<String, BoxError> {
         let source = Arc::clone(&self.source);
         let work = tokio::task::spawn_blocking(move || source.version());
-        work.await.unwrap_or_else(|error| Err(format!("the log cannot be read: {error}")))
+        work.await.unwrap_or_else(|error| Err(format!("the log cannot be read: {error}").into()))
     }
 }
 
 impl Kept {
-    fn answer(&mut self, source: &dyn Commons, view: View) -> Result<Option<Bytes>, String> {
+    fn answer(&mut self, source: &dyn Commons, view: View) -> Result<Option<Bytes>, BoxError> {
         let version = source.version()?;
         if self.reading.is_none() || self.version != version {
             *self = Self { version, reading: Some(source.read()?), answers: BTreeMap::new() };
@@ -81,7 +82,7 @@ impl Kept {
             return Ok(None);
         };
         if value.len() > MAX_ANSWER {
-            return Err(format!("this view has {} bytes, too many for a page", value.len()));
+            return Err(format!("this view has {} bytes, too many for a page", value.len()).into());
         }
         let answer = Bytes::from(value);
         if self.answers.len() == MAX_KEPT {
@@ -112,7 +113,7 @@ async fn follow(
 ) {
     let mut last = None;
     loop {
-        let now = reader.version().await;
+        let now = reader.version().await.map_err(|error| with_causes(&*error));
         if last.as_ref() != Some(&now) {
             let (name, text) = match &now {
                 Ok(version) => ("version", version),
