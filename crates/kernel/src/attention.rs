@@ -145,7 +145,7 @@ fn forward_body<S: Simd>(job: &Forward) {
     let (q, scores) = rest.split_at_mut(S::ROWS * dim);
     let view = |x: &[f32]| View { start: x.as_ptr(), row: job.kv_row, column: 1 };
     pack::<S>(k, S::PANEL, view(job.k), 0..job.seq, 0..dim);
-    pack::<S>(v, S::PANEL, view(job.v).turned(), 0..dim, 0..job.seq);
+    pack::<S>(v, S::PANEL, view(job.v).transposed(), 0..dim, 0..job.seq);
     for head in 0..job.group {
         for first in (0..job.seq).step_by(S::ROWS) {
             let rows = first..job.seq.min(first + S::ROWS);

@@ -127,7 +127,7 @@ impl Kernel {
                 let to = unsafe { shared.part(run.start * panel * k..run.end * panel * k) };
                 let end = columns.end.min(columns.start + run.end * panel);
                 let lines = columns.start + run.start * panel..end;
-                pack_panels(self.cpu, to, job.b.turned(), lines, 0..k);
+                pack_panels(self.cpu, to, job.b.transposed(), lines, 0..k);
             });
             let packed: &[f32] = &packed;
             self.parallel(m.div_ceil(run), |task| {
@@ -175,7 +175,7 @@ impl View {
     }
 
     /// The transpose.
-    pub(crate) fn turned(self) -> View {
+    pub(crate) fn transposed(self) -> View {
         View { start: self.start, row: self.column, column: self.row }
     }
 }
@@ -305,7 +305,7 @@ fn columns_body<S: Simd>(job: &Product, a: &[f32], columns: Range<usize>) {
             pack::<S>(
                 &mut b[..S::PANEL * size],
                 S::PANEL,
-                job.b.turned(),
+                job.b.transposed(),
                 j..j + cols,
                 depth.clone(),
             );

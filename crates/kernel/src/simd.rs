@@ -55,17 +55,17 @@ pub(crate) trait Simd: Copy + 'static {
     /// They lie at `from`; the machine has the instruction set.
     unsafe fn load_row(from: *const f32) -> Self::Row;
 
-    /// Sixteen halves (binary16) widened, a signalling NaN made quiet.
+    /// Sixteen binary16 widened, a signalling NaN made quiet.
     ///
     /// # Safety
     /// As for [`Simd::load_row`].
-    unsafe fn load_halves(from: *const u16) -> Self::Row;
+    unsafe fn load_f16(from: *const u16) -> Self::Row;
 
-    /// Sixteen upper halves of f32 widened.
+    /// Sixteen bfloat16 (upper halves of f32) widened.
     ///
     /// # Safety
     /// As for [`Simd::load_row`].
-    unsafe fn load_brains(from: *const u16) -> Self::Row;
+    unsafe fn load_bf16(from: *const u16) -> Self::Row;
 
     /// Sixteen values to memory, at any alignment.
     ///
@@ -109,14 +109,14 @@ macro_rules! plain_rows {
         }
 
         #[inline(always)]
-        unsafe fn load_halves(from: *const u16) -> Self::Row {
+        unsafe fn load_f16(from: *const u16) -> Self::Row {
             // SAFETY: the caller's.
             let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
             bits.map($crate::matrix::half::f16)
         }
 
         #[inline(always)]
-        unsafe fn load_brains(from: *const u16) -> Self::Row {
+        unsafe fn load_bf16(from: *const u16) -> Self::Row {
             // SAFETY: the caller's.
             let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
             bits.map($crate::matrix::half::bf16)

@@ -153,7 +153,7 @@ impl Backward<'_> {
         let (keys, values) = (view(self.key_column()), view(self.value_column()));
         pack::<S>(b.keys_across, S::PANEL, keys, 0..self.seq, 0..dim);
         pack::<S>(b.values_across, S::PANEL, values, 0..self.seq, 0..dim);
-        pack::<S>(b.keys_along, S::PANEL, keys.turned(), 0..dim, 0..self.seq);
+        pack::<S>(b.keys_along, S::PANEL, keys.transposed(), 0..dim, 0..self.seq);
         for t in 0..self.seq {
             self.gradient(t, self.key_column()).fill(0.0);
             self.gradient(t, self.value_column()).fill(0.0);
@@ -239,8 +239,8 @@ impl Backward<'_> {
     fn keys_and_values<S: Simd>(&self, b: &mut Buffers, head: usize, rows: Range<usize>) {
         let (dim, stride, width) = (self.shape.head_dim, self.shape.row(), b.width);
         let count = rows.len();
-        pack::<S>(b.queries, S::PANEL, self.queries(head, &rows).turned(), 0..dim, 0..count);
-        pack::<S>(b.douts, S::PANEL, self.douts(head, &rows).turned(), 0..dim, 0..count);
+        pack::<S>(b.queries, S::PANEL, self.queries(head, &rows).transposed(), 0..dim, 0..count);
+        pack::<S>(b.douts, S::PANEL, self.douts(head, &rows).transposed(), 0..dim, 0..count);
         let (dk, dv) = (self.key_column(), self.value_column());
         for (scores, panels, column) in [(&b.dscores, &b.queries, dk), (&b.weights, &b.douts, dv)] {
             // Keys before the first query get something from every query; a later group of keys
@@ -255,7 +255,8 @@ impl Backward<'_> {
                 }
                 let from =
                     &scores[skip * width + keys.start..][..(count - skip - 1) * width + keys.len()];
-                let turned = Lines { start: from.as_ptr(), row: 1, step: width, count: keys.len() };
+                let transposed =
+                    Lines { start: from.as_ptr(), row: 1, step: width, count: keys.len() };
                 let along = Panels {
                     values: &panels[..],
                     stored: count,
@@ -266,7 +267,7 @@ impl Backward<'_> {
                 let to = self.gradient(keys.start, column).as_mut_ptr();
                 // SAFETY: the lines were cut from a slice that holds them; the gradients of this
                 // key-value head belong to this task, for rows of its sequence.
-                unsafe { multiply::<S>(turned, along, to, stride, true) };
+                unsafe { multiply::<S>(transposed, along, to, stride, true) };
             }
         }
     }

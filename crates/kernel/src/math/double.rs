@@ -60,14 +60,14 @@ pub fn pow64(base: f64, exponent: f64) -> f64 {
 #[inline(always)]
 pub fn sin64(x: f64) -> f64 {
     let (quadrant, r) = reduce(x);
-    turned(quadrant, r)
+    by_quadrant(quadrant, r)
 }
 
 /// The cosine in f64 of `x` radians, |x| up to 10⁶; beyond, the error grows.
 #[inline(always)]
 pub fn cos64(x: f64) -> f64 {
     let (quadrant, r) = reduce(x);
-    turned(quadrant.wrapping_add(1), r)
+    by_quadrant(quadrant.wrapping_add(1), r)
 }
 
 /// `x` as quadrant · π/2 + r with |r| ≤ π/4 (NaN for what is not finite).
@@ -83,7 +83,7 @@ fn reduce(x: f64) -> (u64, f64) {
 
 /// The sine of quadrant · π/2 + r; both polynomials, no branch.
 #[inline(always)]
-fn turned(quadrant: u64, r: f64) -> f64 {
+fn by_quadrant(quadrant: u64, r: f64) -> f64 {
     let value = if quadrant & 1 == 0 { sine(r) } else { cosine(r) };
     if quadrant & 2 == 0 { value } else { -value }
 }

@@ -180,10 +180,10 @@ impl Meaning {
             for at in 0..width {
                 let mut word = 0;
                 for (vector, levels) in words.iter().enumerate() {
-                    let (vector_at, turn) = place(width, per, vector);
+                    let (vector_at, offset) = place(width, per, vector);
                     if vector_at == at {
                         let mask = u32::from_ne_bytes([mask(width); 4]);
-                        word |= (levels >> shift & mask) << turn;
+                        word |= (levels >> shift & mask) << offset;
                     }
                 }
                 to[plane + at * VECTOR + 4 * lane..][..4].copy_from_slice(&word.to_le_bytes());
@@ -198,10 +198,10 @@ impl Meaning {
         for (plane, width, shift) in self.planes() {
             let per = 8 / width;
             for (vector, levels) in levels.iter_mut().enumerate() {
-                let (at, turn) = place(width, per, vector);
+                let (at, offset) = place(width, per, vector);
                 let from = &from[plane + at * VECTOR..][..VECTOR];
                 for (level, from) in levels.iter_mut().zip(from) {
-                    *level |= (from >> turn & mask(width)) << shift;
+                    *level |= (from >> offset & mask(width)) << shift;
                 }
             }
         }
@@ -233,9 +233,9 @@ impl Meaning {
     pub(crate) fn level(self, from: &[u8], lane: usize, column: usize) -> u8 {
         let mut level = 0;
         for (plane, width, shift) in self.planes() {
-            let (at, turn) = place(width, 8 / width, column / 4);
+            let (at, offset) = place(width, 8 / width, column / 4);
             let byte = from[plane + at * VECTOR + 4 * lane + column % 4];
-            level |= (byte >> turn & mask(width)) << shift;
+            level |= (byte >> offset & mask(width)) << shift;
         }
         if self.table { LEVELS[usize::from(level)] } else { level }
     }

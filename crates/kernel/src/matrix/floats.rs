@@ -69,7 +69,7 @@ impl Element for Half {
     #[inline(always)]
     unsafe fn load<S: Simd>(from: *const u8) -> S::Row {
         // SAFETY: the caller's.
-        unsafe { S::load_halves(from.cast()) }
+        unsafe { S::load_f16(from.cast()) }
     }
 }
 
@@ -79,7 +79,7 @@ impl Element for Brain {
     #[inline(always)]
     unsafe fn load<S: Simd>(from: *const u8) -> S::Row {
         // SAFETY: the caller's.
-        unsafe { S::load_brains(from.cast()) }
+        unsafe { S::load_bf16(from.cast()) }
     }
 }
 

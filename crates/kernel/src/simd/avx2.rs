@@ -37,7 +37,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_halves(from: *const u16) -> Self::Row {
+    unsafe fn load_f16(from: *const u16) -> Self::Row {
         // SAFETY: the caller's.
         unsafe {
             [
@@ -48,7 +48,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_brains(from: *const u16) -> Self::Row {
+    unsafe fn load_bf16(from: *const u16) -> Self::Row {
         // SAFETY: the caller's.
         unsafe {
             [from, from.add(8)].map(|from| {

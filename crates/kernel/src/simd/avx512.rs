@@ -38,13 +38,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_halves(from: *const u16) -> __m512 {
+    unsafe fn load_f16(from: *const u16) -> __m512 {
         // SAFETY: the caller's.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
     }
 
     #[inline(always)]
-    unsafe fn load_brains(from: *const u16) -> __m512 {
+    unsafe fn load_bf16(from: *const u16) -> __m512 {
         // SAFETY: the caller's.
         unsafe {
             let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
@@ -126,7 +126,7 @@ unsafe fn transpose(
                         *line = _mm512_maskz_loadu_ps(loaded, from.add((j + l) * stride + p));
                     }
                 }
-                let block = turn(block);
+                let block = transpose_block(block);
                 let room = (width - j).min(16);
                 for (r, row) in block.into_iter().enumerate().take(rows) {
                     let to = to.add((p + r) * width + j);
@@ -144,7 +144,7 @@ unsafe fn transpose(
 /// The transpose of 16 rows of 16.
 #[inline]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn turn(x: [__m512; 16]) -> [__m512; 16] {
+fn transpose_block(x: [__m512; 16]) -> [__m512; 16] {
     let zero = _mm512_setzero_ps();
     let (mut a, mut b, mut c, mut d) = ([zero; 16], [zero; 16], [zero; 16], [zero; 16]);
     // Pairs of rows, then fours: quarter q of b[4g + i] has column 4q + i of rows 4g … 4g + 3.
