@@ -1,6 +1,6 @@
 //! Speed of the kernels beside the machine's own limit: `cargo bench -p understory-kernel`.
 //!
-//! Arguments after `--`: words that select sections (gemm, small, attention, rows), `--t1` or
+//! Arguments after `--`: words that select sections (gemm, small, integer, attention, rows), `--t1` or
 //! `--t2`… for a number of threads, `--cpu` to count the thread's processor time instead of the time
 //! that passes (one thread only; for a machine that others use as well). The peak is measured with
 //! a register-only loop of fused multiply-adds in turn with each figure, as shared machines drift
@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use clock::{PROCESSOR_TIME, best, now};
 use kernel::random::Stream;
-use kernel::{Activation, AdamW, Direction, HeadShape, Isa, Kernel, Scoring};
+use kernel::{
+    Activation, AdamW, Direction, HeadShape, Isa, Kernel, Quantized, Rounding, Scales, Scoring,
+};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -34,6 +36,9 @@ fn main() {
         }
         if wanted("small") {
             bench.small_products();
+        }
+        if wanted("integer") {
+            bench.integer_products();
         }
         if wanted("attention") {
             bench.attention();
@@ -90,6 +95,45 @@ impl Bench {
         self.report(&format!("backward_weight {name}"), flops, || {
             self.kernel.linear_backward_weight(&mut dw, &y, &x, m, n, k);
         });
+    }
+
+    /// Products of 8-bit integers: rates are operations, shares are of the peak of floats.
+    fn integer_products(&self) {
+        let noise = Stream::new(1, "noise", 0);
+        let chance = Rounding::Stochastic { stream: &noise, first: 0 };
+        for [m, n, k] in [[512, 128, 128], [512, 4096, 128], [4096, 864, 320], [4096, 2560, 640]] {
+            let (x, w, dy) = (normals(m * k), normals(n * k), normals(m * n));
+            let (mut y, mut dx, mut dw) = (dy.clone(), vec![0.0; m * k], vec![0.0; n * k]);
+            let quantize = |x: &[f32], cols, by, rounding| {
+                let mut q = Quantized::default();
+                self.kernel.quantize(&mut q, x, cols, by, rounding);
+                q
+            };
+            let (nearest, rows, columns) = (Rounding::Nearest, Scales::Rows, Scales::Columns);
+            let flops = 2.0 * (m * n * k) as f64;
+            let name = format!("{m}x{n}x{k}");
+            let (a, b) = (quantize(&x, k, rows, nearest), quantize(&w, k, rows, nearest));
+            self.report(&format!("integer linear          {name}"), flops, || {
+                self.kernel.integer_product(&mut y, &a, &b, false);
+            });
+            let (a, b) = (quantize(&dy, n, rows, chance), quantize(&w, k, columns, nearest));
+            self.report(&format!("integer backward_input  {name}"), flops, || {
+                self.kernel.integer_product(&mut dx, &a, &b, false);
+            });
+            let (a, b) = (quantize(&dy, n, columns, chance), quantize(&x, k, columns, nearest));
+            self.report(&format!("integer backward_weight {name}"), flops, || {
+                self.kernel.integer_product(&mut dw, &a, &b, true);
+            });
+        }
+        let (x, mut q) = (normals(4096 * 640), Quantized::default());
+        for (by, rounding, name) in [
+            (Scales::Rows, Rounding::Nearest, "quantize rows"),
+            (Scales::Rows, chance, "quantize rows, by chance"),
+            (Scales::Columns, Rounding::Nearest, "quantize columns"),
+            (Scales::Columns, chance, "quantize columns, chance"),
+        ] {
+            per_value(name, x.len(), || self.kernel.quantize(&mut q, &x, 640, by, rounding));
+        }
     }
 
     fn attention(&self) {
@@ -247,7 +291,7 @@ impl Peak {
 fn width(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 16 * 12,
-        Isa::Avx2 => 8 * 12,
+        Isa::Avx2 | Isa::AvxVnni => 8 * 12,
         Isa::Scalar | Isa::Neon => 4 * 12,
     }
 }
@@ -259,7 +303,7 @@ fn multiply_adds(isa: Isa, rounds: usize) -> f32 {
         Isa::Avx512 => unsafe { avx512(rounds) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { avx2(rounds) },
+        Isa::Avx2 | Isa::AvxVnni => unsafe { avx2(rounds) },
         _ => chains::<4, 12>(rounds),
     }
 }

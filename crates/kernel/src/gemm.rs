@@ -206,7 +206,7 @@ pub(crate) fn tile_shape(isa: Isa) -> (usize, usize) {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => shape::<crate::simd::avx512::Avx512>(),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => shape::<crate::simd::avx2::Avx2>(),
+        Isa::Avx2 | Isa::AvxVnni => shape::<crate::simd::avx2::Avx2>(),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => shape::<crate::simd::neon::Neon>(),
         _ => shape::<crate::simd::scalar::Scalar>(),

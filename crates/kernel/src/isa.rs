@@ -11,6 +11,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C: eight lanes to a register.
     Avx2,
+    /// The same with AVX-VNNI: dot products of bytes.
+    AvxVnni,
     /// x86-64 with AVX-512 (F, BW, DQ, VL): sixteen lanes to a register.
     Avx512,
     /// AArch64 with NEON: four lanes to a register.
@@ -20,7 +22,7 @@ pub enum Isa {
 impl Isa {
     /// Every instruction set this machine can run, slowest first; `Scalar` is always there.
     pub fn available() -> Vec<Isa> {
-        [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512]
+        [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::AvxVnni, Isa::Avx512]
             .into_iter()
             .filter(|isa| isa.is_available())
             .collect()
@@ -53,6 +55,7 @@ impl Isa {
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            Isa::AvxVnni => Isa::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
             Isa::Avx512 => {
                 Isa::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
@@ -74,6 +77,7 @@ impl Isa {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avx-vnni",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
         }
@@ -90,7 +94,7 @@ impl FromStr for Isa {
     type Err = IsaError;
 
     fn from_str(value: &str) -> Result<Isa, IsaError> {
-        [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon]
+        [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Neon]
             .into_iter()
             .find(|isa| isa.name() == value)
             .ok_or_else(|| IsaError { value: value.to_owned() })
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_unknown_ones_are_refused_with_the_choices() {
-        for isa in [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon] {
+        for isa in [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Neon] {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
         let message = "sse9".parse::<Isa>().expect_err("there is no sse9").to_string();

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::math;
 use crate::scratch::Shared;
 use crate::simd::scalar::Scalar;
-use crate::simd::{Simd, each_isa};
+use crate::simd::{LANES, Simd, each_isa};
 
 /// One sequence of random numbers.
 ///
@@ -57,6 +57,18 @@ impl Stream {
         ((u128::from(self.u64_at(index)) * u128::from(n)) >> 64) as u64
     }
 
+    /// Sixteen blocks of four numbers from `4 · first` on, side by side: number `i` of block
+    /// `first + n` is `[i][n]`.
+    #[inline(always)]
+    pub(crate) fn blocks_at<S: Simd>(&self, first: u64) -> [[u32; LANES]; 4] {
+        let mut counter = [[0; LANES], [0; LANES], [self.item[0]; LANES], [self.item[1]; LANES]];
+        for n in 0..LANES {
+            [counter[0][n], counter[1][n]] = halves(first.wrapping_add(n as u64));
+        }
+        // SAFETY: whoever is compiled for an instruction set runs on a machine that has it.
+        unsafe { S::philox(counter, self.key) }
+    }
+
     fn block(&self, index: u64) -> [u32; 4] {
         let [low, high] = halves(index);
         philox([low, high, self.item[0], self.item[1]], self.key)
@@ -102,19 +114,24 @@ fn normal_with<S: Simd>(bits: u64) -> f32 {
     radius * math::cos64(f64::from(std::f32::consts::TAU * unit(high))) as f32
 }
 
+/// What the counters are multiplied with.
+pub(crate) const FACTORS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
+/// What is added to the key after each round.
+pub(crate) const STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
+
 /// Philox 4x32 with ten rounds.
 #[inline]
-fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
-        let first = u64::from(counter[0]) * 0xd251_1f53;
-        let second = u64::from(counter[2]) * 0xcd9e_8d57;
+        let first = u64::from(counter[0]) * u64::from(FACTORS[0]);
+        let second = u64::from(counter[2]) * u64::from(FACTORS[1]);
         counter = [
             (second >> 32) as u32 ^ counter[1] ^ key[0],
             second as u32,
             (first >> 32) as u32 ^ counter[3] ^ key[1],
             first as u32,
         ];
-        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+        key = [key[0].wrapping_add(STEPS[0]), key[1].wrapping_add(STEPS[1])];
     }
     counter
 }
@@ -165,6 +182,29 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn blocks_side_by_side_are_those_one_by_one() {
+        let stream = Stream::new(4, "blocks", 11);
+        for isa in crate::Isa::available() {
+            for first in [0, 5, u64::from(u32::MAX) - 3, u64::MAX - 2] {
+                let all = blocks(crate::isa::Cpu::new(isa).expect("it is there"), &stream, first);
+                for n in 0..LANES {
+                    let block = stream.block(first.wrapping_add(n as u64));
+                    assert_eq!([0, 1, 2, 3].map(|i: usize| all[i][n]), block, "{isa} {first} {n}");
+                }
+            }
+        }
+    }
+
+    each_isa! {
+        fn blocks(stream: &Stream, first: u64) -> [[u32; LANES]; 4] = blocks_body;
+    }
+
+    #[inline(always)]
+    fn blocks_body<S: Simd>(stream: &Stream, first: u64) -> [[u32; LANES]; 4] {
+        stream.blocks_at::<S>(first)
     }
 
     #[test]

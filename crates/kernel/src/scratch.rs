@@ -52,6 +52,23 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// The buffer as words.
+    #[inline(always)]
+    pub(crate) fn words(&mut self) -> &mut [u32] {
+        // SAFETY: a Line is sixteen values of four bytes without padding, of which any bits are a
+        // word; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<u32>(), self.len) }
+    }
+
+    /// The buffer as integers with a sign.
+    #[inline(always)]
+    pub(crate) fn integers(&mut self) -> &mut [i32] {
+        // SAFETY: as for words.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<i32>(), self.len) }
+    }
+}
+
 impl Deref for Scratch {
     type Target = [f32];
 

@@ -79,6 +79,20 @@ pub(crate) trait Simd: Copy + 'static {
     /// The machine has the instruction set.
     unsafe fn fma_row(a: f32, b: Self::Row, c: Self::Row) -> Self::Row;
 
+    /// Sixteen blocks of Philox 4x32 with ten rounds: number `i` of block `n` is `[i][n]`.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    #[inline(always)]
+    unsafe fn philox(counter: [[u32; LANES]; 4], key: [u32; 2]) -> [[u32; LANES]; 4] {
+        let mut out = [[0; LANES]; 4];
+        for n in 0..LANES {
+            let block = crate::random::philox(std::array::from_fn(|i| counter[i][n]), key);
+            (0..4).for_each(|i| out[i][n] = block[i]);
+        }
+        out
+    }
+
     /// `to[p * width + j] = from[j * stride + p]` for `p < depth`, `j < count`: a transposing copy.
     ///
     /// # Safety
@@ -285,7 +299,7 @@ macro_rules! each_isa {
                 $crate::isa::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::isa::Isa::Avx2 | $crate::isa::Isa::AvxVnni => unsafe { avx2($($arg),*) },
                 #[cfg(target_arch = "aarch64")]
                 $crate::isa::Isa::Neon => $body::<$crate::simd::neon::Neon>($($arg),*),
                 _ => $body::<$crate::simd::scalar::Scalar>($($arg),*),

@@ -131,7 +131,7 @@ fn integer_tiles(cpu: Cpu, job: &Job, tiles: Range<usize>, x: &Integers) {
         },
         // SAFETY: as above, and AVX-512 includes AVX2.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 | Isa::Avx2 => unsafe { avx2::tiles(job.w, tiles, x, &job.y) },
+        Isa::Avx512 | Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::tiles(job.w, tiles, x, &job.y) },
         _ => integer::tiles(job.w, tiles, x, &job.y),
     }
 }

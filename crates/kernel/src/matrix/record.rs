@@ -41,7 +41,7 @@ pub(crate) fn quantize(cpu: Cpu, to: &mut [Record], x: &[f32], k: usize) {
     match cpu.isa() {
         // SAFETY: a `Cpu` proves that the machine has the instruction set, which AVX-512 includes.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => unsafe { avx2::quantize(to, x, k) },
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => unsafe { avx2::quantize(to, x, k) },
         _ => each_record(to, x, k, plain),
     }
 }

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Tile, tiles, transpose_plain};
+use crate::random::{FACTORS, STEPS};
 
 /// AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -80,6 +81,12 @@ impl Simd for Avx2 {
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
+    }
+
+    #[inline(always)]
+    unsafe fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
+        // SAFETY: the caller's.
+        unsafe { philox(counter, key) }
     }
 
     #[inline(always)]
@@ -170,4 +177,40 @@ fn turn_8(x: [__m256; 8]) -> [__m256; 8] {
 fn fetch(line: *const f32) {
     // SAFETY: a hint only, part of every x86-64.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+}
+
+/// Philox on sixteen counters, eight at a time: a register for each of their four words.
+#[target_feature(enable = "avx2")]
+fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
+    let mut out = [[0; 16]; 4];
+    let factors = FACTORS.map(|factor| _mm256_set1_epi64x(i64::from(factor)));
+    for half in [0, 8] {
+        // SAFETY: eight words from here on are a register.
+        let [mut a, mut b, mut c, mut d] = [0, 1, 2, 3]
+            .map(|i: usize| unsafe { _mm256_loadu_si256(counter[i][half..].as_ptr().cast()) });
+        let mut keys = key.map(|word| _mm256_set1_epi32(word.cast_signed()));
+        for _ in 0..10 {
+            let (first, second) = (products(a, factors[0]), products(c, factors[1]));
+            (a, b) = (_mm256_xor_si256(_mm256_xor_si256(second.0, b), keys[0]), second.1);
+            (c, d) = (_mm256_xor_si256(_mm256_xor_si256(first.0, d), keys[1]), first.1);
+            for (key, step) in keys.iter_mut().zip(STEPS) {
+                *key = _mm256_add_epi32(*key, _mm256_set1_epi32(step.cast_signed()));
+            }
+        }
+        for (out, words) in out.iter_mut().zip([a, b, c, d]) {
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_si256(out[half..].as_mut_ptr().cast(), words) };
+        }
+    }
+    out
+}
+
+/// High and low words of the products of eight words with a factor.
+#[target_feature(enable = "avx2")]
+fn products(words: __m256i, factor: __m256i) -> (__m256i, __m256i) {
+    let even = _mm256_mul_epu32(words, factor);
+    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(words), factor);
+    let high = _mm256_blend_epi32::<0xaa>(_mm256_srli_epi64::<32>(even), odd);
+    let low = _mm256_blend_epi32::<0xaa>(even, _mm256_slli_epi64::<32>(odd));
+    (high, low)
 }

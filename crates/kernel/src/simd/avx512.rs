@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Tile, tiles};
+use crate::random::{FACTORS, STEPS};
 
 /// AVX-512 F, BW, DQ, VL.
 #[derive(Clone, Copy)]
@@ -68,6 +69,12 @@ impl Simd for Avx512 {
     unsafe fn tile(t: &Tile) {
         // SAFETY: passed on to the caller.
         unsafe { tile(t) }
+    }
+
+    #[inline(always)]
+    unsafe fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
+        // SAFETY: the caller's.
+        unsafe { philox(counter, key) }
     }
 
     #[inline(always)]
@@ -181,4 +188,38 @@ fn transpose_block(x: [__m512; 16]) -> [__m512; 16] {
 fn fetch(line: *const f32) {
     // SAFETY: a hint only, part of every x86-64.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+}
+
+/// Philox on sixteen counters: a register for each of their four words.
+#[target_feature(enable = "avx512f")]
+fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
+    // SAFETY: sixteen words are a register.
+    let [mut a, mut b, mut c, mut d] =
+        counter.map(|words| unsafe { _mm512_loadu_si512(words.as_ptr().cast()) });
+    let factors = FACTORS.map(|factor| _mm512_set1_epi64(i64::from(factor)));
+    let mut keys = key.map(|word| _mm512_set1_epi32(word.cast_signed()));
+    for _ in 0..10 {
+        let (first, second) = (products(a, factors[0]), products(c, factors[1]));
+        (a, b) = (_mm512_ternarylogic_epi32::<0x96>(second.0, b, keys[0]), second.1);
+        (c, d) = (_mm512_ternarylogic_epi32::<0x96>(first.0, d, keys[1]), first.1);
+        for (key, step) in keys.iter_mut().zip(STEPS) {
+            *key = _mm512_add_epi32(*key, _mm512_set1_epi32(step.cast_signed()));
+        }
+    }
+    [a, b, c, d].map(|words| {
+        let mut out = [0; 16];
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), words) };
+        out
+    })
+}
+
+/// High and low words of the products of sixteen words with a factor.
+#[target_feature(enable = "avx512f")]
+fn products(words: __m512i, factor: __m512i) -> (__m512i, __m512i) {
+    let even = _mm512_mul_epu32(words, factor);
+    let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(words), factor);
+    let high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<32>(even), odd);
+    let low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
+    (high, low)
 }
