@@ -177,6 +177,19 @@ impl Layout {
         if last.part == Part::Head { last.range.clone() } else { self.embedding() }
     }
 
+    /// The output head as a projection, `[V, C]`.
+    pub fn head_linear(&self) -> Linear {
+        let columns = self.final_norm.weight.len();
+        let weight = self.head();
+        Linear { rows: weight.len() / columns, columns, bias: None, weight }
+    }
+
+    /// Every projection, the head last.
+    pub fn linears(&self) -> impl Iterator<Item = Linear> {
+        let of_block = |b: &Block| [&b.qkv, &b.output, &b.up, &b.down].map(Linear::clone);
+        self.blocks.iter().flat_map(of_block).chain([self.head_linear()])
+    }
+
     /// Neighbouring tensors that weight decay treats alike, merged: (range, decayed).
     pub fn decay_runs(&self) -> Vec<(Range<usize>, bool)> {
         let mut runs: Vec<(Range<usize>, bool)> = Vec::new();

@@ -70,5 +70,5 @@ pub use optimizer::{Optimizer, OptimizerError, StepReport};
 pub use parameters::Parameters;
 pub use sampler::{Sampler, SamplerError};
 pub use schedule::{Decay, Schedule};
-pub use train::{TrainError, Trainer};
+pub use train::{Arithmetic, TrainError, Trainer};
 pub use weights::{Origin, TensorInfo, Weights};

@@ -13,6 +13,7 @@ mod block;
 mod branch;
 mod feed_forward;
 mod head;
+mod integers;
 mod linear;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::decoder::RotaryTable;
 use crate::{Decoder, DecoderError, Layout};
 use block::BlockActs;
 use head::HeadBuffers;
+use integers::Integers;
 
 /// Why a loss or gradient could not be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,6 +59,9 @@ pub enum TrainError {
         /// The vocabulary.
         vocab: usize,
     },
+    /// Gradients are rounded by chance, and nothing was said of what decides it.
+    #[error("training in integers: each gradient needs noise of its own")]
+    NoNoise,
     /// A loss that is infinite or not a number: the parameters are no use any more.
     #[error("loss of sequence {sequence} is not finite ({value})")]
     NonFiniteLoss {
@@ -67,9 +72,19 @@ pub enum TrainError {
     },
 }
 
+/// How the products of linear layers are computed; all else is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// Chains of fused multiply-adds in f32.
+    #[default]
+    Strict1,
+    /// Exact sums of products of 8-bit integers.
+    StrictI8,
+}
+
 /// The workspace of forward and backward passes for one model, of any family.
 ///
-/// The forward pass computes the bits of [`crate::Model::step`] and keeps what the backward pass
+/// The forward pass in floats computes the bits of [`crate::Model::step`] and keeps what the backward pass
 /// needs. Buffers are planned on first use and reused; they grow when a longer sequence or a larger
 /// micro-batch comes.
 pub struct Trainer {
@@ -78,6 +93,9 @@ pub struct Trainer {
     rotaries: Vec<RotaryTable>,
     slopes: Option<Vec<f32>>,
     micro: Option<usize>,
+    /// Of a trainer in integers.
+    integers: Option<Integers>,
+    noise: Option<u64>,
     buffers: Buffers,
 }
 
@@ -113,6 +131,16 @@ struct Scratch {
     wide: Vec<f32>,
 }
 
+/// A micro-batch.
+#[derive(Clone, Copy)]
+struct Loaded {
+    /// Its tokens, and those of each sequence.
+    count: usize,
+    seq: usize,
+    /// Tokens of the step before it.
+    first: usize,
+}
+
 /// What every piece of a pass needs to know.
 struct Pass<'a> {
     kernel: &'a Kernel,
@@ -121,6 +149,11 @@ struct Pass<'a> {
     /// Tokens of the micro-batch, `M`, and of each sequence.
     count: usize,
     seq: usize,
+    /// Where products are computed in integers.
+    integers: Option<&'a Integers>,
+    /// Number of the first token in the step, and tokens of a unit.
+    first: usize,
+    unit: usize,
     /// For each kind of rotary positions the angles of each token.
     angles: Vec<Vec<&'a [f32]>>,
     /// ALiBi's slopes.
@@ -137,6 +170,8 @@ impl Trainer {
             slopes: decoder.alibi_slopes(),
             decoder: decoder.clone(),
             micro: None,
+            integers: None,
+            noise: None,
             buffers: Buffers::default(),
         })
     }
@@ -146,6 +181,21 @@ impl Trainer {
     pub fn with_micro(mut self, sequences: usize) -> Trainer {
         self.micro = Some(sequences.max(1));
         self
+    }
+
+    /// Computes the products of linear layers so instead of in `strict-1`.
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Trainer {
+        self.integers = match arithmetic {
+            Arithmetic::Strict1 => None,
+            Arithmetic::StrictI8 => Some(Integers::default()),
+        };
+        self
+    }
+
+    /// Says how the next gradient is rounded, where it is: each step of each worker has a seed of
+    /// its own.
+    pub fn set_noise(&mut self, seed: u64) {
+        self.noise = Some(seed);
     }
 
     /// What the model computes.
@@ -175,6 +225,10 @@ impl Trainer {
         self.check(params, tokens, batch, seq, 1)?;
         length("grads", grads.len(), self.layout.len())?;
         let micro = self.micro_batch(batch, seq);
+        if let Some(integers) = &mut self.integers {
+            let noise = self.noise.take().ok_or(TrainError::NoNoise)?;
+            integers.load(kernel, &self.layout, params, Some(noise));
+        }
         self.plan(micro * seq, true);
         grads.fill(0.0);
         self.buffers.d_embedding.fill(0.0);
@@ -182,10 +236,11 @@ impl Trainer {
         let mut sum = 0.0;
         for (index, rows) in tokens.chunks(micro * (seq + 1)).enumerate() {
             let count = self.load(rows, seq);
-            self.forward(kernel, params, count, seq, true);
-            self.head_backward(kernel, params, grads, count, scale, &mut sum);
+            let batch = Loaded { count, seq, first: index * micro * seq };
+            self.forward(kernel, params, batch, true);
+            self.head_backward(kernel, params, grads, batch, scale, &mut sum);
             finite(sum, index * micro)?;
-            self.backward(kernel, params, grads, count, seq);
+            self.backward(kernel, params, grads, batch);
         }
         if self.decoder.tied {
             let range = self.layout.embedding();
@@ -208,12 +263,14 @@ impl Trainer {
     ) -> Result<f64, TrainError> {
         self.check(params, tokens, batch, seq, 1)?;
         let micro = self.micro_batch(batch, seq);
+        self.load_weights(kernel, params);
         self.plan(micro * seq, false);
         let mut sum = 0.0;
         for (index, rows) in tokens.chunks(micro * (seq + 1)).enumerate() {
             let count = self.load(rows, seq);
-            self.forward(kernel, params, count, seq, false);
-            self.head_loss(kernel, params, count, &mut sum);
+            let batch = Loaded { count, seq, first: index * micro * seq };
+            self.forward(kernel, params, batch, false);
+            self.head_loss(kernel, params, batch, &mut sum);
             finite(sum, index * micro)?;
         }
         Ok(sum)
@@ -229,12 +286,14 @@ impl Trainer {
         seq: usize,
     ) -> Result<Vec<f32>, TrainError> {
         self.check(params, tokens, batch, seq, 0)?;
+        self.load_weights(kernel, params);
         self.plan(seq, false);
         let mut logits = vec![0.0; batch * seq * self.decoder.vocab];
         for (row, out) in tokens.chunks(seq).zip(logits.chunks_mut(seq * self.decoder.vocab)) {
             self.buffers.inputs[..seq].copy_from_slice(row);
-            self.forward(kernel, params, seq, seq, false);
-            self.head_logits(kernel, params, seq, out);
+            let row = Loaded { count: seq, seq, first: 0 };
+            self.forward(kernel, params, row, false);
+            self.head_logits(kernel, params, row, out);
         }
         Ok(logits)
     }
@@ -242,12 +301,12 @@ impl Trainer {
     /// Embedding and all blocks over the `count` loaded tokens. With `keep`, what the backward
     /// pass needs is kept for every block; without, two residual buffers and one block's worth
     /// of activations are used in turn.
-    fn forward(&mut self, kernel: &Kernel, params: &[f32], count: usize, seq: usize, keep: bool) {
-        let Trainer { decoder, layout, rotaries, slopes, buffers: b, .. } = self;
-        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, count, seq);
-        let size = count * decoder.dim;
+    fn forward(&mut self, kernel: &Kernel, params: &[f32], batch: Loaded, keep: bool) {
+        let Trainer { decoder, layout, rotaries, slopes, integers, buffers: b, .. } = self;
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, integers, batch);
+        let size = batch.count * decoder.dim;
         let x = &mut b.residual[0][..size];
-        kernel.embed(x, &params[layout.embedding()], &b.inputs[..count], decoder.dim);
+        kernel.embed(x, &params[layout.embedding()], &b.inputs[..batch.count], decoder.dim);
         if decoder.embedding_scale != 1.0 {
             kernel.scale(x, decoder.embedding_scale);
         }
@@ -264,17 +323,10 @@ impl Trainer {
     }
 
     /// From the gradient of the residual stream after the last block down to the embedding.
-    fn backward(
-        &mut self,
-        kernel: &Kernel,
-        params: &[f32],
-        grads: &mut [f32],
-        count: usize,
-        seq: usize,
-    ) {
-        let Trainer { decoder, layout, rotaries, slopes, buffers: b, .. } = self;
-        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, count, seq);
-        let size = count * decoder.dim;
+    fn backward(&mut self, kernel: &Kernel, params: &[f32], grads: &mut [f32], batch: Loaded) {
+        let Trainer { decoder, layout, rotaries, slopes, integers, buffers: b, .. } = self;
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, integers, batch);
+        let size = batch.count * decoder.dim;
         let d_x = &mut b.d_residual[..size];
         for (layer, block) in layout.blocks().iter().enumerate().rev() {
             let (x, acts) = (&b.residual[layer][..size], &b.acts[layer]);
@@ -287,7 +339,7 @@ impl Trainer {
             true => &mut b.d_embedding,
             false => &mut grads[layout.embedding()],
         };
-        kernel.embed_backward(d_table, d_x, &b.inputs[..count], decoder.dim);
+        kernel.embed_backward(d_table, d_x, &b.inputs[..batch.count], decoder.dim);
     }
 
     /// Splits rows of `T + 1` tokens into inputs and targets; returns the number of inputs.
@@ -300,8 +352,18 @@ impl Trainer {
         rows.len() / (seq + 1) * seq
     }
 
+    /// Sequences of a micro-batch: whole units where the arithmetic has some.
     fn micro_batch(&self, batch: usize, seq: usize) -> usize {
-        self.micro.unwrap_or((MICRO_TOKENS / seq).max(1)).min(batch)
+        let unit = if self.integers.is_some() { integers::unit(seq) } else { 1 };
+        let micro = self.micro.unwrap_or((MICRO_TOKENS / seq).max(1));
+        micro.next_multiple_of(unit).min(batch)
+    }
+
+    /// Readies the weights for forward passes alone.
+    fn load_weights(&mut self, kernel: &Kernel, params: &[f32]) {
+        if let Some(integers) = &mut self.integers {
+            integers.load(kernel, &self.layout, params, None);
+        }
     }
 
     fn check(
@@ -360,12 +422,14 @@ impl<'a> Pass<'a> {
         params: &'a [f32],
         rotaries: &'a [RotaryTable],
         slopes: &'a Option<Vec<f32>>,
-        count: usize,
-        seq: usize,
+        integers: &'a Option<Integers>,
+        Loaded { count, seq, first }: Loaded,
     ) -> Pass<'a> {
         let of_kind = |table: &'a RotaryTable| (0..count).map(|i| table.row(i % seq)).collect();
         let angles = rotaries.iter().map(of_kind).collect();
-        Pass { kernel, decoder, params, count, seq, angles, slopes: slopes.as_deref() }
+        let (integers, slopes) = (integers.as_ref(), slopes.as_deref());
+        let unit = integers::unit(seq) * seq;
+        Pass { kernel, decoder, params, count, seq, integers, first, unit, angles, slopes }
     }
 }
 

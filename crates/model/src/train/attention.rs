@@ -53,7 +53,7 @@ pub(super) fn forward(
 ) {
     let (kernel, d, m) = (pass.kernel, pass.decoder, pass.count);
     let qkv = &mut acts.qkv[..m * d.qkv_dim()];
-    block.qkv.forward(kernel, pass.params, qkv, input);
+    block.qkv.forward(pass, qkv, input);
     if let Some([query, key]) = &block.head_norms {
         let (query, key) = (&pass.params[query.clone()], &pass.params[key.clone()]);
         norm_heads(pass, qkv, Heads::queries(d), query, &mut acts.queries);
@@ -98,8 +98,8 @@ pub(super) fn backward(
         let (weight, dw) = (&pass.params[key.clone()], slice(grads, key));
         norm_heads_backward(pass, d_qkv, Heads::keys(d), weight, dw, &acts.keys);
     }
-    block.qkv.backward_input(kernel, pass.params, d_input, d_qkv, accumulate);
-    block.qkv.backward_weight(kernel, grads, d_qkv, input);
+    block.qkv.backward_input(pass, d_input, d_qkv, accumulate);
+    block.qkv.backward_weight(pass, grads, d_qkv, input);
 }
 
 /// Some heads of packed rows of queries, keys and values.

@@ -33,11 +33,11 @@ pub(super) fn forward(
 ) {
     let (kernel, d) = (pass.kernel, pass.decoder);
     let Some(norm) = after else {
-        linear.forward_add(kernel, pass.params, x, inner);
+        linear.forward_add(pass, x, inner);
         return;
     };
     let branch = &mut acts.x[..pass.count * d.dim];
-    linear.forward(kernel, pass.params, branch, inner);
+    linear.forward(pass, branch, inner);
     let mut out = vec![0.0; branch.len()];
     norm.forward(kernel, d, pass.params, &mut out, &mut acts.rstd[..pass.count], branch);
     kernel.add_scaled(x, 1.0, &out);
@@ -67,6 +67,6 @@ pub(super) fn backward(
             &d_branch
         }
     };
-    linear.backward_input(kernel, pass.params, d_inner, d_branch, false);
-    linear.backward_weight(kernel, grads, d_branch, inner);
+    linear.backward_input(pass, d_inner, d_branch, false);
+    linear.backward_weight(pass, grads, d_branch, inner);
 }

@@ -28,7 +28,7 @@ pub(super) fn up_dim(d: &Decoder) -> usize {
 pub(super) fn forward(pass: &Pass<'_>, block: &Block, input: &[f32], acts: &mut FeedForwardActs) {
     let (kernel, d, m) = (pass.kernel, pass.decoder, pass.count);
     let (up, out) = (&mut acts.up[..m * up_dim(d)], &mut acts.out[..m * d.ffn]);
-    block.up.forward(kernel, pass.params, up, input);
+    block.up.forward(pass, up, input);
     if d.gated {
         kernel.gated(out, up, d.ffn, d.activation);
     } else {
@@ -58,6 +58,6 @@ pub(super) fn backward(
         kernel.activate_backward(d_out, up, d.activation);
         d_out
     };
-    block.up.backward_input(kernel, pass.params, d_input, d_up, false);
-    block.up.backward_weight(kernel, grads, d_up, input);
+    block.up.backward_input(pass, d_input, d_up, false);
+    block.up.backward_weight(pass, grads, d_up, input);
 }

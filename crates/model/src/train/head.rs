@@ -1,9 +1,11 @@
 //! The end of the model: last norm, output head, softmax cross-entropy. Works on a few rows of
 //! logits at a time, so that `[M, V]` is never held.
 
+use std::ops::Range;
+
 use kernel::Kernel;
 
-use super::{Trainer, slice};
+use super::{Loaded, Pass, Trainer};
 use crate::Decoder;
 
 /// Buffers of the head.
@@ -44,41 +46,43 @@ impl Trainer {
         kernel: &Kernel,
         params: &[f32],
         grads: &mut [f32],
-        count: usize,
+        batch: Loaded,
         scale: f32,
         sum: &mut f64,
     ) {
+        let count = batch.count;
         self.head_norm(kernel, params, count);
-        let (c, v) = (self.decoder.dim, self.decoder.vocab);
-        let (final_norm, head_range) = (self.layout.final_norm(), self.layout.head());
-        let b = &mut self.buffers;
+        let Trainer { decoder, layout, rotaries, slopes, integers, buffers: b, .. } = self;
+        let (c, v) = (decoder.dim, decoder.vocab);
+        let (final_norm, head) = (layout.final_norm(), layout.head_linear());
         let h = &mut b.head;
-        let weight = &params[head_range.clone()];
-        for start in (0..count).step_by(rows(v)) {
-            let end = (start + rows(v)).min(count);
-            let m = end - start;
+        let mut pass = Pass::new(kernel, decoder, params, rotaries, slopes, integers, batch);
+        for some in runs(count, pass.unit, rows(v)) {
+            let (start, end, m) = (some.start, some.end, some.len());
+            // A run is a unit of its own.
+            (pass.first, pass.unit) = (batch.first + start, m);
             let norm = &mut h.norm[start * c..end * c];
             let logits = &mut h.logits[..m * v];
-            kernel.linear(logits, norm, weight, m, v, c);
-            if let Some(cap) = self.decoder.final_cap {
+            head.forward(&pass, logits, norm);
+            if let Some(cap) = decoder.final_cap {
                 kernel.soft_cap(logits, cap);
                 h.capped[..m * v].copy_from_slice(logits);
             }
             let (losses, targets) = (&mut h.losses[start..end], &b.targets[start..end]);
             kernel.cross_entropy(losses, logits, targets, v, scale);
-            if let Some(cap) = self.decoder.final_cap {
+            if let Some(cap) = decoder.final_cap {
                 kernel.soft_cap_backward(logits, &h.capped[..m * v], cap);
             }
-            kernel.linear_backward_weight(slice(grads, &head_range), logits, norm, m, v, c);
+            head.backward_weight(&pass, grads, logits, norm);
             let d_norm = &mut h.d_norm[..m * c];
-            kernel.linear_backward_input(d_norm, logits, weight, m, v, c, false);
+            head.backward_input(&pass, d_norm, logits, false);
             norm.copy_from_slice(d_norm);
         }
         let x = &b.residual[b.last][..count * c];
         let d_x = &mut b.d_residual[..count * c];
         d_x.fill(0.0);
         let (d_norm, rstd) = (&h.norm[..count * c], &h.rstd[..count]);
-        final_norm.backward(kernel, &self.decoder, params, grads, d_x, d_norm, x, rstd);
+        final_norm.backward(kernel, decoder, params, grads, d_x, d_norm, x, rstd);
         add_in_order(sum, &h.losses[..count]);
     }
 
@@ -87,23 +91,23 @@ impl Trainer {
         &mut self,
         kernel: &Kernel,
         params: &[f32],
-        count: usize,
+        batch: Loaded,
         sum: &mut f64,
     ) {
-        self.head_norm(kernel, params, count);
-        let (c, v) = (self.decoder.dim, self.decoder.vocab);
-        let weight = &params[self.layout.head()];
-        let (b, h) = (&self.buffers.targets, &mut self.buffers.head);
-        for start in (0..count).step_by(rows(v)) {
-            let end = (start + rows(v)).min(count);
-            let logits = &mut h.logits[..(end - start) * v];
-            kernel.linear(logits, &h.norm[start * c..end * c], weight, end - start, v, c);
-            if let Some(cap) = self.decoder.final_cap {
+        self.head_norm(kernel, params, batch.count);
+        let Trainer { decoder, layout, rotaries, slopes, integers, buffers, .. } = self;
+        let (c, v, head) = (decoder.dim, decoder.vocab, layout.head_linear());
+        let (b, h) = (&buffers.targets, &mut buffers.head);
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, integers, batch);
+        for some in runs(batch.count, pass.unit, rows(v)) {
+            let logits = &mut h.logits[..some.len() * v];
+            head.forward(&pass, logits, &h.norm[some.start * c..some.end * c]);
+            if let Some(cap) = decoder.final_cap {
                 kernel.soft_cap(logits, cap);
             }
-            kernel.cross_entropy_forward(&mut h.losses[start..end], logits, &b[start..end], v);
+            kernel.cross_entropy_forward(&mut h.losses[some.clone()], logits, &b[some], v);
         }
-        add_in_order(sum, &h.losses[..count]);
+        add_in_order(sum, &h.losses[..batch.count]);
     }
 
     /// Logits of the `count` loaded tokens, `[count, V]`.
@@ -111,14 +115,15 @@ impl Trainer {
         &mut self,
         kernel: &Kernel,
         params: &[f32],
-        count: usize,
+        batch: Loaded,
         out: &mut [f32],
     ) {
-        self.head_norm(kernel, params, count);
-        let (c, v) = (self.decoder.dim, self.decoder.vocab);
-        let norm = &self.buffers.head.norm[..count * c];
-        kernel.linear(out, norm, &params[self.layout.head()], count, v, c);
-        if let Some(cap) = self.decoder.final_cap {
+        self.head_norm(kernel, params, batch.count);
+        let Trainer { decoder, layout, rotaries, slopes, integers, buffers, .. } = self;
+        let norm = &buffers.head.norm[..batch.count * decoder.dim];
+        let pass = Pass::new(kernel, decoder, params, rotaries, slopes, integers, batch);
+        layout.head_linear().forward(&pass, out, norm);
+        if let Some(cap) = decoder.final_cap {
             kernel.soft_cap(out, cap);
         }
     }
@@ -138,6 +143,15 @@ fn add_in_order(sum: &mut f64, losses: &[f32]) {
     for &loss in losses {
         *sum += f64::from(loss);
     }
+}
+
+/// Runs of at most `rows` of `count` tokens, none across the end of a unit: so they are the same
+/// however the step is split into micro-batches.
+fn runs(count: usize, unit: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(unit).flat_map(move |first| {
+        let end = count.min(first + unit);
+        (first..end).step_by(rows).map(move |start| start..end.min(start + rows))
+    })
 }
 
 /// Rows of logits held at a time: about [`LOGITS_FLOATS`], at least 16.

@@ -2,56 +2,69 @@
 
 use kernel::Kernel;
 
-use super::slice;
+use super::{Pass, slice};
 use crate::decoder::Decoder;
 use crate::layout::{Linear, Norm};
 
 impl Linear {
     /// `y = x · wᵀ`, plus the bias. Shapes: `x` `[M, columns]`, `y` `[M, rows]`.
-    pub(super) fn forward(&self, kernel: &Kernel, params: &[f32], y: &mut [f32], x: &[f32]) {
-        let (m, w) = (y.len() / self.rows, &params[self.weight.clone()]);
-        match &self.bias {
-            None => kernel.linear(y, x, w, m, self.rows, self.columns),
-            Some(bias) => {
-                kernel.fill_rows(y, &params[bias.clone()]);
-                kernel.linear_add(y, x, w, m, self.rows, self.columns);
-            }
+    pub(super) fn forward(&self, pass: &Pass<'_>, y: &mut [f32], x: &[f32]) {
+        if let Some(bias) = &self.bias {
+            pass.kernel.fill_rows(y, &pass.params[bias.clone()]);
         }
+        self.product(pass, y, x, self.bias.is_some());
     }
 
     /// `y += x · wᵀ`, plus the bias. Shapes as in [`Linear::forward`].
-    pub(super) fn forward_add(&self, kernel: &Kernel, params: &[f32], y: &mut [f32], x: &[f32]) {
+    pub(super) fn forward_add(&self, pass: &Pass<'_>, y: &mut [f32], x: &[f32]) {
         if let Some(bias) = &self.bias {
-            kernel.add_rows(y, &params[bias.clone()]);
+            pass.kernel.add_rows(y, &pass.params[bias.clone()]);
         }
-        let (m, w) = (y.len() / self.rows, &params[self.weight.clone()]);
-        kernel.linear_add(y, x, w, m, self.rows, self.columns);
+        self.product(pass, y, x, true);
+    }
+
+    fn product(&self, pass: &Pass<'_>, y: &mut [f32], x: &[f32], accumulate: bool) {
+        let (kernel, m, w) = (pass.kernel, y.len() / self.rows, &pass.params[self.weight.clone()]);
+        match (pass.integers, accumulate) {
+            (Some(integers), _) => integers.forward(kernel, self, y, x, accumulate),
+            (None, true) => kernel.linear_add(y, x, w, m, self.rows, self.columns),
+            (None, false) => kernel.linear(y, x, w, m, self.rows, self.columns),
+        }
     }
 
     /// `dx = dy · w`, added to `dx` if `accumulate`. Shapes: `dx` `[M, columns]`, `dy` `[M, rows]`.
     pub(super) fn backward_input(
         &self,
-        kernel: &Kernel,
-        params: &[f32],
+        pass: &Pass<'_>,
         dx: &mut [f32],
         dy: &[f32],
         accumulate: bool,
     ) {
-        let (m, w) = (dy.len() / self.rows, &params[self.weight.clone()]);
-        kernel.linear_backward_input(dx, dy, w, m, self.rows, self.columns, accumulate);
+        let (kernel, m, w) = (pass.kernel, dy.len() / self.rows, &pass.params[self.weight.clone()]);
+        match pass.integers {
+            Some(i) => i.backward_input(kernel, self, dx, dy, accumulate, pass.first),
+            None => {
+                kernel.linear_backward_input(dx, dy, w, m, self.rows, self.columns, accumulate);
+            }
+        }
     }
 
     /// Adds `dyᵀ · x` to the weight's gradient, and the sum of `dy` over tokens to the bias's.
     pub(super) fn backward_weight(
         &self,
-        kernel: &Kernel,
+        pass: &Pass<'_>,
         grads: &mut [f32],
         dy: &[f32],
         x: &[f32],
     ) {
-        let m = dy.len() / self.rows;
-        let dw = slice(grads, &self.weight);
-        kernel.linear_backward_weight(dw, dy, x, m, self.rows, self.columns);
+        let (kernel, m) = (pass.kernel, dy.len() / self.rows);
+        match pass.integers {
+            Some(i) => i.backward_weight(kernel, self, grads, dy, x, pass.first, pass.unit),
+            None => {
+                let dw = slice(grads, &self.weight);
+                kernel.linear_backward_weight(dw, dy, x, m, self.rows, self.columns);
+            }
+        }
         if let Some(bias) = &self.bias {
             kernel.sum_rows(slice(grads, bias), dy);
         }

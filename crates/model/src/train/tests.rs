@@ -99,6 +99,96 @@ fn threads_micro_batches_and_instruction_sets_change_no_bit() {
     }
 }
 
+/// Loss and gradient of one step in integers.
+fn integers(decoder: &Decoder, kernel: &Kernel, micro: usize, noise: u64) -> (f64, Vec<f32>) {
+    let (batch, seq) = INTEGER_BATCH;
+    let mut trainer = Trainer::new(decoder).expect("valid").with_micro(micro);
+    trainer = trainer.with_arithmetic(Arithmetic::StrictI8);
+    trainer.set_noise(noise);
+    let params = crate::init(decoder, 3).expect("valid");
+    let mut grads = vec![f32::NAN; params.len()];
+    let tokens = tokens(decoder, batch, seq);
+    let loss = trainer.loss_and_gradient(kernel, &params, &tokens, batch, seq, &mut grads);
+    (loss.expect("finite"), grads)
+}
+
+/// Five sequences, of which two are a unit.
+const INTEGER_BATCH: (usize, usize) = (5, 200);
+
+fn integer_decoders() -> impl Iterator<Item = Decoder> {
+    decoders().into_iter().map(|decoder| Decoder { context: 200, ..decoder })
+}
+
+#[test]
+fn integers_have_the_same_bits_however_they_are_worked_on() {
+    for decoder in integer_decoders().take(5) {
+        let (loss, grads) = integers(&decoder, &Kernel::new(Isa::Scalar, 1), 1, 8);
+        let mut ways: Vec<(Isa, usize, usize)> =
+            Isa::available().into_iter().map(|isa| (isa, 2, 2)).collect();
+        ways.extend([1, 2, 3, 7].map(|threads| (Isa::best(), threads, 4)));
+        ways.extend([1, 2, 3, 4, 5].map(|micro| (Isa::best(), 2, micro)));
+        for (isa, threads, micro) in ways {
+            let other = integers(&decoder, &Kernel::new(isa, threads), micro, 8);
+            assert_eq!(loss.to_bits(), other.0.to_bits(), "{isa} {threads} {micro} {decoder:?}");
+            assert_eq!(bits(&grads), bits(&other.1), "{isa} {threads} {micro} {decoder:?}");
+        }
+        let other = integers(&decoder, &Kernel::new(Isa::best(), 2), 2, 9);
+        assert_eq!(loss.to_bits(), other.0.to_bits(), "the loss has no noise");
+        assert_ne!(bits(&grads), bits(&other.1), "another seed, other noise");
+    }
+}
+
+/// Over many seeds the mean of the gradients is that of floats, but for how weights and activations
+/// are rounded.
+#[test]
+fn gradients_in_integers_are_those_in_floats_with_some_noise() {
+    let (batch, seq) = INTEGER_BATCH;
+    let kernel = Kernel::new(Isa::best(), 2);
+    for decoder in integer_decoders() {
+        let params = crate::init(&decoder, 3).expect("valid");
+        let tokens = tokens(&decoder, batch, seq);
+        let mut want = vec![0.0; params.len()];
+        let mut trainer = Trainer::new(&decoder).expect("valid");
+        let loss = trainer.loss_and_gradient(&kernel, &params, &tokens, batch, seq, &mut want);
+        let (loss, mut sum) = (loss.expect("finite"), vec![0.0; params.len()]);
+        let (mut one, seeds) = (0.0, 8);
+        for noise in 0..seeds {
+            let (other, grads) = integers(&decoder, &kernel, 4, noise);
+            assert!((other / loss - 1.0).abs() < 0.01, "{other} {loss} {decoder:?}");
+            kernel.add_scaled(&mut sum, 1.0 / seeds as f32, &grads);
+            one = distance(&grads, &want);
+        }
+        let mean = distance(&sum, &want);
+        // In deep models what the forward pass loses stays in the mean.
+        let less = if decoder.layers.len() < 3 { 0.8 } else { 1.0 };
+        assert!(one < 0.2 && mean < less * one, "{one} {mean} {decoder:?}");
+    }
+}
+
+/// How far apart two vectors are, relative to the second's length.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = |x: f64| x * x;
+    let apart: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(a - b))).sum();
+    (apart / b.iter().map(|b| square(f64::from(*b))).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn a_gradient_in_integers_needs_noise_of_its_own() {
+    let decoder = Decoder::tiny(50);
+    let kernel = Kernel::new(Isa::best(), 1);
+    let params = crate::init(&decoder, 3).expect("valid");
+    let (batch, mut grads) = (tokens(&decoder, 2, 7), vec![0.0; params.len()]);
+    let mut trainer = Trainer::new(&decoder).expect("valid");
+    trainer = trainer.with_arithmetic(Arithmetic::StrictI8);
+    let mut step = |trainer: &mut Trainer| {
+        trainer.loss_and_gradient(&kernel, &params, &batch, 2, 7, &mut grads)
+    };
+    assert_eq!(step(&mut trainer), Err(TrainError::NoNoise));
+    trainer.set_noise(1);
+    step(&mut trainer).expect("it has");
+    assert_eq!(step(&mut trainer), Err(TrainError::NoNoise), "it is used up");
+}
+
 /// Guards against differences between builds (debug and release), machines, and versions.
 #[test]
 fn a_run_has_the_bits_written_down_here() {
