@@ -2,11 +2,14 @@
 
 use crate::founding::{Founding, FoundingError, founded};
 use ids::{Hash, ObjectRef, PeerId};
-use model::decoder::{Family, Sizes};
+use model::{
+    Arithmetic,
+    decoder::{Family, Sizes},
+};
 use recipe::{
     RunManifest,
     corpus::DataOptions,
-    run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds},
+    run::{FORMAT, Inner, Outer, Rounds},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -22,6 +25,8 @@ pub struct RunConfig {
     pub name: String,
     /// Seed of the first parameters.
     pub seed: u64,
+    /// How products are computed: strict-1 in floats, strict-i8 in 8-bit integers.
+    pub arithmetic: Arithmetic,
     /// What to train on.
     pub data: Data,
     /// Shape of the model; its vocabulary is the tokenizer's.
@@ -96,6 +101,7 @@ impl Default for RunConfig {
         Self {
             name: "understory".to_owned(),
             seed: 1,
+            arithmetic: Arithmetic::default(),
             data: Data::default(),
             model: Shape::default(),
             inner: Inner::default(),
@@ -169,7 +175,7 @@ impl RunConfig {
         let model = sizes.decoder(shape.family);
         let manifest = RunManifest {
             format: FORMAT,
-            arithmetic: ARITHMETIC.to_owned(),
+            arithmetic: self.arithmetic,
             name: self.name.clone(),
             founder: Hash(founder.0),
             founders: Vec::new(),
@@ -220,6 +226,11 @@ const HEAD: &str = "\
 const COMMENTS: &[(&str, &str)] = &[
     ("name", "What the run is called."),
     ("seed", "The first parameters are drawn from this number."),
+    (
+        "arithmetic",
+        "How products are computed: strict-1 in 32-bit floats, strict-i8 in 8-bit integers, which\n\
+         is faster on most machines. Both give the same bits everywhere.",
+    ),
     (
         "data.paths",
         "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst) to learn\n\

@@ -2,9 +2,10 @@
 
 use crate::{Cause, MODEL_REF, RUN_REF};
 use ids::{Hash, ObjectRef, PeerId};
+use model::Arithmetic;
 use recipe::{
     CorpusError, CorpusManifest, RunManifest, checkpoint,
-    run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds, Start},
+    run::{FORMAT, Inner, Outer, Rounds, Start},
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ struct Kept {
 struct Settings {
     name: String,
     seed: u64,
+    #[serde(default)]
+    arithmetic: Arithmetic,
     inner: Inner,
     outer: Outer,
     rounds: Rounds,
@@ -57,7 +60,9 @@ impl OldRun {
             f if f == i64::from(FORMAT) => last_state(folder, &store)?,
             other => return Err(OldRunError::Format(other)),
         };
-        settings.retain(|key, _| ["name", "seed", "inner", "outer", "rounds"].contains(&key));
+        settings.retain(|key, _| {
+            ["name", "seed", "arithmetic", "inner", "outer", "rounds"].contains(&key)
+        });
         if let (1, Some(rounds)) = (format, settings.get_mut("rounds")) {
             translate(rounds);
         }
@@ -76,10 +81,10 @@ impl OldRun {
     /// Errors: they set what cannot be changed, or what is no setting.
     pub fn manifest(&self, changes: &str, founder: PeerId) -> Result<RunManifest, ChangesError> {
         let settings = changed(self.settings.clone(), changes)?;
-        let Settings { name, seed, inner, outer, rounds } = settings;
+        let Settings { name, seed, arithmetic, inner, outer, rounds } = settings;
         Ok(RunManifest {
             format: FORMAT,
-            arithmetic: ARITHMETIC.to_owned(),
+            arithmetic,
             name,
             founder: Hash(founder.0),
             founders: Vec::new(),

@@ -5,6 +5,7 @@
 
 use crate::activation::Activation;
 use crate::attention::{HeadShape, KvCache, Query, Scoring};
+use crate::integer::{Quantized, Rounding, Scales};
 use crate::kernel::Kernel;
 use crate::math;
 use crate::matrix::{Activations, Format, Inputs, Matrix, Product};
@@ -12,8 +13,8 @@ use crate::optim::AdamW;
 use crate::random::{Stream, fnv1a64};
 use crate::rotation::Direction;
 
-/// The hash of every check, in the order of [`conformance`].
-pub const EXPECTED: [(&str, u64); 50] = [
+/// The hash of every check, in the order of [`conformance`]; those of `strict-i8` begin with `i8`.
+pub const EXPECTED: [(&str, u64); 54] = [
     ("linear", 0x73fa_8ea9_4eb1_cb72),
     ("linear_add", 0xde31_3ba8_eb7b_7b6b),
     ("linear_backward_input", 0x1f7d_849e_5ddc_17ec),
@@ -64,6 +65,10 @@ pub const EXPECTED: [(&str, u64); 50] = [
     ("soft_cap", 0xdba4_8dee_4acd_fb9d),
     ("fill_rows, add_rows, sum_rows", 0x3dfb_cfc1_4786_9140),
     ("attention of windows, caps and slopes", 0x1b8f_1337_042a_5700),
+    ("i8 quantize", 0xb1c8_836d_722c_9859),
+    ("i8 linear", 0x1d8d_0206_13d9_1cb9),
+    ("i8 linear_backward_input", 0x39f9_2152_fcbe_b69a),
+    ("i8 linear_backward_weight", 0xb9de_cf5d_51db_852f),
 ];
 
 /// Runs every operation on fixed inputs of odd shapes; names and hashes of the outputs' bits.
@@ -78,6 +83,7 @@ pub fn conformance(kernel: &Kernel) -> Vec<(&'static str, u64)> {
         .chain(functions())
         .chain(matrices(kernel))
         .chain(families(kernel))
+        .chain(integers(kernel))
         .collect()
 }
 
@@ -296,6 +302,49 @@ fn scored(kernel: &Kernel) -> u64 {
         hash.add(&out).add(&stats).add(&dqkv);
     }
     hash.value()
+}
+
+/// The three products of a linear layer in 8-bit integers, and the integers and scales that they
+/// are of: rows, outputs, inputs around the sizes of tiles, words and rounds of random numbers.
+/// Gradients are rounded by the stream with seed 2, the purpose `i8` and the item 0 for the input's
+/// product, 1 for the weight's, from row 5 on.
+fn integers(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let mut hashes = [Hash::new(); 4];
+    for [m, n, k] in [[1, 37, 801], [7, 33, 65], [61, 130, 47], [257, 19, 421]] {
+        let [x, w, dy, start] = inputs("i8 linear", [m * k, n * k, m * n, n * k]);
+        let noise = [0, 1].map(|item| Stream::new(2, "i8", item));
+        let chance = |item: usize| Rounding::Stochastic { stream: &noise[item], first: 5 };
+        let mut product = |at: usize, c: &mut [f32], a: Quantized, b: Quantized, add| {
+            [&a, &b].into_iter().for_each(|q| hash_integers(&mut hashes[0], q));
+            kernel.integer_product(c, &a, &b, add);
+            hashes[at].add(c);
+        };
+        let quantize = |x: &[f32], cols, by, rounding| {
+            let mut q = Quantized::default();
+            kernel.quantize(&mut q, x, cols, by, rounding);
+            q
+        };
+        let (rows, columns, nearest) = (Scales::Rows, Scales::Columns, Rounding::Nearest);
+        let (mut y, mut dx, mut dw) = (vec![0.0; m * n], vec![0.0; m * k], start);
+        let left = quantize(&x, k, rows, nearest);
+        product(1, &mut y, left, quantize(&w, k, rows, nearest), false);
+        let left = quantize(&dy, n, rows, chance(0));
+        product(2, &mut dx, left, quantize(&w, k, columns, nearest), false);
+        let left = quantize(&dy, n, columns, chance(1));
+        product(3, &mut dw, left, quantize(&x, k, columns, nearest), true);
+    }
+    let names = EXPECTED.iter().map(|(name, _)| *name).filter(|name| name.starts_with("i8 "));
+    names.zip(hashes.map(Hash::value)).collect()
+}
+
+/// Row by row the integers, as numbers, then the scales.
+fn hash_integers(hash: &mut Hash, q: &Quantized) {
+    for row in 0..q.rows() {
+        for col in 0..q.cols() {
+            hash.add(&[f32::from(q.at(row, col))]);
+        }
+    }
+    hash.add(q.scales());
 }
 
 /// Blocks are bytes of the stream with seed 1, the format's name and item 0, with the exponents of

@@ -9,7 +9,7 @@ use kernel::{AdamW, Kernel, random::Stream};
 use serde::Serialize;
 
 use crate::decoder::{Decoder, Family, Sizes};
-use crate::{Optimizer, Trainer};
+use crate::{Arithmetic, Optimizer, Trainer};
 
 /// Sizes that can be measured, by their non-embedding parameters.
 pub const SIZES: [&str; 3] = ["1m", "10m", "50m"];
@@ -21,6 +21,8 @@ pub struct StepFigures {
     pub size: String,
     /// Parameters outside the embedding table.
     pub nonemb_params: u64,
+    /// How products are computed.
+    pub arithmetic: Arithmetic,
     /// Instruction set.
     pub isa: String,
     /// Threads.
@@ -70,8 +72,13 @@ pub fn decoder(size: &str) -> Option<Decoder> {
 }
 
 /// Three warm-up steps, then `steps` timed ones (at least one). `None` for an unknown size.
-pub fn step(kernel: &Kernel, size: &str, steps: usize) -> Option<StepFigures> {
-    step_with_micro(kernel, size, steps, None)
+pub fn step(
+    kernel: &Kernel,
+    size: &str,
+    steps: usize,
+    arithmetic: Arithmetic,
+) -> Option<StepFigures> {
+    step_with_micro(kernel, size, steps, arithmetic, None)
 }
 
 /// [`step`] with a given number of sequences worked through at a time.
@@ -79,10 +86,11 @@ pub fn step_with_micro(
     kernel: &Kernel,
     size: &str,
     steps: usize,
+    arithmetic: Arithmetic,
     micro: Option<usize>,
 ) -> Option<StepFigures> {
     let decoder = decoder(size)?;
-    let mut run = Run::new(&decoder, micro);
+    let mut run = Run::new(&decoder, arithmetic, micro);
     for _ in 0..WARM_UP {
         run.step(kernel);
     }
@@ -101,6 +109,7 @@ pub fn step_with_micro(
     Some(StepFigures {
         size: size.to_owned(),
         nonemb_params: decoder.non_embedding_parameters(),
+        arithmetic,
         isa: kernel.isa().to_string(),
         threads: kernel.threads(),
         batch_tokens: BATCH * SEQ,
@@ -122,16 +131,18 @@ struct Run {
     tokens: Vec<u32>,
     trainer: Trainer,
     optimizer: Optimizer,
+    steps: u64,
     loss: f64,
 }
 
 impl Run {
-    fn new(decoder: &Decoder, micro: Option<usize>) -> Run {
+    fn new(decoder: &Decoder, arithmetic: Arithmetic, micro: Option<usize>) -> Run {
         let stream = Stream::new(0, "bench", 0);
         let rows = BATCH * (SEQ + 1);
         let tokens =
             (0..rows).map(|i| stream.below(i as u64, decoder.vocab as u64) as u32).collect();
         let trainer = Trainer::new(decoder).expect("the sizes above are valid");
+        let trainer = trainer.with_arithmetic(arithmetic);
         let trainer = match micro {
             Some(micro) => trainer.with_micro(micro),
             None => trainer,
@@ -144,12 +155,15 @@ impl Run {
             tokens,
             trainer,
             optimizer: Optimizer::new(decoder, adamw, None).expect("the sizes above are valid"),
+            steps: 0,
             loss: 0.0,
         }
     }
 
     fn step(&mut self, kernel: &Kernel) {
         let Run { params, grads, tokens, trainer, optimizer, .. } = self;
+        trainer.set_noise(self.steps);
+        self.steps += 1;
         let sum = trainer.loss_and_gradient(kernel, params, tokens, BATCH, SEQ, grads);
         self.loss = sum.expect("random tokens have a finite loss") / (BATCH * SEQ) as f64;
         optimizer.step(kernel, params, grads, LR).expect("and a finite gradient");

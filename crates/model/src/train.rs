@@ -19,6 +19,7 @@ mod linear;
 mod tests;
 
 use kernel::Kernel;
+use serde::{Deserialize, Serialize};
 
 use crate::decoder::RotaryTable;
 use crate::{Decoder, DecoderError, Layout};
@@ -73,13 +74,34 @@ pub enum TrainError {
 }
 
 /// How the products of linear layers are computed; all else is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Arithmetic {
     /// Chains of fused multiply-adds in f32.
     #[default]
+    #[serde(rename = "strict-1")]
     Strict1,
     /// Exact sums of products of 8-bit integers.
+    #[serde(rename = "strict-i8")]
     StrictI8,
+}
+
+impl Arithmetic {
+    /// All there are.
+    pub const ALL: [Arithmetic; 2] = [Arithmetic::Strict1, Arithmetic::StrictI8];
+
+    /// Its name in manifests, settings and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arithmetic::Strict1 => "strict-1",
+            Arithmetic::StrictI8 => "strict-i8",
+        }
+    }
+}
+
+impl std::fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// The workspace of forward and backward passes for one model, of any family.

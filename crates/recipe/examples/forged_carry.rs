@@ -10,7 +10,7 @@ use ids::{Hash, ObjectRef};
 use kernel::{Isa, Kernel};
 use recipe::corpus::{self, DataOptions, Documents};
 use recipe::outer::{self, Weighted};
-use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds, ScheduleKind};
+use recipe::run::{FORMAT, Inner, Outer, Rounds, ScheduleKind};
 use recipe::{Bounds, Carry, Contributor, Corpus, RunManifest, Task, held_out::HeldOut, update};
 use std::sync::Arc;
 use store::Store;
@@ -141,7 +141,7 @@ fn manifest(corpus: ObjectRef, vocab: usize) -> RunManifest {
     let schedule = ScheduleKind::Constant;
     RunManifest {
         format: FORMAT,
-        arithmetic: ARITHMETIC.into(),
+        arithmetic: Default::default(),
         name: "forged carry".into(),
         founder: Hash([1; 32]),
         founders: vec![Hash([1; 32])],

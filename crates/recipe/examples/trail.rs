@@ -6,7 +6,7 @@ use ids::{Hash, ObjectRef};
 use kernel::{Isa, Kernel};
 use model::decoder::{Family, Sizes};
 use recipe::corpus::{self, DataOptions, Documents};
-use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
+use recipe::run::{FORMAT, Inner, Outer, Rounds};
 use recipe::{Contributor, Corpus, RunManifest, Task, contribution::Digest};
 use std::{hint::black_box, sync::Arc, time::Instant};
 use store::Store;
@@ -135,7 +135,7 @@ fn manifest(dim: usize, layers: usize, ffn: usize) -> RunManifest {
     let model = sizes.decoder(Family::Llama);
     RunManifest {
         format: FORMAT,
-        arithmetic: ARITHMETIC.into(),
+        arithmetic: Default::default(),
         name: "trail".into(),
         founder: Hash([1; 32]),
         founders: vec![Hash([1; 32])],

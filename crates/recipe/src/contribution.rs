@@ -97,6 +97,7 @@ impl Contributor {
             return Err(ContributionError::CorpusTooSmall { tokens, needed });
         }
         let trainer = Trainer::new(&run.model).expect("a parsed run has a valid model");
+        let trainer = trainer.with_arithmetic(run.arithmetic);
         let grads = vec![0.0; run.parameters()];
         let bounds = Bounds::new(&run.inner);
         Ok(Self { kernel, run, corpus, trainer, bounds, grads, batch: Vec::new() })
@@ -125,6 +126,7 @@ impl Contributor {
     /// Takes step `step` (from 0) of `task`; returns the mean loss in nats per token.
     pub fn step(&mut self, task: &Task, step: u32, state: &mut InnerState) -> Result<f32> {
         self.draw_batch(task, step);
+        self.trainer.set_noise(Stream::new(seed(task), "noise", u64::from(step)).u64_at(0));
         let (batch, seq) = (self.run.inner.batch, self.run.inner.seq);
         let nonfinite = |why: String| ContributionError::NonFinite { step, why };
         let sum = self
@@ -257,9 +259,7 @@ impl Contributor {
 
     /// Windows of the token stream, each anywhere with equal chance, by PRF(beacon, worker, step).
     fn draw_batch(&mut self, task: &Task, step: u32) {
-        let key = Hash::of_parts("understory recipe 1 data", &[&task.beacon.0, &task.worker.0]);
-        let seed = u64::from_le_bytes(key.0[..8].try_into().expect("8 of 32 bytes"));
-        let stream = Stream::new(seed, "data", u64::from(step));
+        let stream = Stream::new(seed(task), "data", u64::from(step));
         let row = self.run.inner.seq + 1;
         let starts = (self.corpus.tokens.len() - row + 1) as u64;
         self.batch.clear();
@@ -269,6 +269,12 @@ impl Contributor {
             self.batch.extend(window.iter().map(|t| u32::from(*t)));
         }
     }
+}
+
+/// What a contribution's random numbers are keyed by: its data, and how gradients are rounded.
+fn seed(task: &Task) -> u64 {
+    let key = Hash::of_parts("understory recipe 1 data", &[&task.beacon.0, &task.worker.0]);
+    u64::from_le_bytes(key.0[..8].try_into().expect("8 of 32 bytes"))
 }
 
 impl InnerState {

@@ -2,12 +2,11 @@
 //! whose hash is the run's id.
 
 use ids::{Hash, ObjectRef};
+use model::Arithmetic;
 use serde::{Deserialize, Serialize};
 
 /// The version of this manifest and of the rules that its run follows.
 pub const FORMAT: u32 = 2;
-/// The only arithmetic there is.
-pub const ARITHMETIC: &str = "strict-1";
 /// Most bytes of a manifest.
 pub const MAX_MANIFEST: usize = 1 << 20;
 /// Most tokens of one inner step, so that a manifest cannot ask for endless work between checks.
@@ -19,8 +18,8 @@ const MAX_STEP_TOKENS: usize = 1 << 22;
 pub struct RunManifest {
     /// [`FORMAT`].
     pub format: u32,
-    /// Which arithmetic gives the bits, [`ARITHMETIC`].
-    pub arithmetic: String,
+    /// Which arithmetic gives the bits of training.
+    pub arithmetic: Arithmetic,
     /// For people: 1 to 64 characters.
     pub name: String,
     /// Public key of who signs the genesis record, 64 hex digits.
@@ -256,8 +255,6 @@ impl RunManifest {
         self.model.validate()?;
         let inner = &self.inner;
         check("format", self.format, self.format == FORMAT, &FORMAT.to_string())?;
-        let arithmetic = self.arithmetic == ARITHMETIC;
-        check("arithmetic", &self.arithmetic, arithmetic, ARITHMETIC)?;
         let plain = (1..=64).contains(&self.name.chars().count());
         check("name", self.name.len(), plain, "1 to 64 characters long")?;
         let seq = (1..=self.model.context).contains(&inner.seq);
@@ -350,7 +347,7 @@ pub(crate) mod tests {
     pub(crate) fn manifest() -> RunManifest {
         RunManifest {
             format: FORMAT,
-            arithmetic: ARITHMETIC.into(),
+            arithmetic: Arithmetic::Strict1,
             name: "test".into(),
             founder: Hash([1; 32]),
             founders: vec![Hash([1; 32]), Hash([3; 32])],
@@ -413,7 +410,6 @@ pub(crate) mod tests {
             ((|m: &mut RunManifest| m.inner.seq = 33) as fn(&mut RunManifest), "inner.seq"),
             (|m| m.inner.batch = usize::MAX, "inner.batch"),
             (|m| m.inner.lr = f32::NAN, "inner.lr"),
-            (|m| m.arithmetic = "fast".into(), "arithmetic"),
             (|m| m.rounds.draw_timeout_seconds = f64::NAN, "rounds.draw_timeout_seconds"),
             (|m| m.rounds.audit_steps = -1.0, "rounds.audit_steps"),
             (|m| m.rounds.recheck_rate = 1.5, "rounds.recheck_rate"),
@@ -427,6 +423,13 @@ pub(crate) mod tests {
             let error = manifest.validate().expect_err(field).to_string();
             assert!(error.contains(field), "{error}");
         }
+        let other = manifest().to_toml().replace("\"strict-1\"", "\"fast\"");
+        let error = RunManifest::parse(other.as_bytes()).expect_err("no such arithmetic");
+        let error = error.to_string();
+        assert!(
+            ["fast", "strict-1", "strict-i8"].iter().all(|part| error.contains(part)),
+            "{error}"
+        );
         let unknown = format!("surprise = 1\n{}", manifest().to_toml());
         let error = RunManifest::parse(unknown.as_bytes()).expect_err("unknown field");
         assert!(error.to_string().contains("surprise"), "{error}");

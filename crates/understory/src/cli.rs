@@ -13,7 +13,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use cotrain::cheat::Cheat;
-use model::decoder::Family;
+use model::{Arithmetic, decoder::Family};
 use std::path::PathBuf;
 
 /// Train language models together with people you need not trust, and check every step.
@@ -133,6 +133,13 @@ pub struct SimArgs {
 }
 
 /// The ways to cheat by name.
+fn arithmetics() -> impl TypedValueParser<Value = Arithmetic> {
+    PossibleValuesParser::new(Arithmetic::ALL.map(Arithmetic::name)).map(|name| {
+        let named = Arithmetic::ALL.into_iter().find(|all| all.name() == name);
+        named.expect("one of the possible values")
+    })
+}
+
 fn cheats() -> impl TypedValueParser<Value = Cheat> {
     let named = |cheat: Cheat| PossibleValue::new(cheat.name()).help(in_words(cheat));
     PossibleValuesParser::new(Cheat::ALL.map(named)).try_map(|name| name.parse())
@@ -463,6 +470,9 @@ pub enum BenchCommand {
         /// Time this many steps
         #[arg(long, default_value_t = 7)]
         steps: usize,
+        /// Compute products so: strict-1 (floats) or strict-i8 (8-bit integers)
+        #[arg(long, default_value_t, value_parser = arithmetics())]
+        arithmetic: Arithmetic,
         /// Print one JSON object
         #[arg(long)]
         json: bool,

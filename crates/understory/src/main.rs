@@ -115,8 +115,8 @@ fn run_bench(command: &BenchCommand) -> Result<()> {
         }
         BenchCommand::Run(args) => bench::run(args)?,
         BenchCommand::Inputs(args) => bench::inputs(args)?,
-        BenchCommand::Train { size, threads, steps, json } => {
-            bench::train(size, *threads, *steps, *json)?;
+        BenchCommand::Train { size, threads, steps, arithmetic, json } => {
+            bench::train(size, *threads, *steps, *arithmetic, *json)?;
         }
         BenchCommand::Swarm { seconds, json } => bench::swarm(*seconds, *json)?,
     }

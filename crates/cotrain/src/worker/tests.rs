@@ -2,7 +2,7 @@ use super::*;
 use crate::cheat::{Cheat, Cheater};
 use kernel::{Isa, random::Stream};
 use recipe::corpus::{self, DataOptions};
-use recipe::run::{ARITHMETIC, FORMAT, Inner, Outer, Rounds};
+use recipe::run::{FORMAT, Inner, Outer, Rounds};
 use std::{collections::BTreeSet, sync::atomic::AtomicBool, thread, time::Duration};
 use swarm::{Included, Sample};
 
@@ -19,7 +19,7 @@ fn run(corpus: ObjectRef, vocab: usize) -> RunManifest {
     let rounds = Rounds { steps_min: H, steps_max: H, keep_every: 3, ..Rounds::default() };
     RunManifest {
         format: FORMAT,
-        arithmetic: ARITHMETIC.into(),
+        arithmetic: Default::default(),
         name: "test".into(),
         founder: Hash([1; 32]),
         founders: vec![Hash([1; 32])],

@@ -56,6 +56,16 @@ impl Default for Quantized {
 }
 
 impl Quantized {
+    /// Rows of the matrix.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// Lines with a scale, which a product does not sum over.
     pub fn lines(&self) -> usize {
         self.scales.len()

@@ -4,6 +4,7 @@
 use crate::hint::WithHint;
 use anyhow::{Context, Result, bail};
 use kernel::Kernel;
+use model::Arithmetic;
 use model::bench::{SIZES, StepFigures};
 use serde_json::{Value, json};
 use std::{io::Write, process::Command};
@@ -15,6 +16,7 @@ pub fn train(
     sizes: &[String],
     threads: Option<usize>,
     steps: usize,
+    arithmetic: Arithmetic,
     print_json: bool,
 ) -> Result<()> {
     if let Some(unknown) = sizes.iter().find(|s| !SIZES.contains(&s.as_str())) {
@@ -28,8 +30,8 @@ pub fn train(
     }
     for size in sizes {
         let cell = match sizes {
-            [_] => in_this_process(&crate::kernel_for(threads)?, size, steps)?,
-            _ => in_a_process(size, threads, steps)?,
+            [_] => in_this_process(&crate::kernel_for(threads)?, size, steps, arithmetic)?,
+            _ => in_a_process(size, threads, steps, arithmetic)?,
         };
         let line = if print_json { cell.to_string() } else { row(&cell) };
         writeln!(crate::terminal::stdout(), "{line}")?;
@@ -37,10 +39,19 @@ pub fn train(
     Ok(())
 }
 
-fn in_this_process(kernel: &Kernel, size: &str, steps: usize) -> Result<Value> {
+fn in_this_process(
+    kernel: &Kernel,
+    size: &str,
+    steps: usize,
+    arithmetic: Arithmetic,
+) -> Result<Value> {
     let figures: StepFigures =
-        model::bench::step(kernel, size, steps).context("the size was checked")?;
-    let mut cell = json!({ "bench": "train_scratch", "framework": "understory", "dtype": "f32" });
+        model::bench::step(kernel, size, steps, arithmetic).context("the size was checked")?;
+    let mut cell = json!({ "bench": "train_scratch", "framework": "understory" });
+    cell["dtype"] = json!(match arithmetic {
+        Arithmetic::Strict1 => "f32",
+        Arithmetic::StrictI8 => "i8",
+    });
     let fields = serde_json::to_value(figures)?;
     for (name, value) in fields.as_object().into_iter().flatten() {
         cell[name] = value.clone();
@@ -48,9 +59,15 @@ fn in_this_process(kernel: &Kernel, size: &str, steps: usize) -> Result<Value> {
     Ok(cell)
 }
 
-fn in_a_process(size: &str, threads: Option<usize>, steps: usize) -> Result<Value> {
+fn in_a_process(
+    size: &str,
+    threads: Option<usize>,
+    steps: usize,
+    arithmetic: Arithmetic,
+) -> Result<Value> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "train", "--json", "--size", size, "--steps", &steps.to_string()]);
+    command.args(["--arithmetic", arithmetic.name()]);
     if let Some(threads) = threads {
         command.args(["--threads", &threads.to_string()]);
     }
