@@ -477,6 +477,27 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the loss of training in 8-bit integers against floats, at equal tokens and time
+    Arithmetic {
+        /// Train a model of this size: 1m, 10m or 50m
+        #[arg(long, default_value = "1m")]
+        size: String,
+        /// Train on this many tokens
+        #[arg(long, default_value_t = 20_000_000)]
+        tokens: u64,
+        /// Train this many pairs of models, each from other first parameters and data
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// Train on these files or folders instead of the documentation in the local cargo registry
+        #[arg(long, value_name = "PATH", num_args = 1..)]
+        data: Vec<PathBuf>,
+        /// Take other settings than the size from this file; `swarm config` prints one
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print one JSON object for each pair
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure what co-training costs: four peers against one process
     Swarm {
         /// Train for this many seconds on each side

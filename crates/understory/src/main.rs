@@ -113,6 +113,18 @@ fn run_bench(command: &BenchCommand) -> Result<()> {
             };
             bench::loss_gap(&options, *json)?;
         }
+        BenchCommand::Arithmetic { size, tokens, seeds, data, config, json } => {
+            let config = config.as_deref().map(peer::run_config).transpose()?;
+            let options = bench::ArithmeticOptions {
+                size: size.clone(),
+                tokens: *tokens,
+                seeds: *seeds,
+                data: data.clone(),
+                config: config.unwrap_or_default(),
+                kernel: kernel_for(None)?,
+            };
+            bench::arithmetic(&options, *json)?;
+        }
         BenchCommand::Run(args) => bench::run(args)?,
         BenchCommand::Inputs(args) => bench::inputs(args)?,
         BenchCommand::Train { size, threads, steps, arithmetic, json } => {
