@@ -33,25 +33,20 @@ struct Stored {
 
 impl Opened {
     /// Opens what `name` means: a `.gguf` file, a Hugging Face folder, a folder with one GGUF, the
-    /// newest model of a store, or `FOLDER@ROOT`. `None` if there is no model of any kind.
-    pub fn open(name: &str) -> Result<Option<Opened>, EngineError> {
+    /// newest model of a store, or `FOLDER@ROOT`.
+    ///
+    /// Errors: there is no model of any kind, or none that can be read.
+    pub fn open(name: &str) -> Result<Opened, EngineError> {
         let (path, root) = split_root(name);
         if root.is_none()
             && let Some(files) = files_at(Path::new(path))?
         {
-            return Opened::files(name, &files).map(Some);
+            return Opened::files(name, &files);
         }
-        let Some(store) = store_at(Path::new(path))? else { return Ok(None) };
-        let root = match root {
-            Some(root) => root,
-            None => store.get_ref(MODEL_REF)?.ok_or_else(|| {
-                let text = format!("no finished round in {}", store.root().display());
-                let todo =
-                    "wait for the first round to be decided, or name a root with FOLDER@ROOT";
-                FormatError::refused(text, todo)
-            })?,
-        };
-        Opened::stored(name, &store, root).map(Some)
+        match store_at(Path::new(path))? {
+            Some(store) => Opened::stored(name, &store, root),
+            None => Err(EngineError::NoModel(path.into())),
+        }
     }
 
     /// Opens a file or folder of another program.
@@ -60,10 +55,14 @@ impl Opened {
         Ok(Opened { name: name.to_owned(), weights, stored: None })
     }
 
-    /// Opens the model `root` of a store.
+    /// Opens the model `root` of a store, or the newest one.
     ///
-    /// Errors: a part of it is missing, damaged, or not what the manifest says.
-    pub fn stored(name: &str, store: &Store, root: Hash) -> Result<Opened, EngineError> {
+    /// Errors: there is none yet; a part of it is missing, damaged, or not what the manifest says.
+    pub fn stored(name: &str, store: &Store, root: Option<Hash>) -> Result<Opened, EngineError> {
+        let root = match root {
+            Some(root) => root,
+            None => store.get_ref(MODEL_REF)?.ok_or_else(|| no_round(store))?,
+        };
         let manifest = ModelManifest::load(store, &root)?;
         let (origin, tokenizer) = match &manifest.files {
             None => {
@@ -227,6 +226,12 @@ impl Opened {
         self.weights.tensors().values().try_for_each(|tensor| self.check_tensor(tensor))?;
         self.weights.check_unchanged()
     }
+}
+
+fn no_round(store: &Store) -> FormatError {
+    let text = format!("no finished round in {}", store.root().display());
+    let todo = "wait for the first round to be decided, or name a root with FOLDER@ROOT";
+    FormatError::refused(text, todo)
 }
 
 /// `FOLDER@ROOT` in its two parts.

@@ -2,7 +2,7 @@
 
 use crate::{
     hint::WithHint,
-    model_source::{self, LoadedModel, refused},
+    model_source::{self, LoadedModel, explained},
     template::Template,
     units::{bytes, count, now, plural},
 };
@@ -77,7 +77,7 @@ impl Opening<'_> {
 pub fn open(text: &str, opening: &Opening<'_>, kernel: &Kernel) -> Result<Runnable> {
     let opened = model_source::opened(text)?;
     let path = Path::new(text);
-    let named = |error| refused(error, path);
+    let named = |error: model::FormatError| explained(error.into(), path);
     let plan = Plan::new(opened.weights()).map_err(named)?;
     let memory = plan.memory();
     eprintln!("{}: {}", path.display(), needs(plan.decoder(), memory));

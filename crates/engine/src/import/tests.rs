@@ -13,7 +13,7 @@ fn families() -> PathBuf {
 }
 
 fn open(path: &Path) -> Opened {
-    Opened::open(&path.display().to_string()).expect("readable").expect("a model")
+    Opened::open(&path.display().to_string()).expect("a model")
 }
 
 fn logits(opened: &Opened) -> Vec<u32> {
@@ -88,7 +88,7 @@ fn tokenizer_and_templates_come_from_the_store() {
     for path in [folder, gguf] {
         let files = open(&path);
         let root = import(&files, &store, |_, _| ()).expect("imported");
-        let stored = Opened::stored("x", &store, root).expect("there");
+        let stored = Opened::stored("x", &store, Some(root)).expect("there");
         let (one, other) = (files.tokenizer().expect("read"), stored.tokenizer().expect("read"));
         assert_eq!(one.encode("the hold"), other.encode("the hold"));
         assert_eq!(one.prefix(), stored.prefix(&other));
@@ -106,7 +106,7 @@ fn a_file_that_changes_or_goes_is_noticed() {
     let store = Store::open(dir.path().join("store")).expect("opens");
     let path = copy("qwen2.gguf", dir.path());
     let root = import(&open(&path), &store, |_, _| ()).expect("imported");
-    let opened = || Opened::stored("x", &store, root);
+    let opened = || Opened::stored("x", &store, Some(root));
     let good = fs::read(&path).expect("there");
     let time = fs::metadata(&path).expect("there").modified().expect("told");
     // A flipped bit under the same length and time: the hash tells.
@@ -135,12 +135,12 @@ fn a_second_import_of_the_same_bytes_leaves_the_first_whole() {
     fs::copy(&path, &other).expect("copied");
     assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
     fs::remove_file(&other).expect("removed");
-    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+    Opened::stored("x", &store, Some(root)).expect("there").check().expect("whole");
     // Where the first is gone, a third import heals it.
     fs::rename(&path, &other).expect("moved");
-    assert!(Opened::stored("x", &store, root).is_err());
+    assert!(Opened::stored("x", &store, Some(root)).is_err());
     assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
-    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+    Opened::stored("x", &store, Some(root)).expect("there").check().expect("whole");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn templates_in_any_order_give_one_root_and_too_many_are_refused() {
     (0..30).rev().for_each(|n| write(n).expect("written"));
     fs::write(more.join("notes.txt"), "no template").expect("written");
     let root = import(&open(&folder), &store, |_, _| ()).expect("imported");
-    let templates = Opened::stored("x", &store, root).expect("there").templates();
+    let templates = Opened::stored("x", &store, Some(root)).expect("there").templates();
     assert_eq!(templates.expect("read").iter().count(), 31);
     (30..33).for_each(|n| write(n).expect("written"));
     assert!(import(&open(&folder), &store, |_, _| ()).is_err(), "33 of at most 32");
@@ -183,9 +183,9 @@ fn a_manifest_that_lies_about_its_tensors_is_refused() {
         let mut bad = good.clone();
         change(&mut bad);
         let root = store.put(&bad.to_bytes()).expect("kept");
-        let opened = Opened::stored("x", &store, root);
+        let opened = Opened::stored("x", &store, Some(root));
         let refused = opened.is_err_and(|_| true)
-            || Opened::stored("x", &store, root)
+            || Opened::stored("x", &store, Some(root))
                 .is_ok_and(|opened| Plan::new(opened.weights()).is_err());
         assert!(refused, "change {n}");
     }
