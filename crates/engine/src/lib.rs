@@ -6,8 +6,11 @@
 //! | [`Opened`] | a model of any kind, by path or `FOLDER@ROOT`, without its weights |
 //! | [`inspection`], [`difference`] | what a model is, and what changed between two, as data |
 //! | [`import()`] | a root for a model of other files, which stay where they lie |
+//! | [`export()`] | a model in the format of another program, in a folder that is whole or absent |
 //! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, writing |
 //! | [`hub`] | models from a hub, an address or a path, fetched and checked |
+//! | [`Ready`], [`Generator`] | a model with its weights, and the texts it continues |
+//! | [`template`] | chat templates, run where the program has bounds for them |
 //! | [`Progress`] | what long work tells while it goes on |
 //! | [`mod@expect`] | logits and greedy text, for comparing other programs with ours |
 #![forbid(unsafe_code)]
@@ -15,7 +18,9 @@
 
 pub mod difference;
 pub mod expect;
+pub mod export;
 mod files;
+pub mod generation;
 pub mod gguf;
 pub mod hf;
 pub mod hub;
@@ -26,15 +31,20 @@ pub mod metadata;
 mod names;
 mod opened;
 pub mod progress;
+pub mod ready;
+pub mod template;
 pub mod units;
 
 pub use difference::diff;
+pub use export::export;
+pub use generation::Generator;
 pub use import::import;
 pub use inspection::inspect;
 pub use lineage::Lineage;
 pub use names::{files_at, store_at};
 pub use opened::{Opened, split_root};
 pub use progress::{Progress, Tell};
+pub use ready::{Opening, Ready};
 
 use std::path::PathBuf;
 

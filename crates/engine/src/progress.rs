@@ -1,6 +1,7 @@
 //! What long work tells while it goes on: one type for everything that takes a while, so that a
 //! terminal, a page and a program show it in one way.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -113,6 +114,47 @@ pub enum Note {
         /// The file's name.
         file: String,
     },
+    /// What a model that is being opened takes.
+    Needs {
+        /// As it was named.
+        model: String,
+        /// Its parameters.
+        parameters: u64,
+        /// Bytes of its weights in memory.
+        weights: u64,
+        /// Tokens of its context.
+        context: u64,
+        /// Bytes of keys and values for that many tokens.
+        cache: u64,
+    },
+    /// Memory does not hold the whole context of a model.
+    Shortened {
+        /// As it was named.
+        model: String,
+        /// Tokens that are used.
+        used: usize,
+        /// Tokens of its context.
+        most: usize,
+    },
+    /// A tokenizer has tokens that its model has not: only a text that needs one cannot be read.
+    MoreTokens {
+        /// As it was named.
+        model: String,
+        /// How many.
+        count: usize,
+    },
+    /// A model has several chat templates.
+    Templates {
+        /// The one that is used, if one is.
+        chosen: Option<String>,
+        /// All of them.
+        all: Vec<String>,
+    },
+    /// A model's chat template cannot be used: texts are continued without it.
+    TemplateLeftOut {
+        /// The error with its causes.
+        why: String,
+    },
 }
 
 /// Counts work of one kind and tells how far it is.
@@ -145,6 +187,11 @@ impl<'a, 't> Counter<'a, 't> {
         self.show();
     }
 
+    /// All of it is done.
+    pub fn end(mut self) {
+        self.add(self.at.total.saturating_sub(self.at.done));
+    }
+
     /// Tells something else.
     pub fn note(&mut self, note: Note) {
         (self.tell)(Progress::Note(note));
@@ -153,6 +200,18 @@ impl<'a, 't> Counter<'a, 't> {
     fn show(&mut self) {
         (self.tell)(Progress::At(self.at));
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn whole(error: &dyn Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts.dedup();
+    texts.join(": ")
 }
 
 #[cfg(test)]

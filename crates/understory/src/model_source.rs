@@ -1,27 +1,13 @@
 //! Finding the model a user means by a path.
 
 use crate::hint::with_hints;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cotrain::RUN_REF;
 use engine::{EngineError, Opened, split_root, store_at};
 use ids::Hash;
-use model::{Parameters, Plan};
 use recipe::RunManifest;
 use std::path::{Path, PathBuf};
 use store::Store;
-use text::Tokenizer;
-
-/// A model ready to run, and where it came from.
-pub struct LoadedModel {
-    /// What it computes, and its parameters.
-    pub model: Parameters,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// The root, where the model came from a store.
-    pub root: Option<Hash>,
-    /// The run it came from and that run's id.
-    pub run: Option<(RunManifest, Hash)>,
-}
 
 /// Opens what `text` names, without its weights: the folder of a demo, of a peer or of a store (its
 /// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, or a
@@ -30,32 +16,23 @@ pub fn opened(text: &str) -> Result<Opened> {
     Opened::open(text).map_err(|error| explained(error, Path::new(split_root(text).0)))
 }
 
-/// Opens what `text` names, all of it, in the numbers that training has.
-pub fn load(text: &str) -> Result<LoadedModel> {
-    let opened = opened(text)?;
-    let store =
-        if opened.root().is_some() { store_at(Path::new(split_root(text).0))? } else { None };
-    whole(&opened, store.as_ref())
-}
-
-/// The newest model of `store`, or the one under `root`.
-pub fn from_store(store: &Store, root: Option<Hash>) -> Result<LoadedModel> {
+/// The model `root` of a store.
+pub fn stored(store: &Store, root: Hash) -> Result<Opened> {
     let name = store.root().display().to_string();
-    let opened = Opened::stored(&name, store, root);
-    whole(&opened.map_err(|error| explained(error, store.root()))?, Some(store))
+    Opened::stored(&name, store, Some(root)).map_err(|error| explained(error, store.root()))
 }
 
-fn whole(opened: &Opened, store: Option<&Store>) -> Result<LoadedModel> {
-    opened.check()?;
-    let model = Plan::new(opened.weights())?.parameters()?;
-    let run = match store.map(|store| store.get_ref(RUN_REF)).transpose()?.flatten() {
-        Some(id) => {
-            let bytes = store.context("a run has a store")?.get(&id)?;
-            Some((RunManifest::parse(&bytes)?, id))
-        }
-        None => None,
+/// The run that a model came from and that run's id, where its store keeps one.
+pub fn run_of(opened: &Opened) -> Result<Option<(RunManifest, Hash)>> {
+    let is_stored = opened.root().is_some();
+    let path = Path::new(split_root(opened.name()).0);
+    let Some(store) = is_stored.then(|| store_at(path)).transpose()?.flatten() else {
+        return Ok(None);
     };
-    Ok(LoadedModel { model, tokenizer: opened.tokenizer()?, root: opened.root(), run })
+    match store.get_ref(RUN_REF)? {
+        Some(id) => Ok(Some((RunManifest::parse(&store.get(&id)?)?, id))),
+        None => Ok(None),
+    }
 }
 
 /// The store of `path`, where there must be one.

@@ -9,9 +9,9 @@ use store::file;
 use url::Url;
 
 use super::digest::{Digests, Expected, Hashing};
-use super::error::{DownloadError as E, whole};
+use super::error::DownloadError as E;
 use super::http::{self, Answer, Client, Part};
-use crate::progress::{Counter, Note};
+use crate::progress::{Counter, Note, whole};
 
 /// A file to be fetched.
 #[derive(Debug, Clone)]
