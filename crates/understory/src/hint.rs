@@ -38,6 +38,11 @@ pub fn hinted(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyho
     Hinted { error: error.into(), hint: hint.into() }.into()
 }
 
+/// An error that also says these things to do, the first first.
+pub fn with_hints(error: impl Into<anyhow::Error>, hints: Vec<String>) -> anyhow::Error {
+    hints.into_iter().fold(error.into(), hinted)
+}
+
 /// Prints an error, its causes and its hints to stderr.
 pub fn print(error: &anyhow::Error) {
     let mut last = error.to_string();

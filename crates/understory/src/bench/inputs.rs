@@ -4,8 +4,9 @@
 //! Counted as llama.cpp's `llama-perplexity --kl-divergence` does: windows of their own, of each
 //! the second half.
 
-use crate::{cli::BenchInputsArgs, kernel_for, runnable, runnable::Opening};
+use crate::{cli::BenchInputsArgs, kernel_for, ready};
 use anyhow::{Context, Result, bail};
+use engine::Opening;
 use kernel::Activations;
 use kernel::math::exp64;
 use model::Session;
@@ -50,7 +51,7 @@ pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
         .with_context(|| format!("reading {}", args.text.display()))?;
     let path = args.model.to_str().context("the model's path is not UTF-8")?;
     let window = args.window as usize;
-    let open = runnable::open(path, &Opening::of(window), &kernel)?;
+    let open = ready::open(path, &Opening::of(window), &kernel)?;
     if window > open.model.context() {
         bail!("a window of {window} tokens, the model's context is {}", open.model.context());
     }

@@ -1,9 +1,11 @@
 //! Hashes of files.
 
-use anyhow::{Result, bail};
+use std::io::Read;
+
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use std::io::Read;
+
+use super::error::DigestError;
 
 /// What a file's bytes must hash to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +19,18 @@ pub enum Expected {
 /// The hashes of a file, in lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digests {
+    /// Its length.
     pub bytes: u64,
+    /// BLAKE3, 64 digits.
     pub blake3: String,
+    /// SHA-256, 64 digits.
     pub sha256: String,
     /// For a length that was known beforehand.
     pub git_blob: Option<String>,
 }
 
 /// Takes in a file piece by piece.
-pub struct Hashing {
+pub(super) struct Hashing {
     bytes: u64,
     blake3: blake3::Hasher,
     sha256: Sha256,
@@ -34,12 +39,12 @@ pub struct Hashing {
 
 impl Expected {
     /// Reads a hash as servers write it; anything but 40 or 64 hex digits is refused.
-    pub fn parse(text: &str) -> Result<Expected> {
+    pub fn parse(text: &str) -> Result<Expected, DigestError> {
         let lower = text.to_ascii_lowercase();
         match (lower.len(), lower.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             (64, true) => Ok(Expected::Sha256(lower)),
             (40, true) => Ok(Expected::GitBlob(lower)),
-            _ => bail!("{text:.80?} is no SHA-256 and no git blob id"),
+            _ => Err(DigestError::NoHash(text.chars().take(80).collect())),
         }
     }
 
@@ -51,15 +56,18 @@ impl Expected {
     }
 
     /// Fails unless `digests` are of this file.
-    pub fn check(&self, digests: &Digests) -> Result<()> {
+    pub fn check(&self, digests: &Digests) -> Result<(), DigestError> {
         let (kind, found) = match self {
             Expected::Sha256(_) => ("SHA-256", Some(&digests.sha256)),
             Expected::GitBlob(_) => ("git blob id", digests.git_blob.as_ref()),
         };
         match found {
             Some(found) if found == self.hex() => Ok(()),
-            Some(found) => bail!("its {kind} is {found}, not {}", self.hex()),
-            None => bail!("its {kind} was not computed"),
+            Some(found) => {
+                let (found, wanted) = (found.clone(), self.hex().to_owned());
+                Err(DigestError::Differs { kind, found, wanted })
+            }
+            None => Err(DigestError::NotComputed(kind)),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Which files of a repository make a model that can be run.
 
-use super::hub::Listing;
-use crate::hint::WithHint;
-use anyhow::{Result, anyhow};
-use model::weights::part_names;
 use std::collections::BTreeMap;
+
+use model::weights::part_names;
+
+use super::error::ChoiceError;
+use super::listing::Listing;
+use crate::units;
 
 /// What is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +20,14 @@ pub enum Choice {
 }
 
 /// The files of `wanted`, or of the model that the repository holds.
-pub fn choose(listing: &Listing, wanted: Option<&str>) -> Result<Choice> {
+pub fn choose(listing: &Listing, wanted: Option<&str>) -> Result<Choice, ChoiceError> {
     match wanted {
         Some(wanted) => choose_file(listing, wanted),
         None => choose_model(listing),
     }
 }
 
-fn choose_file(listing: &Listing, wanted: &str) -> Result<Choice> {
+fn choose_file(listing: &Listing, wanted: &str) -> Result<Choice, ChoiceError> {
     let models = ggufs(listing)?;
     if let Some(parts) = models.values().find(|parts| parts.iter().any(|part| part == wanted)) {
         return Ok(Choice::Gguf(parts.clone()));
@@ -36,14 +38,17 @@ fn choose_file(listing: &Listing, wanted: &str) -> Result<Choice> {
     let mut found = models.iter().filter(|(name, _)| has_word(name, wanted));
     match (found.next(), found.next()) {
         (Some((_, parts)), None) => Ok(Choice::Gguf(parts.clone())),
-        (None, _) => Err(anyhow!("there is no file {wanted}")).hint(what_is_there(listing)),
+        (None, _) => {
+            Err(ChoiceError::NoFile { wanted: wanted.to_owned(), there: what_is_there(listing) })
+        }
         (Some(_), Some(_)) => {
-            Err(anyhow!("several files match {wanted}")).hint(names_of(&models, listing))
+            let there = names_of(&models, listing);
+            Err(ChoiceError::SeveralFiles { wanted: wanted.to_owned(), there })
         }
     }
 }
 
-fn choose_model(listing: &Listing) -> Result<Choice> {
+fn choose_model(listing: &Listing) -> Result<Choice, ChoiceError> {
     let has = |name: &str| listing.files.contains_key(name);
     if has("config.json") && (has(SINGLE) || has(INDEX)) {
         let index = !has(SINGLE);
@@ -55,18 +60,15 @@ fn choose_model(listing: &Listing) -> Result<Choice> {
     let models = ggufs(listing)?;
     let mut usual = models.iter().filter(|(name, _)| has_word(name, USUAL));
     match (models.len(), usual.next(), usual.next()) {
-        (0, ..) => Err(anyhow!("there is no model in safetensors or GGUF")).hint(
-            "take a repository that has one of the two; files of pickle (.bin, .pt) are not read",
-        ),
+        (0, ..) => Err(ChoiceError::NoModel),
         (1, ..) => Ok(Choice::Gguf(models.into_values().next().unwrap_or_default())),
         (_, Some((_, parts)), None) => Ok(Choice::Gguf(parts.clone())),
-        (count, ..) => Err(anyhow!("there are {count} models, name one with hf:OWNER/NAME:FILE"))
-            .hint(names_of(&models, listing)),
+        (count, ..) => Err(ChoiceError::SeveralModels { count, there: names_of(&models, listing) }),
     }
 }
 
 /// The models in GGUF by the name of their first part. Of a model in parts all must be there.
-pub fn ggufs(listing: &Listing) -> Result<BTreeMap<String, Vec<String>>> {
+pub fn ggufs(listing: &Listing) -> Result<BTreeMap<String, Vec<String>>, ChoiceError> {
     let mut models = BTreeMap::new();
     for name in listing.files.keys() {
         let lower = name.to_ascii_lowercase();
@@ -78,7 +80,7 @@ pub fn ggufs(listing: &Listing) -> Result<BTreeMap<String, Vec<String>>> {
             Some(parts) if parts[0] != *name => {}
             Some(parts) => {
                 if let Some(part) = parts.iter().find(|part| !listing.files.contains_key(*part)) {
-                    return Err(anyhow!("{part} is missing")).hint("name another file");
+                    return Err(ChoiceError::NoPart(part.clone()));
                 }
                 models.insert(name.clone(), parts);
             }
@@ -117,7 +119,7 @@ fn names_of(models: &BTreeMap<String, Vec<String>>, listing: &Listing) -> String
     let describe = |(name, parts): (&String, &Vec<String>)| {
         let sizes = parts.iter().map(|part| listing.files.get(part)?.bytes);
         let size = sizes.sum::<Option<u64>>();
-        size.map_or(name.clone(), |size| format!("{name} ({})", crate::units::bytes(size)))
+        size.map_or(name.clone(), |size| format!("{name} ({})", units::bytes(size)))
     };
     let names: Vec<String> = models.iter().take(MOST).map(describe).collect();
     format!("there are {}", names.join(", "))
@@ -148,7 +150,7 @@ const MOST: usize = 40;
 
 #[cfg(test)]
 mod tests {
-    use super::super::hub::Known;
+    use super::super::listing::Known;
     use super::*;
 
     fn listing(names: &[&str]) -> Listing {

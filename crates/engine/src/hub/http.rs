@@ -1,8 +1,8 @@
 //! HTTP as far as fetching files needs it: redirects followed by hand, so that a token is sent to
 //! the hub and to nobody else, and no timeout but for silence, for files are large.
 
-use anyhow::Result;
 use std::time::Duration;
+
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 use url::{Host, Origin, Url};
@@ -39,16 +39,38 @@ pub struct Part<'a> {
 pub enum HttpError {
     /// No server was reached, or it fell silent.
     #[error("{host} cannot be reached")]
-    Unreached { host: String, source: ureq::Error },
+    Unreached {
+        /// The server.
+        host: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What was answered is not HTTP, or its certificate is not good.
     #[error("{host} does not answer properly")]
-    Improper { host: String, source: ureq::Error },
+    Improper {
+        /// The server.
+        host: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An answer that is not the file.
     #[error("{host} answers {status}{}", said(.says))]
-    Status { host: String, status: u16, says: String },
+    Status {
+        /// The server.
+        host: String,
+        /// The status of HTTP.
+        status: u16,
+        /// What the server says of it, as one plain line.
+        says: String,
+    },
     /// A redirect that is not followed.
     #[error("{host} sends us to {to}, which is not followed")]
-    Redirect { host: String, to: String },
+    Redirect {
+        /// The server.
+        host: String,
+        /// Where it leads, as one plain line.
+        to: String,
+    },
 }
 
 impl HttpError {
@@ -163,6 +185,7 @@ fn unanswered(url: &Url, source: ureq::Error) -> HttpError {
         E::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
         _ => false,
     };
+    let source = Box::new(source);
     match unreached {
         true => HttpError::Unreached { host, source },
         false => HttpError::Improper { host, source },

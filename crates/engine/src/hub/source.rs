@@ -1,9 +1,12 @@
 //! What a user asks for: `hf:OWNER/NAME[@REV][:FILE]`, a URL, or a path. And which names of files
 //! we take from strangers.
 
-use anyhow::{Result, bail};
+use std::fmt;
 use std::path::PathBuf;
+
 use url::Url;
+
+use super::error::NameError;
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +35,20 @@ pub const HUB: &str = "hf:";
 
 impl Source {
     /// Reads what a user wrote.
-    pub fn parse(text: &str) -> Result<Source> {
+    pub fn parse(text: &str) -> Result<Source, NameError> {
         if let Some(rest) = text.strip_prefix(HUB) {
             return Ok(Source::Hub(HubName::parse(rest)?));
         }
         if text.starts_with("https://") || text.starts_with("http://") {
-            return Ok(Source::Url(Box::new(Url::parse(text)?)));
+            let url = Url::parse(text).map_err(|_| NameError::Address(text.to_owned()))?;
+            return Ok(Source::Url(Box::new(url)));
         }
         Ok(Source::Path(PathBuf::from(text)))
     }
 }
 
 impl HubName {
-    fn parse(text: &str) -> Result<HubName> {
+    fn parse(text: &str) -> Result<HubName, NameError> {
         let (repository, file) = match text.split_once(':') {
             Some((repository, file)) => (repository, Some(file)),
             None => (text, None),
@@ -52,10 +56,10 @@ impl HubName {
         let (repository, revision) = repository.split_once('@').unwrap_or((repository, "main"));
         let parts: Vec<&str> = repository.split('/').collect();
         if parts.len() != 2 || !parts.iter().all(|part| is_repository_part(part)) {
-            bail!("{repository:?} is not OWNER/NAME");
+            return Err(NameError::Repository(repository.to_owned()));
         }
         if !is_revision(revision) {
-            bail!("{revision:?} is no name of a branch, tag or commit");
+            return Err(NameError::Revision(revision.to_owned()));
         }
         if let Some(file) = file {
             check_name(file)?;
@@ -65,9 +69,16 @@ impl HubName {
     }
 }
 
+impl fmt::Display for HubName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{HUB}{}@{}", self.repository, self.revision)?;
+        self.file.as_ref().map_or(Ok(()), |file| write!(f, ":{file}"))
+    }
+}
+
 /// Refuses names that would not stay inside the folder they are joined to, on any system, or that
 /// would do something to a terminal.
-pub fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<(), NameError> {
     let part_is_good = |part: &str| {
         !part.is_empty() && part != "." && part != ".." && part.len() <= 200 && !part.ends_with('.')
     };
@@ -75,10 +86,7 @@ pub fn check_name(name: &str) -> Result<()> {
         && name.split('/').all(part_is_good)
         && !name.contains(['\\', ':'])
         && ids::is_plain(name);
-    if !good {
-        bail!("{name:?} is no name of a file that is taken");
-    }
-    Ok(())
+    if good { Ok(()) } else { Err(NameError::File(name.to_owned())) }
 }
 
 fn is_repository_part(part: &str) -> bool {
@@ -113,6 +121,10 @@ mod tests {
         assert_eq!(parse("hf:a/b.c@v1:x/y.gguf"), hub("a/b.c", "v1", Some("x/y.gguf")));
         assert_eq!(parse("hf:a/b:Q4_K_M"), hub("a/b", "main", Some("Q4_K_M")));
         assert!(matches!(parse("https://example.org/a.gguf"), Source::Url(_)));
+        for text in ["hf:a/b@main", "hf:a/b.c@v1:x/y.gguf"] {
+            let Source::Hub(name) = parse(text) else { panic!("{text}") };
+            assert_eq!(name.to_string(), text);
+        }
         assert_eq!(parse("models/a.gguf"), Source::Path("models/a.gguf".into()));
         let bad = ["hf:", "hf:a", "hf:a/b/c", "hf:../b", "hf:a/b@", "hf:a/b@../c", "hf:a/b:"];
         for text in bad.into_iter().chain(["hf:a/b:../x", "hf:a b/c", "hf:a/b@x y", "https://"]) {

@@ -1,16 +1,18 @@
 //! A hub: what is in a repository at a revision, and what each file is.
 
-use super::digest::Expected;
-use super::http::{self, Answer, Client, HttpError, Part};
-use super::source::{HubName, check_name};
-use crate::hint::WithHint;
-use anyhow::{Context, Result, anyhow, bail};
+use std::collections::BTreeMap;
+use std::io::Read;
+
 use serde::Deserialize;
-use std::{collections::BTreeMap, io::Read, path::PathBuf};
 use url::Url;
 
+use super::digest::Expected;
+use super::error::{DigestError, HubError, ListingError};
+use super::http::{self, Answer, Client, HttpError, Part};
+use super::source::{HubName, check_name};
+
 /// A hub, and who we are there.
-pub struct Hub {
+pub(super) struct Hub {
     pub client: Client,
     endpoint: Url,
     has_token: bool,
@@ -18,7 +20,7 @@ pub struct Hub {
 
 /// A repository at one commit.
 #[derive(Debug)]
-pub struct Listing {
+pub(super) struct Listing {
     /// The commit, 40 hex digits.
     pub commit: String,
     /// Files by name; names are checked.
@@ -27,45 +29,47 @@ pub struct Listing {
 
 /// What a hub says of a file; what is missing it says when it is asked for the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub(super) struct Known {
     pub bytes: Option<u64>,
     pub hash: Option<Expected>,
 }
 
 impl Hub {
-    /// The hub of the environment, with the token of the usual places.
-    pub fn from_env() -> Result<Hub> {
-        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let endpoint = var("HF_ENDPOINT").unwrap_or_else(|| HUGGING_FACE.to_owned());
+    /// The hub at an address, for whoever has this token.
+    pub fn new(endpoint: &str, token: Option<&str>) -> Result<Hub, HubError> {
         let endpoint = Url::parse(endpoint.trim())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .with_context(|| format!("HF_ENDPOINT {endpoint:?} is no address"))
-            .hint(format!("unset HF_ENDPOINT to take {HUGGING_FACE}"))?;
-        let token = token()?;
-        let has_token = token.is_some();
-        Ok(Hub { client: Client::new(Some(&endpoint), token), endpoint, has_token })
+            .ok_or_else(|| HubError::Endpoint(endpoint.to_owned()))?;
+        let token = token.map(str::trim);
+        let is_token =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !token.is_none_or(is_token) {
+            return Err(HubError::Token);
+        }
+        let client = Client::new(Some(&endpoint), token.map(str::to_owned));
+        Ok(Hub { client, endpoint, has_token: token.is_some() })
     }
 
     /// What the repository holds at the revision.
-    pub fn list(&self, name: &HubName) -> Result<Listing> {
+    pub fn list(&self, name: &HubName) -> Result<Listing, HubError> {
         let mut url = self.path(&["api", "models"], &name.repository);
         segments(&mut url).extend(["revision", &name.revision]);
         url.set_query(Some("blobs=true"));
+        let what = || format!("{} at {}", name.repository, name.revision);
         let answer = self.client.get(&url, &Part::default());
-        let answer = answer
-            .with_context(|| format!("cannot get {} at {}", name.repository, name.revision))?;
+        let answer = answer.map_err(|source| HubError::Get { what: what(), source })?;
         let mut bytes = Vec::new();
-        answer.body.into_reader().take(MAX_LISTING + 1).read_to_end(&mut bytes)?;
+        let read = answer.body.into_reader().take(MAX_LISTING + 1).read_to_end(&mut bytes);
+        read.map_err(|source| HubError::BrokenOff { what: what(), source })?;
         if bytes.len() as u64 > MAX_LISTING {
-            return Err(anyhow!("the list of files is longer than {MAX_LISTING} bytes"))
-                .hint(self.doubt());
+            return Err(self.doubted(HubError::LongListing(MAX_LISTING)));
         }
-        let listing = parse_listing(&bytes).context("the hub's list of files is not good");
-        let listing = listing.hint(self.doubt())?;
+        let listing = parse_listing(&bytes).map_err(|error| self.doubted(error.into()))?;
         let whole = name.revision.len() == 40 && is_hex(&name.revision);
         if whole && !name.revision.eq_ignore_ascii_case(&listing.commit) {
-            bail!("asked for commit {}, the hub gives {}", name.revision, listing.commit);
+            let (asked, given) = (name.revision.clone(), listing.commit);
+            return Err(HubError::OtherCommit { asked, given });
         }
         Ok(listing)
     }
@@ -78,25 +82,38 @@ impl Hub {
     }
 
     /// Size and hash of a file, from the list of files or else from the hub's word on the file.
-    pub fn know(&self, name: &HubName, listing: &Listing, file: &str) -> Result<(u64, Expected)> {
+    pub fn know(
+        &self,
+        name: &HubName,
+        listing: &Listing,
+        file: &str,
+    ) -> Result<(u64, Expected), HubError> {
         let mut known = listing.files.get(file).cloned().unwrap_or_default();
         if known.bytes.is_none() || known.hash.is_none() {
             let url = self.file(name, &listing.commit, file);
             let first = Part { range: Some((0, Some(0))), same_as: None };
             let answer = self.client.get(&url, &first);
-            let answer = answer.with_context(|| format!("cannot get {file}"))?;
-            let said = known_by_headers(&answer)
-                .with_context(|| format!("what the hub says of {file} is not good"))?;
+            let file = || file.to_owned();
+            let answer = answer.map_err(|source| HubError::Get { what: file(), source })?;
+            let said = known_by_headers(&answer);
+            let said = said.map_err(|source| HubError::Said { file: file(), source })?;
             known = Known { bytes: known.bytes.or(said.bytes), hash: known.hash.or(said.hash) };
         }
         match known {
             Known { bytes: Some(bytes), hash: Some(hash) } => Ok((bytes, hash)),
-            _ => bail!("the hub does not say the size and hash of {file}: it cannot be checked"),
+            _ => Err(HubError::Unchecked(file.to_owned())),
         }
     }
 
-    /// What to do about an error of the hub.
-    pub fn advice(&self, error: &HttpError, name: &HubName) -> String {
+    /// An error with what to do about it, if a server's refusal is its cause.
+    pub fn advised(&self, error: HubError, name: &HubName) -> HubError {
+        match error.http().map(|http| self.advice(http, name)) {
+            Some(advice) => HubError::Advised { error: Box::new(error), advice },
+            None => error,
+        }
+    }
+
+    fn advice(&self, error: &HttpError, name: &HubName) -> String {
         let page = self.path(&[], &name.repository);
         match error {
             HttpError::Status { status: 401, .. } if !self.has_token => format!(
@@ -119,6 +136,10 @@ impl Hub {
         }
     }
 
+    fn doubted(&self, error: HubError) -> HubError {
+        HubError::Advised { error: Box::new(error), advice: self.doubt() }
+    }
+
     fn doubt(&self) -> String {
         format!("is HF_ENDPOINT right? {} was asked", self.endpoint)
     }
@@ -132,10 +153,10 @@ impl Hub {
 }
 
 /// Reads a hub's list of files. Any name that would lead out of its folder spoils it all.
-pub fn parse_listing(bytes: &[u8]) -> Result<Listing> {
+fn parse_listing(bytes: &[u8]) -> Result<Listing, ListingError> {
     let raw: RawListing = serde_json::from_slice(bytes)?;
     if raw.sha.len() != 40 || !is_hex(&raw.sha) {
-        bail!("{:.80?} is no commit", raw.sha);
+        return Err(ListingError::Commit(raw.sha.chars().take(80).collect()));
     }
     let mut files = BTreeMap::new();
     for RawFile { rfilename, size, blob_id, lfs } in raw.siblings {
@@ -147,7 +168,7 @@ pub fn parse_listing(bytes: &[u8]) -> Result<Listing> {
         let hash = hash.map(Expected::parse).transpose()?;
         let bytes = lfs.map_or(size, |lfs| lfs.size.or(size));
         if files.insert(rfilename.clone(), Known { bytes, hash }).is_some() {
-            bail!("{rfilename:?} is there twice");
+            return Err(ListingError::Twice(rfilename));
         }
     }
     Ok(Listing { commit: raw.sha.to_ascii_lowercase(), files })
@@ -155,7 +176,7 @@ pub fn parse_listing(bytes: &[u8]) -> Result<Listing> {
 
 /// What the answer to a request for the first byte says of the whole file. Of large files a hub
 /// sends us elsewhere, and says on the way what they are.
-fn known_by_headers(answer: &Answer) -> Result<Known> {
+fn known_by_headers(answer: &Answer) -> Result<Known, DigestError> {
     let mut known = Known::default();
     // Another server's own tag is no word of the hub.
     let own = (!answer.is_elsewhere).then_some(&answer.headers);
@@ -171,42 +192,11 @@ fn known_by_headers(answer: &Answer) -> Result<Known> {
 }
 
 /// The size of a file by the answer to a request for its first byte.
-pub fn size_of(answer: &Answer) -> Option<u64> {
+pub(super) fn size_of(answer: &Answer) -> Option<u64> {
     match answer.status {
         200 => http::number(&answer.headers, "content-length"),
         _ => http::text(&answer.headers, "content-range")?.rsplit_once('/')?.1.parse().ok(),
     }
-}
-
-/// The token of the usual places: `HF_TOKEN`, else the file that `hf auth login` writes.
-fn token() -> Result<Option<String>> {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let given = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(var);
-    let text = match given {
-        Some(given) => given.into_string().ok(),
-        None => {
-            let home = || Some(PathBuf::from(var("HOME")?));
-            let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
-            let cache = cache.or_else(|| Some(home()?.join(".cache")));
-            let folder = var("HF_HOME").map(PathBuf::from);
-            let folder = folder.or_else(|| Some(cache?.join("huggingface")));
-            let path = var("HF_TOKEN_PATH").map(PathBuf::from);
-            let path = path.or_else(|| Some(folder?.join("token")));
-            let file = path.and_then(|path| std::fs::File::open(path).ok());
-            let mut text = String::new();
-            match file.map(|file| file.take(MAX_TOKEN).read_to_string(&mut text)) {
-                Some(Ok(_)) => Some(text),
-                _ => return Ok(None),
-            }
-        }
-    };
-    let token = text.map(|text| text.trim().to_owned()).unwrap_or_default();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        // Not printed: it may be a secret with a typing error.
-        return Err(anyhow::anyhow!("the token for the hub is not a token"))
-            .hint("look at HF_TOKEN or ~/.cache/huggingface/token");
-    }
-    Ok(Some(token))
 }
 
 fn segments(url: &mut Url) -> url::PathSegmentsMut<'_> {
@@ -239,9 +229,7 @@ struct RawLarge {
     size: Option<u64>,
 }
 
-const HUGGING_FACE: &str = "https://huggingface.co";
 const MAX_LISTING: u64 = 1 << 26;
-const MAX_TOKEN: u64 = 1 << 12;
 
 #[cfg(test)]
 mod tests {
@@ -249,7 +237,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn listing(files: serde_json::Value) -> Result<Listing> {
+    fn listing(files: serde_json::Value) -> Result<Listing, ListingError> {
         parse_listing(json!({ "sha": "a".repeat(40), "siblings": files }).to_string().as_bytes())
     }
 
@@ -281,6 +269,20 @@ mod tests {
         assert!(listing(json!([{ "rfilename": "x" }, { "rfilename": "x" }])).is_err());
         assert!(parse_listing(br#"{"sha": "main", "siblings": []}"#).is_err());
         assert!(parse_listing(br#"{"siblings": []}"#).is_err());
+    }
+
+    #[test]
+    fn addresses_and_tokens_are_checked_before_anybody_is_asked() {
+        for endpoint in ["", "huggingface.co", "ftp://hub", "file:///etc", "https://"] {
+            let error = Hub::new(endpoint, None).err().expect("refused");
+            assert!(matches!(error, HubError::Endpoint(_)), "{endpoint}: {error}");
+        }
+        assert!(Hub::new(" https://hub.example\n", Some(" hf_x\n")).is_ok());
+        for token in ["", " ", "with\nnew lines", "ä"] {
+            let error = Hub::new("https://hub.example", Some(token)).err().expect("refused");
+            assert!(matches!(error, HubError::Token), "{token:?}: {error}");
+            assert!(token.trim().is_empty() || !error.to_string().contains(token), "{error}");
+        }
     }
 
     proptest! {
