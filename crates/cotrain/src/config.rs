@@ -222,8 +222,8 @@ const COMMENTS: &[(&str, &str)] = &[
     ("seed", "The first parameters are drawn from this number."),
     (
         "data.paths",
-        "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst) to learn\n\
-         from. Empty: the documentation in the local cargo registry.",
+        "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst; .parquet)\n\
+         to learn from. Empty: the documentation in the local cargo registry.",
     ),
     ("data.options.vocab", "How many tokens the tokenizer knows."),
     ("data.options.max_bytes", "Most bytes of text to take; 0 takes all."),

@@ -159,7 +159,7 @@ pub struct DemoArgs {
     #[arg(long, value_parser = cheats(), default_value_t = Cheat::SignFlip)]
     pub cheat: Cheat,
     /// Train on these files or folders (.txt, .md, .jsonl, .ndjson, .json, also .gz and
-    /// .zst) instead of the documentation in the local cargo registry
+    /// .zst; .parquet) instead of the documentation in the local cargo registry
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Train a model of this family: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or
