@@ -251,7 +251,7 @@ async function fits(page, width) {
 /** Every name that somebody can choose is one meant to do harm. */
 function hostile(answer) {
   let count = 0;
-  const NAMES = ["name", "title", "org", "role", "employer", "tool", "stratum", "reason", "text", "problem"];
+  const NAMES = ["name", "title", "org", "role", "employer", "tool", "stratum", "reason", "words", "text", "problem"];
   const walk = (value) => {
     if (Array.isArray(value)) return value.map(walk);
     if (value === null || typeof value !== "object") return value;

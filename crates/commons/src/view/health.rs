@@ -4,13 +4,26 @@ use crate::{
     ArchiveError, Snapshot, Statement,
     operator::is_members,
     receipt::Receipt,
-    state::{Coming, Equivocation, Operator, Promised, Split, State, Void},
+    state::{Coming, Equivocation, Operator, Promised, Split, State, Void, VoidReason},
 };
 use ids::{Hash, PeerId};
+
+/// Void statements that a view of the health lists: the last ones.
+const LAST_VOID: usize = 20;
 
 /// The health of a log as its statements show it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Health {
+    /// What is counted and what was found.
+    #[serde(flatten)]
+    pub log: LogHealth,
+    /// The last of the statements that count for nothing.
+    pub last_void: Vec<VoidView>,
+}
+
+/// What the statements of a log show of its health.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LogHealth {
     /// Statements that this is computed from.
     pub size: u64,
     /// Who operated the log, since which size.
@@ -43,8 +56,39 @@ pub struct Health {
     pub left_out: Vec<Promised>,
     /// How many statements count for nothing.
     pub void: usize,
-    /// The last of them.
-    pub last_void: Vec<Void>,
+}
+
+/// A statement that counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct VoidView {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its hash.
+    pub statement: Hash,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a statement counts for nothing: a code and its data for programs, words for people.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Reason {
+    /// The code and its data.
+    #[serde(flatten)]
+    pub why: VoidReason,
+    /// The same in words, which another version of the program may choose otherwise.
+    pub words: String,
+}
+
+impl From<&VoidReason> for Reason {
+    fn from(why: &VoidReason) -> Self {
+        Self { why: why.clone(), words: why.to_string() }
+    }
+}
+
+impl From<&Void> for VoidView {
+    fn from(void: &Void) -> Self {
+        Self { index: void.index, statement: void.statement, reason: (&void.reason).into() }
+    }
 }
 
 /// Witnesses who are not in force yet.
@@ -82,18 +126,15 @@ pub struct Unanswered {
     pub checkpoints: u64,
 }
 
-impl Health {
-    /// The data alone: without what is said in words.
-    pub fn without_words(mut self) -> Self {
-        self.last_void.iter_mut().for_each(|void| void.reason.clear());
-        self
-    }
-}
-
 /// The health of a log.
 pub fn health(state: &State) -> Health {
-    let shown = state.voids.len().saturating_sub(20);
-    Health {
+    let shown = state.voids.len().saturating_sub(LAST_VOID);
+    let last_void = state.voids[shown..].iter().map(VoidView::from).collect();
+    Health { log: log_health(state), last_void }
+}
+
+fn log_health(state: &State) -> LogHealth {
+    LogHealth {
         size: state.size,
         operators: state.operators.clone(),
         threshold: state.witnesses.threshold,
@@ -109,7 +150,6 @@ pub fn health(state: &State) -> Health {
         splits: state.splits.clone(),
         left_out: state.left_out().cloned().collect(),
         void: state.voids.len(),
-        last_void: state.voids[shown..].to_vec(),
     }
 }
 

@@ -177,7 +177,7 @@ fn late(
             late.checkpoints
         );
     }
-    for left in &health.left_out {
+    for left in &health.log.left_out {
         let _ = writeln!(
             out,
             "ALARM  statement {} of {} is overdue: operator {} signed to have it at size {}, as \
@@ -203,7 +203,7 @@ fn late(
 }
 
 /// Who decides the time, where that is not as usual.
-fn clock(health: &view::Health) -> String {
+fn clock(health: &view::LogHealth) -> String {
     let mut out = String::new();
     if health.one_decides {
         let _ = writeln!(
@@ -236,7 +236,7 @@ fn clock(health: &view::Health) -> String {
 
 fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
     let mut out = String::new();
-    for split in &health.splits {
+    for split in &health.log.splits {
         let _ = writeln!(
             out,
             "ALARM  operator {} signed another history at size {}: statement {} shows it",
@@ -258,7 +258,7 @@ fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
             run.run.short()
         );
     }
-    for double in &health.equivocations {
+    for double in &health.log.equivocations {
         let _ = writeln!(
             out,
             "ALARM  {} said two things in one place ({} and {}); nothing from there on counts",
@@ -267,21 +267,22 @@ fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
             double.second.short()
         );
     }
-    let operator = health.operators.last().map_or_else(String::new, |o| o.key.short());
-    let _ = writeln!(out, "statements  {}, {} of them void", health.size, health.void);
-    let _ = writeln!(out, "operator    {operator}, the {}.", health.operators.len());
+    let log = &health.log;
+    let operator = log.operators.last().map_or_else(String::new, |o| o.key.short());
+    let _ = writeln!(out, "statements  {}, {} of them void", log.size, log.void);
+    let _ = writeln!(out, "operator    {operator}, the {}.", log.operators.len());
     let _ = writeln!(
         out,
         "witnesses   {} of {} must cosign; {} marks, the last {}; {} statements since",
-        health.threshold,
-        health.witnesses,
-        health.marks,
-        health.last_mark.map_or("never".into(), time),
-        health.unwitnessed
+        log.threshold,
+        log.witnesses,
+        log.marks,
+        log.last_mark.map_or("never".into(), time),
+        log.unwitnessed
     );
-    out.push_str(&clock(health));
+    out.push_str(&clock(log));
     for void in &health.last_void {
-        let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason);
+        let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason.words);
     }
     out
 }
@@ -298,6 +299,7 @@ fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
         let seen = statement.seen.map_or(0, |seen| seen.size);
         let when = state.interval(index, seen);
         let void = state.voids.iter().find(|v| v.index == index).map(|v| &v.reason);
+        let void = void.map(view::Reason::from);
         if json {
             let object = serde_json::json!({
                 "index": index, "statement": hash, "kind": kind, "author": statement.author,
@@ -305,7 +307,7 @@ fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
             });
             println!("{object}");
         } else {
-            let void = void.map(|reason| format!("  void: {reason}")).unwrap_or_default();
+            let void = void.map(|reason| format!("  void: {}", reason.words)).unwrap_or_default();
             let by = author(state, &statement.author);
             let when = when.to.map_or("not witnessed yet".into(), |to| format!("by {}", time(to)));
             println!("{index:6}  {}  {kind:9} {by:16} {when}{void}", hash.short());

@@ -386,11 +386,11 @@ fn health(reading: &Reading) -> Health {
     let mut health = view::health(state);
     let mut runs = view::milestones(state).runs;
     let counts = Counts {
-        operators: health.operators.len(),
-        equivocations: health.equivocations.len(),
-        splits: health.splits.len(),
+        operators: health.log.operators.len(),
+        equivocations: health.log.equivocations.len(),
+        splits: health.log.splits.len(),
         overdue: reading.overdue.len(),
-        left_out: health.left_out.len(),
+        left_out: health.log.left_out.len(),
         unanswered: reading.unanswered.len(),
         runs: runs.len(),
         contradicted: runs.iter().map(|run| run.contradicted.len()).sum(),
@@ -398,10 +398,10 @@ fn health(reading: &Reading) -> Health {
     // Contradictions are not to be missed among many runs.
     runs.sort_by_key(|run| !run.contradicted.is_empty());
     newest(&mut runs);
-    newest(&mut health.operators);
-    newest(&mut health.equivocations);
-    newest(&mut health.splits);
-    newest(&mut health.left_out);
+    newest(&mut health.log.operators);
+    newest(&mut health.log.equivocations);
+    newest(&mut health.log.splits);
+    newest(&mut health.log.left_out);
     Health {
         id: state.id,
         name: state.name.clone(),
