@@ -257,7 +257,7 @@ fn a_panel_whose_asker_chose_who_sits_on_it_hears_no_appeal() {
     let heard = town.must(&key, appeal(&town, asked));
     let seats = |town: &Town, hash: &Hash| {
         let panel = view::panel(&town.state, &town.state.proposals[hash]).unwrap();
-        panel.seats.iter().map(|seat| seat.member).collect::<Vec<_>>()
+        panel.drawn.iter().map(|seat| seat.member).collect::<Vec<_>>()
     };
     let electors = &town.state.proposals[&heard].electorate.electors;
     let members: Vec<_> = electors.iter().map(|e| e.member).collect();

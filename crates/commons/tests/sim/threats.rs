@@ -38,12 +38,12 @@ fn an_author_that_says_two_things_in_one_place_has_said_nothing() {
             town.archive.hold(&ballots[at]).unwrap();
             town.integrate();
         }
-        let tally = view::tally(&town.state, &town.state.proposals[&asked]);
-        assert_eq!(tally.houses[0].outcome.ballots, 1, "neither ballot counts");
+        let tally = view::tally(&town.state, &town.state.proposals[&asked], view::Bounds::NONE);
+        assert_eq!(tally.counts[0].ballots, 1, "neither ballot counts");
         assert_eq!(town.state.members[&people[3].id].name, "Dino", "what came before counts");
         let found = &town.state.equivocations[0];
         assert_eq!((found.author, found.seq), (people[3].id, seq));
-        outcomes.push((found.first, found.second, tally.houses[0].outcome.clone()));
+        outcomes.push((found.first, found.second, tally.counts[0].steps.clone()));
         assert_eq!(views(&town.state), views(&town.replayed()));
     }
     assert_eq!(outcomes[0], outcomes[1]);
