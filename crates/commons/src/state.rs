@@ -23,6 +23,7 @@ mod panel;
 mod people;
 mod receipts;
 mod time;
+mod void;
 
 pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
 pub use clock::{Interval, Mark, Operator, log_key, policy};
@@ -36,6 +37,7 @@ pub use panel::Round;
 pub use people::{Affiliation, Member, Steward};
 pub use receipts::Promised;
 pub use time::Coming;
+pub use void::{Detail, Void, VoidReason};
 
 use crate::{
     ArchiveError, Body, Snapshot, Statement, StatementError,
@@ -51,17 +53,6 @@ use std::{
     sync::Arc,
 };
 use tlog::Hash as TreeHash;
-
-/// A statement that counts for nothing, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Void {
-    /// Its index in the log.
-    pub index: u64,
-    /// Its hash.
-    pub statement: Hash,
-    /// Why.
-    pub reason: String,
-}
 
 /// A power that was declared.
 #[derive(Clone, Debug)]
@@ -212,9 +203,6 @@ impl Roots for Snapshot {
         Snapshot::root_at(self, size)
     }
 }
-
-/// What makes one statement void.
-type Refused = String;
 
 impl State {
     /// Reads the first `size` statements of a log; `parent` is the state of the log that it was
@@ -413,10 +401,10 @@ impl State {
         index: u64,
         statement: &Statement,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         // Keys and marks carry their own proof; for everything else the author has to be somebody.
         match &statement.body {
-            Body::Genesis(_) => return Ok(Err("a log has one genesis".into())),
+            Body::Genesis(_) => return Ok(Err(VoidReason::SecondGenesis)),
             Body::Key(key) => return Ok(self.take_key(index, statement, key)),
             Body::Check(check) if matches!(check.subject, Subject::Log) => {
                 return self.take_log_check(index, statement, check, log);
@@ -424,7 +412,7 @@ impl State {
             _ => {}
         }
         let Some(author) = self.member_of(&statement.author) else {
-            return Ok(Err("its key is in force for nobody".into()));
+            return Ok(Err(VoidReason::KeyNotInForce));
         };
         if let Body::Attest(attest) = &statement.body {
             return Ok(self.take_attest(index, author, attest));
@@ -432,7 +420,7 @@ impl State {
         // Who may vote on a question was fixed when it was asked: nobody silences a voter by taking
         // a vouch back.
         if !self.is_member(&author) && !matches!(statement.body, Body::Vote(_)) {
-            return Ok(Err("its author is not a member".into()));
+            return Ok(Err(VoidReason::NotAMember));
         }
         Ok(self.take_from_member(index, statement, author))
     }
@@ -442,7 +430,7 @@ impl State {
         index: u64,
         statement: &Statement,
         author: PeerId,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let hash = statement.hash();
         match &statement.body {
             Body::Publish(publish) => self.take_publish(index, author, hash, publish),
@@ -468,12 +456,12 @@ impl State {
         statement: &Statement,
         check: &Check,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         match check.verdict {
             Verdict::Confirmed => self.take_mark(index, check, log),
             Verdict::Equivocation => Ok(self.take_log_proof(index, statement, check)),
             Verdict::Unavailable if self.version >= 2 => Ok(self.take_receipt(index, check)),
-            _ => Ok(Err("a check of the log is a checkpoint, a proof or a receipt".into())),
+            _ => Ok(Err(VoidReason::NoSuchLogCheck)),
         }
     }
 }

@@ -199,7 +199,8 @@ pub struct Voter {
 }
 
 /// Why an election cannot be held or counted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DecideError {
     /// None, or more than [`MAX_OPTIONS`].
     #[error("{0} options, there must be between 1 and {MAX_OPTIONS}")]

@@ -8,7 +8,7 @@
 //! and members whose own clocks disagree speak without having seen it ([`State::doubtful`]). In
 //! version 1 of the rules every mark counted, and witnesses were replaced at once.
 
-use super::{Mark, State};
+use super::{Detail, Mark, State, VoidReason};
 use crate::statement::Witnesses;
 use ids::PeerId;
 use tlog::{Policy, SignedCheckpoint, Witnessed};
@@ -110,9 +110,10 @@ impl State {
     /// come are enough.
     ///
     /// Errors: too few cosigned, or a cosignature is wrong.
-    pub(super) fn vouched(&self, head: &SignedCheckpoint) -> Result<(Witnessed, bool), String> {
+    pub(super) fn vouched(&self, head: &SignedCheckpoint) -> Result<(Witnessed, bool), VoidReason> {
         let known = |witnesses: &Witnesses| {
-            super::policy(witnesses).witnessed(head).map_err(|e| e.to_string())
+            let found = super::policy(witnesses).witnessed(head);
+            found.map_err(|e| VoidReason::BadCosignature { why: Detail::of(e) })
         };
         let size = head.checkpoint().size;
         let coming = self.coming.as_ref().filter(|coming| size > coming.since);
@@ -123,11 +124,10 @@ impl State {
         match (known(&self.witnesses), succeeds) {
             (Ok(now), succeeds) if now.holds() => Ok((now, succeeds.is_some())),
             (_, Some(next)) => Ok((next, true)),
-            (Ok(now), None) => Err(format!(
-                "{} of {} witnesses cosigned the checkpoint",
-                now.count(),
-                now.threshold
-            )),
+            (Ok(now), None) => Err(VoidReason::TooFewWitnesses {
+                cosigned: now.count() as u64,
+                needed: now.threshold as u64,
+            }),
             (Err(why), None) => Err(why),
         }
     }

@@ -18,4 +18,5 @@ mod sleepers;
 mod threats;
 mod time;
 mod town;
+mod void;
 mod voting;

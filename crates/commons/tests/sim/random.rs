@@ -226,7 +226,7 @@ proptest! {
         for person in &honest {
             town.must(&person.key, rank(asked, &[1, 0]));
         }
-        let margin = view::margin(&town.state, &town.state.proposals[&asked]).unwrap();
+        let margin = view::margin(&town.state, &town.state.proposals[&asked], view::Bounds::NONE).unwrap();
         prop_assert_eq!(&margin.winners, &vec![0]);
         let voucher = margin.voucher.expect("without the fakes the honest win");
         prop_assert!(voucher.who == mole.id || voucher.who == second.id);

@@ -93,7 +93,10 @@ fn only_what_the_operator_signed_to_have_is_overdue() {
         town.state = town.append_only(&mark);
         assert_eq!(left_out(&town).len(), usize::from(n == 2));
     }
-    assert_eq!(view::health(&town.state).left_out.len(), 1);
+    assert_eq!(
+        view::health(&town.state, &view::Beside::default(), view::Bounds::NONE).log.left_out.len(),
+        1
+    );
     town.integrate();
     assert!(overdue(&town).is_empty() && left_out(&town).is_empty(), "it has its place");
     assert_eq!(views(&town.state), views(&town.replayed()));

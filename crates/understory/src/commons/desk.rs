@@ -202,10 +202,11 @@ impl Desk {
     fn report(&self, statement: &Statement) -> Result<()> {
         let (hash, kind) = (statement.hash(), statement.body.kind_name());
         let placed = self.state.place(&hash).map(|(index, _)| index);
-        let void = self.state.voids.iter().find(|v| v.statement == hash).map(|v| v.reason.clone());
+        let void = self.state.voids.iter().find(|v| v.statement == hash).map(|v| &v.reason);
         if self.json {
             let object = serde_json::json!({
-                "statement": hash, "kind": kind, "index": placed, "void": void,
+                "statement": hash, "kind": kind, "index": placed,
+                "void": void.map(commons::view::Reason::from),
             });
             println!("{object}");
         }

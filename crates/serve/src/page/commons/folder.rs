@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use ::commons::state::State;
-use ::commons::{ArchiveError, Home, HomeError, Snapshot, Statement, view};
+use ::commons::view::Beside;
+use ::commons::{ArchiveError, Home, HomeError, Snapshot, Statement};
 use net::BoxError;
 use tlog::Hash as TreeHash;
 
@@ -45,11 +46,10 @@ impl Folder {
             Some(known) if known.is_of(&log)? => advance(known.state, &log)?,
             _ => self.home.state(&log)?,
         };
-        let overdue = view::overdue(&log, &state)?;
-        let unanswered = view::unanswered(&log, &state)?;
+        let beside = Beside::of(&self.home, &log, &state)?;
         let root = log.root_at(state.size)?;
         *known = Some(Known { state: state.clone(), root });
-        Ok(Reading { state, overdue, unanswered })
+        Ok(Reading { state, beside })
     }
 }
 

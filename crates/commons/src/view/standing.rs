@@ -1,25 +1,38 @@
 //! How each option of a question fared, from the steps of its count.
 
 use decide::{Outcome, Step};
-use serde::Serialize;
 
 /// How one option fared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Standing {
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Standing {
     /// Which option, from 0.
-    option: u32,
+    pub option: u32,
     /// Its place among the winners, from 1.
-    elected: Option<u32>,
-    /// Why it is out: `quorum`, `majority`, `cap` or `excluded`.
-    out: Option<&'static str>,
+    pub elected: Option<u32>,
+    /// Why it is out.
+    pub out: Option<Out>,
     /// Members that approve of it, by approval.
-    approvals: Option<u64>,
+    pub approvals: Option<u64>,
     /// Its votes at the last stage it took part in, in 1/100,000 votes, by transferable vote.
-    transferable: Option<u64>,
+    pub transferable: Option<u64>,
     /// Options that it beats one to one.
-    beats: u32,
+    pub beats: u32,
     /// Options that beat it.
-    beaten_by: u32,
+    pub beaten_by: u32,
+}
+
+/// Why an option is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Out {
+    /// Too few voices.
+    Quorum,
+    /// It lacks its majority over the default option.
+    Majority,
+    /// Its employer has as many seats as it may have.
+    Cap,
+    /// The fewest votes at some stage of a transferable vote.
+    Excluded,
 }
 
 /// How the options fared: the elected in order, then those who were left in, then those who were
@@ -55,10 +68,10 @@ pub(super) fn standings(outcome: &Outcome) -> Vec<Standing> {
 
 fn note(all: &mut [Standing], step: &Step) {
     match step {
-        Step::BelowQuorum { option, .. } => change(all, *option, |s| s.out = Some("quorum")),
-        Step::BelowMajority { option, .. } => change(all, *option, |s| s.out = Some("majority")),
-        Step::Capped { option, .. } => change(all, *option, |s| s.out = Some("cap")),
-        Step::Excluded { option, .. } => change(all, *option, |s| s.out = Some("excluded")),
+        Step::BelowQuorum { option, .. } => change(all, *option, |s| s.out = Some(Out::Quorum)),
+        Step::BelowMajority { option, .. } => change(all, *option, |s| s.out = Some(Out::Majority)),
+        Step::Capped { option, .. } => change(all, *option, |s| s.out = Some(Out::Cap)),
+        Step::Excluded { option, .. } => change(all, *option, |s| s.out = Some(Out::Excluded)),
         Step::Approvals { option, votes } => change(all, *option, |s| s.approvals = Some(*votes)),
         Step::Stage { votes, .. } => {
             for (option, votes) in (0..).zip(votes) {
@@ -98,7 +111,7 @@ mod tests {
         let order: Vec<u32> = all.iter().map(|s| s.option).collect();
         assert_eq!(order, [2, 1, 3, 0]);
         assert_eq!((all[0].elected, all[0].beats, all[0].beaten_by), (Some(1), 1, 2));
-        assert_eq!((all[3].out, all[3].beats), (Some("quorum"), 3));
+        assert_eq!((all[3].out, all[3].beats), (Some(Out::Quorum), 3));
     }
 
     #[test]
