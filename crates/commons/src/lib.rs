@@ -4,6 +4,7 @@
 
 mod archive;
 pub mod author;
+pub mod cosigner;
 pub mod follow;
 mod home;
 pub mod operator;

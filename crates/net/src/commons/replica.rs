@@ -9,6 +9,7 @@ use super::{
 };
 use commons::{
     Archive, ArchiveError, Home, HomeError, Snapshot, Statement,
+    cosigner::{CosignError, Cosigned, Cosigner},
     follow::{self, FollowError, RangeProof},
     operator::{self, Batch, OperatorError},
     portable,
@@ -26,7 +27,7 @@ use std::{
 };
 use tlog::{
     AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
-    SignedCheckpoint, SplitProof, Witness, consistency_proof,
+    SignedCheckpoint, SplitProof, consistency_proof,
 };
 
 /// Why something could not be done with the log here.
@@ -50,6 +51,9 @@ pub enum ReplicaError {
     /// A statement about a split view cannot be written.
     #[error(transparent)]
     Author(#[from] commons::author::AuthorError),
+    /// A witness cannot answer.
+    #[error(transparent)]
+    Cosign(#[from] CosignError),
     /// A proof cannot be made.
     #[error("the log's tree: {0}")]
     Tree(String),
@@ -432,29 +436,11 @@ impl Replica {
 
     /// Answers a request for a cosignature; what the witness promises is on disk before.
     pub fn cosign(&self, witness: &Identity, request: &[u8], now: u64) -> Result<Response> {
-        let (response, split) = self.with(|archive, state, _| {
-            let Some(name) = name_of(state, &witness.id()) else {
-                return Ok((Response::UnknownLog, None));
-            };
-            let fact = format!("witness {}", witness.id());
-            let mut keeper = Witness::new(witness.clone(), name);
-            if let Some(latest) = archive.fact(&fact)? {
-                let latest = SignedCheckpoint::parse(&latest);
-                keeper.restore(latest.map_err(|e| ArchiveError::Checkpoint {
-                    size: 0,
-                    why: format!("kept by the witness does not parse: {e}"),
-                })?);
-            }
-            let origin = archive.origin();
-            let size = AddCheckpoint::parse(request).map_or(0, |r| r.checkpoint.checkpoint().size);
-            let key = log_key(&origin, state.operator_at(size));
-            let keys = |asked: &str| (asked == origin).then(|| vec![key]);
-            let answer = keeper.add_checkpoint(request, now, keys);
-            if let Some(latest) = &answer.persist {
-                archive.keep_fact(&fact, latest.to_string().as_bytes())?;
-            }
-            Ok((answer.response, answer.split))
+        let answer = self.with(|archive, state, _| {
+            let Some(cosigner) = Cosigner::of(archive, state, witness) else { return Ok(None) };
+            Ok(Some(cosigner.answer(state, request, now)?))
         })?;
+        let Some(Cosigned { response, split }) = answer else { return Ok(Response::UnknownLog) };
         if let Some(split) = split {
             self.keep_split(&split, None)?;
         }
@@ -463,7 +449,7 @@ impl Replica {
 
     /// How the members named a key as a witness, in force or to come.
     pub fn witness_name(&self, key: &PeerId) -> Result<Option<KeyName>> {
-        self.with(|_, state, _| Ok(name_of(state, key)))
+        self.with(|_, state, _| Ok(state.witness_name(key)))
     }
 
     /// The policy in force, and that of the witnesses to come.
@@ -617,11 +603,6 @@ impl Replica {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("no holder of this lock panics")
     }
-}
-
-/// How the members named a key as a witness, in force or to come.
-fn name_of(state: &State, key: &PeerId) -> Option<KeyName> {
-    witnesses(state).into_iter().find(|w| w.key() == *key).map(|w| w.name().clone())
 }
 
 /// The size up to which enough witnesses have seen the log.

@@ -11,12 +11,13 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{
-    Archive, Body, Home, Snapshot, Statement, author, operator,
-    state::{Proposal, State, log_key},
+    Archive, Body, Home, Snapshot, Statement, author,
+    cosigner::Cosigner,
+    operator,
+    state::{Proposal, State},
 };
 use ids::{Hash, Identity, PeerId};
 use std::path::Path;
-use tlog::{AddCheckpoint, KeyName, Response, Witness};
 
 /// Statements of those who are no members that one command gives a place to.
 const STRANGERS_AT_ONCE: usize = 16;
@@ -166,31 +167,12 @@ impl Desk {
         if !self.keys.has(Role::Witness) {
             return Ok(());
         }
-        let public = self.keys.public(Role::Witness)?;
-        let Some(name) = witness_name(&self.state, &public) else { return Ok(()) };
-        let log = self.log()?;
-        let Some(newest) = log.latest_checkpoint()? else { return Ok(()) };
-        let key = log_key(&self.archive.origin(), self.state.operator_at(newest.checkpoint().size));
-        // Without older cosignatures: of several by one witness the earliest time counts.
-        let mut head = newest.only(std::slice::from_ref(&key));
-        let mut witness = Witness::new(self.keys.identity(Role::Witness)?, name);
-        let fact = format!("witness {public}");
-        let mut old = 0;
-        if let Some(bytes) = self.archive.fact(&fact)? {
-            let latest = tlog::SignedCheckpoint::parse(&bytes)?;
-            old = latest.checkpoint().size;
-            witness.restore(latest);
+        if self.state.witness_name(&self.keys.public(Role::Witness)?).is_none() {
+            return Ok(());
         }
-        let request = AddCheckpoint::new(old, head.clone(), &log)?.to_string();
-        drop(log);
-        let answer = witness.add_checkpoint(request.as_bytes(), now(), |_| Some(vec![key]));
-        if let Some(latest) = &answer.persist {
-            self.archive.keep_fact(&fact, latest.to_string().as_bytes())?;
-        }
-        let Response::Cosigned(lines) = answer.response else { return Ok(()) };
-        for line in lines {
-            head.add(line)?;
-        }
+        let key = self.keys.identity(Role::Witness)?;
+        let Some(witness) = Cosigner::of(&self.archive, &self.state, &key) else { return Ok(()) };
+        let Some(head) = witness.cosign_newest(&self.state, now())? else { return Ok(()) };
         self.archive.keep_checkpoint(&head)?;
         if operator::mark(&self.archive, &self.state, operator, &head)?.is_some() {
             operator::integrate_some(&self.archive, &mut self.state, operator, &mut |_| false)?;
@@ -295,12 +277,6 @@ fn meant(text: &str, size: u64, hash: impl Fn(u64) -> Result<Hash>) -> Result<Ve
     }
     found.extend(number.filter(|index| !found.contains(index)));
     Ok(found)
-}
-
-/// How the members named a key as a witness, in force or to come.
-pub fn witness_name(state: &State, key: &PeerId) -> Option<KeyName> {
-    let mut all = state.policies().flat_map(|policy| policy.witnesses().to_vec());
-    all.find(|witness| witness.key() == *key).map(|witness| witness.name().clone())
 }
 
 /// The commons in a folder.

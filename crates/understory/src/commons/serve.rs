@@ -2,7 +2,7 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    desk::{Desk, open_home, witness_name},
+    desk::{Desk, open_home},
     keys::Role,
 };
 use crate::{
@@ -51,7 +51,7 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
         config.operator = Some(keys.identity(Role::Operator)?);
     }
     let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let is_named = public.is_some_and(|key| witness_name(&state, &key).is_some());
+    let is_named = public.is_some_and(|key| state.witness_name(&key).is_some());
     // Whom members name later begins to cosign without being started again.
     if public.is_some() && (is_named || !only_witness) {
         config.witness = Some(keys.identity(Role::Witness)?);
