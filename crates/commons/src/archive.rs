@@ -252,9 +252,7 @@ impl Archive {
         let log = self.snapshot()?;
         let overlay = Overlay::new(&log, statements)?;
         let mut next = state.clone();
-        for statement in statements {
-            next.apply(statement, &overlay)?;
-        }
+        next.apply_all(statements, &overlay)?;
         if next.operator() != operator.id() {
             return Err(OperatorError::NotOperator(next.operator()));
         }

@@ -1,10 +1,7 @@
 //! A witness of one log whose promises outlive a crash: what it cosigned last is on disk before
 //! the cosignature leaves, so that it never cosigns a second history.
 
-use crate::{
-    Archive, ArchiveError,
-    state::{State, log_key},
-};
+use crate::{Archive, ArchiveError, state::State};
 use ids::Identity;
 use tlog::{
     AddCheckpoint, CheckpointError, KeyName, NoteError, Response, SignedCheckpoint, SplitProof,
@@ -59,7 +56,7 @@ impl<'a> Cosigner<'a> {
     pub fn answer(&self, state: &State, request: &[u8], now: u64) -> Result<Cosigned, CosignError> {
         let origin = self.archive.origin();
         let size = AddCheckpoint::parse(request).map_or(0, |r| r.checkpoint.checkpoint().size);
-        let log = log_key(&origin, state.operator_at(size));
+        let log = state.log_key_at(size);
         self.archive.change_fact(&self.fact(), |kept| {
             let mut witness = Witness::new(self.key.clone(), self.name.clone());
             if let Some(bytes) = kept {
@@ -83,9 +80,8 @@ impl<'a> Cosigner<'a> {
     ) -> Result<Option<SignedCheckpoint>, CosignError> {
         let log = self.archive.snapshot()?;
         let Some(newest) = log.latest_checkpoint()? else { return Ok(None) };
-        let operator = state.operator_at(newest.checkpoint().size);
         // Without older cosignatures: of several by one witness the earliest time counts.
-        let mut head = newest.only(&[log_key(&self.archive.origin(), operator)]);
+        let mut head = newest.only(&[state.log_key_at(newest.checkpoint().size)]);
         let old = self.last_size()?;
         if old > head.checkpoint().size {
             return Ok(None);

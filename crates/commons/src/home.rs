@@ -187,9 +187,7 @@ impl Home {
     }
 
     /// The state of the log that `genesis` was forked from, if it was.
-    ///
-    /// Errors: as [`Self::state`].
-    pub fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
+    fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
         let mut state = None;
         for (parent, archive) in self.lineage(genesis)?.into_iter().rev() {
             let log = archive.snapshot()?;

@@ -4,6 +4,7 @@
 
 mod archive;
 pub mod author;
+mod cache;
 pub mod cosigner;
 pub mod follow;
 mod home;
@@ -16,5 +17,6 @@ pub mod verify;
 pub mod view;
 
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
+pub use cache::StateCache;
 pub use home::{Home, HomeError, parent_of};
 pub use statement::{Body, Place, Seen, Statement, StatementError};

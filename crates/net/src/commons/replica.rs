@@ -8,12 +8,12 @@ use super::{
     wire::{Growth, News, RangeRequest},
 };
 use commons::{
-    Archive, ArchiveError, Home, HomeError, Snapshot, Statement,
+    Archive, ArchiveError, Home, HomeError, Snapshot, StateCache, Statement,
     cosigner::{CosignError, Cosigned, Cosigner},
     follow::{self, FollowError, RangeProof},
     operator::{self, Batch, OperatorError},
     portable,
-    state::{ReplayError, State, log_key},
+    state::{ReplayError, State},
     statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
 };
 use ids::{Hash, Identity, PeerId};
@@ -26,8 +26,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 use tlog::{
-    AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
-    SignedCheckpoint, SplitProof, consistency_proof,
+    AddCheckpoint, Checkpoint, KeyName, Policy, Response, SignedCheckpoint, SplitProof,
+    consistency_proof,
 };
 
 /// Why something could not be done with the log here.
@@ -105,7 +105,6 @@ pub(crate) struct Replica {
     home: Home,
     id: Hash,
     genesis: Statement,
-    parent: Option<State>,
     size: AtomicU64,
     memory: Mutex<Memory>,
     /// What strangers say is let in by, where this member operates the log.
@@ -114,9 +113,7 @@ pub(crate) struct Replica {
 
 #[derive(Default)]
 struct Memory {
-    state: Option<State>,
-    /// The root over the statements that the state has.
-    root: Option<TreeHash>,
+    state: StateCache,
     waiting: Option<Waiting>,
     /// When the file was last changed, as far as this process has seen.
     stamp: Option<SystemTime>,
@@ -138,10 +135,9 @@ impl Replica {
         let genesis = archive.genesis().clone();
         let id = archive.id();
         drop(archive);
-        let parent = home.parent_state(&genesis)?;
         let gate = Mutex::new(Gate::new(intake, Instant::now()));
         let (size, memory) = (AtomicU64::new(0), Mutex::default());
-        let replica = Self { home, id, genesis, parent, size, memory, gate };
+        let replica = Self { home, id, genesis, size, memory, gate };
         replica.with(|_, _, _| Ok(()))?;
         Ok(replica)
     }
@@ -378,7 +374,7 @@ impl Replica {
                 archive.roll_back(seen)?;
             }
             waiting.forget();
-            *state = self.replay(&archive.snapshot()?)?;
+            *state = self.home.state(&archive.snapshot()?)?;
             Ok(true)
         })
     }
@@ -403,7 +399,7 @@ impl Replica {
         self.with(|archive, state, _| {
             let log = archive.snapshot()?;
             let checkpoint = head.checkpoint();
-            let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
+            let key = state.log_key_at(checkpoint.size);
             let Some(newest) = log.latest_checkpoint()? else { return Ok(None) };
             if newest.checkpoint().size >= checkpoint.size {
                 return Ok(portable::contradiction(&log, state, head)?);
@@ -561,22 +557,7 @@ impl Replica {
 
     /// The state of the log as it is on disk.
     fn current(&self, archive: &Archive, memory: &mut Memory) -> Result<State> {
-        let log = archive.snapshot()?;
-        let known = memory.state.take().zip(memory.root.take());
-        let Some((mut state, root)) = known else { return self.replay(&log) };
-        if state.size > log.size() || log.root_at(state.size)? != root {
-            return self.replay(&log);
-        }
-        for (index, entry) in (state.size..).zip(log.entries(state.size..log.size())?) {
-            let statement = Statement::parse_unsigned(&entry?)
-                .map_err(|why| ArchiveError::Statement { index, why })?;
-            state.apply(&statement, &log)?;
-        }
-        Ok(state)
-    }
-
-    fn replay(&self, log: &Snapshot) -> Result<State> {
-        let state = State::replay(log, log.size(), self.parent.as_ref())?;
+        let state = memory.state.take(&self.home, &archive.snapshot()?)?;
         state.check_version().map_err(ReplayError::from)?;
         Ok(state)
     }
@@ -587,9 +568,8 @@ impl Replica {
         mut memory: MutexGuard<'_, Memory>,
         state: State,
     ) -> Result<()> {
-        memory.root = Some(archive.snapshot()?.root_at(state.size)?);
         self.size.store(state.size, Relaxed);
-        memory.state = Some(state);
+        memory.state.keep(state, &archive.snapshot()?)?;
         // Closing writes too. What another process changes right after shows at the next look.
         drop(archive);
         memory.stamp = self.stamp();
@@ -646,9 +626,8 @@ fn keep_news(
     let known = log.checkpoint_from(size)?.filter(|c| c.checkpoint().size == size);
     drop(log);
     let tidy = tidy(head, state, known.as_ref());
-    let key = log_key(&head.checkpoint().origin, state.operator_at(size));
     let cosigned = witnesses(state).iter().any(|w| is_cosigned(&tidy, w));
-    if tidy.signed_by(&key) == Signed::Yes && (known.is_none() || cosigned) {
+    if state.is_signed(&tidy) && (known.is_none() || cosigned) {
         archive.keep_checkpoint(&tidy)?;
     }
     Ok(())
@@ -659,18 +638,8 @@ fn slice(log: &Snapshot, request: &RangeRequest) -> Result<Option<RangeProof>> {
     if first >= head || head > log.size() {
         return Ok(None);
     }
-    let most = (request.most as usize).clamp(MAX_STATEMENT, follow::MAX_RANGE_BYTES);
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for entry in log.entries(first..head)? {
-        let entry = entry?;
-        bytes += entry.len();
-        if entries.len() == follow::MAX_RANGE || (bytes > most && !entries.is_empty()) {
-            break;
-        }
-        entries.push(entry.into());
-    }
-    let proof = consistency_proof(first + entries.len() as u64, head, log).map_err(tree)?;
-    Ok(Some(RangeProof { first, entries, proof }))
+    let most = (request.most as usize).max(MAX_STATEMENT);
+    Ok(Some(follow::range(log, first, head, most)?))
 }
 
 fn tree(error: impl std::fmt::Display) -> ReplicaError {

@@ -93,9 +93,8 @@ impl Desk {
     pub fn ahead(&self) -> Result<State> {
         let mut next = self.state.clone();
         let log = self.log()?;
-        for waiting in log.pending()? {
-            next.apply(&waiting.statement, &log)?;
-        }
+        let waiting = log.pending()?;
+        next.apply_all(waiting.iter().map(|waiting| &waiting.statement), &log)?;
         Ok(next)
     }
 

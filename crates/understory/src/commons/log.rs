@@ -6,7 +6,7 @@ use super::{
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use commons::{HomeError, portable, state::log_key, view};
+use commons::{HomeError, portable, view};
 use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 use tlog::{Bundle, Tile};
 
@@ -100,7 +100,7 @@ pub fn export(to: &Path, place: &Place) -> Result<()> {
         .context("enough witnesses have cosigned no head of this log yet")
         .hint("`understory commons serve` or `commons sync` brings the next one")?;
     let policy = desk.state.policy();
-    let operator = log_key(&desk.archive.origin(), desk.state.operator_at(head.checkpoint().size));
+    let operator = desk.state.log_key_at(head.checkpoint().size);
     let size = head.checkpoint().size;
     let (mut tiles, mut bundles) = (0u64, 0u64);
     for tile in Tile::all(size) {
