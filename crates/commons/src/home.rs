@@ -83,6 +83,19 @@ pub enum HomeError {
     Verify(#[from] VerifyError),
 }
 
+impl HomeError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(_) => Some(
+                "begin one with `understory commons create`, join one, or name its folder with \
+                 --dir",
+            ),
+            _ => None,
+        }
+    }
+}
+
 impl Home {
     /// The commons in `dir`.
     ///

@@ -26,7 +26,6 @@ mod peer;
 mod peer_key;
 mod prompt;
 mod pull;
-mod random;
 mod reading;
 mod run;
 mod runnable;

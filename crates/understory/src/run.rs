@@ -6,7 +6,7 @@ use crate::{
     cli::{RunArgs, Seed},
     generate::{Generated, Generator, Wanted},
     hint::WithHint,
-    kernel_for, prompt, random,
+    kernel_for, prompt,
     runnable::{self, Opening},
 };
 use anyhow::{Result, anyhow, bail};
@@ -53,7 +53,7 @@ fn sampler(args: &RunArgs) -> Result<Sampler> {
     let seed = match args.seed {
         Seed::Given(seed) => seed,
         Seed::Drawn => {
-            let [a, b, c, d, ..] = random::seed()?;
+            let [a, b, c, d, ..] = store::file::random()?;
             // Short enough to be typed again.
             let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
             eprintln!("[seed {seed}]");

@@ -2,29 +2,31 @@
 
 use super::{
     cli::{Place, Shown},
-    desk::Desk,
-    names::name_of,
+    opening,
     questions::{questions, tallies},
 };
 use crate::units::time;
 use anyhow::Result;
-use commons::{portable::PortableSplit, state::State, statement::House, view};
+use commons::{
+    Workspace, names::name_of, portable::PortableSplit, state::State, statement::House, view,
+};
 use ids::{Hash, PeerId};
 use std::fmt::Write;
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
-    let state = desk.at(at)?;
+    let workspace = opening::open(place)?;
+    let state = workspace.at(at)?;
     match shown {
         Shown::Members => print(place.json, &view::members(&state), || members(&state)),
         Shown::Lineage => print(place.json, &view::lineage(&state), || lineage(&state)),
         Shown::Milestones => print(place.json, &view::milestones(&state), || milestones(&state)),
         Shown::Health => {
-            let log = desk.log()?;
+            let log = workspace.log()?;
             let overdue = view::overdue(&log, &state)?;
             let unanswered = view::unanswered(&log, &state)?;
             let health = view::health(&state);
-            let proof = PortableSplit::new(&log, &desk.state, desk.home.splits()?)?.is_some();
+            let proof =
+                PortableSplit::new(&log, &workspace.state, workspace.home.splits()?)?.is_some();
             let all = serde_json::json!({
                 "health": health, "overdue": overdue, "unanswered": unanswered,
                 "split_proof": proof,
@@ -43,7 +45,7 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             toml::to_string_pretty(&state.rules).unwrap_or_default()
         }),
         Shown::Charter => {
-            let text = desk.home.objects()?.get(&state.charter);
+            let text = workspace.home.objects()?.get(&state.charter);
             let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let object = serde_json::json!({ "digest": state.charter, "text": text.as_ref().ok() });
             let shown = text.unwrap_or_else(|_| {
@@ -51,8 +53,8 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             });
             print(place.json, &object, || shown)
         }
-        Shown::Log => log(&desk, &state, place.json),
-        Shown::Waiting => waiting(&desk, place.json),
+        Shown::Log => log(&workspace, &state, place.json),
+        Shown::Waiting => waiting(&workspace, place.json),
     }
 }
 
@@ -290,8 +292,8 @@ fn author(state: &State, key: &PeerId) -> String {
     state.member_of(key).map_or_else(|| key.short(), |id| name_of(state, &id))
 }
 
-fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
-    let log = desk.log()?;
+fn log(workspace: &Workspace, state: &State, json: bool) -> Result<()> {
+    let log = workspace.log()?;
     for index in 0..state.size {
         let statement = log.statement(index)?;
         let (hash, kind) = (statement.hash(), statement.body.kind_name());
@@ -314,8 +316,8 @@ fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn waiting(desk: &Desk, json: bool) -> Result<()> {
-    for waiting in desk.log()?.pending()? {
+fn waiting(workspace: &Workspace, json: bool) -> Result<()> {
+    for waiting in workspace.log()?.pending()? {
         let statement = waiting.statement;
         let (hash, kind) = (statement.hash(), statement.body.kind_name());
         if json {
@@ -325,7 +327,7 @@ fn waiting(desk: &Desk, json: bool) -> Result<()> {
                 serde_json::json!({ "statement": hash, "kind": kind, "author": author })
             );
         } else {
-            println!("{}  {kind:9} {}", hash.short(), author(&desk.state, &statement.author));
+            println!("{}  {kind:9} {}", hash.short(), author(&workspace.state, &statement.author));
         }
     }
     Ok(())
