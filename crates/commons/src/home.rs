@@ -83,6 +83,19 @@ pub enum HomeError {
     Verify(#[from] VerifyError),
 }
 
+impl HomeError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(_) => Some(
+                "begin one with `understory commons create`, join one, or name its folder with \
+                 --dir",
+            ),
+            _ => None,
+        }
+    }
+}
+
 impl Home {
     /// The commons in `dir`.
     ///
@@ -187,9 +200,7 @@ impl Home {
     }
 
     /// The state of the log that `genesis` was forked from, if it was.
-    ///
-    /// Errors: as [`Self::state`].
-    pub fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
+    fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
         let mut state = None;
         for (parent, archive) in self.lineage(genesis)?.into_iter().rev() {
             let log = archive.snapshot()?;

@@ -214,12 +214,34 @@ impl State {
             return Err(ArchiveError::Missing { index: size, size: log.size() }.into());
         }
         let mut state = Self::begin(&log.statement(0)?, parent)?;
-        for (index, entry) in (1..).zip(log.entries(1..size)?) {
+        state.advance(log, size)?;
+        Ok(state)
+    }
+
+    /// Takes in what a log has up to `size`, from where this state ends.
+    ///
+    /// Errors: the log is shorter or cannot be read; the state may be part of the way.
+    pub fn advance(&mut self, log: &Snapshot, size: u64) -> Result<(), ArchiveError> {
+        if size > log.size() {
+            return Err(ArchiveError::Missing { index: size - 1, size: log.size() });
+        }
+        for (index, entry) in (self.size..).zip(log.entries(self.size..size)?) {
             let statement = Statement::parse_unsigned(&entry?)
                 .map_err(|why| ArchiveError::Statement { index, why })?;
-            state.apply(&statement, log)?;
+            self.apply(&statement, log)?;
         }
-        Ok(state)
+        Ok(())
+    }
+
+    /// [`Self::apply`] of statements in order; `log` has them already, or will.
+    ///
+    /// Errors: as [`Self::apply`]; the state may be part of the way.
+    pub fn apply_all<'a>(
+        &mut self,
+        statements: impl IntoIterator<Item = &'a Statement>,
+        log: &impl Roots,
+    ) -> Result<(), ArchiveError> {
+        statements.into_iter().try_for_each(|statement| self.apply(statement, log))
     }
 
     /// The state after a genesis. That of a fork keeps the old log's history: artifacts, lineage,

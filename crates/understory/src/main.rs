@@ -27,7 +27,6 @@ mod peer_key;
 mod progress;
 mod prompt;
 mod pull;
-mod random;
 mod ready;
 mod run;
 mod score;

@@ -6,7 +6,7 @@ use crate::{
     cli::{RunArgs, Seed},
     generate::{ending, reason, tell},
     hint::WithHint,
-    kernel_for, prompt, random, ready,
+    kernel_for, prompt, ready,
 };
 use anyhow::{Result, anyhow, bail};
 use engine::generation::{Generated, Wanted};
@@ -55,7 +55,7 @@ fn sampler(args: &RunArgs) -> Result<Sampler> {
     let seed = match args.seed {
         Seed::Given(seed) => seed,
         Seed::Drawn => {
-            let [a, b, c, d, ..] = random::seed()?;
+            let [a, b, c, d, ..] = store::file::random()?;
             // Short enough to be typed again.
             let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
             eprintln!("[seed {seed}]");

@@ -48,6 +48,18 @@ impl State {
         self.operators[at.saturating_sub(1)].key
     }
 
+    /// The key that signs a checkpoint of `size` statements of this log.
+    pub fn log_key_at(&self, size: u64) -> VerifierKey {
+        log_key(&origin(&self.id), self.operator_at(size))
+    }
+
+    /// Whether a head is of this log and signed by whoever operated it at its size.
+    pub fn is_signed(&self, head: &SignedCheckpoint) -> bool {
+        let checkpoint = head.checkpoint();
+        checkpoint.origin == origin(&self.id)
+            && head.signed_by(&self.log_key_at(checkpoint.size)) == Signed::Yes
+    }
+
     /// The size of the log at which whoever operated it at `size` was replaced.
     pub(crate) fn operator_until(&self, size: u64) -> u64 {
         let next = self.operators.iter().find(|operator| operator.since > size);
@@ -123,7 +135,7 @@ impl State {
         if head.origin != origin(&self.id) || head.size > index {
             return Err(VoidReason::CheckpointOfOtherLog);
         }
-        let operator = log_key(&head.origin, self.operator_at(head.size));
+        let operator = self.log_key_at(head.size);
         if signed.signed_by(&operator) != Signed::Yes {
             return Err(VoidReason::CheckpointUnsigned);
         }

@@ -11,7 +11,7 @@
 use super::{Detail, Mark, State, VoidReason};
 use crate::statement::Witnesses;
 use ids::PeerId;
-use tlog::{Policy, SignedCheckpoint, Witnessed};
+use tlog::{KeyName, Policy, SignedCheckpoint, Witnessed};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -48,6 +48,15 @@ impl State {
     pub fn policies(&self) -> impl Iterator<Item = Policy> {
         let coming = self.coming.as_ref().map(|coming| &coming.witnesses);
         [Some(&self.witnesses), coming].into_iter().flatten().map(super::policy)
+    }
+
+    /// How the members named a key as a witness, in force or to come.
+    pub fn witness_name(&self, key: &PeerId) -> Option<KeyName> {
+        let mut policies = self.policies();
+        policies.find_map(|policy| {
+            let witness = policy.witnesses().iter().find(|witness| witness.key() == *key);
+            witness.map(|witness| witness.name().clone())
+        })
     }
 
     /// Whether enough witnesses of a policy cosigned a head.

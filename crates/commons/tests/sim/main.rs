@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bare;
+mod cache;
 mod committees;
 mod cost;
 mod crashes;

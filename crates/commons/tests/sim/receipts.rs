@@ -275,7 +275,7 @@ fn a_batch_is_shared_out_among_its_authors() {
     assert!(!left.is_empty(), "more waited than a batch holds");
     let log = town.archive.snapshot().unwrap();
     let before = town.state.size - (300 - left.len() as u64) - 1;
-    let range = follow::range(&log, before, town.state.size).unwrap();
+    let range = follow::range(&log, before, town.state.size, follow::MAX_RANGE_BYTES).unwrap();
     assert_eq!(range.first + range.entries.len() as u64, town.state.size, "one range");
 }
 

@@ -192,7 +192,7 @@ fn a_fresh_member_follows_in_ranges_and_has_the_same_views() {
     let (archive, mut state) = fresh(&town);
     follow::check_head(&archive.snapshot().unwrap(), &state, &head).unwrap();
     while state.size < size {
-        let mut range = follow::range(&log, state.size, size).unwrap();
+        let mut range = follow::range(&log, state.size, size, follow::MAX_RANGE_BYTES).unwrap();
         // In small steps, each with its own proof.
         let most = state.size + 3;
         if range.first + range.entries.len() as u64 > most {
@@ -305,7 +305,7 @@ fn a_flood_does_not_keep_the_log_from_being_handed_over() {
     let head = batch.checkpoint.unwrap();
     assert_eq!(state.operator(), heir.id());
     let log = town.archive.snapshot().unwrap();
-    let range = follow::range(&log, old, head.checkpoint().size).unwrap();
+    let range = follow::range(&log, old, head.checkpoint().size, follow::MAX_RANGE_BYTES).unwrap();
     let known = State::replay(&member.snapshot().unwrap(), old, None).unwrap();
     let next = follow::take_hand_over(&member, &known, &range, &head).unwrap();
     assert_eq!(next.operator(), heir.id());

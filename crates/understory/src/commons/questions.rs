@@ -2,13 +2,13 @@
 
 use super::{
     cli::{QuestionArgs, TallyArgs},
-    desk::Desk,
-    names::name_of,
+    opening,
     show::print,
 };
 use crate::units::time;
 use anyhow::Result;
 use commons::{
+    names::name_of,
     state::{State, Status},
     statement::House,
     view::{self, Bounds, Margin, Question, Tallies, Tally},
@@ -17,21 +17,21 @@ use std::fmt::Write;
 
 /// `understory tally`.
 pub fn tally(args: &TallyArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
     let Some(text) = &args.question else {
         let all = view::tallies(&state, Bounds::NONE);
         return print(args.place.json, &all, || questions(&all));
     };
-    let tally = view::tally(&state, desk.question(&state, text)?, Bounds::NONE);
+    let tally = view::tally(&state, workspace.question(&state, text)?, Bounds::NONE);
     print(args.place.json, &tally, || tally_text(&state, &tally, args.explain))
 }
 
 /// `understory margin`.
 pub fn margin(args: &QuestionArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let proposal = desk.question(&state, &args.question)?;
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
+    let proposal = workspace.question(&state, &args.question)?;
     let Some(margin) = view::margin(&state, proposal, Bounds::NONE) else {
         anyhow::bail!("{:?} has no votes that are counted", proposal.body.title);
     };
@@ -44,9 +44,9 @@ pub fn margin(args: &QuestionArgs) -> Result<()> {
 
 /// `understory panel`.
 pub fn panel(args: &QuestionArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let proposal = desk.question(&state, &args.question)?;
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
+    let proposal = workspace.question(&state, &args.question)?;
     let Some(panel) = view::panel(&state, proposal) else {
         anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
     };

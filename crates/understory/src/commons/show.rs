@@ -2,13 +2,14 @@
 
 use super::{
     cli::{Place, Shown},
-    desk::Desk,
-    names::name_of,
+    opening,
     questions::questions,
 };
 use crate::units::time;
 use anyhow::Result;
 use commons::{
+    Workspace,
+    names::name_of,
     state::State,
     statement::House,
     view::{self, Bounds},
@@ -17,8 +18,8 @@ use ids::{Hash, PeerId};
 use std::fmt::Write;
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
-    let state = desk.at(at)?;
+    let workspace = opening::open(place)?;
+    let state = workspace.at(at)?;
     match shown {
         Shown::Members => {
             let view = view::members(&state, Bounds::NONE);
@@ -30,7 +31,7 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
         }
         Shown::Milestones => print(place.json, &view::milestones(&state), || milestones(&state)),
         Shown::Health => {
-            let beside = view::Beside::of(&desk.home, &desk.log()?, &state)?;
+            let beside = view::Beside::of(&workspace.home, &workspace.log()?, &state)?;
             let view = view::health(&state, &beside, Bounds::NONE);
             print(place.json, &view, || late(&state, &view) + &health(&state, &view))
         }
@@ -42,7 +43,7 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             toml::to_string_pretty(&state.rules).unwrap_or_default()
         }),
         Shown::Charter => {
-            let text = desk.home.objects()?.get(&state.charter);
+            let text = workspace.home.objects()?.get(&state.charter);
             let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let object = serde_json::json!({ "digest": state.charter, "text": text.as_ref().ok() });
             let shown = text.unwrap_or_else(|_| {
@@ -50,8 +51,8 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             });
             print(place.json, &object, || shown)
         }
-        Shown::Log => log(&desk, &state, place.json),
-        Shown::Waiting => waiting(&desk, place.json),
+        Shown::Log => log(&workspace, &state, place.json),
+        Shown::Waiting => waiting(&workspace, place.json),
     }
 }
 
@@ -283,8 +284,8 @@ fn author(state: &State, key: &PeerId) -> String {
     state.member_of(key).map_or_else(|| key.short(), |id| name_of(state, &id))
 }
 
-fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
-    let log = desk.log()?;
+fn log(workspace: &Workspace, state: &State, json: bool) -> Result<()> {
+    let log = workspace.log()?;
     for index in 0..state.size {
         let line = view::log_line(state, index, &log.statement(index)?);
         print(json, &line, || {
@@ -299,11 +300,11 @@ fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn waiting(desk: &Desk, json: bool) -> Result<()> {
-    for waiting in desk.log()?.pending()? {
+fn waiting(workspace: &Workspace, json: bool) -> Result<()> {
+    for waiting in workspace.log()?.pending()? {
         let line = view::waiting_line(&waiting.statement);
         print(json, &line, || {
-            let by = author(&desk.state, &line.author);
+            let by = author(&workspace.state, &line.author);
             format!("{}  {:9} {by}\n", line.statement.short(), line.kind)
         })?;
     }

@@ -8,25 +8,25 @@
 //! key.pub …      the public key of each, in hex
 //! ```
 //!
-//! Keys of earlier versions lie in age files; [`Keys::import`] takes over what is in them.
+//! Keys of earlier versions lie in age files; [`Keys::import`] takes over what is in them. Who
+//! knows the passphrase is a [`KeyHolder`]: no file and no terminal is asked for it here.
 
-use crate::{
-    files::{create_secret, read_secret, write_secret},
-    hint::WithHint,
-    random,
-};
-use anyhow::{Context, Result, anyhow, bail};
-use commons::statement::Key;
+mod error;
+
+pub use error::{CardError, KeyError, PassphraseError};
+
+use crate::statement::Key;
+use error::{cannot, cannot_write};
 use ids::{
     Hash, Identity, PeerId,
-    key_file::{self, Seed},
+    key_file::{self, MAX_KEY_FILE, Seed},
 };
 use std::{
     fs::{self, File},
-    io::IsTerminal,
+    io,
     path::{Path, PathBuf},
 };
-use store::file;
+use store::file::{self, Readers};
 use zeroize::Zeroizing;
 
 const SECRET: &str = "pem";
@@ -36,8 +36,6 @@ const OLD: &str = "age";
 
 /// All names that a key may have here, the first four by role.
 const STEMS: [&str; 5] = ["key", "next", "operator", "witness", "new"];
-
-const PASSPHRASE: &str = "UNDERSTORY_PASSPHRASE";
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,20 +61,40 @@ impl Role {
     }
 }
 
+/// What a passphrase is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To open keys.
+    Open,
+    /// To make keys under it: a mistyped one would lock them.
+    Make,
+    /// The same, for a key that comes on standard input, where nobody can answer then.
+    Import,
+}
+
+/// Who knows the passphrase of a folder of keys.
+pub trait KeyHolder: Send + Sync {
+    /// The passphrase; asked for once for all keys of a folder, and again if it could not be had.
+    ///
+    /// Errors: [`PassphraseError`].
+    fn passphrase(&self, purpose: Purpose) -> Result<Zeroizing<String>, PassphraseError>;
+
+    /// Is told that other users of the machine can read a secret key's file.
+    fn exposed(&self, path: &Path);
+}
+
 /// A folder of keys.
 pub struct Keys {
     dir: PathBuf,
+    holder: Box<dyn KeyHolder>,
     passphrase: std::cell::OnceCell<Zeroizing<String>>,
 }
 
 impl Keys {
-    /// The folder that was asked for, or the usual one.
-    pub fn at(dir: Option<&Path>) -> Result<Self> {
-        let dir = match dir {
-            Some(dir) => dir.to_owned(),
-            None => usual_dir()?,
-        };
-        Ok(Self { dir, passphrase: std::cell::OnceCell::new() })
+    /// The keys in `dir`, which need not exist yet.
+    pub fn at(dir: &Path, holder: impl KeyHolder + 'static) -> Self {
+        let (dir, holder) = (dir.to_owned(), Box::new(holder));
+        Self { dir, holder, passphrase: std::cell::OnceCell::new() }
     }
 
     /// Where they are.
@@ -90,56 +108,64 @@ impl Keys {
     }
 
     /// The public key of a role, without any passphrase.
-    pub fn public(&self, role: Role) -> Result<PeerId> {
+    ///
+    /// Errors: there is none, or its file is damaged.
+    pub fn public(&self, role: Role) -> Result<PeerId, KeyError> {
         self.public_of(role.stem())
     }
 
-    fn public_of(&self, stem: &str) -> Result<PeerId> {
+    fn public_of(&self, stem: &str) -> Result<PeerId, KeyError> {
         let path = self.file(stem, "pub");
         if file::is_absent(&path) && !file::is_absent(&self.file(stem, SECRET)) {
             // What was begun when the secret was made is finished now.
             let public = Identity::from_seed(*self.unseal(stem)?).id();
-            write_secret(&path, format!("{public}\n").as_bytes())?;
+            write_public(&path, &public)?;
         }
         let text = fs::read_to_string(&path)
-            .with_context(|| format!("no key in {}", self.dir.display()))
-            .hint("make one with `understory key create`, or name its folder with --keys")?;
-        text.trim().parse().with_context(|| format!("{} is damaged", path.display()))
+            .map_err(|source| KeyError::NoKey { dir: self.dir.clone(), source })?;
+        text.trim().parse().map_err(|source| KeyError::Damaged { path, source })
     }
 
     /// The secret key of a role.
-    pub fn identity(&self, role: Role) -> Result<Identity> {
+    ///
+    /// Errors: there is none, it does not open, or it is not that of the public key beside it.
+    pub fn identity(&self, role: Role) -> Result<Identity, KeyError> {
         self.refuse_old(role)?;
         let path = self.file(role.stem(), SECRET);
         let identity = Identity::from_seed(*self.unseal(role.stem())?);
         if self.public(role)? != identity.id() {
-            return Err(anyhow!("{} and the .pub file beside it are of two keys", path.display()))
-                .hint("`understory key rotate` finishes a rotation that was cut short");
+            return Err(KeyError::TwoKeys { path });
         }
         Ok(identity)
     }
 
-    fn unseal(&self, stem: &str) -> Result<Seed> {
+    fn unseal(&self, stem: &str) -> Result<Seed, KeyError> {
         let path = self.file(stem, SECRET);
-        let sealed = read_secret(&path)
-            .hint("make a key with `understory key create`, or name its folder with --keys")?;
-        let text = str::from_utf8(&sealed).unwrap_or_default();
-        key_file::unseal(text, self.passphrase(false)?)
-            .with_context(|| format!("cannot open {}", path.display()))
-            .hint("is the passphrase right?")
+        let sealed = file::read_secret(&path, MAX_KEY_FILE)
+            .map_err(|source| KeyError::NoSecret { path: path.clone(), source })?;
+        if sealed.exposed {
+            self.holder.exposed(&path);
+        }
+        let text = str::from_utf8(&sealed.bytes).unwrap_or_default();
+        key_file::unseal(text, self.passphrase(Purpose::Open)?)
+            .map_err(|source| KeyError::Closed { path, source })
     }
 
-    /// Asks for the passphrase now, if it takes a person to say it.
-    pub fn unlock(&self) -> Result<()> {
-        if self.has(Role::Current) && std::io::stdin().is_terminal() {
+    /// Asks for the passphrase now, if there is a key to open.
+    ///
+    /// Errors: it cannot be had, or the key has to be imported first.
+    pub fn unlock(&self) -> Result<(), KeyError> {
+        if self.has(Role::Current) {
             self.refuse_old(Role::Current)?;
-            self.passphrase(false)?;
+            self.passphrase(Purpose::Open)?;
         }
         Ok(())
     }
 
     /// Makes a key of a role, unless there is one.
-    pub fn make(&self, role: Role) -> Result<Identity> {
+    ///
+    /// Errors: files cannot be written; only its public part is there.
+    pub fn make(&self, role: Role) -> Result<Identity, KeyError> {
         let _alone = self.alone()?;
         if self.has(role) {
             return self.identity(role);
@@ -151,23 +177,19 @@ impl Keys {
     /// there is no public key, as `role`. Returns the name.
     ///
     /// Errors: there is a key of that name, or the secret belongs to no public key here.
-    pub fn import(&self, seed: &Seed, role: Role) -> Result<PathBuf> {
+    pub fn import(&self, seed: &Seed, role: Role) -> Result<PathBuf, KeyError> {
         let _alone = self.alone()?;
         let identity = Identity::from_seed(**seed);
         let is_its = |stem: &&str| self.public_of(stem).is_ok_and(|key| key == identity.id());
         let stem = STEMS.into_iter().find(is_its).unwrap_or(role.stem());
         let (public, secret) = (self.file(stem, "pub"), self.file(stem, SECRET));
         if !file::is_absent(&secret) {
-            return Err(anyhow!("{} is there already", secret.display()))
-                .hint("a key is never replaced; --keys names another folder");
+            return Err(KeyError::Exists { path: secret });
         }
         if !file::is_absent(&public) && self.public_of(stem)? != identity.id() {
-            return Err(anyhow!("this is not the secret key of {}", public.display())).hint(
-                "--as names another of your keys (next, operator, witness), --keys another folder",
-            );
+            return Err(KeyError::Other { path: public });
         }
-        // What is asked is who sits there: standard input is the secret.
-        self.passphrase_from(true, File::open("/dev/tty").is_ok())?;
+        self.passphrase(Purpose::Import)?;
         self.write_as(stem, &identity, seed)?;
         Ok(secret)
     }
@@ -175,7 +197,9 @@ impl Keys {
     /// Puts the next key in the place of the current one, and the successor in that of the next.
     /// Called after the rotation is in the log's waiting room; cut short at any point and called
     /// again it goes on, and called once more it changes nothing.
-    pub fn advance(&self) -> Result<()> {
+    ///
+    /// Errors: files cannot be renamed; a key has to be imported first.
+    pub fn advance(&self) -> Result<(), KeyError> {
         let _alone = self.alone()?;
         for stem in ["next", "new"].into_iter().filter(|stem| self.file(stem, "pub").exists()) {
             self.refuse_old_of(stem)?;
@@ -185,12 +209,12 @@ impl Keys {
                 let (from, to) = (self.file(from, suffix), self.file(to, suffix));
                 // While there is a successor the next key has not moved, or has and is not there.
                 if self.file("new", suffix).exists() && from.exists() {
-                    fs::rename(&from, &to)
-                        .with_context(|| format!("cannot rename {}", from.display()))?;
+                    fs::rename(&from, &to).map_err(cannot("rename", &from))?;
                 }
             }
         }
-        sync_dir(&self.dir)
+        let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
+        synced.map_err(cannot_write(&self.dir))
     }
 
     /// Whether [`Self::advance`] was cut short.
@@ -201,7 +225,9 @@ impl Keys {
     }
 
     /// Makes the key that will be committed to at a rotation, beside the present ones.
-    pub fn make_successor(&self) -> Result<Identity> {
+    ///
+    /// Errors: as [`Self::make`].
+    pub fn make_successor(&self) -> Result<Identity, KeyError> {
         let _alone = self.alone()?;
         // One that was made before may be what another commons' log commits to.
         if let Ok(old) = fs::read_to_string(self.dir.join("new.pub")) {
@@ -210,7 +236,7 @@ impl Keys {
                 let from = self.file("new", suffix);
                 if !file::is_absent(&from) {
                     fs::rename(&from, self.dir.join(format!("new-{old}.{suffix}")))
-                        .with_context(|| format!("cannot rename {}", from.display()))?;
+                        .map_err(cannot("rename", &from))?;
                 }
             }
         }
@@ -218,44 +244,43 @@ impl Keys {
     }
 
     /// What others need to know of these keys: `PUBLIC.NEXT`, with the digest of the next key.
-    pub fn card(&self) -> Result<Card> {
+    ///
+    /// Errors: as [`Self::public`].
+    pub fn card(&self) -> Result<Card, KeyError> {
         let next = Key::digest(&self.public(Role::Next)?);
         Ok(Card { key: self.public(Role::Current)?, next })
     }
 
     /// Keeps other processes from making or moving keys here until it is dropped.
-    fn alone(&self) -> Result<File> {
+    fn alone(&self) -> Result<File, KeyError> {
         let lock = || {
             fs::create_dir_all(&self.dir)?;
             let folder = File::open(&self.dir)?;
             folder.lock()?;
-            Ok::<_, std::io::Error>(folder)
+            Ok::<_, io::Error>(folder)
         };
-        lock().with_context(|| format!("cannot lock {}", self.dir.display()))
+        lock().map_err(cannot("lock", &self.dir))
     }
 
-    fn make_as(&self, stem: &str) -> Result<Identity> {
+    fn make_as(&self, stem: &str) -> Result<Identity, KeyError> {
         let public = self.file(stem, "pub");
         if !file::is_absent(&public) {
-            return Err(anyhow!("{} is there and its secret key is not", public.display())).hint(
-                "a key is never replaced: bring the secret key back from where it is kept, or name \
-                 another folder with --keys",
-            );
+            return Err(KeyError::Elsewhere { path: public });
         }
-        let seed = Zeroizing::new(random::seed()?);
+        let seed = Zeroizing::new(file::random().map_err(KeyError::Random)?);
         let identity = Identity::from_seed(*seed);
         self.write_as(stem, &identity, &seed)?;
         Ok(identity)
     }
 
-    fn write_as(&self, stem: &str, identity: &Identity, seed: &[u8; 32]) -> Result<()> {
-        fs::create_dir_all(&self.dir)
-            .with_context(|| format!("cannot make {}", self.dir.display()))?;
-        let sealed = key_file::seal(seed, self.passphrase(true)?, &random::seed()?);
+    fn write_as(&self, stem: &str, identity: &Identity, seed: &[u8; 32]) -> Result<(), KeyError> {
+        fs::create_dir_all(&self.dir).map_err(cannot("make", &self.dir))?;
+        let random = file::random().map_err(KeyError::Random)?;
+        let sealed = key_file::seal(seed, self.passphrase(Purpose::Make)?, &random);
         // The secret first: a public part without it is one whose secret is kept elsewhere.
-        create_secret(&self.file(stem, SECRET), sealed.as_bytes())?;
-        let public = format!("{}\n", identity.id());
-        write_secret(&self.file(stem, "pub"), public.as_bytes())
+        let secret = self.file(stem, SECRET);
+        file::create(&secret, sealed.as_bytes(), Readers::Owner).map_err(cannot_write(&secret))?;
+        write_public(&self.file(stem, "pub"), &identity.id())
     }
 
     fn file(&self, stem: &str, suffix: &str) -> PathBuf {
@@ -268,41 +293,30 @@ impl Keys {
     }
 
     /// Fails where all there is of a role's secret key is an age file.
-    pub fn refuse_old(&self, role: Role) -> Result<()> {
+    ///
+    /// Errors: [`KeyError::Old`].
+    pub fn refuse_old(&self, role: Role) -> Result<(), KeyError> {
         self.refuse_old_of(role.stem())
     }
 
-    fn refuse_old_of(&self, stem: &str) -> Result<()> {
+    fn refuse_old_of(&self, stem: &str) -> Result<(), KeyError> {
         if !self.is_old(stem) {
             return Ok(());
         }
-        let (path, dir) = (self.file(stem, OLD), self.dir.display());
-        Err(anyhow!("{} is an age file, which earlier versions wrote", path.display())).hint(
-            format!(
-                "take it over with: age -d {} | understory key import --keys {dir}",
-                path.display()
-            ),
-        )
+        Err(KeyError::Old { path: self.file(stem, OLD), dir: self.dir.clone() })
     }
 
-    /// The passphrase: from the environment, or asked for, twice where it is new.
-    fn passphrase(&self, new: bool) -> Result<&str> {
-        self.passphrase_from(new, std::io::stdin().is_terminal())
-    }
-
-    /// The same; `person` says whether there is somebody to ask.
-    fn passphrase_from(&self, new: bool, person: bool) -> Result<&str> {
+    /// The passphrase, asked for once.
+    fn passphrase(&self, purpose: Purpose) -> Result<&str, KeyError> {
         if let Some(known) = self.passphrase.get() {
             return Ok(known);
         }
-        let passphrase = match std::env::var(PASSPHRASE) {
-            Ok(text) => Zeroizing::new(text),
-            Err(_) if person => ask(new)?,
-            Err(_) => Err(anyhow!("the keys in {} need a passphrase", self.dir.display()))
-                .hint(format!("run it in a terminal, or put the passphrase into {PASSPHRASE}"))?,
-        };
+        let passphrase = self.holder.passphrase(purpose).map_err(|error| match error {
+            PassphraseError::Nobody { todo } => KeyError::Nobody { dir: self.dir.clone(), todo },
+            error => KeyError::Passphrase(error),
+        })?;
         if passphrase.is_empty() {
-            bail!("an empty passphrase protects nothing");
+            return Err(KeyError::Empty);
         }
         Ok(self.passphrase.get_or_init(|| passphrase))
     }
@@ -324,42 +338,33 @@ impl std::fmt::Display for Card {
 }
 
 impl std::str::FromStr for Card {
-    type Err = anyhow::Error;
+    type Err = CardError;
 
-    fn from_str(text: &str) -> Result<Self> {
-        let (key, next) = text
-            .trim()
-            .split_once('.')
-            .context("a card is two numbers of 64 hex digits with a dot between")?;
+    fn from_str(text: &str) -> Result<Self, CardError> {
+        let (key, next) = text.trim().split_once('.').ok_or(CardError::Shape)?;
         Ok(Self { key: key.parse()?, next: next.parse()? })
     }
 }
 
-fn ask(new: bool) -> Result<Zeroizing<String>> {
-    let first = Zeroizing::new(rpassword::prompt_password("passphrase of your keys: ")?);
-    if new && Zeroizing::new(rpassword::prompt_password("the same again: ")?) != first {
-        bail!("the two are not the same");
-    }
-    Ok(first)
-}
-
-fn usual_dir() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-    let base =
-        base.context("there is no HOME to keep keys in").hint("name a folder with --keys")?;
-    Ok(base.join("understory").join("keys"))
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .with_context(|| format!("cannot write {}", dir.display()))
+fn write_public(path: &Path, public: &PeerId) -> Result<(), KeyError> {
+    let text = format!("{public}\n");
+    file::write_atomically(path, text.as_bytes(), Readers::Owner).map_err(cannot_write(path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// There is nobody to ask.
+    struct Nobody;
+
+    impl KeyHolder for Nobody {
+        fn passphrase(&self, _: Purpose) -> Result<Zeroizing<String>, PassphraseError> {
+            Err(PassphraseError::Nobody { todo: "ask somebody".to_owned() })
+        }
+
+        fn exposed(&self, _: &Path) {}
+    }
 
     const FILES: [&str; 6] = ["key.pub", "key.pem", "next.pub", "next.pem", "new.pub", "new.pem"];
 
@@ -370,7 +375,7 @@ mod tests {
             fs::write(dir.path().join(name), name.split('.').next().expect("a stem"))
                 .expect("kept");
         }
-        let keys = Keys::at(Some(dir.path())).expect("a folder");
+        let keys = Keys::at(dir.path(), Nobody);
         let moves = [
             ("next.pub", "key.pub"),
             ("next.pem", "key.pem"),

@@ -1,19 +1,63 @@
-//! Options as people type them on a ballot, and which options can be told apart.
+//! Ballots: options as people type them, and what opens a sealed ballot again.
 
-use crate::hint::WithHint;
-use anyhow::{Result, anyhow};
-use commons::statement::Choice;
+mod sealed;
+
+pub use sealed::{SealedBallot, SealedError};
+
+use crate::statement::Choice;
 use ids::{
     Plain,
-    name::{self, composed_alike, folded, skeleton},
+    name::{composed_alike, folded, skeleton},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+/// Why a text says no option.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// It is no option's.
+    #[error("{text:?} is no option of this question")]
+    None {
+        /// The text.
+        text: String,
+        /// All options, with their numbers.
+        options: String,
+    },
+    /// Several options can be meant.
+    #[error("{text:?} can be read as {readings}")]
+    Several {
+        /// The text.
+        text: String,
+        /// The options, with their numbers.
+        readings: String,
+    },
+    /// It is an option's name, and also several options that are joined.
+    #[error("{text:?} can be read as {whole} and as {joined}")]
+    WholeOrJoined {
+        /// The text.
+        text: String,
+        /// The options that are called so.
+        whole: String,
+        /// The options that it joins.
+        joined: String,
+    },
+}
+
+impl OptionError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &str {
+        match self {
+            Self::None { options, .. } => options,
+            Self::Several { .. } => "name it by its number, with # before it",
+            Self::WholeOrJoined { .. } => "name options by their numbers, as #1 or #1=#2",
+        }
+    }
+}
 
 /// The options that a ballot ranks, best first, each group as one wrote it: one option, or several
 /// with `=` between them.
 ///
 /// Errors: a text is no option, or can be read in more than one way.
-pub fn ranking(options: &[Choice], texts: &[String]) -> Result<Vec<Vec<u16>>> {
+pub fn ranking(options: &[Choice], texts: &[String]) -> Result<Vec<Vec<u16>>, OptionError> {
     texts.iter().map(|text| group(options, text)).collect()
 }
 
@@ -26,51 +70,26 @@ pub fn words(options: &[Choice], groups: &[Vec<u16>]) -> String {
     groups.iter().map(group).collect::<Vec<_>>().join(", then ")
 }
 
-/// Whether people can tell these options apart when they read and type them.
-///
-/// Errors: a name is none ([`name::check`]) or reads like a place; two names are alike.
-pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-    for name in names {
-        name::check(name)
-            .map_err(|error| anyhow!("the option {:?} {error}", Plain(name).to_string()))
-            .hint(name::HINT)?;
-        if name.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        {
-            return Err(anyhow!("the option {name:?} reads like a place on the ballot"))
-                .hint("#1, #2 and so on are how ballots number the options");
-        }
-        for look in BTreeSet::from(name::looks(name)) {
-            if let Some(other) = seen.insert(look, name) {
-                return Err(anyhow!("the options {other:?} and {name:?} look alike"))
-                    .hint("give them names that differ in more than case, spacing or form");
-            }
-        }
-    }
-    Ok(())
-}
-
-fn group(options: &[Choice], text: &str) -> Result<Vec<u16>> {
+fn group(options: &[Choice], text: &str) -> Result<Vec<u16>, OptionError> {
     if !text.contains('=') {
         return find(options, text).map(|option| vec![option]);
     }
     let whole = names(options, text);
-    let parts: Result<Vec<u16>> = text.split('=').map(|part| find(options, part)).collect();
+    let parts: Result<Vec<u16>, _> = text.split('=').map(|part| find(options, part)).collect();
     match (whole.is_empty(), parts) {
         // The parts' error says which of them is meant.
         (true, parts) => parts,
         (false, Err(_)) => only(options, text, &whole).map(|option| vec![option]),
         (false, Ok(several)) => {
-            let (whole, several) = (list(options, whole, " and as "), words(options, &[several]));
-            Err(anyhow!("{text:?} can be read as {whole} and as {several}"))
-                .hint("name options by their numbers, as #1 or #1=#2")
+            let (whole, joined) = (list(options, whole, " and as "), words(options, &[several]));
+            Err(OptionError::WholeOrJoined { text: text.to_owned(), whole, joined })
         }
     }
 }
 
 /// The option that a text means: a place in the list, a whole name, or, where it is none, the
 /// beginning of names.
-fn find(options: &[Choice], text: &str) -> Result<u16> {
+fn find(options: &[Choice], text: &str) -> Result<u16, OptionError> {
     let wanted = folded(text);
     let mut found = names(options, text);
     if found.is_empty() && !wanted.is_empty() {
@@ -127,18 +146,16 @@ fn having(options: &[Choice], is: impl Fn(&str) -> bool) -> BTreeSet<usize> {
 }
 
 /// The one reading of a text.
-fn only(options: &[Choice], text: &str, readings: &BTreeSet<usize>) -> Result<u16> {
+fn only(options: &[Choice], text: &str, readings: &BTreeSet<usize>) -> Result<u16, OptionError> {
     match (readings.len(), readings.first()) {
         (1, Some(&one)) => Ok(one as u16),
-        (0, _) => Err(anyhow!("{text:?} is no option of this question")).hint(list(
-            options,
-            0..options.len(),
-            ", ",
-        )),
+        (0, _) => {
+            let options = list(options, 0..options.len(), ", ");
+            Err(OptionError::None { text: text.to_owned(), options })
+        }
         _ => {
-            let all = list(options, readings.iter().copied(), " and as ");
-            Err(anyhow!("{text:?} can be read as {all}"))
-                .hint("name it by its number, with # before it")
+            let readings = list(options, readings.iter().copied(), " and as ");
+            Err(OptionError::Several { text: text.to_owned(), readings })
         }
     }
 }
@@ -156,7 +173,7 @@ fn label(options: &[Choice], at: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use commons::statement::Effect;
+    use crate::statement::Effect;
 
     fn options(names: &[&str]) -> Vec<Choice> {
         let choice = |name: &&str| Choice {
@@ -168,7 +185,7 @@ mod tests {
         names.iter().map(choice).collect()
     }
 
-    fn read(names: &[&str], text: &str) -> Result<Vec<Vec<u16>>> {
+    fn read(names: &[&str], text: &str) -> Result<Vec<Vec<u16>>, OptionError> {
         ranking(&options(names), &[text.to_owned()])
     }
 
@@ -245,30 +262,6 @@ mod tests {
         assert_eq!(read(&["(2) Approve", "(1) Reject"], "#1").expect("a place"), [[0]]);
         for text in ["", " ", "x=", "="] {
             assert!(read(&[" ", "x"], text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn options_that_people_cannot_tell_apart_are_refused() {
-        let good: [&[&str]; 4] =
-            [&["yes", "no"], &["3", "5", "7"], &["für", "wider"], &["Ja", "Nein", "日本"]];
-        for names in good {
-            check_names(names.iter().copied()).expect("they differ");
-        }
-        let bad: [&[&str]; 10] = [
-            &["#1", "x"],
-            &["red", "Red"],
-            &["a b", "a  b"],
-            &["ﬁne", "fine"],
-            &["pаy", "pay"], // the first with a Cyrillic letter
-            &["modern", "rnodern"],
-            &["Il", "ll"],
-            &[" "],
-            &["a\u{200b}b"],
-            &["fu\u{308}r"],
-        ];
-        for names in bad {
-            assert!(check_names(names.iter().copied()).is_err(), "{names:?}");
         }
     }
 }

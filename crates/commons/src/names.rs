@@ -1,9 +1,9 @@
-//! What members and a commons may be called. One rule ([`ids::name`]), held before anything is
-//! signed; what other programs wrote into a log may break it, so names never win over ids.
+//! What members, options and a commons may be called, and who is meant by a name.
+//!
+//! One rule ([`ids::name`]), held before anything is signed. What other programs wrote into a log
+//! of an older version of the rules may break it, so names never win over ids.
 
-use crate::hint::WithHint;
-use anyhow::{Result, anyhow};
-use commons::{
+use crate::{
     Body,
     state::State,
     statement::{Claim, Genesis},
@@ -12,10 +12,112 @@ use ids::{
     PeerId, Plain,
     name::{self, SHORTEST_ID},
 };
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why something cannot be called so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// People cannot read or type it, or it reads like something else.
+    #[error("{what} {:?} {why}", Plain(name).to_string())]
+    Unfit {
+        /// What has the name: `the name`, `the founder`, `the option`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: name::NameError,
+    },
+    /// It looks like the name of a member.
+    #[error(
+        "{:?} looks like {:?}, which is what {} is called",
+        Plain(name).to_string(), Plain(other).to_string(), id.short()
+    )]
+    Taken {
+        /// The name.
+        name: String,
+        /// The other's name.
+        other: String,
+        /// The other.
+        id: PeerId,
+    },
+    /// An option's name that reads like its number.
+    #[error("the option {name:?} reads like a place on the ballot")]
+    LikePlace {
+        /// The name.
+        name: String,
+    },
+    /// Two options that people cannot tell apart.
+    #[error("the options {other:?} and {name:?} look alike")]
+    AlikeOptions {
+        /// The one that is listed first.
+        other: String,
+        /// The other.
+        name: String,
+    },
+}
+
+impl NameError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        match self {
+            Self::Unfit { .. } => name::HINT,
+            Self::Taken { .. } => {
+                "names differ in more than case, spacing or form; add a second name"
+            }
+            Self::LikePlace { .. } => "#1, #2 and so on are how ballots number the options",
+            Self::AlikeOptions { .. } => {
+                "give them names that differ in more than case, spacing or form"
+            }
+        }
+    }
+}
+
+/// Why no member can be told by a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// Nobody is called so.
+    #[error("nobody here is {:?}", Plain(text).to_string())]
+    Nobody {
+        /// The text.
+        text: String,
+        /// Somebody whose name it looks like, and that name.
+        like: Option<(PeerId, String)>,
+    },
+    /// Several can be meant.
+    #[error(
+        "{:?} can be read as more than one: {}",
+        Plain(text).to_string(), listed(found)
+    )]
+    Several {
+        /// The text.
+        text: String,
+        /// All of them.
+        found: Vec<PeerId>,
+    },
+}
+
+impl FindError {
+    /// What can be done about it.
+    pub fn todo(&self) -> String {
+        match self {
+            Self::Nobody { like: None, .. } => {
+                "`understory commons show members` lists names and ids".to_owned()
+            }
+            Self::Nobody { like: Some((id, name)), .. } => {
+                format!("{} is called {:?}", id.short(), Plain(name).to_string())
+            }
+            Self::Several { .. } => "give the whole id instead".to_owned(),
+        }
+    }
+}
 
 /// Errors: the statement gives a name that is none, or, for a member, one that looks like
 /// another member's.
-pub fn check_statement(state: &State, author: Option<PeerId>, body: &Body) -> Result<()> {
+pub fn check_statement(
+    state: &State,
+    author: Option<PeerId>,
+    body: &Body,
+) -> Result<(), NameError> {
     let Body::Attest(attest) = body else { return Ok(()) };
     let Claim::Person { name } = &attest.claim else { return Ok(()) };
     check("the name", name)?;
@@ -23,44 +125,61 @@ pub fn check_statement(state: &State, author: Option<PeerId>, body: &Body) -> Re
         Some(**id) != author && state.is_member(id) && !member.name.is_empty()
     });
     for (id, member) in others {
-        refuse_alike(name, &member.name, &id.short())?;
+        refuse_alike(name, &member.name, id)?;
     }
     Ok(())
 }
 
 /// Errors: the commons or a founder has a name that is none, or two founders look the same.
-pub fn check_genesis(genesis: &Genesis) -> Result<()> {
+pub fn check_genesis(genesis: &Genesis) -> Result<(), NameError> {
     check("the name", &genesis.name)?;
     for (at, founder) in genesis.founders.iter().enumerate() {
         check("the founder", &founder.name)?;
         for before in &genesis.founders[..at] {
-            refuse_alike(&founder.name, &before.name, &before.member.short())?;
+            refuse_alike(&founder.name, &before.name, &before.member)?;
         }
     }
     Ok(())
 }
 
-/// Errors: a text is no name.
-pub fn check(what: &str, text: &str) -> Result<()> {
-    name::check(text)
-        .map_err(|error| anyhow!("{what} {:?} {error}", Plain(text).to_string()))
-        .hint(name::HINT)
+/// Whether people can tell these options apart when they read and type them.
+///
+/// Errors: a name is none ([`name::check`]) or reads like a place; two names are alike.
+pub fn check_options<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        check("the option", name)?;
+        if name.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            return Err(NameError::LikePlace { name: name.to_owned() });
+        }
+        for look in BTreeSet::from(name::looks(name)) {
+            if let Some(other) = seen.insert(look, name) {
+                let (other, name) = (other.to_owned(), name.to_owned());
+                return Err(NameError::AlikeOptions { other, name });
+            }
+        }
+    }
+    Ok(())
 }
 
-fn refuse_alike(name: &str, other: &str, id: &str) -> Result<()> {
-    if !name::alike(name, other) {
-        return Ok(());
+/// Errors: a text is no name; `what` says whose it would be.
+pub fn check(what: &'static str, text: &str) -> Result<(), NameError> {
+    name::check(text).map_err(|why| NameError::Unfit { what, name: text.to_owned(), why })
+}
+
+fn refuse_alike(name: &str, other: &str, id: &PeerId) -> Result<(), NameError> {
+    match name::alike(name, other) {
+        true => Err(NameError::Taken { name: name.to_owned(), other: other.to_owned(), id: *id }),
+        false => Ok(()),
     }
-    let [name, other] = [name, other].map(|name| Plain(name).to_string());
-    Err(anyhow!("{name:?} looks like {other:?}, which is what {id} is called"))
-        .hint("names differ in more than case, spacing or form; add a second name")
 }
 
 /// A member by name, id or the beginning of its id.
 ///
 /// Errors: there is none, or more than one can be meant: members call themselves what they like,
 /// also what another one is called, or its id.
-pub fn find_member(state: &State, text: &str) -> Result<PeerId> {
+pub fn find_member(state: &State, text: &str) -> Result<PeerId, FindError> {
     if let Some(id) = text.parse().ok().filter(|id| state.members.contains_key(id)) {
         return Ok(id);
     }
@@ -79,23 +198,17 @@ pub fn find_member(state: &State, text: &str) -> Result<PeerId> {
     }
     match found[..] {
         [id] if is_exact || id.to_string().starts_with(text) => Ok(id),
-        [] => Err(anyhow!("nobody here is {:?}", Plain(text).to_string()))
-            .hint("`understory commons show members` lists names and ids"),
+        [] => Err(FindError::Nobody { text: text.to_owned(), like: None }),
         [id] => {
-            let name = Plain(&state.members[&id].name).to_string();
-            Err(anyhow!("nobody here is {:?}", Plain(text).to_string()))
-                .hint(format!("{} is called {name:?}", id.short()))
+            let like = Some((id, state.members[&id].name.clone()));
+            Err(FindError::Nobody { text: text.to_owned(), like })
         }
-        _ => {
-            let ids: Vec<String> = found.iter().map(PeerId::to_string).collect();
-            Err(anyhow!(
-                "{:?} can be read as more than one: {}",
-                Plain(text).to_string(),
-                ids.join(" and ")
-            ))
-            .hint("give the whole id instead")
-        }
+        _ => Err(FindError::Several { text: text.to_owned(), found }),
     }
+}
+
+fn listed(ids: &[PeerId]) -> String {
+    ids.iter().map(PeerId::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// What a member is called; with the beginning of its id where that is no name.
@@ -110,7 +223,7 @@ pub fn name_of(state: &State, id: &PeerId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use commons::{
+    use crate::{
         Home, author,
         statement::{Attest, Founder, Key, RULES_VERSION, Rules, WitnessKey, Witnesses},
     };
@@ -199,6 +312,30 @@ mod tests {
         check_genesis(&genesis(&["Anna", "Bert"])).expect("two names");
         for names in [["Anna", "anna"], ["Il", "ll"], ["Anna", ""]] {
             assert!(check_genesis(&genesis(&names)).is_err(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn options_that_people_cannot_tell_apart_are_refused() {
+        let good: [&[&str]; 4] =
+            [&["yes", "no"], &["3", "5", "7"], &["für", "wider"], &["Ja", "Nein", "日本"]];
+        for names in good {
+            check_options(names.iter().copied()).expect("they differ");
+        }
+        let bad: [&[&str]; 10] = [
+            &["#1", "x"],
+            &["red", "Red"],
+            &["a b", "a  b"],
+            &["ﬁne", "fine"],
+            &["pаy", "pay"], // the first with a Cyrillic letter
+            &["modern", "rnodern"],
+            &["Il", "ll"],
+            &[" "],
+            &["a\u{200b}b"],
+            &["fu\u{308}r"],
+        ];
+        for names in bad {
+            assert!(check_options(names.iter().copied()).is_err(), "{names:?}");
         }
     }
 }
