@@ -15,6 +15,7 @@ mod repository;
 mod room;
 mod source;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -31,7 +32,7 @@ use http::{Client, Part};
 use listing::Hub;
 
 /// Where models come from and where they are kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// The hub's address, `https://…`; `None` for [`HUGGING_FACE`].
     pub endpoint: Option<String>,
@@ -118,6 +119,16 @@ pub fn located(
     let source = Source::Hub(name.clone());
     let wanted = Pull { source: &source, to: None, expected: None };
     Ok(pull(&wanted, settings, tell)?.path)
+}
+
+/// Says whether there is a token, and not which.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { endpoint, token, cache } = self;
+        let token = token.as_ref().map(|_| "secret");
+        let mut all = f.debug_struct("Settings");
+        all.field("endpoint", endpoint).field("token", &token).field("cache", cache).finish()
+    }
 }
 
 impl Settings {
@@ -232,3 +243,25 @@ fn is_hex(text: &str) -> bool {
 
 /// The hub that is asked where no other is named.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let settings = Settings { token: Some("hf_s3cret".to_owned()), ..Settings::default() };
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("s3cret") && shown.contains("token: Some"), "{shown}");
+    }
+
+    #[test]
+    fn the_end_of_an_address_names_a_file_or_nothing() {
+        let name = |text: &str| name_of(&Url::parse(text).expect("an address"));
+        assert_eq!(name("https://a.example/x/m.gguf?key=1").as_deref(), Some("m.gguf"));
+        assert_eq!(name("https://a.example/..%2fm").as_deref(), Some("..%2fm"));
+        for text in ["https://a.example", "https://a.example/x/", "https://a.example/a%00b:c"] {
+            assert_eq!(name(text), None, "{text}");
+        }
+    }
+}

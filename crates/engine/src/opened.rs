@@ -48,8 +48,11 @@ pub fn open(
     }
     let named = HubName::parse(name).map_err(|error| Box::new(error.into()))?;
     let path = hub::located(&named, &settings(), tell).map_err(Box::new)?;
-    let opened = Opened::open(&path.to_string_lossy())?;
-    Ok(Opened { name: name.to_owned(), ..opened })
+    // By its files: whatever a stranger calls them, no name of theirs is one of a store.
+    match files_at(&path)? {
+        Some(files) => Opened::files(name, &files),
+        None => Err(EngineError::NoModel(path)),
+    }
 }
 
 impl Opened {
