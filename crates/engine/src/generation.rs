@@ -181,3 +181,6 @@ fn reading(had: usize, read: usize, all: usize) -> Event<'static> {
     let (done, total, fresh) = ((had + read) as u64, all as u64, read as u64);
     Event::Progress(Progress::At(At { work: Work::Reading, done, total, fresh }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! Nothing here knows an environment or a home: whoever calls says where the hub is, which token
 //! it takes and where models are kept ([`Settings`]).
 
+mod cached;
 mod choose;
 mod digest;
 mod download;
@@ -14,6 +15,7 @@ mod repository;
 mod room;
 mod source;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -24,13 +26,13 @@ pub use error::{ListingError, NameError};
 pub use source::{HUB, HubName, Source};
 
 use crate::Opened;
-use crate::progress::Tell;
+use crate::progress::{Counter, Note, Progress, Tell, Work};
 use download::Wanted;
 use http::{Client, Part};
 use listing::Hub;
 
 /// Where models come from and where they are kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// The hub's address, `https://…`; `None` for [`HUGGING_FACE`].
     pub endpoint: Option<String>,
@@ -84,15 +86,49 @@ pub fn pull(pull: &Pull<'_>, settings: &Settings, tell: &mut Tell<'_>) -> Result
         Source::Hub(name) => {
             let hub = settings.hub()?;
             let pulled = repository::pull(&hub, name, settings, pull.to, tell);
-            pulled.map_err(|error| hub.advised(error, name))?
+            let pulled = pulled.map_err(|error| hub.advised(error, name))?;
+            if pull.to.is_none() {
+                cached::keep(name, settings.cache()?, &pulled)?;
+            }
+            pulled
         }
         Source::Url(url) => from_url(url, settings, pull, tell)?,
-        Source::Path(path) => from_path(path, pull.to)?,
+        Source::Path(path) => from_path(path, pull.to, tell)?,
     };
     if let Some(expected) = pull.expected {
         pulled.check(expected)?;
     }
     Ok(pulled)
+}
+
+/// The file or folder by which the model of a hub is opened: as it was fetched last, if all of it is
+/// here, which asks nobody; else it is fetched.
+///
+/// Errors: see [`pull`].
+pub fn located(
+    name: &HubName,
+    settings: &Settings,
+    tell: &mut Tell<'_>,
+) -> Result<PathBuf, HubError> {
+    if let Some(here) = cached::find(name, settings.cache()?) {
+        let (repository, commit) = (name.repository.clone(), here.commit);
+        tell(Progress::Note(Note::Commit { repository, commit }));
+        return Ok(here.path);
+    }
+    tell(Progress::Note(Note::NotHere { model: name.to_string() }));
+    let source = Source::Hub(name.clone());
+    let wanted = Pull { source: &source, to: None, expected: None };
+    Ok(pull(&wanted, settings, tell)?.path)
+}
+
+/// Says whether there is a token, and not which.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { endpoint, token, cache } = self;
+        let token = token.as_ref().map(|_| "secret");
+        let mut all = f.debug_struct("Settings");
+        all.field("endpoint", endpoint).field("token", &token).field("cache", cache).finish()
+    }
 }
 
 impl Settings {
@@ -155,7 +191,7 @@ fn name_of(url: &Url) -> Option<String> {
     source::check_name(last).ok().map(|()| last.to_owned())
 }
 
-fn from_path(path: &Path, to: Option<&Path>) -> Result<Pulled, HubError> {
+fn from_path(path: &Path, to: Option<&Path>, tell: &mut Tell<'_>) -> Result<Pulled, HubError> {
     let opened = Opened::open(&path.to_string_lossy()).map_err(Box::new)?;
     let mut paths = match opened.root() {
         Some(_) => Vec::new(),
@@ -168,9 +204,11 @@ fn from_path(path: &Path, to: Option<&Path>) -> Result<Pulled, HubError> {
         let beside = choose::BESIDE.into_iter().map(|name| path.join(name));
         paths.extend(beside.filter(|path| path.is_file()));
     }
+    let sizes = paths.iter().map(|path| std::fs::metadata(path).map_or(0, |file| file.len()));
+    let mut count = Counter::new(Work::Hashing, sizes.sum(), tell);
     let mut files = Vec::new();
     for from in &paths {
-        let digests = download::hash_file(from, None)?;
+        let digests = download::hash_file(from, None, &mut |n| count.add(n))?;
         let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (to, was_there) = match to {
             Some(folder) => (folder.join(&name), copy(from, &folder.join(&name), &digests)?),
@@ -193,11 +231,37 @@ fn copy(from: &Path, to: &Path, digests: &Digests) -> Result<bool, DownloadError
     if !was_there {
         download::copy(from, to)?;
     }
-    match download::hash_file(to, None)? == *digests {
+    match download::hash_file(to, None, &mut |_| {})? == *digests {
         true => Ok(was_there),
         false => Err(DownloadError::Exists { path: to.to_owned(), how: String::new() }),
     }
 }
 
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The hub that is asked where no other is named.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let settings = Settings { token: Some("hf_s3cret".to_owned()), ..Settings::default() };
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("s3cret") && shown.contains("token: Some"), "{shown}");
+    }
+
+    #[test]
+    fn the_end_of_an_address_names_a_file_or_nothing() {
+        let name = |text: &str| name_of(&Url::parse(text).expect("an address"));
+        assert_eq!(name("https://a.example/x/m.gguf?key=1").as_deref(), Some("m.gguf"));
+        assert_eq!(name("https://a.example/..%2fm").as_deref(), Some("..%2fm"));
+        for text in ["https://a.example", "https://a.example/x/", "https://a.example/a%00b:c"] {
+            assert_eq!(name(text), None, "{text}");
+        }
+    }
+}

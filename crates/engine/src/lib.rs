@@ -3,7 +3,7 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | [`Opened`] | a model of any kind, by path or `FOLDER@ROOT`, without its weights |
+//! | [`open()`], [`Opened`] | a model of any kind, by path, `FOLDER@ROOT` or a hub's name, without its weights |
 //! | [`inspection`], [`difference`] | what a model is, and what changed between two, as data |
 //! | [`import()`] | a root for a model of other files, which stay where they lie |
 //! | [`export()`] | a model in the format of another program, in a folder that is whole or absent |
@@ -42,13 +42,13 @@ pub use import::import;
 pub use inspection::inspect;
 pub use lineage::Lineage;
 pub use names::{files_at, store_at};
-pub use opened::{Opened, split_root};
+pub use opened::{Opened, open, split_root};
 pub use progress::{Progress, Tell};
 pub use ready::{Opening, Ready};
 
 use std::path::PathBuf;
 
-use hub::{HUB, HubError};
+use hub::HubError;
 use model::weights::Origin;
 use model::{FormatError, GenerateError, Weights};
 use store::{ManifestError, StoreError};
@@ -92,7 +92,7 @@ impl EngineError {
         match self {
             EngineError::NoModel(path) => {
                 let text = path.to_string_lossy();
-                let elsewhere = [HUB, "https://", "http://"];
+                let elsewhere = ["https://", "http://"];
                 vec![match elsewhere.iter().any(|start| text.starts_with(start)) {
                     true => format!("`understory pull {text}` fetches it and says its path"),
                     false => NAMES.to_owned(),
@@ -106,7 +106,7 @@ impl EngineError {
 }
 
 const NAMES: &str =
-    "name the folder of a demo or of a peer, a Hugging Face folder, or a .gguf file";
+    "name the folder of a demo or of a peer, a Hugging Face folder, a .gguf file, or hf:OWNER/NAME";
 
 /// The tokenizer beside a model's weights.
 pub fn tokenizer(weights: &Weights) -> Result<Tokenizer, EngineError> {

@@ -1,5 +1,6 @@
 //! What long work tells while it goes on: one type for everything that takes a while, so that a
-//! terminal, a page and a program show it in one way.
+//! terminal, a page and a program show it in one way. (A verification of a run tells what it finds,
+//! and may be broken off there: that is `cotrain::verify::Progress`, another thing.)
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -83,6 +84,11 @@ pub enum Note {
         repository: String,
         /// 40 hex digits.
         commit: String,
+    },
+    /// A model that was named is not on this machine: it is fetched.
+    NotHere {
+        /// Its name.
+        model: String,
     },
     /// A repository has several models, and the person named none.
     Chosen {

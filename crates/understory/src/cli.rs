@@ -219,7 +219,8 @@ pub struct PullArgs {
 
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// Import this model: a .gguf file, a Hugging Face folder, or a folder with one .gguf file
+    /// Import this model: a .gguf file, a Hugging Face folder, a folder with one .gguf file, or
+    /// hf:OWNER/NAME
     pub model: String,
     /// Keep the hashes in the store in this folder, which is created if needed
     #[arg(long, value_name = "DIR", default_value = "understory-models")]
@@ -285,7 +286,7 @@ pub struct VerifyArgs {
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Export this model: the folder of a demo or a peer, or FOLDER@ROOT
+    /// Export this model; it is named as for `run`
     pub model: String,
     /// Write this format
     #[arg(long, value_enum)]

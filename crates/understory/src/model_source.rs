@@ -1,8 +1,9 @@
 //! Finding the model a user means by a path.
 
-use crate::hint::with_hints;
+use crate::{hint::with_hints, progress::Screen, pull::settings};
 use anyhow::Result;
 use cotrain::RUN_REF;
+use engine::hub::HUB;
 use engine::{EngineError, Opened, split_root, store_at};
 use ids::Hash;
 use recipe::RunManifest;
@@ -10,10 +11,13 @@ use std::path::{Path, PathBuf};
 use store::Store;
 
 /// Opens what `text` names, without its weights: the folder of a demo, of a peer or of a store (its
-/// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, or a
-/// folder with one.
+/// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, a
+/// folder with one, or a model of a hub, which is fetched unless it is here.
 pub fn opened(text: &str) -> Result<Opened> {
-    Opened::open(text).map_err(|error| explained(error, Path::new(split_root(text).0)))
+    let mut screen = Screen::new();
+    let opened = engine::open(text, &settings, &mut |progress| screen.tell(progress));
+    drop(screen);
+    opened.map_err(|error| explained(error, Path::new(split_root(text).0)))
 }
 
 /// The model `root` of a store.
@@ -44,7 +48,8 @@ pub fn find_store(path: &Path) -> Result<Store> {
 /// An error of what is at `path`, with what can be done.
 pub fn explained(error: EngineError, path: &Path) -> anyhow::Error {
     let mut hints = error.hints();
-    if hints.is_empty() && matches!(error, EngineError::Format(_)) && path.exists() {
+    let is_there = path.exists() || path.to_string_lossy().starts_with(HUB);
+    if hints.is_empty() && matches!(error, EngineError::Format(_)) && is_there {
         let hint = format!("`understory inspect {}` says what is known of it", path.display());
         hints.push(hint);
     }

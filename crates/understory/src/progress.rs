@@ -4,31 +4,31 @@
 mod words;
 
 use crate::{terminal, units};
-use engine::progress::{At, Progress, Unit};
+use engine::progress::{At, Progress, Unit, Work};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Shows what work tells; whatever line is left goes away with it.
 pub struct Screen {
-    on_terminal: bool,
-    line: Line,
+    /// Only where standard error is a terminal.
+    line: Option<Line>,
 }
 
 impl Screen {
-    /// Shows the line only if standard error is a terminal.
+    /// Nothing yet.
     pub fn new() -> Self {
-        Self { on_terminal: std::io::stderr().is_terminal(), line: Line::default() }
+        Self { line: std::io::stderr().is_terminal().then(Line::default) }
     }
 
     /// Takes in what work tells.
     pub fn tell(&mut self, progress: Progress) {
         match progress {
-            Progress::At(at) if self.on_terminal => {
-                if let Some(line) = self.line.at(at, Instant::now()) {
+            Progress::At(at) => {
+                let line = self.line.as_mut().and_then(|line| line.at(at, Instant::now()));
+                if let Some(line) = line {
                     terminal::eprint_over(&line);
                 }
             }
-            Progress::At(_) => {}
             Progress::Note(note) => {
                 self.clear();
                 eprintln!("{}", words::of(&note));
@@ -37,7 +37,7 @@ impl Screen {
     }
 
     fn clear(&mut self) {
-        if self.line.shown.take().is_some() {
+        if self.line.as_mut().is_some_and(|line| line.shown.take().is_some()) {
             terminal::eprint_over("");
         }
     }
@@ -52,7 +52,7 @@ impl Drop for Screen {
 /// When the work that goes on began, and when its line was drawn.
 #[derive(Default)]
 struct Line {
-    began: Option<Instant>,
+    began: Option<(Work, Instant)>,
     shown: Option<Instant>,
 }
 
@@ -63,7 +63,10 @@ impl Line {
             self.began = None;
             return self.shown.take().map(|_| String::new());
         }
-        let began = *self.began.get_or_insert(now);
+        let (_, began) = *match &mut self.began {
+            Some(same) if same.0 == at.work => same,
+            other => other.insert((at.work, now)),
+        };
         let due = self.shown.map_or(began + PATIENCE, |shown| shown + EVERY);
         if now < due {
             return None;
@@ -101,8 +104,6 @@ const EVERY: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::progress::Work;
-
     fn at(work: Work, done: u64) -> At {
         At { work, done, total: 4_000_000_000, fresh: done / 2 }
     }

@@ -100,13 +100,20 @@ impl Hashing {
         }
     }
 
-    /// Takes in all that `from` has.
-    pub fn read_all(&mut self, mut from: impl Read) -> std::io::Result<()> {
+    /// Takes in all that `from` has; `each` hears how many bytes a piece had.
+    pub fn read_all(
+        &mut self,
+        mut from: impl Read,
+        each: &mut dyn FnMut(u64),
+    ) -> std::io::Result<()> {
         let mut piece = vec![0; 1 << 18];
         loop {
             match from.read(&mut piece)? {
                 0 => return Ok(()),
-                count => self.update(&piece[..count]),
+                count => {
+                    self.update(&piece[..count]);
+                    each(count as u64);
+                }
             }
         }
     }
@@ -132,7 +139,9 @@ mod tests {
         let git = Expected::parse("CE013625030ba8dba906f756967f9e9ca394464a").expect("40 digits");
         let sha256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
         let mut hashing = Hashing::new(Some(&git), 6);
-        hashing.read_all(&b"hello\n"[..]).expect("memory");
+        let mut read = 0;
+        hashing.read_all(&b"hello\n"[..], &mut |count| read += count).expect("memory");
+        assert_eq!(read, 6);
         let digests = hashing.finish();
         git.check(&digests).expect("the same");
         Expected::parse(sha256).expect("64 digits").check(&digests).expect("the same");

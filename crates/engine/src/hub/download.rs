@@ -40,8 +40,7 @@ pub(super) fn fetch(
     wanted: &Wanted,
     count: &mut Counter<'_, '_>,
 ) -> Result<Fetched, E> {
-    if let Some(digests) = already(wanted)? {
-        count.had(wanted.bytes);
+    if let Some(digests) = already(wanted, count)? {
         return Ok(Fetched { digests, was_there: true });
     }
     let folder = folder_of(&wanted.to);
@@ -68,25 +67,29 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), E> {
     settle(&part, to)
 }
 
-/// The hashes of a file on this machine.
-pub(super) fn hash_file(path: &Path, expected: Option<&Expected>) -> Result<Digests, E> {
-    let hashed = || {
+/// The hashes of a file on this machine; `each` hears how many bytes were hashed since it heard last.
+pub(super) fn hash_file(
+    path: &Path,
+    expected: Option<&Expected>,
+    each: &mut dyn FnMut(u64),
+) -> Result<Digests, E> {
+    let mut hashed = || {
         let file = File::open(path)?;
         let mut hashing = Hashing::new(expected, file.metadata()?.len());
-        hashing.read_all(&file)?;
+        hashing.read_all(&file, each)?;
         Ok(hashing.finish())
     };
     hashed().map_err(E::file("read", path))
 }
 
 /// The hashes of the file if it is there; another file of its name is not touched.
-fn already(wanted: &Wanted) -> Result<Option<Digests>, E> {
+fn already(wanted: &Wanted, count: &mut Counter<'_, '_>) -> Result<Option<Digests>, E> {
     let Ok(found) = fs::metadata(&wanted.to) else { return Ok(None) };
     let differs = |how: String| Err(E::Exists { path: wanted.to.clone(), how: format!(": {how}") });
     if !found.is_file() || found.len() != wanted.bytes {
         return differs(format!("{} bytes, not {}", found.len(), wanted.bytes));
     }
-    let digests = hash_file(&wanted.to, wanted.expected.as_ref())?;
+    let digests = hash_file(&wanted.to, wanted.expected.as_ref(), &mut |n| count.had(n))?;
     match wanted.expected.as_ref().map(|expected| expected.check(&digests)) {
         Some(Err(error)) => differs(error.to_string()),
         _ => Ok(Some(digests)),
@@ -130,7 +133,7 @@ impl<'a> Download<'a> {
                 file.set_len(0)?;
             }
             file.seek(SeekFrom::Start(0))?;
-            hashing.read_all(&file)
+            hashing.read_all(&file, &mut |_| {})
         };
         take_in().map_err(E::file("read", &part))?;
         Ok(Self { client, wanted, part, file, hashing })

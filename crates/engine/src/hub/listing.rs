@@ -9,6 +9,7 @@ use url::Url;
 use super::digest::Expected;
 use super::error::{DigestError, HubError, ListingError};
 use super::http::{self, Answer, Client, HttpError, Part};
+use super::is_hex;
 use super::source::{HubName, check_name};
 
 /// A hub, and who we are there.
@@ -201,10 +202,6 @@ pub(super) fn size_of(answer: &Answer) -> Option<u64> {
 
 fn segments(url: &mut Url) -> url::PathSegmentsMut<'_> {
     url.path_segments_mut().expect("http and https addresses have a path")
-}
-
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[derive(Deserialize)]

@@ -36,8 +36,8 @@ pub const HUB: &str = "hf:";
 impl Source {
     /// Reads what a user wrote.
     pub fn parse(text: &str) -> Result<Source, NameError> {
-        if let Some(rest) = text.strip_prefix(HUB) {
-            return Ok(Source::Hub(HubName::parse(rest)?));
+        if text.starts_with(HUB) {
+            return Ok(Source::Hub(HubName::parse(text)?));
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             let url = Url::parse(text).map_err(|_| NameError::Address(text.to_owned()))?;
@@ -48,7 +48,9 @@ impl Source {
 }
 
 impl HubName {
-    fn parse(text: &str) -> Result<HubName, NameError> {
+    /// Reads `hf:OWNER/NAME`, also with `@REVISION` and `:FILE` behind it.
+    pub fn parse(text: &str) -> Result<HubName, NameError> {
+        let text = text.strip_prefix(HUB).unwrap_or(text);
         let (repository, file) = match text.split_once(':') {
             Some((repository, file)) => (repository, Some(file)),
             None => (text, None),

@@ -93,7 +93,7 @@ fn tokenizer_and_templates_come_from_the_store() {
         let stored = Opened::stored("x", &store, Some(root)).expect("there");
         let (one, other) = (files.tokenizer().expect("read"), stored.tokenizer().expect("read"));
         assert_eq!(one.encode("the hold"), other.encode("the hold"));
-        assert_eq!(one.prefix(), stored.prefix(&other));
+        assert_eq!(one.prefix(), stored.prefix(other));
         let all = |opened: &Opened| {
             let templates = opened.templates().expect("read");
             templates.iter().map(|(n, s)| (n.to_owned(), s.to_owned())).collect::<Vec<_>>()

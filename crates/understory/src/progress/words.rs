@@ -21,6 +21,7 @@ pub fn work(work: Work) -> &'static str {
 pub fn of(note: &Note) -> String {
     match note {
         Note::Commit { repository, commit } => format!("{repository} at commit {commit}"),
+        Note::NotHere { model } => format!("{model} is not here yet: it is fetched"),
         Note::Chosen { name, others } => {
             format!("taking {}; there are also {}", Plain(name), Plain(others.join(", ")))
         }
