@@ -126,7 +126,7 @@ impl Checkout<'_> {
     /// The weight files that the index names; the index is fetched for it.
     fn shards(&self) -> Result<Vec<String>> {
         let index = self.fetch(&[choose::INDEX.to_owned()])?;
-        let map = model::weights::parse_index(&std::fs::read(&index[0].path)?)?;
+        let map = model::weights::parse_index(&bounded::read(&index[0].path, MAX_INDEX)?)?;
         let mut shards: Vec<String> = map.into_values().collect();
         shards.sort_unstable();
         shards.dedup();
@@ -334,3 +334,5 @@ fn sha256(text: &str) -> Result<Expected> {
 
 /// Space that is left free.
 const MARGIN: u64 = 1 << 26;
+/// Most bytes of an index of weights.
+const MAX_INDEX: u64 = 1 << 26;

@@ -18,6 +18,8 @@ use ids::{Hash, Identity, PeerId};
 use std::path::Path;
 use tlog::{AddCheckpoint, KeyName, Response, Witness};
 
+/// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
+pub const MAX_DOCUMENT: u64 = 16 << 20;
 /// Statements of those who are no members that one command gives a place to.
 const STRANGERS_AT_ONCE: usize = 16;
 
@@ -314,7 +316,7 @@ pub fn digest(text: &str) -> Result<Hash> {
     if let Ok(hash) = text.parse() {
         return Ok(hash);
     }
-    let bytes = std::fs::read(text)
+    let bytes = bounded::read(Path::new(text), u64::MAX)
         .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
     Ok(Hash::of(&bytes))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    desk::{Desk, open_home, witness_name},
+    desk::{Desk, MAX_DOCUMENT, open_home, witness_name},
     keys::Role,
 };
 use crate::{
@@ -245,7 +245,7 @@ fn visit(relay_url: Option<&str>) -> Result<Visit> {
 
 /// The ticket that this commons was joined with.
 fn known(home: &Home) -> Result<Option<Ticket>> {
-    match std::fs::read_to_string(home.dir().join(TICKET)) {
+    match bounded::read_text(&home.dir().join(TICKET), MAX_DOCUMENT) {
         Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
         Err(_) => Ok(None),
     }

@@ -4,7 +4,7 @@ use super::digest::Expected;
 use super::http::{self, Answer, Client, HttpError, Part};
 use super::source::{HubName, check_name};
 use crate::hint::WithHint;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::Read, path::PathBuf};
 use url::Url;
@@ -55,12 +55,9 @@ impl Hub {
         let answer = self.client.get(&url, &Part::default());
         let answer = answer
             .with_context(|| format!("cannot get {} at {}", name.repository, name.revision))?;
-        let mut bytes = Vec::new();
-        answer.body.into_reader().take(MAX_LISTING + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_LISTING {
-            return Err(anyhow!("the list of files is longer than {MAX_LISTING} bytes"))
-                .hint(self.doubt());
-        }
+        let bytes = bounded::read_from(answer.body.into_reader(), MAX_LISTING)
+            .context("the list of files cannot be read")
+            .hint(self.doubt())?;
         let listing = parse_listing(&bytes).context("the hub's list of files is not good");
         let listing = listing.hint(self.doubt())?;
         let whole = name.revision.len() == 40 && is_hex(&name.revision);
