@@ -30,6 +30,8 @@ use store::file::{self, Readers};
 use zeroize::Zeroizing;
 
 const SECRET: &str = "pem";
+/// Most bytes of a file with a public key.
+const MAX_PUBLIC: u64 = 1 << 10;
 
 /// What secret keys were called when they were age files.
 const OLD: &str = "age";
@@ -121,7 +123,7 @@ impl Keys {
             let public = Identity::from_seed(*self.unseal(stem)?).id();
             write_public(&path, &public)?;
         }
-        let text = fs::read_to_string(&path)
+        let text = bounded::read_text(&path, MAX_PUBLIC)
             .map_err(|source| KeyError::NoKey { dir: self.dir.clone(), source })?;
         text.trim().parse().map_err(|source| KeyError::Damaged { path, source })
     }
@@ -230,7 +232,7 @@ impl Keys {
     pub fn make_successor(&self) -> Result<Identity, KeyError> {
         let _alone = self.alone()?;
         // One that was made before may be what another commons' log commits to.
-        if let Ok(old) = fs::read_to_string(self.dir.join("new.pub")) {
+        if let Ok(old) = bounded::read_text(&self.dir.join("new.pub"), MAX_PUBLIC) {
             let old: String = old.chars().filter(char::is_ascii_hexdigit).take(8).collect();
             for suffix in [SECRET, OLD, "pub"] {
                 let from = self.file("new", suffix);

@@ -10,7 +10,7 @@ use recipe::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -127,7 +127,7 @@ impl RunConfig {
     ///
     /// Errors: it cannot be read, or sets what is no setting or what cannot have that value.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
+        let text = bounded::read_named_text(path, MAX_BYTES)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|source| ConfigError::Text { path: path.to_owned(), source })
     }
@@ -209,6 +209,9 @@ pub fn commented(config: &RunConfig) -> String {
 fn comment(setting: &str) -> Option<&'static str> {
     COMMENTS.iter().find(|(name, _)| *name == setting).map(|(_, words)| *words)
 }
+
+/// Most bytes of a configuration.
+const MAX_BYTES: u64 = 1 << 20;
 
 const HEAD: &str = "\
 # The settings of a co-training run. Lines may be left out: then these values hold.

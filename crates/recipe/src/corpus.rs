@@ -15,6 +15,7 @@ mod parquet;
 mod registry;
 mod tokens;
 
+pub use document::NoDocument;
 pub use documents::{DocumentError, Documents};
 pub use left_out::{LeftOut, Named, WhyFile, WhyText};
 pub use parquet::ParquetError;

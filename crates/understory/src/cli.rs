@@ -27,7 +27,7 @@ pub struct Cli {
 impl Cli {
     /// What this process was asked for; whatever cannot be understood ends it with a usage error.
     pub fn asked() -> Self {
-        let program = help::grouped(Self::command());
+        let program = help::with_negative_numbers(help::grouped(Self::command()));
         Self::from_arg_matches(&program.get_matches()).unwrap_or_else(|error| error.exit())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 use anyhow::{Result, bail};
 use engine::hub::{self, Digests, Expected, HubError, Pull, Pulled, PulledFile, Settings, Source};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 pub fn pull(args: &PullArgs) -> Result<()> {
@@ -43,9 +43,7 @@ fn token(var: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     let folder = folder.or_else(|| Some(cache?.join("huggingface")));
     let path = var("HF_TOKEN_PATH").map(PathBuf::from);
     let path = path.or_else(|| Some(folder?.join("token")))?;
-    let mut text = String::new();
-    std::fs::File::open(path).ok()?.take(MAX_TOKEN).read_to_string(&mut text).ok()?;
-    Some(text)
+    bounded::read_named_text(&path, MAX_TOKEN).ok()
 }
 
 /// Bytes that are no text become what no token and no address has.

@@ -8,11 +8,7 @@ use crate::{
     statement::VoteBody,
 };
 use ids::{Hash, PeerId, canonical};
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 use store::file::{self, Readers};
 
 /// Bytes of a file that are read: a statement, which has to hold the ballot, is shorter.
@@ -139,7 +135,5 @@ fn path(home: &Home, question: &Hash, voter: &PeerId, commitment: Option<&Hash>)
 }
 
 fn read(path: PathBuf) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_KEPT).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    bounded::read(&path, MAX_KEPT)
 }

@@ -2,7 +2,6 @@
 //! asking anybody.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,9 +34,7 @@ pub(super) struct Cached {
 /// The model of a name, if it was fetched and all of it is still here. What is damaged or strange is
 /// as good as nothing: the hub is asked then.
 pub(super) fn find(name: &HubName, cache: &Path) -> Option<Cached> {
-    let file = fs::File::open(note_of(name, cache)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_NOTE).read_to_end(&mut bytes).ok()?;
+    let bytes = bounded::read(&note_of(name, cache), MAX_NOTE).ok()?;
     let known: Known = serde_json::from_slice(&bytes).ok()?;
     if known.name != name.to_string() || known.commit.len() != 40 || !is_hex(&known.commit) {
         return None;

@@ -1,7 +1,6 @@
 //! A hub: what is in a repository at a revision, and what each file is.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use serde::Deserialize;
 use url::Url;
@@ -60,12 +59,11 @@ impl Hub {
         let what = || format!("{} at {}", name.repository, name.revision);
         let answer = self.client.get(&url, &Part::default());
         let answer = answer.map_err(|source| HubError::Get { what: what(), source })?;
-        let mut bytes = Vec::new();
-        let read = answer.body.into_reader().take(MAX_LISTING + 1).read_to_end(&mut bytes);
-        read.map_err(|source| HubError::BrokenOff { what: what(), source })?;
-        if bytes.len() as u64 > MAX_LISTING {
-            return Err(self.doubted(HubError::LongListing(MAX_LISTING)));
-        }
+        let bytes = bounded::read_from(answer.body.into_reader(), MAX_LISTING);
+        let bytes = bytes.map_err(|source| match bounded::is_too_long(&source) {
+            true => self.doubted(HubError::LongListing(MAX_LISTING)),
+            false => HubError::BrokenOff { what: what(), source },
+        })?;
         let listing = parse_listing(&bytes).map_err(|error| self.doubted(error.into()))?;
         let whole = name.revision.len() == 40 && is_hex(&name.revision);
         if whole && !name.revision.eq_ignore_ascii_case(&listing.commit) {

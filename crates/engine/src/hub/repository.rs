@@ -84,7 +84,7 @@ impl Checkout<'_> {
     fn shards(&self, tell: &mut Tell<'_>) -> Result<Vec<String>, HubError> {
         self.fetch(&[choose::INDEX.to_owned()], tell)?;
         let path = self.folder.join(choose::INDEX);
-        let bytes = std::fs::read(&path).map_err(DownloadError::file("read", &path))?;
+        let bytes = bounded::read(&path, MAX_INDEX).map_err(DownloadError::file("read", &path))?;
         let mut shards: Vec<String> = model::weights::parse_index(&bytes)?.into_values().collect();
         shards.sort_unstable();
         shards.dedup();
@@ -94,3 +94,6 @@ impl Checkout<'_> {
         }
     }
 }
+
+/// Most bytes of an index of weights.
+const MAX_INDEX: u64 = 1 << 26;

@@ -4,7 +4,6 @@ use crate::transport::address::{AddrRecord, PeerAddr};
 use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
@@ -210,8 +209,7 @@ pub(crate) struct Saved {
 impl Saved {
     /// Reads the file; an absent, damaged or oversized one is as if nothing were known.
     pub fn read(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= MAX_FILE);
-        let bytes = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let bytes = bounded::read(path, MAX_FILE).unwrap_or_default();
         let mut saved: Self = minicbor::decode(&bytes).unwrap_or_default();
         saved.peers.truncate(MAX_SAVED);
         saved.peers.retain(PeerAddr::is_valid);
@@ -234,6 +232,7 @@ mod tests {
     use super::*;
     use crate::transport::address::peer_id;
     use iroh::SecretKey;
+    use std::fs;
 
     fn key(seed: u32) -> SecretKey {
         let mut bytes = [9; 32];

@@ -50,10 +50,21 @@ pub(super) struct Messages {
     without: Option<u64>,
 }
 
+/// Why an object or a row is no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoDocument {
+    /// Nothing in it is a text.
+    #[error("no \"text\" in it")]
+    NoText,
+    /// The message of this number, from 1, has no content that is text.
+    #[error("message {0} has no \"content\" that can be read")]
+    NoContent(u64),
+}
+
 impl Fields {
     /// The document: `text`, or `prompt` and `completion`, or the contents of `messages`, or
     /// `content`.
-    pub fn document(self) -> Result<Document, String> {
+    pub fn document(self) -> Result<Document, NoDocument> {
         let plain = |text| Ok(Document { text, other_parts: 0 });
         if let Value::Text(text) = self.text {
             return plain(text);
@@ -66,7 +77,7 @@ impl Fields {
         }
         match self.content {
             Value::Text(text) => plain(text),
-            _ => Err("no \"text\" in it".to_owned()),
+            _ => Err(NoDocument::NoText),
         }
     }
 }
@@ -92,9 +103,9 @@ impl Messages {
         }
     }
 
-    fn document(self) -> Result<Document, String> {
+    fn document(self) -> Result<Document, NoDocument> {
         match self.without {
-            Some(number) => Err(format!("message {number} has no \"content\" that can be read")),
+            Some(number) => Err(NoDocument::NoContent(number)),
             None => Ok(self.document),
         }
     }

@@ -101,7 +101,7 @@ impl Entry {
     fn document(self) -> Result<Document, String> {
         match self {
             Entry::Text(text) => Ok(Document { text, other_parts: 0 }),
-            Entry::Object(fields) => fields.document(),
+            Entry::Object(fields) => fields.document().map_err(|why| why.to_string()),
         }
     }
 }

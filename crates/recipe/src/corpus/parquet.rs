@@ -12,7 +12,7 @@ mod schema;
 mod thrift;
 mod values;
 
-use super::document::Document;
+use super::document::{Document, NoDocument};
 use rows::Rows;
 use std::{fs::File, io, path::Path};
 
@@ -52,7 +52,7 @@ pub enum ParquetError {
     NotUtf8(usize),
     /// A row is no document.
     #[error("{0}")]
-    NoDocument(String),
+    NoDocument(NoDocument),
     /// One of the above, in this row.
     #[error("row group {group}, row {row}: {why}")]
     Row {

@@ -47,7 +47,7 @@ struct Prediction {
 /// Measures and prints the figures.
 pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
     let kernel = kernel_for(args.threads)?;
-    let text = std::fs::read_to_string(&args.text)
+    let text = bounded::read_named_text(&args.text, MAX_TEXT)
         .with_context(|| format!("reading {}", args.text.display()))?;
     let path = args.model.to_str().context("the model's path is not UTF-8")?;
     let window = args.window as usize;
@@ -161,6 +161,8 @@ fn print(f: &Figures) {
 
 /// Positions whose logits are held at once.
 const AT_ONCE: usize = 32;
+/// Most bytes of text.
+const MAX_TEXT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

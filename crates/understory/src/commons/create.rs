@@ -2,7 +2,8 @@
 
 use super::{
     cli::{CreateArgs, ForkArgs},
-    holder, opening,
+    holder,
+    opening::{self, MAX_DOCUMENT},
 };
 use crate::{
     hint::{WithHint, hinted},
@@ -98,7 +99,7 @@ fn witnesses(keys: &Keys, named: &[String], threshold: Option<u8>) -> Result<Wit
 fn charter_text(path: Option<&Path>) -> Result<String> {
     match path {
         None => Ok(DEFAULT_CHARTER.to_owned()),
-        Some(path) => std::fs::read_to_string(path)
+        Some(path) => bounded::read_named_text(path, MAX_DOCUMENT)
             .with_context(|| format!("cannot read the charter {}", path.display())),
     }
 }
@@ -106,7 +107,7 @@ fn charter_text(path: Option<&Path>) -> Result<String> {
 /// Rules from a TOML file, or the defaults.
 pub fn read_rules(path: Option<&Path>) -> Result<Rules> {
     let Some(path) = path else { return Ok(Rules::default()) };
-    let text = std::fs::read_to_string(path)
+    let text = bounded::read_named_text(path, MAX_DOCUMENT)
         .with_context(|| format!("cannot read the rules {}", path.display()))?;
     let rules: Rules = toml::from_str(&text)
         .with_context(|| format!("{} does not hold rules", path.display()))

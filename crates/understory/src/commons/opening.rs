@@ -10,6 +10,10 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use commons::{Body, Statement, Workspace, view::Reason, workspace::Late};
 use ids::{Hash, Identity};
+use std::path::Path;
+
+/// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
+pub const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// Opens the commons at a place.
 pub fn open(place: &Place) -> Result<Workspace> {
@@ -82,7 +86,7 @@ pub fn digest(text: &str) -> Result<Hash> {
     if let Ok(hash) = text.parse() {
         return Ok(hash);
     }
-    let bytes = std::fs::read(text)
+    let bytes = bounded::read_named(Path::new(text), MAX_DOCUMENT)
         .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
     Ok(Hash::of(&bytes))
 }

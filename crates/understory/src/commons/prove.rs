@@ -14,8 +14,6 @@ use commons::{
 use serde_json::json;
 use std::{
     fmt::Write as _,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -185,10 +183,7 @@ fn create(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path);
-    file.and_then(|file| file.take(MAX_PORTABLE as u64 + 1).read_to_end(&mut bytes))
+    bounded::read_named(path, MAX_PORTABLE as u64)
         .with_context(|| format!("cannot read {}", path.display()))
-        .hint("give a file that `understory commons prove` wrote")?;
-    Ok(bytes)
+        .hint("give a file that `understory commons prove` wrote")
 }

@@ -2,7 +2,7 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    opening,
+    opening::{self, MAX_DOCUMENT},
 };
 use crate::{
     events::clock_words,
@@ -244,7 +244,7 @@ fn visit(relay_url: Option<&str>) -> Result<Visit> {
 
 /// The ticket that this commons was joined with.
 fn known(home: &Home) -> Result<Option<Ticket>> {
-    match std::fs::read_to_string(home.dir().join(TICKET)) {
+    match bounded::read_text(&home.dir().join(TICKET), MAX_DOCUMENT) {
         Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
         Err(_) => Ok(None),
     }

@@ -3,7 +3,7 @@
 use super::{
     cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
     create::read_rules,
-    opening,
+    opening::{self, MAX_DOCUMENT},
 };
 use crate::{
     hint::WithHint,
@@ -27,7 +27,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut workspace = opening::to_sign(&args.place)?;
     let topic = topic(args.topic);
     let text = match &args.text {
-        Some(path) => std::fs::read_to_string(path)
+        Some(path) => bounded::read_named_text(path, MAX_DOCUMENT)
             .with_context(|| format!("cannot read {}", path.display()))?,
         None => String::new(),
     };
@@ -181,8 +181,8 @@ fn choice(
     let mut choice = plain(text, majority);
     match topic {
         ProposalType::Charter => {
-            let charter =
-                std::fs::read(text).with_context(|| format!("cannot read the charter {text}"))?;
+            let charter = bounded::read_named(Path::new(text), MAX_DOCUMENT)
+                .with_context(|| format!("cannot read the charter {text}"))?;
             let digest = workspace.home.objects()?.put(&charter)?;
             choice.effect = Effect::Charter(digest);
             choice.digest = Some(digest);
@@ -198,12 +198,13 @@ fn choice(
         ProposalType::Removal => {
             let member = workspace.member(text)?;
             choice.name = format!("remove {}", workspace.name(&member));
-            let evidence = args.text.as_deref().map(std::fs::read).transpose()?.unwrap_or_default();
+            let evidence = args.text.as_deref().map(|path| bounded::read_named(path, MAX_DOCUMENT));
+            let evidence = evidence.transpose()?.unwrap_or_default();
             choice.effect = Effect::Remove(member, Hash::of(&evidence));
         }
         ProposalType::Appeal => choice.effect = Effect::Overturn,
         ProposalType::Question if args.list => {
-            let text = std::fs::read_to_string(text)
+            let text = bounded::read_named_text(Path::new(text), MAX_DOCUMENT)
                 .with_context(|| format!("cannot read the list {text}"))?;
             let list: SeatList = toml::from_str(&text).context("it does not list seats").hint(
                 "committee = \"…\" and for each seat [[seat]] with name, org (or none) and until",
