@@ -16,4 +16,4 @@ pub mod view;
 
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
 pub use home::{Home, HomeError, parent_of};
-pub use statement::{Body, Place, Seen, Statement, StatementError};
+pub use statement::{Body, Kind, Place, Seen, Statement, StatementError};

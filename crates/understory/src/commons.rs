@@ -3,6 +3,7 @@
 pub mod cli;
 mod create;
 mod desk;
+mod flags;
 mod key;
 mod keys;
 mod log;

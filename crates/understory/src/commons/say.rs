@@ -1,15 +1,15 @@
 //! Short statements: about oneself, about others, about artifacts.
 
 use super::{
-    cli::{CommonsCommand, HouseName, RelationName, VerdictName},
+    cli::CommonsCommand,
     desk::{Desk, digest},
     keys::Role,
 };
 use crate::units::now;
 use anyhow::Result;
 use commons::statement::{
-    Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
-    Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
+    Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
+    Purpose, Relation, Reproducible, Rights, Subject, Use,
 };
 use ids::{Hash, PeerId};
 
@@ -38,11 +38,7 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
             about_me(&mut Desk::to_sign(place)?, claim)
         }
         CommonsCommand::House { house, place } => {
-            let house = match house {
-                HouseName::Users => House::Users,
-                HouseName::Contributors => House::Contributors,
-            };
-            about_me(&mut Desk::to_sign(place)?, Claim::House { house })
+            about_me(&mut Desk::to_sign(place)?, Claim::House { house: house.0 })
         }
         CommonsCommand::Use { artifact, by, days, place } => {
             let artifact = digest(artifact)?;
@@ -56,13 +52,13 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
             publish(&mut Desk::to_sign(place)?, name, digest(artifact)?, licence)
         }
         CommonsCommand::Derive { child, parent, relation, recipe, place } => {
-            derive(&mut Desk::to_sign(place)?, child, parent, *relation, recipe)
+            derive(&mut Desk::to_sign(place)?, child, parent, relation.0, recipe)
         }
         CommonsCommand::Check { statement, verdict, note, place } => {
             let mut desk = Desk::to_sign(place)?;
             let subject = Subject::Statement(desk.statement(statement)?.hash());
             let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
-            desk.say(Check { subject, verdict: verdict_of(*verdict), evidence }).map(drop)
+            desk.say(Check { subject, verdict: verdict.0, evidence }).map(drop)
         }
         CommonsCommand::Operator { key, place } => {
             let mut desk = Desk::to_sign(place)?;
@@ -130,18 +126,9 @@ fn derive(
     desk: &mut Desk,
     child: &str,
     parents: &[String],
-    relation: RelationName,
+    relation: Relation,
     recipe: &str,
 ) -> Result<()> {
-    let relation = match relation {
-        RelationName::Trained => Relation::Trained,
-        RelationName::Tuned => Relation::Tuned,
-        RelationName::Merged => Relation::Merged,
-        RelationName::Distilled => Relation::Distilled,
-        RelationName::Quantized => Relation::Quantized,
-        RelationName::Pruned => Relation::Pruned,
-        RelationName::Converted => Relation::Converted,
-    };
     let share = (1000 / parents.len().max(1)).min(1000) as u16;
     let parents = parents
         .iter()
@@ -155,13 +142,4 @@ fn derive(
         reproducible: Reproducible::Exact,
     })
     .map(drop)
-}
-
-fn verdict_of(verdict: VerdictName) -> Verdict {
-    match verdict {
-        VerdictName::Confirmed => Verdict::Confirmed,
-        VerdictName::Mismatch => Verdict::Mismatch,
-        VerdictName::Unavailable => Verdict::Unavailable,
-        VerdictName::Disputed => Verdict::Disputed,
-    }
 }
