@@ -26,5 +26,5 @@ pub mod workspace;
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
 pub use cache::StateCache;
 pub use home::{Home, HomeError, parent_of};
-pub use statement::{Body, Place, Seen, Statement, StatementError};
+pub use statement::{Body, Kind, Place, Seen, Statement, StatementError};
 pub use workspace::{Workspace, WorkspaceError};

@@ -40,7 +40,7 @@ pub use time::Coming;
 pub use void::{Detail, Void, VoidReason};
 
 use crate::{
-    ArchiveError, Body, Snapshot, Statement, StatementError,
+    ArchiveError, Body, Kind, Snapshot, Statement, StatementError,
     statement::{
         Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
         Verdict, Witnesses,
@@ -121,7 +121,7 @@ pub struct State {
     keys: KeyRing,
     chains: BTreeMap<PeerId, Chain>,
     /// Statement → index and kind, for what others refer to.
-    places: BTreeMap<Hash, (u64, u8)>,
+    places: BTreeMap<Hash, (u64, Kind)>,
     /// Where authors said they had seen a head; those found right are not looked at twice.
     heads: BTreeSet<crate::Seen>,
     electorate: Option<Arc<Electorate>>,
@@ -261,7 +261,7 @@ impl State {
             state.inherit(parent);
         }
         state.found(body);
-        state.places.insert(genesis.hash(), (0, 1));
+        state.places.insert(genesis.hash(), (0, Kind::Genesis));
         state.size = 1;
         Ok(state)
     }
@@ -392,7 +392,7 @@ impl State {
     }
 
     /// Where a statement stands in the log, and its kind.
-    pub fn place(&self, statement: &Hash) -> Option<(u64, u8)> {
+    pub fn place(&self, statement: &Hash) -> Option<(u64, Kind)> {
         self.places.get(statement).copied()
     }
 

@@ -80,6 +80,16 @@ pub enum Unranked {
     NoOpinion,
 }
 
+impl Unranked {
+    /// Its name, wherever people read or write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unranked::Last => "last",
+            Unranked::NoOpinion => "no-opinion",
+        }
+    }
+}
+
 /// Who or what settles a tie that the method leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TieRule {

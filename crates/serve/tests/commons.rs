@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use commons::Home;
 use commons::statement::{
-    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, UnrankedRule,
+    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, Unranked,
 };
 use serde_json::Value;
 use serve::ServeError;
@@ -358,7 +358,7 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
         default: Some(63),
         houses: vec![],
         method: Method::Schulze,
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: 1,
         cap: None,

@@ -2,6 +2,7 @@
 
 pub mod cli;
 mod create;
+mod flags;
 mod holder;
 mod key;
 mod log;

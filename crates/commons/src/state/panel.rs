@@ -212,13 +212,9 @@ fn quotas(proposal: &Proposal) -> Quotas {
 
 /// Whether a quota is for a house, and not for an employer.
 pub(super) fn is_house(stratum: &str) -> bool {
-    matches!(stratum, "users" | "contributors")
+    House::ALL.iter().any(|house| house.name() == stratum)
 }
 
 pub(super) fn house(house: Option<House>) -> &'static str {
-    match house {
-        Some(House::Users) => "users",
-        Some(House::Contributors) => "contributors",
-        None => "",
-    }
+    house.map_or("", House::name)
 }

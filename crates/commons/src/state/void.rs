@@ -3,11 +3,14 @@
 //! The code of each reason (`"code"` in JSON) and the names of its fields are read by other
 //! programs: they stay. The words may change, and no digest covers them.
 
+mod detail;
+
+pub use detail::Detail;
+
 use crate::statement::ProposalType;
 use decide::{DecideError, SortitionError};
 use ids::{Hash, PeerId};
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
 
 /// A statement that counts for nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -453,47 +456,4 @@ pub enum VoidReason {
     /// An open ballot where they are secret, a ranking where approval is asked for, and so on.
     #[error("it is not the kind of ballot that the question asks for")]
     WrongBallot,
-}
-
-/// What another part of the program found wrong with some bytes: its error as it is, put into words
-/// only where somebody reads it. In JSON it is a text.
-#[derive(Clone)]
-pub struct Detail(Arc<dyn fmt::Display + Send + Sync>);
-
-impl Detail {
-    pub(super) fn of(error: impl fmt::Display + Send + Sync + 'static) -> Self {
-        Self(Arc::new(error))
-    }
-}
-
-impl fmt::Display for Detail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Detail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.to_string())
-    }
-}
-
-impl PartialEq for Detail {
-    fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
-    }
-}
-
-impl Eq for Detail {}
-
-impl Serialize for Detail {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Detail {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::of)
-    }
 }

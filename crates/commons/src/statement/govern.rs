@@ -2,8 +2,11 @@
 
 use super::{
     bounds::{Bounded, Invalid, NOTE, count, distinct, invalid, name, ratio, text_of},
+    names::named,
     people::{House, guardians},
+    unranked,
 };
+use decide::Unranked;
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
 
@@ -429,21 +432,8 @@ pub enum Candidate {
 }
 
 /// What a question is about, and so what it takes to pass it.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Debug,
-    Encode,
-    Decode,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
 pub enum ProposalType {
     /// Anything that needs no other type.
     #[n(0)]
@@ -476,6 +466,19 @@ pub enum ProposalType {
     #[n(9)]
     Witnesses,
 }
+
+named! { ProposalType, "what a question is about" {
+    Question = "question",
+    Charter = "charter",
+    Rules = "rules",
+    Licence = "licence",
+    Rights = "rights",
+    Stewards = "stewards",
+    Removal = "removal",
+    Panel = "panel",
+    Appeal = "appeal",
+    Witnesses = "witnesses",
+} }
 
 impl ProposalType {
     /// Whether it needs both houses, the larger majority and the exit period.
@@ -568,10 +571,9 @@ pub struct Choice {
     pub effect: Effect,
 }
 
-/// How ballots are counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+/// How a question is decided: by one of the methods of [`decide::Method`], or by lot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Most approvals.
     #[n(0)]
@@ -590,17 +592,25 @@ pub enum Method {
     Lot,
 }
 
-/// What it means that a ballot does not rank an option.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
-#[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
-pub enum UnrankedRule {
-    /// Below all that it ranks.
-    #[n(0)]
-    Last,
-    /// No opinion: the pair is not counted.
-    #[n(1)]
-    NoOpinion,
+named! { Method, "how a question is decided" {
+    Approval = "approval",
+    Schulze = "schulze",
+    Committee = "committee",
+    Stv = "stv",
+    Lot = "lot",
+} }
+
+impl Method {
+    /// How ballots are counted; none where there are none to count.
+    pub const fn counted(self) -> Option<decide::Method> {
+        match self {
+            Self::Approval => Some(decide::Method::Approval),
+            Self::Schulze => Some(decide::Method::Schulze),
+            Self::Committee => Some(decide::Method::Committee),
+            Self::Stv => Some(decide::Method::Stv),
+            Self::Lot => None,
+        }
+    }
 }
 
 /// What settles a tie that the method leaves.
@@ -656,8 +666,8 @@ pub struct Propose {
     #[n(6)]
     pub method: Method,
     /// What not ranking means.
-    #[n(7)]
-    pub unranked: UnrankedRule,
+    #[cbor(n(7), with = "unranked")]
+    pub unranked: Unranked,
     /// What settles a tie.
     #[n(8)]
     pub tie: TieBreak,

@@ -1,7 +1,7 @@
 //! The log itself, a statement at a time.
 
 use super::Reason;
-use crate::{Statement, state::State};
+use crate::{Kind, Statement, state::State};
 use ids::{Hash, PeerId};
 
 /// A statement in the log.
@@ -12,7 +12,7 @@ pub struct LogLine {
     /// Its hash.
     pub statement: Hash,
     /// Its kind.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// The key that signed it.
     pub author: PeerId,
     /// Its place in the key's chain.
@@ -30,7 +30,7 @@ pub struct WaitingLine {
     /// Its hash.
     pub statement: Hash,
     /// Its kind.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// The key that signed it.
     pub author: PeerId,
 }
@@ -42,7 +42,7 @@ pub fn log_line(state: &State, index: u64, statement: &Statement) -> LogLine {
     LogLine {
         index,
         statement: statement.hash(),
-        kind: statement.body.kind_name(),
+        kind: statement.body.kind(),
         author: statement.author,
         seq: statement.seq,
         between: [when.from, when.to],
@@ -52,6 +52,6 @@ pub fn log_line(state: &State, index: u64, statement: &Statement) -> LogLine {
 
 /// A statement that waits for its place.
 pub fn waiting_line(statement: &Statement) -> WaitingLine {
-    let (kind, author) = (statement.body.kind_name(), statement.author);
+    let (kind, author) = (statement.body.kind(), statement.author);
     WaitingLine { statement: statement.hash(), kind, author }
 }

@@ -132,7 +132,7 @@ fn a_mark_has_these_bytes() {
     let signature = 66;
     let before = &said.bytes()[..said.bytes().len() - signature];
     assert!(before.ends_with(&body));
-    assert_eq!(said.body.kind(), 15);
+    assert_eq!(said.body.kind().number(), 15);
     assert_eq!(Statement::parse(said.bytes()), Ok(said.clone()));
 }
 

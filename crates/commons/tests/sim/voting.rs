@@ -4,7 +4,7 @@ use crate::town::*;
 use commons::{
     state::Status,
     statement::{
-        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, UnrankedRule,
+        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, Unranked,
         Vote, VoteBody,
     },
     view,
@@ -29,7 +29,7 @@ pub fn closing(close: u64, topic: ProposalType, options: Vec<Choice>) -> Propose
         options,
         houses: vec![],
         method: Method::Schulze,
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: 1,
         cap: None,

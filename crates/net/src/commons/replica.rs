@@ -64,11 +64,24 @@ pub enum ReplicaError {
 pub(crate) enum Lead {
     /// It is here, or leads nowhere.
     Nothing,
-    /// Statements from `first` on. `hand_over`: whether it may be followed shows only once they
-    /// are all here.
-    On { first: u64, hand_over: bool },
+    /// Statements from `first` on.
+    On {
+        /// The first that is lacking here.
+        first: u64,
+        /// Who signed the head.
+        signed: SignedBy,
+    },
     /// It contradicts what is here.
     Apart,
+}
+
+/// Who signed a head, as far as it is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignedBy {
+    /// The log's operator.
+    Operator,
+    /// Somebody else: whether the log was handed over shows only once the statements are all here.
+    Other,
 }
 
 /// What there is to do for the holder of an operator's key.
@@ -309,9 +322,9 @@ impl Replica {
                     keep_news(archive, log, state, head)?;
                     Ok(Lead::Nothing)
                 }
-                Ok(()) => Ok(Lead::On { first: log.size(), hand_over: false }),
+                Ok(()) => Ok(Lead::On { first: log.size(), signed: SignedBy::Operator }),
                 Err(FollowError::Unsigned { .. }) if size > log.size() => {
-                    Ok(Lead::On { first: log.size(), hand_over: true })
+                    Ok(Lead::On { first: log.size(), signed: SignedBy::Other })
                 }
                 Err(FollowError::Unsigned { .. }) => Ok(Lead::Nothing),
                 Err(FollowError::Split { .. }) => Ok(Lead::Apart),
@@ -323,15 +336,21 @@ impl Replica {
     /// Takes a range in that leads to `head`, as [`Self::consider`] said.
     ///
     /// Errors: [`FollowError`] says what is wrong with it.
-    pub fn take(&self, range: &RangeProof, head: &SignedCheckpoint, hand_over: bool) -> Result<()> {
+    pub fn take(
+        &self,
+        range: &RangeProof,
+        head: &SignedCheckpoint,
+        signed: SignedBy,
+    ) -> Result<()> {
         let mut memory = self.memory();
         let archive = self.home.archive()?;
         let mut state = self.current(&archive, &mut memory)?;
         let head = tidy(head, &state, None);
-        let taken = if hand_over {
-            follow::take_hand_over(&archive, &state, range, &head).map(|next| state = next)
-        } else {
-            follow::take_in(&archive, &mut state, range, &head)
+        let taken = match signed {
+            SignedBy::Operator => follow::take_in(&archive, &mut state, range, &head),
+            SignedBy::Other => {
+                follow::take_hand_over(&archive, &state, range, &head).map(|next| state = next)
+            }
         };
         let untouched = match &taken {
             Ok(()) => true,
@@ -339,7 +358,7 @@ impl Replica {
             Err(
                 FollowError::Proof(_) | FollowError::Range { .. } | FollowError::Statement { .. },
             ) => true,
-            Err(FollowError::Unsigned { .. }) => hand_over,
+            Err(FollowError::Unsigned { .. }) => signed == SignedBy::Other,
             Err(_) => false,
         };
         if taken.is_ok() {

@@ -129,7 +129,7 @@ impl RunRecorder {
         let worked = |task| {
             workspace.state.work.iter().any(|w| Some(w.member) == mine && w.work.task == task)
         };
-        let waits = |kind: u8, about: Hash| -> Result<bool> {
+        let waits = |kind: commons::Kind, about: Hash| -> Result<bool> {
             let pending = workspace.log()?.pending()?;
             Ok(pending.iter().any(|p| {
                 p.statement.author == self.me.id()
@@ -142,7 +142,7 @@ impl RunRecorder {
                     }
             }))
         };
-        if tallied.steps > 0 && !worked(ended.run) && !waits(6, ended.run)? {
+        if tallied.steps > 0 && !worked(ended.run) && !waits(commons::Kind::Work, ended.run)? {
             let work = Work {
                 task: ended.run,
                 work: WorkType::Compute,
@@ -157,14 +157,14 @@ impl RunRecorder {
         }
         if ended.founder {
             let published = workspace.state.artifacts.contains_key(&ended.root);
-            if !published && !waits(4, ended.root)? {
+            if !published && !waits(commons::Kind::Publish, ended.root)? {
                 let (name, artifact) = (ended.name.clone(), ended.root);
                 let publish = Publish { name, artifact, components: Vec::new(), supersedes: None };
                 workspace.archive.write_at(&workspace.state, &self.me, now(), publish)?;
                 said += 1;
             }
             let derived = workspace.state.edges.iter().any(|e| e.child == ended.root);
-            if !derived && !waits(5, ended.root)? {
+            if !derived && !waits(commons::Kind::Derive, ended.root)? {
                 let relation = Relation::Trained;
                 let derive = Derive {
                     child: ended.root,

@@ -1,7 +1,7 @@
 //! Short statements: about oneself, about others, about artifacts.
 
 use super::{
-    cli::{CommonsCommand, HouseName, Place, RelationName, VerdictName},
+    cli::{CommonsCommand, Place},
     opening::{self, digest},
 };
 use crate::units::now;
@@ -9,8 +9,8 @@ use anyhow::Result;
 use commons::{
     keys::Role,
     statement::{
-        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
-        Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
+        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
+        Purpose, Relation, Reproducible, Rights, Subject, Use,
     },
 };
 use ids::{Hash, PeerId};
@@ -40,13 +40,7 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
             let claim = Claim::Conflict { with: with.clone(), ended: *ended };
             about_me(place, claim)
         }
-        CommonsCommand::House { house, place } => {
-            let house = match house {
-                HouseName::Users => House::Users,
-                HouseName::Contributors => House::Contributors,
-            };
-            about_me(place, Claim::House { house })
-        }
+        CommonsCommand::House { house, place } => about_me(place, Claim::House { house: house.0 }),
         CommonsCommand::Use { artifact, by, days, place } => {
             let artifact = digest(artifact)?;
             let (by, purpose) = (by.clone(), Purpose::Personal);
@@ -60,13 +54,13 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
             publish(place, name, digest(artifact)?, licence)
         }
         CommonsCommand::Derive { child, parent, relation, recipe, place } => {
-            derive(place, child, parent, *relation, recipe)
+            derive(place, child, parent, relation.0, recipe)
         }
         CommonsCommand::Check { statement, verdict, note, place } => {
             let mut workspace = opening::to_sign(place)?;
             let subject = Subject::Statement(workspace.statement(statement)?.hash());
             let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
-            let check = Check { subject, verdict: verdict_of(*verdict), evidence };
+            let check = Check { subject, verdict: verdict.0, evidence };
             opening::say(&mut workspace, place.json, check).map(drop)
         }
         CommonsCommand::Operator { key, place } => {
@@ -139,19 +133,10 @@ fn derive(
     place: &Place,
     child: &str,
     parents: &[String],
-    relation: RelationName,
+    relation: Relation,
     recipe: &str,
 ) -> Result<()> {
     let mut workspace = opening::to_sign(place)?;
-    let relation = match relation {
-        RelationName::Trained => Relation::Trained,
-        RelationName::Tuned => Relation::Tuned,
-        RelationName::Merged => Relation::Merged,
-        RelationName::Distilled => Relation::Distilled,
-        RelationName::Quantized => Relation::Quantized,
-        RelationName::Pruned => Relation::Pruned,
-        RelationName::Converted => Relation::Converted,
-    };
     let share = (1000 / parents.len().max(1)).min(1000) as u16;
     let parents = parents
         .iter()
@@ -165,13 +150,4 @@ fn derive(
         reproducible: Reproducible::Exact,
     };
     opening::say(&mut workspace, place.json, derive).map(drop)
-}
-
-fn verdict_of(verdict: VerdictName) -> Verdict {
-    match verdict {
-        VerdictName::Confirmed => Verdict::Confirmed,
-        VerdictName::Mismatch => Verdict::Mismatch,
-        VerdictName::Unavailable => Verdict::Unavailable,
-        VerdictName::Disputed => Verdict::Disputed,
-    }
 }

@@ -1,7 +1,7 @@
 //! `understory propose` and `understory vote`.
 
 use super::{
-    cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
+    cli::{ProposeArgs, TieName, VoteArgs},
     create::read_rules,
     opening::{self, MAX_DOCUMENT},
 };
@@ -17,7 +17,7 @@ use commons::{
     state::{Proposal, State},
     statement::{
         Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
-        UnrankedRule, Vote, VoteBody,
+        Vote, VoteBody,
     },
 };
 use ids::{Hash, plain_short};
@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut workspace = opening::to_sign(&args.place)?;
-    let topic = topic(args.topic);
+    let topic = args.topic.0;
     let text = match &args.text {
         Some(path) => bounded::read_named_text(path, MAX_DOCUMENT)
             .with_context(|| format!("cannot read {}", path.display()))?,
@@ -44,10 +44,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     }
     let method = match args.method {
         _ if lot => Method::Lot,
-        Some(MethodName::Approval) => Method::Approval,
-        Some(MethodName::Schulze) => Method::Schulze,
-        Some(MethodName::Committee) => Method::Committee,
-        Some(MethodName::Stv) => Method::Stv,
+        Some(method) => method.0,
         None if elects => Method::Stv,
         None => Method::Schulze,
     };
@@ -83,10 +80,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
             Vec::new()
         },
         method,
-        unranked: match args.unranked {
-            UnrankedName::Last => UnrankedRule::Last,
-            UnrankedName::NoOpinion => UnrankedRule::NoOpinion,
-        },
+        unranked: args.unranked.0,
         tie: match args.tie {
             Some(TieName::Lot) => TieBreak::Lot,
             // A lot needs what kept ballots secret.
@@ -125,20 +119,6 @@ fn seats_to_elect(state: &State) -> u16 {
     let all = u16::from(state.rules.steward_seats);
     let staying = state.stewards.iter().filter(stays).count() as u16;
     if staying < all { all - staying } else { all }
-}
-
-fn topic(name: TopicName) -> ProposalType {
-    match name {
-        TopicName::Question => ProposalType::Question,
-        TopicName::Charter => ProposalType::Charter,
-        TopicName::Rules => ProposalType::Rules,
-        TopicName::Licence => ProposalType::Licence,
-        TopicName::Rights => ProposalType::Rights,
-        TopicName::Stewards => ProposalType::Stewards,
-        TopicName::Removal => ProposalType::Removal,
-        TopicName::Panel => ProposalType::Panel,
-        TopicName::Appeal => ProposalType::Appeal,
-    }
 }
 
 fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
