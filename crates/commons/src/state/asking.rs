@@ -1,6 +1,7 @@
 //! Whether a question may be asked as it is.
 
 use super::{Held, Proposal, Refused, State, Status};
+use crate::names::check_options;
 use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieBreak};
 
 impl State {
@@ -43,6 +44,10 @@ impl State {
     }
 
     pub(super) fn check_proposal(&self, body: &Propose) -> Result<(), Refused> {
+        if self.names_hold() {
+            let names = body.options.iter().map(|option| option.name.as_str());
+            check_options(names).map_err(|e| e.to_string())?;
+        }
         if body.topic.is_constitutional() && body.houses.len() != 2 {
             return Err(
                 "a change of charter, rules, licence, rights or witnesses needs both houses".into(),
