@@ -12,7 +12,7 @@ pub(super) fn lower(c: char) -> char {
     let code = c as u32;
     let at = RANGES.partition_point(|range| range.1 < code);
     let Some(&(first, _, step, delta)) = RANGES.get(at) else { return c };
-    if code < first || (code - first) % step != 0 {
+    if code < first || !(code - first).is_multiple_of(step) {
         return c;
     }
     code.checked_add_signed(delta).and_then(char::from_u32).unwrap_or(c)
