@@ -8,7 +8,7 @@ use crate::{
     state::State,
     statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, Witnesses},
 };
-use ids::{Hash, Identity};
+use ids::{Hash, Identity, PeerId};
 use std::path::Path;
 use store::StoreError;
 
@@ -190,18 +190,28 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>,
             members.push(member);
         }
     }
-    let known = |id| {
+    let mut founders: Vec<Founder> = Vec::new();
+    for id in members {
         let member = &old.members[&id];
-        Founder {
-            name: if member.name.is_empty() { id.short() } else { member.name.clone() },
+        founders.push(Founder {
+            name: name_in_fork(&founders, &id, &member.name),
             member: id,
             next: member.next,
             guardians: member.guardians.clone(),
             threshold: member.threshold,
             steward: true,
-        }
-    };
-    Ok(members.into_iter().map(known).collect())
+        });
+    }
+    Ok(founders)
+}
+
+/// What somebody was called, unless that is no name any more, or looks like that of one before it.
+fn name_in_fork(before: &[Founder], id: &PeerId, name: &str) -> String {
+    let alike = before.iter().any(|founder| ids::name::alike(&founder.name, name));
+    match alike || names::check("the founder", name).is_err() {
+        true => format!("member {}", id.short()),
+        false => name.to_owned(),
+    }
 }
 
 /// How many witnesses have to cosign where nothing else is said: more than half.

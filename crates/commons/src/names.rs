@@ -1,7 +1,8 @@
 //! What members, options and a commons may be called, and who is meant by a name.
 //!
-//! One rule ([`ids::name`]), held before anything is signed. What other programs wrote into a log
-//! of an older version of the rules may break it, so names never win over ids.
+//! One rule ([`ids::name`]), held before anything is signed, and since version 3 of the rules by
+//! the log itself ([`State::check_name`]). What other programs wrote into a log of an older version
+//! may break it, and newcomers may be called alike, so names never win over ids.
 
 use crate::{
     Body,
@@ -120,14 +121,7 @@ pub fn check_statement(
 ) -> Result<(), NameError> {
     let Body::Attest(attest) = body else { return Ok(()) };
     let Claim::Person { name } = &attest.claim else { return Ok(()) };
-    check("the name", name)?;
-    let others = state.members.iter().filter(|(id, member)| {
-        Some(**id) != author && state.is_member(id) && !member.name.is_empty()
-    });
-    for (id, member) in others {
-        refuse_alike(name, &member.name, id)?;
-    }
-    Ok(())
+    state.check_name(author.as_ref(), name)
 }
 
 /// Errors: the commons or a founder has a name that is none, or two founders look the same.
@@ -225,7 +219,7 @@ mod tests {
     use super::*;
     use crate::{
         Home, author,
-        statement::{Attest, Founder, Key, RULES_VERSION, Rules, WitnessKey, Witnesses},
+        statement::{Attest, Founder, Key, Rules, WitnessKey, Witnesses},
     };
     use ids::{Hash, Identity};
 
@@ -253,7 +247,8 @@ mod tests {
             witnesses: Witnesses { keys: vec![witness], threshold: 1 },
             parent: None,
             created: 1_700_000_000,
-            version: Some(RULES_VERSION),
+            // By the rules of a later version such names begin no commons.
+            version: Some(2),
         }
     }
 

@@ -19,6 +19,7 @@ mod faults;
 mod force;
 mod keys;
 mod milestones;
+mod names;
 mod panel;
 mod people;
 mod receipts;
@@ -42,7 +43,7 @@ pub use void::{Detail, Void, VoidReason};
 use crate::{
     ArchiveError, Body, Kind, Snapshot, Statement, StatementError,
     statement::{
-        Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
+        Asset, Check, Genesis, OLDEST_WRITTEN, ParentLog, ProposalType, Rights, Rules, Subject,
         Verdict, Witnesses,
     },
 };
@@ -155,6 +156,8 @@ pub struct State {
     barred: BTreeMap<PeerId, u64>,
     /// The last list of seats that are held already, of each committee.
     held_seats: BTreeMap<String, Hash>,
+    /// Who holds which name.
+    names: names::Names,
 }
 
 /// Why a log has no state: only a damaged one does not.
@@ -180,8 +183,8 @@ pub enum ReplayError {
 /// A commons of an older version of the rules: it is read as it always was, and goes on as a fork.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "commons {id} follows version {version} of the rules, and version {RULES_VERSION} is in use: it \
-     can be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
+    "commons {id} follows version {version} of the rules, in which nothing new is written: it can \
+     be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
 )]
 pub struct OldRules {
     /// The commons.
@@ -341,6 +344,7 @@ impl State {
             open_panels: BTreeSet::new(),
             barred: BTreeMap::new(),
             held_seats: BTreeMap::new(),
+            names: names::Names::default(),
         }
     }
 
@@ -369,6 +373,7 @@ impl State {
             }
         }
         self.settle_members();
+        self.settle_names();
         self.settle_operator();
         Ok(())
     }
@@ -385,10 +390,10 @@ impl State {
 
     /// Whether anything new may be written into this log.
     ///
-    /// Errors: its genesis names an older version of the rules.
+    /// Errors: its genesis names a version of the rules that is only read.
     pub fn check_version(&self) -> Result<(), OldRules> {
         let (id, version) = (self.id, self.version);
-        if version == RULES_VERSION { Ok(()) } else { Err(OldRules { id, version }) }
+        if version >= OLDEST_WRITTEN { Ok(()) } else { Err(OldRules { id, version }) }
     }
 
     /// Where a statement stands in the log, and its kind.

@@ -15,9 +15,9 @@ pub use artifact::{
 pub use bounds::Invalid;
 pub use decide::Unranked;
 pub use govern::{
-    Asset, Candidate, Choice, Effect, Founder, Genesis, HeldSeat, HeldSeats, Method, ParentLog,
-    Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules, TieBreak, Vote, VoteBody,
-    WitnessKey, Witnesses,
+    Asset, Candidate, Choice, Effect, Founder, Genesis, HeldSeat, HeldSeats, Method,
+    OLDEST_WRITTEN, ParentLog, Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules,
+    TieBreak, Vote, VoteBody, WitnessKey, Witnesses,
 };
 pub use milestone::Milestone;
 pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};

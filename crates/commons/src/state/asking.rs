@@ -1,6 +1,7 @@
 //! Whether a question may be asked as it is.
 
 use super::{Detail, Held, Proposal, State, Status, VoidReason};
+use crate::names::check_options;
 use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieBreak};
 
 impl State {
@@ -34,6 +35,10 @@ impl State {
     }
 
     pub(super) fn check_proposal(&self, body: &Propose) -> Result<(), VoidReason> {
+        if self.names_hold() {
+            let names = body.options.iter().map(|option| option.name.as_str());
+            check_options(names)?;
+        }
         if body.topic.is_constitutional() && body.houses.len() != 2 {
             return Err(VoidReason::NeedsBothHouses { topic: body.topic });
         }

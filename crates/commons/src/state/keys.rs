@@ -94,6 +94,7 @@ impl State {
             });
         }
         self.census();
+        self.settle_names();
         self.seat_founders(genesis);
     }
 

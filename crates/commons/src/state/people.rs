@@ -119,7 +119,7 @@ impl State {
         let newcomer = !self.is_member(&author);
         let member = self.members.get_mut(&author).expect("a key in force is a member's");
         match &attest.claim {
-            Claim::Person { name } => member.name = name.clone(),
+            Claim::Person { name } => self.take_name(author, name)?,
             _ if newcomer && !matches!(attest.claim, Claim::Affiliation { .. }) => {
                 return Err(VoidReason::NotAMember);
             }
@@ -200,6 +200,7 @@ impl State {
             let member = self.members.get_mut(&id).expect("it was just looked at");
             member.is_member = true;
             let vouches = member.vouches.clone();
+            self.note_fresh(id);
             self.cost.steps += vouches.len() as u64;
             for subject in &vouches {
                 self.members.entry(*subject).and_modify(|m| m.support += 1);
@@ -226,6 +227,7 @@ impl State {
         }
         self.cost.steps += self.members.len() as u64;
         self.admit(founders);
+        self.release_names();
         self.electorate = None;
         self.cost.operator_wanted = true;
         self.cost.counted(self.size, before);

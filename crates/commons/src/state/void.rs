@@ -7,9 +7,10 @@ mod detail;
 
 pub use detail::Detail;
 
+use crate::names::NameError;
 use crate::statement::ProposalType;
 use decide::{DecideError, SortitionError};
-use ids::{Hash, PeerId};
+use ids::{Hash, PeerId, Plain};
 use serde::{Deserialize, Serialize};
 
 /// A statement that counts for nothing, and why.
@@ -120,6 +121,43 @@ pub enum VoidReason {
     KeyTaken {
         /// The key.
         key: PeerId,
+    },
+
+    // Names, since version 3 of the rules.
+    /// A name that people cannot read or type, or that reads like something else.
+    #[error("{:?} {why}", Plain(name).to_string())]
+    UnfitName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: Detail,
+    },
+    /// A name that looks like that of a member.
+    #[error(
+        "{:?} looks like {:?}, which is what {} is called",
+        Plain(name).to_string(), Plain(other).to_string(), by.short()
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The member's name.
+        other: String,
+        /// The member.
+        by: PeerId,
+    },
+    /// An option that reads like its number.
+    #[error("the option {name:?} reads like a place on the ballot")]
+    OptionLikePlace {
+        /// Its name.
+        name: String,
+    },
+    /// Two options that people cannot tell apart.
+    #[error("the options {other:?} and {name:?} look alike")]
+    OptionsAlike {
+        /// The name of the first.
+        other: String,
+        /// The name of the second.
+        name: String,
     },
 
     // What is said about people.
@@ -456,4 +494,15 @@ pub enum VoidReason {
     /// An open ballot where they are secret, a ranking where approval is asked for, and so on.
     #[error("it is not the kind of ballot that the question asks for")]
     WrongBallot,
+}
+
+impl From<NameError> for VoidReason {
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::Unfit { name, why, .. } => Self::UnfitName { name, why: Detail::of(why) },
+            NameError::Taken { name, other, id } => Self::NameTaken { name, other, by: id },
+            NameError::LikePlace { name } => Self::OptionLikePlace { name },
+            NameError::AlikeOptions { other, name } => Self::OptionsAlike { other, name },
+        }
+    }
 }

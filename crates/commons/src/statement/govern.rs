@@ -6,6 +6,7 @@ use super::{
     people::{House, guardians},
     unranked,
 };
+use crate::names::check_genesis;
 use decide::Unranked;
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
@@ -250,7 +251,10 @@ pub struct ParentLog {
 
 /// The version of the rules by which this program reads new commons. A log keeps the meaning that
 /// it had under the version that its genesis names; what changes a meaning is a new version.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
+
+/// The oldest version of the rules in whose logs something new is written.
+pub const OLDEST_WRITTEN: u32 = 2;
 
 /// The first statement of a commons.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -294,9 +298,9 @@ impl Genesis {
 
 impl Bounded for Genesis {
     fn check(&self) -> Result<(), Invalid> {
-        if self.version.is_some_and(|version| version != RULES_VERSION) {
+        if self.version.is_some_and(|version| !(2..=RULES_VERSION).contains(&version)) {
             let version = self.rules_version();
-            let why = format!("is {version}; this program knows 1 and {RULES_VERSION}");
+            let why = format!("is {version}; this program knows 1 to {RULES_VERSION}");
             return Err(invalid("version of the rules", why));
         }
         name("name", &self.name)?;
@@ -313,6 +317,9 @@ impl Bounded for Genesis {
         }
         if !self.founders.iter().any(|f| f.steward) {
             return Err(invalid("founders", "have no steward among them"));
+        }
+        if self.rules_version() > 2 {
+            check_genesis(self).map_err(|e| invalid("names", format!("do not hold: {e}")))?;
         }
         Ok(())
     }

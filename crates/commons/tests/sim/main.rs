@@ -11,6 +11,7 @@ mod forks;
 mod keys;
 mod members;
 mod milestones;
+mod names;
 mod old;
 mod portable;
 mod random;

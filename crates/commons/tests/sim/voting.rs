@@ -105,8 +105,10 @@ pub fn vote_all(town: &mut Town, proposal: Hash, options: &[u16]) {
 
 /// An election of three stewards.
 pub fn council(town: &Town, method: Method, candidates: &[Person]) -> Propose {
-    let mut options: Vec<Choice> =
-        candidates.iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
+    let mut options: Vec<Choice> = candidates
+        .iter()
+        .map(|p| choice(&format!("member {}", p.id.short()), Effect::Seat(p.id)))
+        .collect();
     options.push(choice("none of these", Effect::None));
     let default = (method != Method::Stv).then_some(candidates.len() as u16);
     Propose { method, seats: 3, default, ..question(town, ProposalType::Stewards, options) }
