@@ -2,7 +2,7 @@
 """Writes the Parquet files of crates/recipe/tests/parquet, and the same rows as JSON lines: those of
 `chats-zstd.parquet` are in `chats.jsonl`, and so on.
 
-Usage: parquet_golden.py OUT_DIR     needs pyarrow
+Usage: parquet_golden.py OUT_DIR     needs pyarrow, duckdb, polars
 
 Files called `bad-*` are refused; the tests say how.
 """
@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+import duckdb
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
@@ -95,6 +97,17 @@ def good(out):
     write(out, "empty", texts([]), compression="snappy")
 
 
+def other_writers(out):
+    """The rows of texts.jsonl and chats.jsonl, written by other programs."""
+    chats = pq.read_table(out / "chats-zstd.parquet")
+    frames = {"texts": texts(TEXTS), "chats": chats}
+    for name, frame in frames.items():
+        polars.from_arrow(frame).write_parquet(out / f"{name}-polars.parquet", compression="zstd")
+        for version in ["V1", "V2"]:
+            settings = f"(FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION {version})"
+            duckdb.sql(f"COPY (SELECT * FROM frame) TO '{out}/{name}-duckdb-{version}.parquet' {settings}")
+
+
 class Keys(pe.KmsClient):
     def __init__(self, _):
         pe.KmsClient.__init__(self)
@@ -130,4 +143,5 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     good(folder)
     chats(folder)
+    other_writers(folder)
     bad(folder)

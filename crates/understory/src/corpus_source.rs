@@ -3,7 +3,7 @@
 use crate::hint::{WithHint, hinted};
 use anyhow::Result;
 use recipe::corpus::{DocumentError, Documents, ParquetError, WhyFile, registry_documents};
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 /// The crates this binary was built from.
 const LOCK_FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
@@ -44,6 +44,11 @@ fn hint_for(error: &DocumentError) -> &'static str {
         }
         DocumentError::Line { .. } | DocumentError::Entry { .. } => {
             "put the line right or take it out; `understory swarm config` says what is read"
+        }
+        DocumentError::Io { source, .. }
+            if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            "the archive is damaged or cut off: fetch it again"
         }
         DocumentError::TooLarge { .. } => "cut it into smaller files, or take fewer",
         _ => {

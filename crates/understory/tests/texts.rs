@@ -95,6 +95,10 @@ fn parquet_is_trained_on_and_what_is_wrong_with_it_has_a_way_out() {
         command.args(["swarm", "start", text(&path), "--dir", text(&dir), "--once"]);
         run(command.args(["--bind", "127.0.0.1:0"]))
     };
+    let cut = folder.path().join("cut.txt.zst");
+    fs::write(&cut, [0x28, 0xb5, 0x2f, 0xfd]).expect("writes");
+    let said = start("cut", text(&cut));
+    assert!(said.err.contains("hint: the archive is damaged or cut off"), "{said:?}");
     let said = start("good", "texts-zstd.parquet");
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("left out: 1 empty document ("), "{said:?}");
