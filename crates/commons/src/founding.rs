@@ -4,7 +4,7 @@ use crate::{
     Home, HomeError,
     author::{self, AuthorError},
     keys::Card,
-    names::{self, FindError, NameError},
+    names::{self, FindError, NameError, Named},
     state::State,
     statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, Witnesses},
 };
@@ -138,7 +138,7 @@ pub fn fork(
     forking: Forking,
     now: u64,
 ) -> Result<Home, FoundingError> {
-    names::check("the name", &forking.name)?;
+    names::check(Named::Name, &forking.name)?;
     let size = match forking.size {
         Some(size) => size,
         None => old.archive()?.snapshot().map_err(HomeError::from)?.size(),
@@ -208,7 +208,7 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>,
 /// What somebody was called, unless that is no name any more, or looks like that of one before it.
 fn name_in_fork(before: &[Founder], id: &PeerId, name: &str) -> String {
     let alike = before.iter().any(|founder| ids::name::alike(&founder.name, name));
-    match alike || names::check("the founder", name).is_err() {
+    match alike || names::check(Named::Founder, name).is_err() {
         true => format!("member {}", id.short()),
         false => name.to_owned(),
     }

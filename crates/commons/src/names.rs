@@ -13,16 +13,39 @@ use ids::{
     PeerId, Plain,
     name::{self, SHORTEST_ID},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Named {
+    /// A commons or a member, whose name stands by itself.
+    Name,
+    /// One of those who begin a commons.
+    Founder,
+    /// An option of a question.
+    Option,
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::Founder => "founder",
+            Self::Option => "option",
+        })
+    }
+}
 
 /// Why something cannot be called so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// People cannot read or type it, or it reads like something else.
-    #[error("{what} {:?} {why}", Plain(name).to_string())]
+    #[error("the {of} {:?} {why}", Plain(name).to_string())]
     Unfit {
-        /// What has the name: `the name`, `the founder`, `the option`.
-        what: &'static str,
+        /// What is called so.
+        of: Named,
         /// The name.
         name: String,
         /// What is wrong with it.
@@ -126,9 +149,9 @@ pub fn check_statement(
 
 /// Errors: the commons or a founder has a name that is none, or two founders look the same.
 pub fn check_genesis(genesis: &Genesis) -> Result<(), NameError> {
-    check("the name", &genesis.name)?;
+    check(Named::Name, &genesis.name)?;
     for (at, founder) in genesis.founders.iter().enumerate() {
-        check("the founder", &founder.name)?;
+        check(Named::Founder, &founder.name)?;
         for before in &genesis.founders[..at] {
             refuse_alike(&founder.name, &before.name, &before.member)?;
         }
@@ -142,7 +165,7 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), NameError> {
 pub fn check_options<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for name in names {
-        check("the option", name)?;
+        check(Named::Option, name)?;
         if name.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         {
             return Err(NameError::LikePlace { name: name.to_owned() });
@@ -157,9 +180,9 @@ pub fn check_options<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(),
     Ok(())
 }
 
-/// Errors: a text is no name; `what` says whose it would be.
-pub fn check(what: &'static str, text: &str) -> Result<(), NameError> {
-    name::check(text).map_err(|why| NameError::Unfit { what, name: text.to_owned(), why })
+/// Errors: a text is no name; `of` says what it would be of.
+pub fn check(of: Named, text: &str) -> Result<(), NameError> {
+    name::check(text).map_err(|why| NameError::Unfit { of, name: text.to_owned(), why })
 }
 
 fn refuse_alike(name: &str, other: &str, id: &PeerId) -> Result<(), NameError> {

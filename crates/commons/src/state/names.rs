@@ -6,7 +6,7 @@
 //! Whoever becomes a member under a name that one has by then, has none until it says another.
 
 use super::{State, VoidReason};
-use crate::names::{self, NameError};
+use crate::names::{self, NameError, Named};
 use ids::{PeerId, name};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ impl State {
     ///
     /// Errors: [`NameError::Unfit`], [`NameError::Taken`].
     pub fn check_name(&self, who: Option<&PeerId>, name: &str) -> Result<(), NameError> {
-        names::check("the name", name)?;
+        names::check(Named::Name, name)?;
         match self.namesake(who, name) {
             None => Ok(()),
             Some(id) => {

@@ -7,7 +7,7 @@ mod detail;
 
 pub use detail::Detail;
 
-use crate::names::NameError;
+use crate::names::{NameError, Named};
 use crate::statement::ProposalType;
 use decide::{DecideError, SortitionError};
 use ids::{Hash, PeerId, Plain};
@@ -125,8 +125,10 @@ pub enum VoidReason {
 
     // Names, since version 3 of the rules.
     /// A name that people cannot read or type, or that reads like something else.
-    #[error("{:?} {why}", Plain(name).to_string())]
+    #[error("the {of} {:?} {why}", Plain(name).to_string())]
     UnfitName {
+        /// What is called so.
+        of: Named,
         /// The name.
         name: String,
         /// What is wrong with it.
@@ -499,7 +501,9 @@ pub enum VoidReason {
 impl From<NameError> for VoidReason {
     fn from(error: NameError) -> Self {
         match error {
-            NameError::Unfit { name, why, .. } => Self::UnfitName { name, why: Detail::of(why) },
+            NameError::Unfit { of, name, why } => {
+                Self::UnfitName { of, name, why: Detail::of(why) }
+            }
             NameError::Taken { name, other, id } => Self::NameTaken { name, other, by: id },
             NameError::LikePlace { name } => Self::OptionLikePlace { name },
             NameError::AlikeOptions { other, name } => Self::OptionsAlike { other, name },

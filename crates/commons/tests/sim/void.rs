@@ -1,6 +1,7 @@
 //! Reasons for which statements count for nothing: codes and data for programs, words for people.
 
 use commons::{
+    names::Named,
     state::{Detail, VoidReason},
     statement::ProposalType,
     view::Reason,
@@ -51,7 +52,7 @@ fn all() -> Vec<VoidReason> {
         RevokesOtherKey,
         KeyNotBound { key: KEY },
         KeyTaken { key: KEY },
-        UnfitName { name: "An\u{200b}na".to_owned(), why: why() },
+        UnfitName { of: Named::Name, name: "An\u{200b}na".to_owned(), why: why() },
         NameTaken { name: "\u{410}nna".to_owned(), other: "Anna".to_owned(), by: KEY },
         OptionLikePlace { name: "#1".to_owned() },
         OptionsAlike { other: "Red".to_owned(), name: "red".to_owned() },
