@@ -14,14 +14,16 @@ use commons::{
 use cotrain::{
     Cause,
     marking::{Ended, Marked, Registrar},
+    worker::protocol_run,
 };
 use ids::{Hash, Identity, PeerId};
+use recipe::RunManifest;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
-use swarm::{Kind, SignedRecord, parse_record};
+use swarm::{parse_record, walk_chain};
 
 /// How long a peer waits for the others' statements before it confirms them.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -106,7 +108,7 @@ impl RunRecorder {
     ///
     /// Errors: the commons cannot be read or written.
     pub fn record(&self, ended: &Ended, folder: &Path) -> Result<usize> {
-        let tallied = tally(folder, ended.peer)?;
+        let tallied = tally(folder, ended)?;
         let mut said = self.say_own(ended, &tallied)?;
         let began = Instant::now();
         let mut known = BTreeSet::new();
@@ -270,34 +272,31 @@ fn verdict(
     same.then_some((Verdict::Confirmed, Evidence::Object(ended.run)))
 }
 
-/// The contributions that stand in the log of a peer's folder.
-fn tally(folder: &Path, me: PeerId) -> Result<Tallied> {
+/// The contributions that stand in the log of a peer's folder, by the rules of the chain.
+fn tally(folder: &Path, ended: &Ended) -> Result<Tallied> {
+    let store = store::Store::open(&folder.join("store"))?;
+    let manifest = RunManifest::parse(&store.get(&ended.run)?)?;
     let entries = store::Log::read(folder.join("log")).context("the log of the run")?;
     let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
-    let records: Vec<SignedRecord> = contents
-        .records
-        .iter()
-        .map(|bytes| parse_record(bytes).context("a record of the run"))
-        .collect::<Result<_>>()?;
-    let mut standing: Vec<(u64, PeerId, u32)> = Vec::new();
-    let (mut last, mut ejected) = (0, BTreeSet::new());
-    for record in &records {
-        let body = record.record();
-        let culprits: BTreeSet<PeerId> = body.culprits().collect();
-        if body.kind == Kind::Repair {
-            standing.retain(|(height, peer, _)| *height != last || !culprits.contains(peer));
+    let first = contents.records.first().context("the run has no record")?;
+    let initial = parse_record(first).context("the run's first record")?.record().state;
+    let run = protocol_run(&manifest, ended.run, initial);
+    // By the height of the advance: what is left of it after the last repair.
+    let mut standing: BTreeMap<u64, Vec<(PeerId, u32)>> = BTreeMap::new();
+    let mut ejected = BTreeSet::new();
+    let records = contents.records.iter().map(Vec::as_slice);
+    walk_chain(&run, records, |_, after| {
+        ejected.clone_from(&after.ejected);
+        for advance in after.previous.iter().chain(&after.last) {
+            let made = advance.contributions.iter().map(|c| (c.author(), c.body().steps));
+            standing.insert(advance.height, made.collect());
         }
-        ejected.extend(culprits);
-        if body.kind == Kind::Advance {
-            last = body.height;
-            let made = body.contributions.iter().map(|c| &c.commit);
-            standing.extend(made.map(|c| (body.height, c.author(), c.body().steps)));
-        }
-    }
-    let steps = standing.iter().filter(|s| s.1 == me).map(|s| u64::from(s.2)).sum();
+    })?;
+    let all = || standing.values().flatten();
+    let steps = all().filter(|s| s.0 == ended.peer).map(|s| u64::from(s.1)).sum();
     let mut contributors = BTreeMap::new();
-    for (_, peer, steps) in standing.into_iter().filter(|s| !ejected.contains(&s.1)) {
-        *contributors.entry(peer).or_default() += u64::from(steps);
+    for (peer, steps) in all().filter(|s| !ejected.contains(&s.0)) {
+        *contributors.entry(*peer).or_default() += u64::from(*steps);
     }
     Ok(Tallied { steps, contributors, ejected })
 }
