@@ -77,12 +77,12 @@ serve() {
 
 members() { [ "$(json "$1" '["members"].__len__()' commons show members)" -eq "$2" ]; }
 is_member() { as "$1" commons show members | grep -q "  $2 " && ! as "$1" commons show members | grep "  $2 " | grep -q "not a member"; }
-question() { json "$1" '[-1]["proposal"]' tally; }
+question() { json "$1" '["questions"][0]["proposal"]' tally; }
 has_question() { as "$1" tally "$2"; }
 passed_by() { as "$1" tally "$2" | grep -q 'passed: [^,]*'; }
 in_force() { as "$1" tally "$2" | head -n 1 | grep 'passed: ' | grep -qv 'in force from'; }
 digest() { as "$1" commons hash | grep -v '^log'; }
-voted() { [ "$(json "$1" '["houses"]' tally "$2" | grep -o "'ballots': [0-9]*" | awk '{n += $2} END {print n}')" -ge "$3" ]; }
+voted() { [ "$(json "$1" '["counts"]' tally "$2" | grep -o "'ballots': [0-9]*" | awk '{n += $2} END {print n}')" -ge "$3" ]; }
 
 for who in anna bert cleo dora; do
   "$understory" key create --keys "$work/keys-$who" >/dev/null

@@ -145,6 +145,14 @@ roles={{ roles | join(',') }} n={{ messages | length }} last={{ messages[-1].rol
 {% set c = cycler('odd', 'even') %}{% for m in messages %}{{ c.next() }} {% endfor %}{% set j = joiner(', ') %}{% for m in messages %}{{ j() }}{{ m.role }}{% endfor %}
 {{ [1.0, 0.1, 1e16, 123456789012345680.0, 1e15, 1e-5, 0.0001, 1.5e300, -2.5e-7, 3.0e22, 100.0, 5e-324] | tojson }}
 """,
+    "sequences_and_loops": """{{ 'a' is sequence }} {{ {} is sequence }} {{ [] is sequence }} {{ (1, 2) is sequence }} {{ 1 is sequence }} {{ none is sequence }} {{ true is sequence }} {{ messages is sequence }} {{ messages[0] is sequence }}
+{% for m in messages %}{% if m.content is sequence and m.content is not mapping %}{{ m.content[0] }}{{ m.content[-1] }}{{ m.content[1:4] }}{{ m.content[::-1] }}{% endif %}{% endfor %}
+{% set c = cycler('a', 'b', 'c') %}{{ c.current }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.current }}{{ c.next() }}
+{% for m in [1, 1, 3] %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.previtem }}{{ loop.nextitem }}{{ loop.cycle('x', 'y') }}{{ loop.changed(m) }}{{ loop.depth }}{{ loop.depth0 }};{% endfor %}
+{% for m in [1, [2, [3]]] recursive %}{% if m is iterable %}({{ loop(m) }}){% else %}{{ m }}{{ loop.depth }}{% endif %}{% endfor %}
+{% set ns = namespace(n=0, l=[]) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% set ns.l = ns.l + [m.role] %}{% endfor %}{{ ns.n }}{{ ns.l }}{{ ns.other is defined }}
+{{ '%05.2f|%s|%-5s|%d|%x|%%' % (3.14159, 'a', 'b', 42, 255) }} {{ '%(a)s' % {'a': 1} }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 'abcdef'[1:-1:2] }} {{ [1, 2, 3][5:] }}
+""",
 }
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Weather <at> a \"place\" & time",

@@ -103,7 +103,7 @@ await check("shows recipe and checks of an artifact", async () => {
 await check("explains a count: matrix, steps, margin", async () => {
   await go(desk, TALLY);
   const numbers = await desk.$$eval("#tally .matrix tbody td:not(.same)", (cells) => cells.map((cell) => parseInt(cell.textContent, 10)));
-  const { houses_counted: [{ pairwise }] } = await api(TALLY);
+  const { counts: [{ pairwise }] } = await api(TALLY);
   const wanted = pairwise.votes.filter((_, at) => at % (pairwise.options + 1) !== 0);
   expect(numbers.join() === wanted.join(), `${numbers} for ${wanted}`);
   const text = await desk.locator("#tally").textContent();
@@ -251,7 +251,7 @@ async function fits(page, width) {
 /** Every name that somebody can choose is one meant to do harm. */
 function hostile(answer) {
   let count = 0;
-  const NAMES = ["name", "title", "org", "role", "employer", "tool", "stratum", "reason", "text", "problem"];
+  const NAMES = ["name", "title", "org", "role", "employer", "tool", "stratum", "reason", "words", "text", "problem"];
   const walk = (value) => {
     if (Array.isArray(value)) return value.map(walk);
     if (value === null || typeof value !== "object") return value;
@@ -286,9 +286,9 @@ function many(answer, path) {
   if (path.includes("/tally/")) {
     const options = range(64).map((at) => ({ name: `Option ${at} ${"long ".repeat(at % 9)}`, default: at === 63, ratio: [1, 1] }));
     const votes = range(64 * 64).map((at) => (at % 65 ? (at * 7919) % 500 : 0));
-    const [house] = answer.houses_counted;
+    const [house] = answer.counts;
     const standings = range(64).map((option) => ({ ...house.standings[0], option, elected: option === 0 ? 1 : null }));
-    return { ...answer, options, houses_counted: [{ ...house, ballots: 500, winners: [0], pairwise: { options: 64, votes }, standings, explanation: range(300).map((at) => `Line ${at}. ${"words ".repeat(at)}`) }] };
+    return { ...answer, options, counts: [{ ...house, ballots: 500, winners: [0], pairwise: { options: 64, votes }, standings, explanation: range(300).map((at) => `Line ${at}. ${"words ".repeat(at)}`) }] };
   }
   return answer;
 }

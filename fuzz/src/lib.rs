@@ -311,6 +311,14 @@ pub fn documents(bytes: &[u8]) {
     }
 }
 
+/// Text to train on, in Parquet.
+pub fn parquet(bytes: &[u8]) {
+    let file = file_of(bytes, ".parquet");
+    if let Ok(documents) = recipe::corpus::Documents::from_paths(&[file.path().to_path_buf()]) {
+        assert!(!documents.texts.is_empty() && documents.texts.iter().all(|t| !t.is_empty()));
+    }
+}
+
 /// What the page asks of the model.
 pub fn prompt_request(bytes: &[u8]) {
     if let Ok(request) = serde_json::from_slice::<serve::PromptRequest>(bytes) {

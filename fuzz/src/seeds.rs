@@ -270,6 +270,13 @@ fn texts(folder: &Path) -> Outcome {
     let mut packed = flate2::write::GzEncoder::new(vec![3], flate2::Compression::fast());
     packed.write_all(lines)?;
     save(folder, "documents", &packed.finish()?)?;
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/recipe/tests/parquet");
+    for table in fs::read_dir(tables)? {
+        let table = table?.path();
+        if table.extension().is_some_and(|ending| ending == "parquet") {
+            save(folder, "parquet", &fs::read(table)?)?;
+        }
+    }
     let request = serve::PromptRequest { prompt: "fn main".into(), ..Default::default() };
     save(folder, "prompt_request", &serde_json::to_vec(&request)?)?;
     let template =

@@ -6,7 +6,7 @@
 
 use commons::{
     Archive, Place, Statement, author,
-    follow::{self, MAX_RANGE},
+    follow::{self, MAX_RANGE, MAX_RANGE_BYTES},
     operator,
     state::State,
     statement::{
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let head = log.latest_checkpoint()?.ok_or("a log has a checkpoint")?;
     let began = Instant::now();
     while state.size < size {
-        let range = follow::range(&log, state.size, size)?;
+        let range = follow::range(&log, state.size, size, MAX_RANGE_BYTES)?;
         follow::take_in(&fresh, &mut state, &range, &head)?;
     }
     let seconds = began.elapsed().as_secs_f64();
@@ -116,9 +116,7 @@ fn build(path: &Path, people: &[Identity], count: usize) -> Result<Archive, Box<
         }
         archive.append(&batch)?;
         let log = archive.snapshot()?;
-        for statement in &batch {
-            state.apply(statement, &log)?;
-        }
+        state.apply_all(&batch, &log)?;
         drop(log);
         operator::sign_head(&archive, &state, &people[0])?;
     }

@@ -8,7 +8,7 @@ use commons::{
     state::{Roots, State, log_key},
     statement::{
         Attest, Choice, Claim, DeviceKey, Effect, Founder, Genesis, Key, KeyOp, Method,
-        ProposalType, Propose, Quota, RULES_VERSION, Rules, TieBreak, UnrankedRule, Use, Vote,
+        ProposalType, Propose, Quota, RULES_VERSION, Rules, TieBreak, Unranked, Use, Vote,
         VoteBody, WitnessKey, Witnesses,
     },
 };
@@ -130,7 +130,7 @@ fn ask(panel: bool) -> Propose {
         default: (!panel).then_some(1),
         houses: vec![],
         method: if panel { Method::Lot } else { Method::Schulze },
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: if panel { 256 } else { 1 },
         cap: None,

@@ -166,7 +166,7 @@ fn follow_all(archive: &Archive, first: &Statement, state: &State) -> Result<(),
     let head = log.latest_checkpoint()?.ok_or("a head")?;
     let began = Instant::now();
     while own.size < head.checkpoint().size {
-        let range = follow::range(&log, own.size, head.checkpoint().size)?;
+        let range = follow::range(&log, own.size, head.checkpoint().size, follow::MAX_RANGE_BYTES)?;
         follow::take_in(&copy, &mut own, &range, &head)?;
     }
     let seconds = began.elapsed().as_secs_f64();

@@ -252,9 +252,7 @@ impl Archive {
         let log = self.snapshot()?;
         let overlay = Overlay::new(&log, statements)?;
         let mut next = state.clone();
-        for statement in statements {
-            next.apply(statement, &overlay)?;
-        }
+        next.apply_all(statements, &overlay)?;
         if next.operator() != operator.id() {
             return Err(OperatorError::NotOperator(next.operator()));
         }
@@ -393,14 +391,31 @@ impl Archive {
         Ok(new)
     }
 
-    /// Keeps a fact under a name, durably.
+    /// Changes the fact under a name in one step, which no other change comes between: `change` gets
+    /// what is kept, and returns what the caller gets and what shall be kept instead, if anything.
+    /// The caller gets it only once that is durable.
     ///
-    /// Errors: the file cannot be written.
-    pub fn keep_fact(&self, name: &str, value: &[u8]) -> Result<(), ArchiveError> {
-        let write = self.db.begin_write()?;
-        write.open_table(FACTS)?.insert(name, value)?;
-        write.commit()?;
-        Ok(())
+    /// Errors: `change` has one, or the file cannot be written. Then the fact stays as it was.
+    pub fn change_fact<T, E: From<ArchiveError>>(
+        &self,
+        name: &str,
+        change: impl FnOnce(Option<&[u8]>) -> Result<(T, Option<Vec<u8>>), E>,
+    ) -> Result<T, E> {
+        let write = self.db.begin_write().map_err(ArchiveError::from)?;
+        let changed = {
+            let mut facts = write.open_table(FACTS).map_err(ArchiveError::from)?;
+            let kept = facts.get(name).map_err(ArchiveError::from)?;
+            let (result, keep) = change(kept.as_ref().map(|value| value.value()))?;
+            drop(kept);
+            if let Some(value) = &keep {
+                facts.insert(name, value.as_slice()).map_err(ArchiveError::from)?;
+            }
+            (result, keep.is_some())
+        };
+        if changed.1 {
+            write.commit().map_err(ArchiveError::from)?;
+        }
+        Ok(changed.0)
     }
 
     /// The fact under a name.

@@ -1,6 +1,5 @@
 //! Writing: a new statement with its right place in its author's chain, having seen the log's head.
 
-use crate::state::log_key;
 use crate::{
     Archive, ArchiveError, Body, Place, Seen, Snapshot, Statement, StatementError,
     state::{OldRules, State},
@@ -70,7 +69,7 @@ pub fn head_at(log: &Snapshot, state: &State, now: u64) -> Result<Seen, AuthorEr
 
 fn seen(signed: &SignedCheckpoint, state: &State) -> Result<Seen, AuthorError> {
     let checkpoint = signed.checkpoint();
-    let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
+    let key = state.log_key_at(checkpoint.size);
     let signature = signed.signature(&key).ok_or(AuthorError::Unsigned)?;
     let (size, root) = (checkpoint.size, checkpoint.root.0);
     Ok(Seen { size, root, signature })

@@ -3,11 +3,11 @@
 
 use crate::{
     Archive, ArchiveError, Body, Snapshot, Statement, StatementError,
-    state::{ReplayError, Roots, State, log_key},
+    state::{ReplayError, Roots, State},
 };
 use std::{collections::BTreeMap, num::NonZero, thread};
 use tlog::{
-    Hash as TreeHash, Node, Nodes, ProofError, Signed, SignedCheckpoint, consistency_proof,
+    Hash as TreeHash, Node, Nodes, ProofError, SignedCheckpoint, consistency_proof,
     verify_consistency,
 };
 
@@ -80,18 +80,25 @@ pub enum FollowError {
     },
 }
 
-/// Reads a range out of a log, for a member whose log has `first` statements and who knows `head`.
+/// Reads a range out of a log, for a member whose log has `first` statements and who knows `head`:
+/// at most `most` bytes of statements and never more than [`MAX_RANGE_BYTES`], but at least one.
 ///
 /// Errors: the log does not reach from the one to the other.
-pub fn range(log: &Snapshot, first: u64, head: u64) -> Result<RangeProof, ArchiveError> {
+pub fn range(
+    log: &Snapshot,
+    first: u64,
+    head: u64,
+    most: usize,
+) -> Result<RangeProof, ArchiveError> {
     if first >= head || head > log.size() {
         return Err(ArchiveError::Missing { index: first, size: log.size().min(head) });
     }
+    let most = most.min(MAX_RANGE_BYTES);
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for entry in log.entries(first..head)? {
         let entry = entry?;
         bytes += entry.len();
-        if entries.len() == MAX_RANGE || (bytes > MAX_RANGE_BYTES && !entries.is_empty()) {
+        if entries.len() == MAX_RANGE || (bytes > most && !entries.is_empty()) {
             break;
         }
         entries.push(entry.into());
@@ -115,9 +122,7 @@ pub fn check_head(
     if checkpoint.origin != crate::origin(&state.id) {
         return Err(FollowError::Foreign { origin: checkpoint.origin.chars().take(80).collect() });
     }
-    let operator = log_key(&checkpoint.origin, state.operator_at(size));
-    let witnessed = state.is_witnessed(head);
-    let signed = head.signed_by(&operator) == Signed::Yes;
+    let (signed, witnessed) = (state.is_signed(head), state.is_witnessed(head));
     if !signed && !witnessed {
         return Err(FollowError::Unsigned { size });
     }
@@ -151,15 +156,12 @@ pub fn take_in(
     let checkpoint = head.checkpoint();
     let root = overlay.root_at(size)?;
     verify_consistency(size, &root, checkpoint.size, &checkpoint.root, &range.proof)?;
-    for statement in &statements {
-        state.apply(statement, &overlay)?;
-    }
+    state.apply_all(&statements, &overlay)?;
     if size < checkpoint.size {
         archive.append(&statements)?;
         return Ok(());
     }
-    let operator = log_key(&checkpoint.origin, state.operator_at(size));
-    if head.signed_by(&operator) != Signed::Yes {
+    if !state.is_signed(head) {
         archive.cut_back()?;
         return Err(FollowError::Unsigned { size });
     }
@@ -189,11 +191,8 @@ pub fn take_hand_over(
     }
     verify_consistency(size, &overlay.root_at(size)?, size, &checkpoint.root, &range.proof)?;
     let mut next = state.clone();
-    for statement in &statements {
-        next.apply(statement, &overlay)?;
-    }
-    let operator = log_key(&checkpoint.origin, next.operator_at(size));
-    if head.signed_by(&operator) != Signed::Yes {
+    next.apply_all(&statements, &overlay)?;
+    if !next.is_signed(head) {
         return Err(FollowError::Unsigned { size });
     }
     archive.adopt(&statements, head)?;

@@ -17,8 +17,7 @@ use crate::{
 };
 use ids::Hash;
 use std::{
-    fs,
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -81,6 +80,19 @@ pub enum HomeError {
     /// A check failed.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+}
+
+impl HomeError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(_) => Some(
+                "begin one with `understory commons create`, join one, or name its folder with \
+                 --dir",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl Home {
@@ -161,12 +173,12 @@ impl Home {
     pub fn splits(&self) -> Result<Vec<SplitProof>, HomeError> {
         let mut found = Vec::new();
         for path in split_paths(&self.splits_dir())?.into_iter().take(MAX_SPLITS) {
-            let mut bytes = Vec::new();
-            let file = fs::File::open(&path);
-            file.and_then(|f| f.take(MAX_SPLIT_PROOF as u64 + 1).read_to_end(&mut bytes))
-                .map_err(|why| HomeError::Io { path, why })?;
-            // Whatever else lies there is no proof.
-            found.extend(SplitProof::parse(&bytes));
+            match bounded::read(&path, MAX_SPLIT_PROOF as u64) {
+                // Whatever else lies there is no proof.
+                Ok(bytes) => found.extend(SplitProof::parse(&bytes)),
+                Err(why) if bounded::is_too_long(&why) => {}
+                Err(why) => return Err(HomeError::Io { path, why }),
+            }
         }
         Ok(found)
     }
@@ -187,9 +199,7 @@ impl Home {
     }
 
     /// The state of the log that `genesis` was forked from, if it was.
-    ///
-    /// Errors: as [`Self::state`].
-    pub fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
+    fn parent_state(&self, genesis: &Statement) -> Result<Option<State>, HomeError> {
         let mut state = None;
         for (parent, archive) in self.lineage(genesis)?.into_iter().rev() {
             let log = archive.snapshot()?;

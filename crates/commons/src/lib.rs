@@ -4,16 +4,27 @@
 
 mod archive;
 pub mod author;
+pub mod ballot;
+mod cache;
+pub mod cosigner;
 pub mod follow;
+pub mod founding;
 mod home;
+pub mod judge;
+pub mod keys;
+pub mod names;
 pub mod operator;
+pub mod peer_keys;
 pub mod portable;
 pub mod receipt;
 pub mod state;
 pub mod statement;
 pub mod verify;
 pub mod view;
+pub mod workspace;
 
 pub use archive::{Archive, ArchiveError, MAX_PENDING, Pending, Snapshot, origin};
+pub use cache::StateCache;
 pub use home::{Home, HomeError, parent_of};
-pub use statement::{Body, Place, Seen, Statement, StatementError};
+pub use statement::{Body, Kind, Place, Seen, Statement, StatementError};
+pub use workspace::{Workspace, WorkspaceError};

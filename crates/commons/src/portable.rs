@@ -240,7 +240,7 @@ impl Trust {
     /// The operator of a log at `size`, and the witnesses in force.
     pub fn of_state(state: &State, size: u64) -> Self {
         let origin = origin(&state.id);
-        let operators = vec![log_key(&origin, state.operator_at(size))];
+        let operators = vec![state.log_key_at(size)];
         Self { operators, policy: state.policy(), origin }
     }
 
@@ -303,8 +303,7 @@ pub fn cosigned_head(
     state: &State,
 ) -> Result<Option<SignedCheckpoint>, ArchiveError> {
     let holds = |head: &SignedCheckpoint| {
-        let operator = log_key(&origin(&state.id), state.operator_at(head.checkpoint().size));
-        head.signed_by(&operator) == Signed::Yes
+        state.is_signed(head)
             && state.policy().witnessed(head).is_ok_and(|witnessed| witnessed.holds())
     };
     // Beyond the newest mark are at most the heads since; what it enters is cosigned.

@@ -19,10 +19,12 @@ mod faults;
 mod force;
 mod keys;
 mod milestones;
+mod names;
 mod panel;
 mod people;
 mod receipts;
 mod time;
+mod void;
 
 pub use artifacts::{Artifact, Edge, EdgeState, LiveUse, WorkDone};
 pub use clock::{Interval, Mark, Operator, log_key, policy};
@@ -36,11 +38,12 @@ pub use panel::Round;
 pub use people::{Affiliation, Member, Steward};
 pub use receipts::Promised;
 pub use time::Coming;
+pub use void::{Detail, Void, VoidReason};
 
 use crate::{
-    ArchiveError, Body, Snapshot, Statement, StatementError,
+    ArchiveError, Body, Kind, Snapshot, Statement, StatementError,
     statement::{
-        Asset, Check, Genesis, ParentLog, ProposalType, RULES_VERSION, Rights, Rules, Subject,
+        Asset, Check, Genesis, OLDEST_WRITTEN, ParentLog, ProposalType, Rights, Rules, Subject,
         Verdict, Witnesses,
     },
 };
@@ -51,17 +54,6 @@ use std::{
     sync::Arc,
 };
 use tlog::Hash as TreeHash;
-
-/// A statement that counts for nothing, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Void {
-    /// Its index in the log.
-    pub index: u64,
-    /// Its hash.
-    pub statement: Hash,
-    /// Why.
-    pub reason: String,
-}
 
 /// A power that was declared.
 #[derive(Clone, Debug)]
@@ -130,7 +122,7 @@ pub struct State {
     keys: KeyRing,
     chains: BTreeMap<PeerId, Chain>,
     /// Statement → index and kind, for what others refer to.
-    places: BTreeMap<Hash, (u64, u8)>,
+    places: BTreeMap<Hash, (u64, Kind)>,
     /// Where authors said they had seen a head; those found right are not looked at twice.
     heads: BTreeSet<crate::Seen>,
     electorate: Option<Arc<Electorate>>,
@@ -164,6 +156,8 @@ pub struct State {
     barred: BTreeMap<PeerId, u64>,
     /// The last list of seats that are held already, of each committee.
     held_seats: BTreeMap<String, Hash>,
+    /// Who holds which name.
+    names: names::Names,
 }
 
 /// Why a log has no state: only a damaged one does not.
@@ -189,8 +183,8 @@ pub enum ReplayError {
 /// A commons of an older version of the rules: it is read as it always was, and goes on as a fork.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "commons {id} follows version {version} of the rules, and version {RULES_VERSION} is in use: it \
-     can be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
+    "commons {id} follows version {version} of the rules, in which nothing new is written: it can \
+     be read, and goes on with its history as a fork (`understory commons fork NAME FOLDER`)"
 )]
 pub struct OldRules {
     /// The commons.
@@ -213,9 +207,6 @@ impl Roots for Snapshot {
     }
 }
 
-/// What makes one statement void.
-type Refused = String;
-
 impl State {
     /// Reads the first `size` statements of a log; `parent` is the state of the log that it was
     /// forked from, at the size where it was.
@@ -226,12 +217,34 @@ impl State {
             return Err(ArchiveError::Missing { index: size, size: log.size() }.into());
         }
         let mut state = Self::begin(&log.statement(0)?, parent)?;
-        for (index, entry) in (1..).zip(log.entries(1..size)?) {
+        state.advance(log, size)?;
+        Ok(state)
+    }
+
+    /// Takes in what a log has up to `size`, from where this state ends.
+    ///
+    /// Errors: the log is shorter or cannot be read; the state may be part of the way.
+    pub fn advance(&mut self, log: &Snapshot, size: u64) -> Result<(), ArchiveError> {
+        if size > log.size() {
+            return Err(ArchiveError::Missing { index: size - 1, size: log.size() });
+        }
+        for (index, entry) in (self.size..).zip(log.entries(self.size..size)?) {
             let statement = Statement::parse_unsigned(&entry?)
                 .map_err(|why| ArchiveError::Statement { index, why })?;
-            state.apply(&statement, log)?;
+            self.apply(&statement, log)?;
         }
-        Ok(state)
+        Ok(())
+    }
+
+    /// [`Self::apply`] of statements in order; `log` has them already, or will.
+    ///
+    /// Errors: as [`Self::apply`]; the state may be part of the way.
+    pub fn apply_all<'a>(
+        &mut self,
+        statements: impl IntoIterator<Item = &'a Statement>,
+        log: &impl Roots,
+    ) -> Result<(), ArchiveError> {
+        statements.into_iter().try_for_each(|statement| self.apply(statement, log))
     }
 
     /// The state after a genesis. That of a fork keeps the old log's history: artifacts, lineage,
@@ -251,7 +264,7 @@ impl State {
             state.inherit(parent);
         }
         state.found(body);
-        state.places.insert(genesis.hash(), (0, 1));
+        state.places.insert(genesis.hash(), (0, Kind::Genesis));
         state.size = 1;
         Ok(state)
     }
@@ -331,6 +344,7 @@ impl State {
             open_panels: BTreeSet::new(),
             barred: BTreeMap::new(),
             held_seats: BTreeMap::new(),
+            names: names::Names::default(),
         }
     }
 
@@ -359,6 +373,7 @@ impl State {
             }
         }
         self.settle_members();
+        self.settle_names();
         self.settle_operator();
         Ok(())
     }
@@ -375,14 +390,14 @@ impl State {
 
     /// Whether anything new may be written into this log.
     ///
-    /// Errors: its genesis names an older version of the rules.
+    /// Errors: its genesis names a version of the rules that is only read.
     pub fn check_version(&self) -> Result<(), OldRules> {
         let (id, version) = (self.id, self.version);
-        if version == RULES_VERSION { Ok(()) } else { Err(OldRules { id, version }) }
+        if version >= OLDEST_WRITTEN { Ok(()) } else { Err(OldRules { id, version }) }
     }
 
     /// Where a statement stands in the log, and its kind.
-    pub fn place(&self, statement: &Hash) -> Option<(u64, u8)> {
+    pub fn place(&self, statement: &Hash) -> Option<(u64, Kind)> {
         self.places.get(statement).copied()
     }
 
@@ -413,10 +428,10 @@ impl State {
         index: u64,
         statement: &Statement,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         // Keys and marks carry their own proof; for everything else the author has to be somebody.
         match &statement.body {
-            Body::Genesis(_) => return Ok(Err("a log has one genesis".into())),
+            Body::Genesis(_) => return Ok(Err(VoidReason::SecondGenesis)),
             Body::Key(key) => return Ok(self.take_key(index, statement, key)),
             Body::Check(check) if matches!(check.subject, Subject::Log) => {
                 return self.take_log_check(index, statement, check, log);
@@ -424,7 +439,7 @@ impl State {
             _ => {}
         }
         let Some(author) = self.member_of(&statement.author) else {
-            return Ok(Err("its key is in force for nobody".into()));
+            return Ok(Err(VoidReason::KeyNotInForce));
         };
         if let Body::Attest(attest) = &statement.body {
             return Ok(self.take_attest(index, author, attest));
@@ -432,7 +447,7 @@ impl State {
         // Who may vote on a question was fixed when it was asked: nobody silences a voter by taking
         // a vouch back.
         if !self.is_member(&author) && !matches!(statement.body, Body::Vote(_)) {
-            return Ok(Err("its author is not a member".into()));
+            return Ok(Err(VoidReason::NotAMember));
         }
         Ok(self.take_from_member(index, statement, author))
     }
@@ -442,7 +457,7 @@ impl State {
         index: u64,
         statement: &Statement,
         author: PeerId,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let hash = statement.hash();
         match &statement.body {
             Body::Publish(publish) => self.take_publish(index, author, hash, publish),
@@ -468,12 +483,12 @@ impl State {
         statement: &Statement,
         check: &Check,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         match check.verdict {
             Verdict::Confirmed => self.take_mark(index, check, log),
             Verdict::Equivocation => Ok(self.take_log_proof(index, statement, check)),
             Verdict::Unavailable if self.version >= 2 => Ok(self.take_receipt(index, check)),
-            _ => Ok(Err("a check of the log is a checkpoint, a proof or a receipt".into())),
+            _ => Ok(Err(VoidReason::NoSuchLogCheck)),
         }
     }
 }

@@ -4,17 +4,20 @@ mod artifact;
 mod bounds;
 mod govern;
 mod milestone;
+mod names;
 mod people;
+mod unranked;
 
 pub use artifact::{
     Boundary, Cell, Check, Component, Derive, Evaluate, Evidence, FenceCell, Parent, Pay, Publish,
     Relation, Reproducible, SourceClass, Stance, Subject, Verdict, Work, WorkType,
 };
 pub use bounds::Invalid;
+pub use decide::Unranked;
 pub use govern::{
-    Asset, Candidate, Choice, Effect, Founder, Genesis, HeldSeat, HeldSeats, Method, ParentLog,
-    Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules, TieBreak, UnrankedRule,
-    Vote, VoteBody, WitnessKey, Witnesses,
+    Asset, Candidate, Choice, Effect, Founder, Genesis, HeldSeat, HeldSeats, Method,
+    OLDEST_WRITTEN, ParentLog, Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules,
+    TieBreak, Vote, VoteBody, WitnessKey, Witnesses,
 };
 pub use milestone::Milestone;
 pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};
@@ -30,7 +33,7 @@ use minicbor::{Decode, Encode};
 const DOMAIN: &[u8] = b"understory commons 1\n";
 
 /// The last kind that version 1 of the rules has.
-const LAST_OF_VERSION_1: u8 = 14;
+const LAST_OF_VERSION_1: Kind = Kind::Pay;
 
 /// Bytes a statement may have: what a C2SP entry bundle holds.
 pub const MAX_STATEMENT: usize = 65_535;
@@ -101,15 +104,40 @@ macro_rules! kinds {
 
 macro_rules! body_table {
     ($($variant:ident $number:literal),*) => {
+        /// What kind of thing a statement says.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+        #[repr(u8)]
+        pub enum Kind {
+            $(#[doc = concat!("[`Body::", stringify!($variant), "`]")] $variant = $number),*
+        }
+
+        impl Kind {
+            /// Its number on the wire.
+            pub const fn number(self) -> u8 {
+                self as u8
+            }
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),* }
+            }
+        }
+
+        impl std::fmt::Display for Kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
         impl Body {
-            /// The kind's number on the wire.
-            pub fn kind(&self) -> u8 {
-                match self { $(Body::$variant(_) => $number),* }
+            /// The kind.
+            pub const fn kind(&self) -> Kind {
+                match self { $(Body::$variant(_) => Kind::$variant),* }
             }
 
             /// The kind's name.
-            pub fn kind_name(&self) -> &'static str {
-                match self { $(Body::$variant(_) => stringify!($variant)),* }
+            pub const fn kind_name(&self) -> &'static str {
+                self.kind().name()
             }
 
             fn encode(&self) -> Vec<u8> {
@@ -260,7 +288,7 @@ impl Statement {
         let mut wire = Wire {
             version: 1,
             log: place.log,
-            kind: body.kind(),
+            kind: body.kind().number(),
             author: identity.id(),
             seq: place.seq,
             prev: place.prev,
@@ -319,7 +347,7 @@ impl Statement {
     pub fn check_version(&self, version: u32) -> Result<(), StatementError> {
         let kind = self.body.kind();
         if version < 2 && kind > LAST_OF_VERSION_1 {
-            return Err(StatementError::Kind { kind, version });
+            return Err(StatementError::Kind { kind: kind.number(), version });
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 use crate::{
     ArchiveError, Snapshot,
     follow::{FollowError, parse_all},
-    state::{ReplayError, Roots, State, log_key},
+    state::{ReplayError, Roots, State},
 };
 use ids::{Hash, PeerId};
-use tlog::{Hash as TreeHash, MemoryTree, Signed, root};
+use tlog::{Hash as TreeHash, MemoryTree, root};
 
 /// Statements that are parsed at a time.
 const CHUNK: u64 = 8192;
@@ -85,11 +85,15 @@ pub fn verify(
         let statements = parse_all(&entries, next)?;
         for statement in &statements {
             tree.0.push(TreeHash::of_leaf(statement.bytes()));
-            match &mut state {
-                None => state = Some(State::begin(statement, parent)?),
-                Some(state) => state.apply(statement, &tree)?,
-            }
         }
+        let rest = match &mut state {
+            None => {
+                state = Some(State::begin(&statements[0], parent)?);
+                &statements[1..]
+            }
+            Some(_) => &statements[..],
+        };
+        state.as_mut().expect("it has begun").apply_all(rest, &tree)?;
         next = end;
         progress(next);
     }
@@ -116,8 +120,7 @@ fn check_heads(log: &Snapshot, state: &State, tree: &Tree) -> Result<Report, Ver
             return Err(VerifyError::Root { size: head.size, said: head.root, root });
         }
         let operator = state.operator_at(head.size);
-        let origin = crate::origin(&state.id);
-        if head.origin != origin || signed.signed_by(&log_key(&origin, operator)) != Signed::Yes {
+        if !state.is_signed(&signed) {
             return Err(VerifyError::Unsigned { size: head.size, operator });
         }
         checkpoints += 1;

@@ -1,50 +1,58 @@
 //! Views: what people ask of a log. Each is a pure function of the log's state, and the same
-//! bytes of JSON on any machine.
+//! bytes of JSON on any machine. The page and the commands' `--json` give these types, written down
+//! in docs/commons.md; beside data they hold words only where a field says so.
 
+mod digests;
 mod health;
 mod lineage;
+mod log;
 mod margin;
 mod members;
 mod milestones;
+mod panel;
+mod standing;
 mod tally;
 
-pub use health::{ComingWitnesses, Health, Overdue, Unanswered, health, overdue, unanswered};
-pub use lineage::{Lineage, LineageEdge, LineageNode, lineage};
+pub use digests::{digest, digests};
+pub use health::{
+    Beside, ComingWitnesses, Counts, Health, LogHealth, Overdue, Parent, Reason, RunMarks,
+    Unanswered, VoidView, health, overdue, unanswered,
+};
+pub use lineage::{Derivation, EdgeVerdict, Lineage, LineageEdge, LineageNode, lineage};
+pub use log::{LogLine, WaitingLine, log_line, waiting_line};
 pub use margin::{Margin, Missing, margin};
-pub use members::{MemberView, Members, Vouch, members};
+pub use members::{MemberView, Members, Person, Vouch, members};
 pub use milestones::{MarkedRun, Milestone, Milestones, SaidRecord, milestones};
-pub use tally::{HouseView, OptionView, PanelSeat, PanelView, Tally, panel, tally};
+pub use panel::{PanelSeat, PanelView, QuotaView, panel};
+pub use standing::{Out, Standing};
+pub use tally::{HouseTally, OptionView, Question, Tallies, Tally, tallies, tally};
 
-use crate::state::State;
-use ids::Hash;
-
-/// The digests of all views of one state, by name: two members with the same prefix of a log have
-/// the same. They cover data only: what a view says in words may be said otherwise by another
-/// version of this program.
-pub fn digests(state: &State) -> Vec<(String, Hash)> {
-    let mut digests = vec![
-        ("members".to_owned(), digest(&members(state))),
-        ("lineage".to_owned(), digest(&lineage(state))),
-        ("milestones".to_owned(), digest(&milestones(state))),
-        ("health".to_owned(), digest(&health(state).without_words())),
-    ];
-    let mut proposals: Vec<_> = state.proposals.values().collect();
-    proposals.sort_by_key(|p| p.index);
-    for proposal in proposals {
-        let name = format!("tally {}", proposal.statement);
-        digests.push((name, digest(&tally(state, proposal).without_words())));
-        if let Some(margin) = margin(state, proposal) {
-            digests.push((format!("margin {}", proposal.statement), digest(&margin)));
-        }
-        if let Some(panel) = panel(state, proposal) {
-            digests.push((format!("panel {}", proposal.statement), digest(&panel)));
-        }
-    }
-    digests
+/// How much a view shows of what may be long. How many there are is always said beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Members, edges, artifacts that stand alone.
+    pub items: usize,
+    /// Vouches.
+    pub vouches: usize,
+    /// Questions.
+    pub questions: usize,
+    /// What is listed as events, members or voters.
+    pub events: usize,
+    /// Steps of a count, and lines of its explanation.
+    pub lines: usize,
 }
 
-/// BLAKE3 of a view's JSON.
-pub fn digest(view: &impl serde::Serialize) -> Hash {
-    let json = serde_json::to_vec(view).expect("views have no maps with keys that JSON lacks");
-    Hash::of(&json)
+impl Bounds {
+    /// All of it.
+    pub const NONE: Self = Self {
+        items: usize::MAX,
+        vouches: usize::MAX,
+        questions: usize::MAX,
+        events: usize::MAX,
+        lines: usize::MAX,
+    };
+
+    /// What a page can show.
+    pub const PAGE: Self =
+        Self { items: 2000, vouches: 8000, questions: 500, events: 200, lines: 1000 };
 }

@@ -13,7 +13,7 @@ use recipe::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -133,7 +133,7 @@ impl RunConfig {
     ///
     /// Errors: it cannot be read, or sets what is no setting or what cannot have that value.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
+        let text = bounded::read_named_text(path, MAX_BYTES)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|source| ConfigError::Text { path: path.to_owned(), source })
     }
@@ -216,6 +216,9 @@ fn comment(setting: &str) -> Option<&'static str> {
     COMMENTS.iter().find(|(name, _)| *name == setting).map(|(_, words)| *words)
 }
 
+/// Most bytes of a configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
 const HEAD: &str = "\
 # The settings of a co-training run. Lines may be left out: then these values hold.
 # Everybody who joins takes part under exactly these settings; they never change during a run.
@@ -233,8 +236,8 @@ const COMMENTS: &[(&str, &str)] = &[
     ),
     (
         "data.paths",
-        "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst) to learn\n\
-         from. Empty: the documentation in the local cargo registry.",
+        "Files and folders of text (.txt, .md, .jsonl, .ndjson, .json, also .gz and .zst; .parquet)\n\
+         to learn from. Empty: the documentation in the local cargo registry.",
     ),
     ("data.options.vocab", "How many tokens the tokenizer knows."),
     ("data.options.max_bytes", "Most bytes of text to take; 0 takes all."),

@@ -1,6 +1,7 @@
 //! Who founds a run: keys that are known, and invitations for friends whose keys are not.
 
-use crate::{files::read_bounded, invitations::Invitations, worker::rules};
+use crate::{invitations::Invitations, worker::rules};
+use bounded::read_named_text;
 use ids::{Hash, ParsePeerIdError, PeerId, name, name::NameError};
 use net::PeerAddr;
 use recipe::{CorpusError, RunError, RunManifest};
@@ -136,7 +137,7 @@ pub enum VotersText {
 ///
 /// Errors: it cannot be read, or a line of it is wrong.
 pub fn read_voters(path: &Path) -> Result<BTreeSet<PeerId>, VotersError> {
-    let text = read_bounded(path, MAX_BYTES)
+    let text = read_named_text(path, MAX_BYTES)
         .map_err(|source| VotersError::Read { path: path.to_owned(), source })?;
     parse(&text).map_err(|source| VotersError::Text { path: path.to_owned(), source })
 }

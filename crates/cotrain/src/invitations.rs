@@ -1,6 +1,6 @@
 //! The invitations of a run that its founder handed out: secrets, one for each friend.
 
-use crate::files::read_bounded;
+use bounded::read_text;
 use ids::{Hash, Identity, PeerId};
 use net::swarm::{Invitation, Ticket};
 use std::{
@@ -62,7 +62,7 @@ impl Invitations {
     /// Errors: the file cannot be read, or a line of it is no secret.
     pub fn read(dir: &Path) -> Result<Self, InvitationsError> {
         let path = dir.join(FILE);
-        let text = match read_bounded(&path, MAX_BYTES) {
+        let text = match read_text(&path, MAX_BYTES) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(InvitationsError::Read { path, source }),
             Ok(text) => text,

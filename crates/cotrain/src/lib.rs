@@ -24,7 +24,6 @@ pub mod cheat;
 pub mod config;
 pub mod continuing;
 pub mod events;
-mod files;
 pub mod founding;
 pub mod invitations;
 pub mod marking;

@@ -29,7 +29,7 @@ use recipe::{
     CorpusManifest, RunManifest,
     corpus::{self, Documents},
 };
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use store::{
     Store,
     file::{Readers, write_atomically},
@@ -38,6 +38,7 @@ use swarm::{Checkpoint, Worker};
 use watch::Watch;
 
 /// The most bytes of one object of a run.
+const MAX_TICKET: u64 = 32 << 10;
 const MAX_OBJECT: u64 = 1 << 30;
 
 /// How a peer is to take part.
@@ -119,7 +120,7 @@ impl Peer {
 
     /// What it joined with, if it joined its run.
     pub fn ticket(&self) -> Option<String> {
-        fs::read_to_string(self.ticket_file()).ok()
+        bounded::read_text(&self.ticket_file(), MAX_TICKET).ok()
     }
 
     fn ticket_file(&self) -> PathBuf {

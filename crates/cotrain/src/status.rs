@@ -20,6 +20,8 @@ pub struct Status {
 }
 
 const FILE: &str = "status.json";
+/// Most bytes of it that are read.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Why there is no status.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +87,7 @@ impl Status {
     /// Errors: there is no peer, or its file is damaged.
     pub fn read(dir: &Path) -> Result<Self, StatusError> {
         let path = dir.join(FILE);
-        let bytes = fs::read(&path)
+        let bytes = bounded::read(&path, MAX_BYTES)
             .map_err(|source| StatusError::NoPeer { folder: dir.to_owned(), source })?;
         serde_json::from_slice(&bytes)
             .map_err(|error| StatusError::Damaged { path, source: error.into() })

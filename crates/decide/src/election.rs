@@ -80,6 +80,16 @@ pub enum Unranked {
     NoOpinion,
 }
 
+impl Unranked {
+    /// Its name, wherever people read or write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unranked::Last => "last",
+            Unranked::NoOpinion => "no-opinion",
+        }
+    }
+}
+
 /// Who or what settles a tie that the method leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TieRule {
@@ -199,7 +209,8 @@ pub struct Voter {
 }
 
 /// Why an election cannot be held or counted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DecideError {
     /// None, or more than [`MAX_OPTIONS`].
     #[error("{0} options, there must be between 1 and {MAX_OPTIONS}")]

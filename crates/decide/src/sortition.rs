@@ -80,7 +80,8 @@ pub struct Panel {
 }
 
 /// Why there is no panel.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SortitionError {
     /// Too many people, seats, attributes or quotas.
     #[error("{people} people, a panel of {size}, {quotas} quotas: more than a lottery may have")]

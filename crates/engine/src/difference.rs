@@ -10,6 +10,7 @@ use model::FormatError;
 use text::Tokenizer;
 
 use crate::Opened;
+use crate::progress::{Counter, Tell, Work};
 use names::{Aligned, align};
 
 pub use compare::{Compared, Distance};
@@ -38,8 +39,8 @@ pub struct Found {
 /// Compares two models: tensors by their values, whatever their formats.
 ///
 /// Errors: a file that cannot be read or has changed; a tensor that is not what its root says.
-pub fn diff(a: &Opened, b: &Opened) -> Result<Difference, FormatError> {
-    let difference = find(a, b)?;
+pub fn diff(a: &Opened, b: &Opened, tell: &mut Tell<'_>) -> Result<Difference, FormatError> {
+    let difference = find(a, b, tell)?;
     a.weights().check_unchanged()?;
     b.weights().check_unchanged()?;
     Ok(difference)
@@ -68,13 +69,14 @@ impl Difference {
     }
 }
 
-fn find(a: &Opened, b: &Opened) -> Result<Difference, FormatError> {
+fn find(a: &Opened, b: &Opened, tell: &mut Tell<'_>) -> Result<Difference, FormatError> {
     let decoders = [a, b].map(|model| model.decoder().ok());
     let is_gguf = |model: &Opened| model.kind() == "GGUF";
     let left = align(a.weights().tensors(), decoders[0].as_ref(), is_gguf(a));
     let right = align(b.weights().tensors(), decoders[1].as_ref(), is_gguf(b));
     let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let mut tensors = BTreeMap::new();
+    let mut count = Counter::new(Work::Comparing, a.bytes().saturating_add(b.bytes()), tell);
     for name in all {
         let pair = (left.get(name), right.get(name));
         let compared = match pair {
@@ -85,6 +87,8 @@ fn find(a: &Opened, b: &Opened) -> Result<Difference, FormatError> {
             one.map(|one| (one.tensor.shape.clone(), one.tensor.element.name))
         };
         tensors.insert(name.clone(), Found { sides: [side(pair.0), side(pair.1)], compared });
+        let bytes = [pair.0, pair.1].into_iter().flatten().map(|one| one.tensor.bytes);
+        count.add(bytes.sum());
     }
     let metadata = facts::differing((a, decoders[0].as_ref()), (b, decoders[1].as_ref()));
     Ok(Difference { tensors, metadata, tokenizer: tokenizer(a, b), template: template(a, b) })
@@ -95,7 +99,7 @@ fn tokenizer(a: &Opened, b: &Opened) -> Option<String> {
         (Err(_), Err(_)) => None,
         (Err(error), Ok(_)) => Some(format!("the first has none that is read here: {error}")),
         (Ok(_), Err(error)) => Some(format!("the second has none that is read here: {error}")),
-        (Ok(one), Ok(other)) => tokenizers(&one, &other),
+        (Ok(one), Ok(other)) => tokenizers(one, other),
     }
 }
 

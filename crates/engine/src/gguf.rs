@@ -50,6 +50,17 @@ pub fn export(
     tokenizer: &Tokenizer,
     lineage: &Lineage,
 ) -> Result<(), EngineError> {
+    write(path, model, tokenizer, lineage, &mut |_| {})
+}
+
+/// [`export`]; `written` hears how many bytes were written since it heard last.
+pub(crate) fn write(
+    path: &Path,
+    model: &Parameters,
+    tokenizer: &Tokenizer,
+    lineage: &Lineage,
+    written: &mut dyn FnMut(u64),
+) -> Result<(), EngineError> {
     let (vocab, mut out) = (model.decoder().vocab, Writer::default());
     if tokenizer.len() > vocab {
         let text = format!("tokenizer of {} tokens, model of {vocab}", tokenizer.len());
@@ -65,7 +76,7 @@ pub fn export(
     for tensor in tensors {
         out.tensor(&tensor.name, &tensor.shape, tensor.values);
     }
-    Ok(write_file(path, |file| out.write_to(file))?)
+    Ok(write_file(path, written, |file| out.write_to(file))?)
 }
 
 fn set_general(out: &mut Writer<'_>, lineage: &Lineage) {

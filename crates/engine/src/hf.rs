@@ -110,6 +110,17 @@ pub fn export(
     tokenizer: &Tokenizer,
     lineage: &Lineage,
 ) -> Result<(), EngineError> {
+    write(dir, model, tokenizer, lineage, &mut |_| {})
+}
+
+/// [`export`]; `written` hears how many bytes were written since it heard last.
+pub(crate) fn write(
+    dir: &Path,
+    model: &Parameters,
+    tokenizer: &Tokenizer,
+    lineage: &Lineage,
+    written: &mut dyn FnMut(u64),
+) -> Result<(), EngineError> {
     let (mut config, tensors) = hugging_face(model)?;
     let end = tokenizer.end_of_text();
     let end_text = tokenizer.token(end);
@@ -124,11 +135,12 @@ pub fn export(
     ];
     for (name, document) in documents {
         let text = serde_json::to_string_pretty(&document).expect("a JSON value can be written");
-        write_file(&dir.join(name), |out| writeln!(out, "{text}"))?;
+        write_file(&dir.join(name), written, |out| writeln!(out, "{text}"))?;
     }
     let tokenizer = tokenizer.to_hugging_face()?;
-    write_file(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
-    Ok(write_file(&dir.join("model.safetensors"), |out| write_weights(out, &tensors, lineage))?)
+    write_file(&dir.join("tokenizer.json"), written, |out| out.write_all(tokenizer.as_bytes()))?;
+    let path = dir.join("model.safetensors");
+    Ok(write_file(&path, written, |out| write_weights(out, &tensors, lineage))?)
 }
 
 fn tokenizer_config(decoder: &Decoder, tokenizer: &Tokenizer) -> Value {

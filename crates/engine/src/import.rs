@@ -8,20 +8,17 @@ use model::{FormatError, families};
 use store::{FileEntry, GGUF_METADATA, ModelManifest, Store, TensorEntry, Whereabouts};
 
 use crate::hf::small_files;
+use crate::progress::{Counter, Tell, Work};
 use crate::{EngineError, Opened};
 
 /// Hashes every tensor of a model of other files and keeps its manifest in `store`; returns the
-/// root. `progress` is told how many bytes of how many are hashed.
+/// root. `tell` hears how many bytes of how many are hashed.
 ///
 /// The root follows from the description, the small files and the tensors alone: where the files
 /// lie, and how a GGUF orders them, makes no difference.
 /// Errors: a model of a store, which has a root; a family that is not known; a file that changes
 /// meanwhile.
-pub fn import(
-    model: &Opened,
-    store: &Store,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Hash, EngineError> {
+pub fn import(model: &Opened, store: &Store, tell: &mut Tell<'_>) -> Result<Hash, EngineError> {
     let weights = model.weights();
     let files: Vec<(String, Vec<u8>)> = match weights.origin() {
         Origin::Own(_) => {
@@ -39,11 +36,11 @@ pub fn import(
     };
     let decoder = families::describe(weights)?;
     let architecture = serde_json::to_string(&decoder).expect("a decoder has a JSON form");
-    let total = weights.tensors().values().map(|tensor| tensor.bytes).sum();
     let paths: Vec<_> = weights.files().collect();
-    let (mut done, mut tensors) = (0, Vec::new());
+    let mut count = Counter::new(Work::Hashing, model.bytes(), tell);
+    let mut tensors = Vec::new();
     for tensor in weights.tensors().values() {
-        let hash = model.hash(tensor)?;
+        let hash = model.hash(tensor, &mut |n| count.add(n))?;
         let path = paths[tensor.file].to_owned();
         let at = Whereabouts { path, offset: tensor.offset, len: tensor.bytes };
         store.locate(&hash, &at)?;
@@ -53,8 +50,6 @@ pub fn import(
             shape: tensor.shape.iter().map(|&n| n as u64).collect(),
             data: ObjectRef { hash, len: tensor.bytes },
         });
-        done += tensor.bytes;
-        progress(done, total);
     }
     weights.check_unchanged()?;
     let keep = |(name, bytes): (String, Vec<u8>)| {

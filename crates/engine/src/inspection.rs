@@ -10,6 +10,7 @@ use model::weights::{Origin, TensorInfo};
 use serde::Serialize;
 
 use crate::Opened;
+use crate::progress::{Counter, Tell, Work};
 
 /// What the headers of a model say.
 #[derive(Debug, Clone, Serialize)]
@@ -123,20 +124,13 @@ pub struct TensorFacts {
 /// Inspects a model; with `tensors` each tensor is read and hashed.
 ///
 /// Errors: a tensor cannot be read, or is not what the root says.
-pub fn inspect(model: &Opened, tensors: bool) -> Result<Inspection, FormatError> {
+pub fn inspect(
+    model: &Opened,
+    tensors: bool,
+    tell: &mut Tell<'_>,
+) -> Result<Inspection, FormatError> {
     let all = || model.weights().tensors().values();
-    let facts = |tensor: &TensorInfo| {
-        model.check_tensor(tensor)?;
-        Ok(TensorFacts {
-            name: tensor.name.clone(),
-            element: tensor.element.name,
-            shape: tensor.shape.clone(),
-            bytes: tensor.bytes,
-            blake3: model.known_hash(tensor).map_or_else(|| model.hash(tensor), Ok)?,
-        })
-    };
-    let wanted = all().filter(|_| tensors);
-    let tensors = wanted.map(facts).collect::<Result<_, FormatError>>()?;
+    let tensors = if tensors { hashed(model, tell)? } else { Vec::new() };
     model.weights().check_unchanged()?;
     let templates = model.templates().unwrap_or_default();
     let templates = templates.iter().map(|(name, source)| (name.to_owned(), source.len()));
@@ -164,6 +158,24 @@ pub fn inspect(model: &Opened, tensors: bool) -> Result<Inspection, FormatError>
         refused: model.refusal(),
         tensors,
     })
+}
+
+/// Every tensor with its hash.
+fn hashed(model: &Opened, tell: &mut Tell<'_>) -> Result<Vec<TensorFacts>, FormatError> {
+    let mut count = Counter::new(Work::Hashing, model.bytes(), tell);
+    let mut read = |n| count.add(n);
+    let mut facts = |tensor: &TensorInfo| {
+        model.check_tensor(tensor, &mut read)?;
+        let known = model.known_hash(tensor);
+        Ok(TensorFacts {
+            name: tensor.name.clone(),
+            element: tensor.element.name,
+            shape: tensor.shape.clone(),
+            bytes: tensor.bytes,
+            blake3: known.map_or_else(|| model.hash(tensor, &mut read), Ok)?,
+        })
+    };
+    model.weights().tensors().values().map(&mut facts).collect()
 }
 
 fn told<T, E: std::fmt::Display>(result: Result<T, E>) -> Told<T> {

@@ -3,33 +3,52 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | [`Opened`] | a model of any kind, by path or `FOLDER@ROOT`, without its weights |
+//! | [`open()`], [`Opened`] | a model of any kind, by path, `FOLDER@ROOT` or a hub's name, without its weights |
 //! | [`inspection`], [`difference`] | what a model is, and what changed between two, as data |
 //! | [`import()`] | a root for a model of other files, which stay where they lie |
+//! | [`export()`] | a model in the format of another program, in a folder that is whole or absent |
 //! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, writing |
+//! | [`hub`] | models from a hub, an address or a path, fetched and checked |
+//! | [`Ready`], [`Generator`] | a model with its weights, and the texts it continues |
+//! | [`template`] | chat templates, run where the program has bounds for them |
+//! | [`Progress`] | what long work tells while it goes on |
 //! | [`mod@expect`] | logits and greedy text, for comparing other programs with ours |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod difference;
 pub mod expect;
+pub mod export;
 mod files;
+pub mod generation;
 pub mod gguf;
 pub mod hf;
+pub mod hub;
 mod import;
 pub mod inspection;
 mod lineage;
 pub mod metadata;
 mod names;
 mod opened;
+pub mod progress;
+pub mod ready;
+pub mod template;
+pub mod units;
 
 pub use difference::diff;
+pub use export::export;
+pub use generation::Generator;
 pub use import::import;
 pub use inspection::inspect;
 pub use lineage::Lineage;
 pub use names::{files_at, store_at};
-pub use opened::{Opened, split_root};
+pub use opened::{Opened, open, split_root};
+pub use progress::{Progress, Tell};
+pub use ready::{Opening, Ready};
 
+use std::path::PathBuf;
+
+use hub::HubError;
 use model::weights::Origin;
 use model::{FormatError, GenerateError, Weights};
 use store::{ManifestError, StoreError};
@@ -41,6 +60,12 @@ use text::{
 /// Why a model cannot be opened, written or run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// There is no model of any kind.
+    #[error("no model at {}", .0.display())]
+    NoModel(PathBuf),
+    /// A model cannot be fetched.
+    #[error(transparent)]
+    Hub(#[from] Box<HubError>),
     /// A file is not what it should be.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -60,6 +85,28 @@ pub enum EngineError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
+
+impl EngineError {
+    /// What the person can do, the nearest to the cause first; nothing where nothing is known.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            EngineError::NoModel(path) => {
+                let text = path.to_string_lossy();
+                let elsewhere = ["https://", "http://"];
+                vec![match elsewhere.iter().any(|start| text.starts_with(start)) {
+                    true => format!("`understory pull {text}` fetches it and says its path"),
+                    false => NAMES.to_owned(),
+                }]
+            }
+            EngineError::Hub(error) => error.hints(),
+            EngineError::Format(error) => error.todo().map(str::to_owned).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+const NAMES: &str =
+    "name the folder of a demo or of a peer, a Hugging Face folder, a .gguf file, or hf:OWNER/NAME";
 
 /// The tokenizer beside a model's weights.
 pub fn tokenizer(weights: &Weights) -> Result<Tokenizer, EngineError> {

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use ids::{Hash, ObjectRef};
 use model::gguf;
 use model::weights::{Origin, Place, SmallFiles, TensorInfo};
-use model::{Decoder, ElementType, FormatError, Plan, Weights, families};
+use model::{Decoder, ElementType, FormatError, Parameters, Plan, Weights, families};
 use store::{GGUF_METADATA, MODEL_REF, ModelManifest, Store};
 use text::Tokenizer;
 use text::chat::ChatTemplates;
 
+use crate::hub::{self, HUB, HubName, Settings};
 use crate::names::{files_at, store_at};
+use crate::progress::{Counter, Tell, Work};
 use crate::{EngineError, metadata, tokenizer};
 
 /// An opened model.
@@ -20,6 +23,8 @@ pub struct Opened {
     name: String,
     weights: Weights,
     stored: Option<Stored>,
+    /// Once it was asked for: a vocabulary is long.
+    tokenizer: OnceLock<Tokenizer>,
 }
 
 /// What is known of a model that has a root.
@@ -27,52 +32,71 @@ struct Stored {
     root: Hash,
     /// The BLAKE3 of each tensor.
     hashes: BTreeMap<String, Hash>,
-    /// Of a model that is trained here.
-    tokenizer: Option<Tokenizer>,
+}
+
+/// Opens what `name` means: as [`Opened::open`] does, or a model of a hub (`hf:OWNER/NAME`), which
+/// is fetched unless it is here. `settings` is asked only then.
+///
+/// Errors: there is no such model, or none that can be read or fetched.
+pub fn open(
+    name: &str,
+    settings: &dyn Fn() -> Settings,
+    tell: &mut Tell<'_>,
+) -> Result<Opened, EngineError> {
+    if !name.starts_with(HUB) {
+        return Opened::open(name);
+    }
+    let named = HubName::parse(name).map_err(|error| Box::new(error.into()))?;
+    let path = hub::located(&named, &settings(), tell).map_err(Box::new)?;
+    // By its files: whatever a stranger calls them, no name of theirs is one of a store.
+    match files_at(&path)? {
+        Some(files) => Opened::files(name, &files),
+        None => Err(EngineError::NoModel(path)),
+    }
 }
 
 impl Opened {
     /// Opens what `name` means: a `.gguf` file, a Hugging Face folder, a folder with one GGUF, the
-    /// newest model of a store, or `FOLDER@ROOT`. `None` if there is no model of any kind.
-    pub fn open(name: &str) -> Result<Option<Opened>, EngineError> {
+    /// newest model of a store, or `FOLDER@ROOT`.
+    ///
+    /// Errors: there is no model of any kind, or none that can be read.
+    pub fn open(name: &str) -> Result<Opened, EngineError> {
         let (path, root) = split_root(name);
         if root.is_none()
             && let Some(files) = files_at(Path::new(path))?
         {
-            return Opened::files(name, &files).map(Some);
+            return Opened::files(name, &files);
         }
-        let Some(store) = store_at(Path::new(path))? else { return Ok(None) };
-        let root = match root {
-            Some(root) => root,
-            None => store.get_ref(MODEL_REF)?.ok_or_else(|| {
-                let text = format!("no finished round in {}", store.root().display());
-                let todo =
-                    "wait for the first round to be decided, or name a root with FOLDER@ROOT";
-                FormatError::refused(text, todo)
-            })?,
-        };
-        Opened::stored(name, &store, root).map(Some)
+        match store_at(Path::new(path))? {
+            Some(store) => Opened::stored(name, &store, root),
+            None => Err(EngineError::NoModel(path.into())),
+        }
     }
 
     /// Opens a file or folder of another program.
     pub fn files(name: &str, path: &Path) -> Result<Opened, EngineError> {
         let weights = Weights::open(path)?;
-        Ok(Opened { name: name.to_owned(), weights, stored: None })
+        let name = name.to_owned();
+        Ok(Opened { name, weights, stored: None, tokenizer: OnceLock::new() })
     }
 
-    /// Opens the model `root` of a store.
+    /// Opens the model `root` of a store, or the newest one.
     ///
-    /// Errors: a part of it is missing, damaged, or not what the manifest says.
-    pub fn stored(name: &str, store: &Store, root: Hash) -> Result<Opened, EngineError> {
+    /// Errors: there is none yet; a part of it is missing, damaged, or not what the manifest says.
+    pub fn stored(name: &str, store: &Store, root: Option<Hash>) -> Result<Opened, EngineError> {
+        let root = match root {
+            Some(root) => root,
+            None => store.get_ref(MODEL_REF)?.ok_or_else(|| no_round(store))?,
+        };
         let manifest = ModelManifest::load(store, &root)?;
         let (origin, tokenizer) = match &manifest.files {
             None => {
                 let decoder: Decoder = serde_json::from_str(&manifest.architecture)
                     .map_err(|error| FormatError::new(format!("model {root}: {error}")))?;
                 let json = store.get_bounded(&manifest.tokenizer.hash, MAX_FILE)?;
-                (Origin::Own(decoder), Some(Tokenizer::from_json(&json)?))
+                (Origin::Own(decoder), OnceLock::from(Tokenizer::from_json(&json)?))
             }
-            Some(_) => (foreign_origin(store, &manifest)?, None),
+            Some(_) => (foreign_origin(store, &manifest)?, OnceLock::new()),
         };
         let places = manifest.tensors.iter().map(|entry| {
             let element = element_of(&manifest, &entry.dtype).ok_or_else(|| {
@@ -101,11 +125,8 @@ impl Opened {
         }
         let hash = |entry: &store::TensorEntry| (entry.name.clone(), entry.data.hash);
         let hashes = manifest.tensors.iter().map(hash).collect();
-        Ok(Opened {
-            name: name.to_owned(),
-            weights,
-            stored: Some(Stored { root, hashes, tokenizer }),
-        })
+        let (name, stored) = (name.to_owned(), Some(Stored { root, hashes }));
+        Ok(Opened { name, weights, stored, tokenizer })
     }
 
     /// As it was named.
@@ -137,11 +158,14 @@ impl Opened {
         families::describe(&self.weights)
     }
 
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
-        match self.stored.as_ref().and_then(|stored| stored.tokenizer.as_ref()) {
-            Some(tokenizer) => Ok(tokenizer.clone()),
-            None => tokenizer(&self.weights),
+    /// Its tokenizer, which is read from its files once.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, EngineError> {
+        match self.tokenizer.get() {
+            Some(tokenizer) => Ok(tokenizer),
+            None => {
+                let tokenizer = tokenizer(&self.weights)?;
+                Ok(self.tokenizer.get_or_init(|| tokenizer))
+            }
         }
     }
 
@@ -198,22 +222,33 @@ impl Opened {
         self.stored.as_ref()?.hashes.get(&tensor.name).copied()
     }
 
-    /// The BLAKE3 of a tensor's bytes, as they are now.
-    pub fn hash(&self, tensor: &TensorInfo) -> Result<Hash, FormatError> {
+    /// The BLAKE3 of a tensor's bytes, as they are now; `read` hears how many bytes were hashed
+    /// since it heard last.
+    pub fn hash(
+        &self,
+        tensor: &TensorInfo,
+        read: &mut dyn FnMut(u64),
+    ) -> Result<Hash, FormatError> {
         let mut hasher = blake3::Hasher::new();
         let mut piece = vec![0; tensor.bytes.min(PIECE) as usize];
         for at in (0..tensor.bytes).step_by(PIECE as usize) {
             let count = (tensor.bytes - at).min(PIECE) as usize;
             self.weights.read(tensor, at, &mut piece[..count])?;
             hasher.update(&piece[..count]);
+            read(count as u64);
         }
         Ok(Hash(*hasher.finalize().as_bytes()))
     }
 
-    /// Fails if a tensor of a model with a root is not what the root says.
-    pub fn check_tensor(&self, tensor: &TensorInfo) -> Result<(), FormatError> {
+    /// Fails if a tensor of a model with a root is not what the root says; `read` hears of what is
+    /// hashed for that.
+    pub fn check_tensor(
+        &self,
+        tensor: &TensorInfo,
+        read: &mut dyn FnMut(u64),
+    ) -> Result<(), FormatError> {
         let Some(known) = self.known_hash(tensor) else { return Ok(()) };
-        let found = self.hash(tensor)?;
+        let found = self.hash(tensor, read)?;
         if found == known {
             return Ok(());
         }
@@ -223,10 +258,38 @@ impl Opened {
 
     /// Fails if a file has changed since it was opened, or if a tensor is not what the root says.
     /// Reads all tensors of a model that has a root.
-    pub fn check(&self) -> Result<(), FormatError> {
-        self.weights.tensors().values().try_for_each(|tensor| self.check_tensor(tensor))?;
+    pub fn check(&self, tell: &mut Tell<'_>) -> Result<(), FormatError> {
+        let mut tensors = self.weights.tensors().values();
+        if self.stored.is_some() {
+            let mut count = Counter::new(Work::Hashing, self.bytes(), tell);
+            let mut read = |n| count.add(n);
+            tensors.try_for_each(|tensor| self.check_tensor(tensor, &mut read))?;
+        }
         self.weights.check_unchanged()
     }
+
+    /// Checks it and reads its weights as they are trained: in `f32`, whatever they are in the file.
+    ///
+    /// Errors: also a model that is not run here.
+    pub fn parameters(&self, tell: &mut Tell<'_>) -> Result<Parameters, FormatError> {
+        self.check(tell)?;
+        let plan = Plan::new(&self.weights)?;
+        let mut count = Counter::new(Work::Loading, self.bytes(), tell);
+        let parameters = plan.parameters_told(&mut |n| count.add(n))?;
+        count.end();
+        Ok(parameters)
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> u64 {
+        self.weights.tensors().values().map(|tensor| tensor.bytes).sum()
+    }
+}
+
+fn no_round(store: &Store) -> FormatError {
+    let text = format!("no finished round in {}", store.root().display());
+    let todo = "wait for the first round to be decided, or name a root with FOLDER@ROOT";
+    FormatError::refused(text, todo)
 }
 
 /// `FOLDER@ROOT` in its two parts.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use commons::Home;
 use commons::statement::{
-    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, UnrankedRule,
+    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, Unranked,
 };
 use serde_json::Value;
 use serve::ServeError;
@@ -240,7 +240,7 @@ async fn a_question_is_told_with_its_count_and_a_panel_with_its_draw() {
         format!("{method}/{}", found["proposal"].as_str().unwrap())
     };
     let tally = server.view(&path("tally", "Which language")).await;
-    let house = &tally["houses_counted"][0];
+    let house = &tally["counts"][0];
     assert_eq!((&house["ballots"], &house["winners"][0]), (&14.into(), &0.into()));
     assert_eq!(house["pairwise"]["votes"][1], 9);
     assert_eq!(
@@ -256,23 +256,23 @@ async fn a_question_is_told_with_its_count_and_a_panel_with_its_draw() {
 
     let licence = server.view(&path("tally", "A licence")).await;
     let houses: Vec<_> =
-        licence["houses_counted"].as_array().unwrap().iter().map(|h| &h["house"]).collect();
+        licence["counts"].as_array().unwrap().iter().map(|h| &h["house"]).collect();
     assert_eq!(houses, ["users", "contributors"]);
     assert_eq!(licence["margin"]["voters"], 10, "of both houses together");
-    let out = &licence["houses_counted"][1]["standings"][1]["out"];
+    let out = &licence["counts"][1]["standings"][1]["out"];
     assert_eq!(out, "majority");
 
     let stewards = server.view(&path("tally", "Stewards")).await;
-    let standings = stewards["houses_counted"][0]["standings"].as_array().unwrap();
+    let standings = stewards["counts"][0]["standings"].as_array().unwrap();
     assert!(standings.iter().any(|s| s["out"] == "cap"), "{standings:?}");
 
     let corpora = server.view(&path("tally", "Which corpora")).await;
-    let standings = corpora["houses_counted"][0]["standings"].as_array().unwrap();
+    let standings = corpora["counts"][0]["standings"].as_array().unwrap();
     let votes: Vec<_> = standings.iter().map(|s| (&s["option"], &s["approvals"])).collect();
     assert_eq!(votes, [(&2.into(), &8.into()), (&0.into(), &7.into()), (&1.into(), &0.into())]);
 
     let readers = server.view(&path("tally", "Two readers")).await;
-    let standings = readers["houses_counted"][0]["standings"].as_array().unwrap();
+    let standings = readers["counts"][0]["standings"].as_array().unwrap();
     let fared: Vec<_> =
         standings.iter().map(|s| (&s["option"], &s["elected"], &s["out"])).collect();
     assert_eq!(fared[0], (&0.into(), &1.into(), &Value::Null), "{standings:?}");
@@ -358,7 +358,7 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
         default: Some(63),
         houses: vec![],
         method: Method::Schulze,
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: 1,
         cap: None,
@@ -381,7 +381,7 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
     assert!(members["members"].as_array().unwrap().iter().any(|m| m["name"] == script));
     let tally = server.view(&format!("tally/{asked}")).await;
     assert_eq!(tally["options"].as_array().unwrap().len(), 64);
-    assert_eq!(tally["houses_counted"][0]["pairwise"]["votes"].as_array().unwrap().len(), 64 * 64);
+    assert_eq!(tally["counts"][0]["pairwise"]["votes"].as_array().unwrap().len(), 64 * 64);
     assert_eq!(tally["title"], script);
 }
 

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+use zeroize::Zeroizing;
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,39 @@ pub fn write_atomically(path: &Path, bytes: &[u8], readers: Readers) -> io::Resu
 pub fn create(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let unfinished = write_beside(path, bytes, readers)?;
     settle_new(&unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// A secret as it was read from a file.
+pub struct Secret {
+    /// Its bytes, wiped from memory when dropped.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Whether other users of the machine can read the file too.
+    pub exposed: bool,
+}
+
+/// Reads a secret's file, no further than `most` bytes and one more.
+///
+/// Errors: it cannot be read.
+pub fn read_secret(path: &Path, most: usize) -> io::Result<Secret> {
+    // With room for all of it, so that no copy is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    let file = File::open(path)?;
+    let exposed = file.metadata()?.permissions().mode() & 0o077 != 0;
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(Secret { bytes, exposed })
+}
+
+/// 32 bytes from the system that nobody can guess, for keys and secrets.
+///
+/// Errors: the system gives none.
+pub fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).map_err(
+        |error| {
+            io::Error::new(error.kind(), format!("the system gives no random numbers: {error}"))
+        },
+    )?;
+    Ok(bytes)
 }
 
 /// Gives a finished file its name: first its bytes are on disk, then its name is.
@@ -126,7 +160,7 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("it is there").permissions().mode() & 0o777

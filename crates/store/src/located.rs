@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::SystemTime,
 };
 
@@ -99,7 +99,7 @@ impl Store {
 
     fn note(&self, hash: &Hash) -> Result<Option<Note>, StoreError> {
         let path = self.note_path(hash);
-        let bytes = match read_small(&path) {
+        let bytes = match bounded::read(&path, MAX_NOTE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError::Io { doing: "read", path, source }),
@@ -116,16 +116,6 @@ impl Store {
         let hex = hash.to_string();
         self.root().join("located").join(&hex[..2]).join(&hex[2..])
     }
-}
-
-/// A note: a plain file of a few lines.
-fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_NOTE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Most bytes of a note that are read.

@@ -80,6 +80,9 @@ pub struct Damage {
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// Most bytes of a ref that are read: it is a line with a hash.
+const MAX_REF: u64 = 1 << 10;
+
 impl StoreError {
     /// Whether the same may go well later, as when the disk has room again.
     pub fn may_pass(&self) -> bool {
@@ -192,9 +195,11 @@ impl Store {
     /// What `name` points at, or `None` where there is no such ref.
     pub fn get_ref(&self, name: &str) -> Result<Option<Hash>> {
         let path = self.ref_path(name)?;
-        let text = match fs::read(&path) {
+        let text = match bounded::read(&path, MAX_REF) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What is too long is no hash.
+            Err(e) if bounded::is_too_long(&e) => Vec::new(),
             Err(e) => return Err(io_error("read", &path)(e)),
         };
         let hash = std::str::from_utf8(&text)

@@ -212,7 +212,7 @@ pub struct RecordSummary {
     pub state_hash: Hash,
     /// The state after it.
     pub state: State,
-    /// Who contributed and how many inner steps.
+    /// Who contributed to the state after it and how many inner steps; after a repair, who is left.
     pub contributions: Vec<(PeerId, u32)>,
     /// Who was ejected.
     pub ejected: Vec<PeerId>,

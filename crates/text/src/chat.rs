@@ -16,6 +16,7 @@
 //! # Ok::<(), text::chat::ChatError>(())
 //! ```
 
+mod cycler;
 mod files;
 mod filters;
 mod job;

@@ -4,19 +4,21 @@ mod input;
 
 use crate::{
     cancel::Cancel,
-    generate::{Generated, Generator, Wanted},
+    generate::{ending, tell},
     hint,
     hint::WithHint,
+    ready::chat_ids,
 };
 use anyhow::{Result, anyhow, bail};
+use engine::Generator;
+use engine::generation::{Generated, Wanted};
 use input::Said;
 use text::chat::{Json, message};
 
 /// Talks until end of input; `system` is the first message, if there is one.
 pub fn chat(generator: Generator, wanted: Wanted, system: Option<String>) -> Result<()> {
     let cancel = Cancel::on_interrupt(|| eprint!("\n[Ctrl-D or /quit ends the conversation]\n> "));
-    let generator = generator.cancelled_by(&cancel);
-    let mut chat = Chat { generator, wanted, system, turns: Vec::new() };
+    let mut chat = Chat { generator, cancel, wanted, system, turns: Vec::new() };
     eprintln!(
         "say something; /help tells what else there is; Ctrl-C ends an answer, Ctrl-D all of it"
     );
@@ -41,6 +43,8 @@ pub fn chat(generator: Generator, wanted: Wanted, system: Option<String>) -> Res
 
 struct Chat {
     generator: Generator,
+    /// Ends an answer.
+    cancel: Cancel,
     wanted: Wanted,
     system: Option<String>,
     /// What was said and what was answered.
@@ -120,9 +124,9 @@ impl Chat {
 
     /// Prints the model's answer as it comes, then on stderr how much of the context is used.
     fn say(&mut self, messages: &[Json]) -> Result<String> {
-        let runnable = self.generator.runnable();
-        let ids = runnable.chat_ids(messages)?;
-        let context = runnable.context;
+        let model = self.generator.ready();
+        let ids = chat_ids(model, messages)?;
+        let context = model.context;
         if ids.len() >= context {
             let error = anyhow!(
                 "the conversation has {} tokens, the context holds {context}: nothing was left out",
@@ -130,7 +134,7 @@ impl Chat {
             );
             return Err(error).hint("/undo takes a message back, /new begins again");
         }
-        let (answer, done) = self.generator.tell(&ids, &self.wanted, true)?;
+        let (answer, done) = tell(&mut self.generator, &self.cancel, &ids, &self.wanted, true)?;
         println!();
         self.report(&done, context);
         Ok(answer)
@@ -143,7 +147,7 @@ impl Chat {
             done.tokens,
             done.rate(),
             self.generator.held(),
-            done.ending()
+            ending(done)
         );
     }
 }

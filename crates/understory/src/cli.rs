@@ -27,7 +27,7 @@ pub struct Cli {
 impl Cli {
     /// What this process was asked for; whatever cannot be understood ends it with a usage error.
     pub fn asked() -> Self {
-        let program = help::grouped(Self::command());
+        let program = help::with_negative_numbers(help::grouped(Self::command()));
         Self::from_arg_matches(&program.get_matches()).unwrap_or_else(|error| error.exit())
     }
 }
@@ -166,7 +166,7 @@ pub struct DemoArgs {
     #[arg(long, value_parser = cheats(), default_value_t = Cheat::SignFlip)]
     pub cheat: Cheat,
     /// Train on these files or folders (.txt, .md, .jsonl, .ndjson, .json, also .gz and
-    /// .zst) instead of the documentation in the local cargo registry
+    /// .zst; .parquet) instead of the documentation in the local cargo registry
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Train a model of this family: llama, mistral, falcon, smollm3, qwen2, qwen3, gemma2 or
@@ -226,7 +226,8 @@ pub struct PullArgs {
 
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// Import this model: a .gguf file, a Hugging Face folder, or a folder with one .gguf file
+    /// Import this model: a .gguf file, a Hugging Face folder, a folder with one .gguf file, or
+    /// hf:OWNER/NAME
     pub model: String,
     /// Keep the hashes in the store in this folder, which is created if needed
     #[arg(long, value_name = "DIR", default_value = "understory-models")]
@@ -292,7 +293,7 @@ pub struct VerifyArgs {
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Export this model: the folder of a demo or a peer, or FOLDER@ROOT
+    /// Export this model; it is named as for `run`
     pub model: String,
     /// Write this format
     #[arg(long, value_enum)]

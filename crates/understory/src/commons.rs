@@ -2,13 +2,12 @@
 
 pub mod cli;
 mod create;
-mod desk;
+mod flags;
+mod holder;
 mod key;
-mod keys;
 mod log;
 mod marked;
-mod names;
-mod options;
+mod opening;
 mod peer_keys;
 mod prove;
 mod questions;
@@ -25,9 +24,10 @@ pub use questions::{margin, panel, tally};
 pub use record::RunRecorder;
 pub use vote::{propose, vote};
 
+use crate::units::now;
 use anyhow::Result;
 use cli::CommonsCommand;
-use keys::{Keys, Role};
+use commons::keys::Role;
 use std::process::ExitCode;
 
 /// Runs one of the commands of a commons.
@@ -58,7 +58,7 @@ pub fn commons(command: &CommonsCommand) -> Result<ExitCode> {
 
 /// The public key of a role, whose secret is made if there is none.
 fn print_key(place: &cli::KeyPlace, role: Role) -> Result<()> {
-    let key = Keys::at(place.keys.as_deref())?.make(role)?.id();
+    let key = holder::keys(place.keys.as_deref())?.make(role)?.id();
     match place.json {
         true => println!("{}", serde_json::json!({ "key": key })),
         false => println!("{key}"),
@@ -68,17 +68,20 @@ fn print_key(place: &cli::KeyPlace, role: Role) -> Result<()> {
 
 /// What waits gets its place, by the operator's own hand.
 fn settle(place: &cli::Place) -> Result<()> {
-    let mut desk = desk::Desk::to_sign(place)?;
-    if !desk.operates()? {
-        anyhow::bail!("the key that operates this log is not in {}", desk.keys.dir().display());
+    let mut workspace = opening::to_sign(place)?;
+    if !workspace.operates()? {
+        anyhow::bail!(
+            "the key that operates this log is not in {}",
+            workspace.keys.dir().display()
+        );
     }
-    let before = desk.state.size;
-    if !desk.settle()? {
-        desk.first_mark()?;
+    let before = workspace.state.size;
+    if !workspace.settle(now())? {
+        workspace.mark_newest(now())?;
     }
     match place.json {
-        true => println!("{}", serde_json::json!({ "size": desk.state.size })),
-        false => println!("{} statements, {} before", desk.state.size, before),
+        true => println!("{}", serde_json::json!({ "size": workspace.state.size })),
+        false => println!("{} statements, {} before", workspace.state.size, before),
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ mod screen;
 use crate::{
     cli::DemoArgs,
     hint::{WithHint, hinted},
-    model_source::{self, find_store},
+    model_source::{find_store, stored},
 };
 use anyhow::{Context, Result, anyhow};
 use board::Board;
@@ -257,8 +257,8 @@ impl<'a> Demo<'a> {
         let judge = self.judge.take().context("a finished run was measured")?;
         let (bits, bytes) = tokio::task::spawn_blocking(move || judge.finish(&root)).await??;
         self.board.measured(newest.round, root, bits);
-        let loaded = model_source::from_store(&store, Some(root))?;
-        let sample = tokio::task::spawn_blocking(move || prompt::sample(loaded)).await??;
+        let opened = stored(&store, root)?;
+        let sample = tokio::task::spawn_blocking(move || prompt::sample(&opened)).await??;
         let dir = show(&self.dir);
         let next = vec![
             format!("understory run {dir} \"The \""),

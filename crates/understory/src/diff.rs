@@ -4,12 +4,16 @@ mod report;
 
 use crate::cli::DiffArgs;
 use crate::model_source::opened;
+use crate::progress::Screen;
 use anyhow::Result;
 use std::process::ExitCode;
 
 /// Exit status: 0 nothing changed, 1 something did.
 pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
-    let difference = engine::diff(&opened(&args.a)?, &opened(&args.b)?)?;
+    let (a, b) = (opened(&args.a)?, opened(&args.b)?);
+    let mut screen = Screen::new();
+    let difference = engine::diff(&a, &b, &mut |progress| screen.tell(progress))?;
+    drop(screen);
     let mut out = crate::terminal::stdout();
     if args.json {
         report::json(&difference, &mut out)?;

@@ -3,12 +3,7 @@
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
 use ids::key_file::MAX_KEY_FILE;
-use std::{
-    fs::File,
-    io::{ErrorKind, Read},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{io::ErrorKind, path::Path};
 use store::file::{self, Readers};
 use zeroize::Zeroizing;
 
@@ -36,20 +31,17 @@ pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Reads a secret key's file, no further than a key can be long, and tells where other users can
 /// read it too.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let most = MAX_KEY_FILE + 1;
-    // With room for all of it, so that no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
-    let read = || {
-        let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode();
-        file.take(most as u64).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(mode)
-    };
-    let mode = { read }().with_context(|| format!("cannot read {}", path.display()))?;
-    if mode & 0o077 != 0 {
-        eprintln!("warning: other users can read the key in {0}; chmod 600 {0}", path.display());
+    let secret = file::read_secret(path, MAX_KEY_FILE)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if secret.exposed {
+        warn_exposed(path);
     }
-    Ok(bytes)
+    Ok(secret.bytes)
+}
+
+/// Tells that other users of the machine can read a secret key.
+pub fn warn_exposed(path: &Path) {
+    eprintln!("warning: other users can read the key in {0}; chmod 600 {0}", path.display());
 }
 
 fn cannot_write(path: &Path) -> String {

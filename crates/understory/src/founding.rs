@@ -1,6 +1,6 @@
 //! Who founds a run, as the flags say it.
 
-use crate::{cli::FoundingArgs, commons::peer_keys, hint::WithHint, random};
+use crate::{cli::FoundingArgs, commons::peer_keys, hint::WithHint};
 use anyhow::{Result, anyhow};
 use cotrain::{
     founding::{Founding, VotersError, read_voters},
@@ -17,8 +17,8 @@ const MEMBERS: &str = "members";
 ///
 /// Errors: the file or the commons cannot be read, or names no keys.
 pub fn asked(args: &FoundingArgs, commons: Option<&Path>) -> Result<Founding> {
-    let secrets = (0..args.friends.unwrap_or(0)).map(|_| random::seed());
-    let invitations = Invitations::of(secrets.collect::<Result<_>>()?);
+    let secrets = (0..args.friends.unwrap_or(0)).map(|_| store::file::random());
+    let invitations = Invitations::of(secrets.collect::<Result<_, _>>()?);
     Ok(Founding { voters: voters(args, commons)?, invitations })
 }
 

@@ -1,6 +1,13 @@
 //! Errors that also say what to do.
 
-use std::fmt;
+use commons::{
+    HomeError, WorkspaceError,
+    ballot::{OptionError, SealedError},
+    founding::FoundingError,
+    keys::KeyError,
+    names::{FindError, NameError},
+};
+use std::{error::Error, fmt};
 
 /// An error with a way out of it.
 #[derive(Debug)]
@@ -15,8 +22,8 @@ impl fmt::Display for Hinted {
     }
 }
 
-impl std::error::Error for Hinted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for Hinted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error.source()
     }
 }
@@ -36,6 +43,11 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
 /// An error that also says what to do.
 pub fn hinted(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
     Hinted { error: error.into(), hint: hint.into() }.into()
+}
+
+/// An error that also says these things to do, the first first.
+pub fn with_hints(error: impl Into<anyhow::Error>, hints: Vec<String>) -> anyhow::Error {
+    hints.into_iter().fold(error.into(), hinted)
 }
 
 /// Prints an error, its causes and its hints to stderr.
@@ -58,15 +70,34 @@ pub fn told(error: &anyhow::Error) -> (String, Vec<String>) {
     let mut texts: Vec<String> = error.chain().map(ToString::to_string).collect();
     texts.dedup();
     let mut hints = Vec::new();
-    error.chain().for_each(|cause| collect_hints(cause.downcast_ref(), &mut hints));
+    error.chain().for_each(|cause| collect_hints(cause, &mut hints));
     (texts.join(": "), hints)
 }
 
-fn collect_hints(hinted: Option<&Hinted>, into: &mut Vec<String>) {
-    if let Some(Hinted { error, hint }) = hinted {
-        collect_hints(error.downcast_ref(), into);
+fn collect_hints(cause: &(dyn Error + 'static), into: &mut Vec<String>) {
+    if let Some(Hinted { error, hint }) = cause.downcast_ref() {
+        collect_hints(error.as_ref(), into);
         into.push(hint.clone());
     }
+    into.extend(of_library(cause));
+}
+
+/// What a library knows to do about an error of its own.
+fn of_library(error: &(dyn Error + 'static)) -> Option<String> {
+    let known = error.downcast_ref::<WorkspaceError>().map(WorkspaceError::todo);
+    let known = known.or_else(|| error.downcast_ref().map(KeyError::todo));
+    let known = known.or_else(|| error.downcast_ref().map(FoundingError::todo));
+    let known = known
+        .or_else(|| error.downcast_ref().map(|error: &HomeError| error.todo().map(str::to_owned)));
+    let known = known.or_else(|| {
+        error.downcast_ref().map(|error: &SealedError| error.todo().map(str::to_owned))
+    });
+    let known = known.or_else(|| error.downcast_ref().map(|error: &FindError| Some(error.todo())));
+    let known = known
+        .or_else(|| error.downcast_ref().map(|error: &NameError| Some(error.todo().to_owned())));
+    let known = known
+        .or_else(|| error.downcast_ref().map(|error: &OptionError| Some(error.todo().to_owned())));
+    known.flatten()
 }
 
 /// What an error says, which may quote a stranger: of bounded length, and no line of it begins

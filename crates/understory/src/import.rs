@@ -2,27 +2,18 @@
 
 use crate::cli::ImportArgs;
 use crate::model_source::opened;
+use crate::progress::Screen;
 use crate::terminal;
-use crate::units::bytes;
 use anyhow::Result;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::io::Write;
 use store::{MODEL_REF, Store};
 
 pub fn import(args: &ImportArgs) -> Result<()> {
     let model = opened(&args.model)?;
     let store = Store::open(&args.store)?;
-    let (watched, mut last) = (std::io::stderr().is_terminal() && !args.json, Instant::now());
-    let root = engine::import(&model, &store, |done, of| {
-        if watched && last.elapsed() > Duration::from_millis(250) {
-            last = Instant::now();
-            terminal::eprint_over(&format!("{} of {} hashed", bytes(done), bytes(of)));
-        }
-    })?;
+    let mut screen = Screen::new();
+    let root = engine::import(&model, &store, &mut |progress| screen.tell(progress))?;
     store.set_ref(MODEL_REF, &root)?;
-    if watched {
-        eprintln!();
-    }
     if let Some(why) = model.refusal() {
         eprintln!("it is not run here: {why}");
     }
@@ -30,9 +21,8 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     let mut out = terminal::stdout();
     if args.json {
         let tensors = model.weights().tensors();
-        let size = tensors.values().map(|tensor| tensor.bytes).sum::<u64>();
         let object = serde_json::json!({
-            "root": root, "name": name, "tensors": tensors.len(), "bytes": size,
+            "root": root, "name": name, "tensors": tensors.len(), "bytes": model.bytes(),
         });
         return Ok(writeln!(out, "{object}")?);
     }

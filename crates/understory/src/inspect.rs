@@ -2,18 +2,24 @@
 
 use crate::cli::InspectArgs;
 use crate::model_source::opened;
+use crate::progress::Screen;
+use crate::template::Isolated;
 use crate::units::{bytes, count};
 use anyhow::Result;
 use engine::Opened;
 use engine::inspection::Inspection;
 use engine::metadata::{FACTS, find};
+use engine::template::Render;
 use ids::Plain;
 use std::io::Write;
 use text::Tokenizer;
+use text::chat::Job;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let model = opened(&args.model)?;
-    let found = engine::inspect(&model, args.tensors)?;
+    let mut screen = Screen::new();
+    let found = engine::inspect(&model, args.tensors, &mut |progress| screen.tell(progress))?;
+    drop(screen);
     let mut out = crate::terminal::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_value(&found)?)?;
@@ -52,7 +58,7 @@ fn print(model: &Opened, found: &Inspection, out: &mut impl Write) -> Result<()>
         line("", format!("{element:<7} {tensors:>5} tensors  {parameters:>13}  {size:>9}"))?;
     }
     match model.tokenizer() {
-        Ok(tokenizer) => line("tokenizer", tokenizer_text(&tokenizer))?,
+        Ok(tokenizer) => line("tokenizer", tokenizer_text(tokenizer))?,
         Err(error) => line("tokenizer", format!("not read here: {error}"))?,
     }
     line("chat template", template_text(model))?;
@@ -112,7 +118,7 @@ fn template_text(model: &Opened) -> String {
         Ok(templates) => {
             let text = |(name, source): (&str, &str)| {
                 let hash = blake3::hash(source.as_bytes()).to_hex();
-                let bad = crate::template::Template::new(name, source).err();
+                let bad = Isolated.render(&Job::compile(source)).err();
                 let bad = bad.map_or_else(String::new, |error| format!(", not run here: {error}"));
                 format!("{name}, {} bytes, blake3 {}…{bad}", source.len(), &hash[..12])
             };

@@ -26,16 +26,13 @@ use net::{
     Relay,
     swarm::{Admission, Source},
 };
-use std::{
-    fs,
-    io::{Read, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io::Write, path::Path, sync::Arc};
 use tokio::io::AsyncReadExt;
 
 /// The most bytes of a ticket that is read from standard input.
 const MAX_TICKET: u64 = 32 << 10;
+/// Most bytes of a file with settings.
+const MAX_CONFIG: u64 = 1 << 20;
 
 /// Begins a run, or goes on with the one in the folder.
 pub fn start(args: &StartArgs) -> Result<()> {
@@ -97,7 +94,8 @@ fn found_from_old(args: &ContinueArgs) -> Result<()> {
     let what = format!("taking over {}", old.words());
     peer.tell(&PeerEvent::Preparing { what, done: None });
     let changes = args.config.as_deref().map(|path| {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        bounded::read_named_text(path, MAX_CONFIG)
+            .with_context(|| format!("cannot read {}", path.display()))
     });
     let changes = changes.transpose()?.unwrap_or_default();
     let source = peer
@@ -114,7 +112,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 fn take_part_in(args: &JoinArgs) -> Result<()> {
     let mut peer = open_as(&args.peer, args.peer.key.as_deref(), RunRecorder::of_member)?;
     let text = match args.ticket.as_deref() {
-        Some("-") => std::io::read_to_string(std::io::stdin().take(MAX_TICKET))?,
+        Some("-") => bounded::text(bounded::read_from(std::io::stdin(), MAX_TICKET)?)?,
         Some(ticket) => ticket.to_owned(),
         None => peer
             .ticket()

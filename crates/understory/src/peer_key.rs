@@ -5,7 +5,6 @@ use crate::{
     commons::{cli::Place, name_peer_key},
     files,
     hint::WithHint,
-    random,
 };
 use anyhow::{Context, Result, anyhow};
 use ids::{Hash, key_file};
@@ -73,7 +72,7 @@ pub fn own(path: &Path) -> Result<[u8; 32]> {
     if !file::is_absent(path) {
         return read_key(path);
     }
-    let seed = random::seed()?;
+    let seed = store::file::random()?;
     files::create_secret(path, key_file::to_pem(&seed).as_bytes())?;
     Ok(seed)
 }

@@ -54,9 +54,10 @@ pub fn input_within(time: Duration) -> std::io::Result<PollFlags> {
 
 /// A text of bounded size, without the line feed at its end and a mark of its encoding.
 fn whole(from: impl Read, name: &str) -> Result<String> {
-    let mut read = Vec::new();
-    from.take(MOST + 1).read_to_end(&mut read).with_context(|| format!("cannot read {name}"))?;
-    check_size(read.len(), name)?;
+    let read = match bounded::read_from(from, MOST) {
+        Err(error) if bounded::is_too_long(&error) => return too_long(name),
+        read => read.with_context(|| format!("cannot read {name}"))?,
+    };
     let text = String::from_utf8(read).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         anyhow!("{name} is not UTF-8 from byte {place} on")
@@ -68,9 +69,10 @@ fn whole(from: impl Read, name: &str) -> Result<String> {
 }
 
 fn check_size(length: usize, name: &str) -> Result<()> {
-    if length as u64 <= MOST {
-        return Ok(());
-    }
+    if length as u64 <= MOST { Ok(()) } else { too_long(name) }
+}
+
+fn too_long<T>(name: &str) -> Result<T> {
     let most = bytes(MOST);
     Err(anyhow!("{name} has more than {most}")).hint("nothing of it was used; shorten it")
 }

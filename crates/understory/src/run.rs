@@ -4,12 +4,13 @@ use crate::{
     cancel::Cancel,
     chat,
     cli::{RunArgs, Seed},
-    generate::{Generated, Generator, Wanted},
+    generate::{ending, reason, tell},
     hint::WithHint,
-    kernel_for, prompt, random,
-    runnable::{self, Opening},
+    kernel_for, prompt, ready,
 };
 use anyhow::{Result, anyhow, bail};
+use engine::generation::{Generated, Wanted};
+use engine::{Generator, Opening};
 use model::{Finish, Sampler};
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,9 +27,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         context: args.context,
         raw: args.raw,
         template: args.template_name.as_deref(),
+        free: None,
     };
-    let runnable = runnable::open(&args.model, &opening, &kernel)?;
-    let talks = runnable.template.is_some();
+    let ready = ready::open(&args.model, &opening, &kernel)?;
+    let talks = ready.template.is_some();
     if args.system.is_some() && !talks {
         bail!("there is no place for a system prompt: the text is continued as it is");
     }
@@ -38,7 +40,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     }
     let max = args.max_tokens.unwrap_or(if talks { usize::MAX } else { CONTINUED });
     let wanted = Wanted { sampler, max, stops: args.stop.clone() };
-    let generator = Generator::new(runnable, kernel, args.inputs.into());
+    let generator = Generator::new(ready, kernel, args.inputs.into());
     match given {
         Some(prompt) => once(args, generator, &wanted, &prompt),
         None if talks && !args.json => {
@@ -53,7 +55,7 @@ fn sampler(args: &RunArgs) -> Result<Sampler> {
     let seed = match args.seed {
         Seed::Given(seed) => seed,
         Seed::Drawn => {
-            let [a, b, c, d, ..] = random::seed()?;
+            let [a, b, c, d, ..] = store::file::random()?;
             // Short enough to be typed again.
             let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
             eprintln!("[seed {seed}]");
@@ -83,36 +85,41 @@ fn check_stops(stops: &[String]) -> Result<()> {
 }
 
 /// One continuation, or one answer.
-fn once(args: &RunArgs, generator: Generator, wanted: &Wanted, prompt: &str) -> Result<ExitCode> {
-    let mut generator = generator.cancelled_by(&Cancel::on_interrupt(|| std::process::exit(130)));
-    let runnable = generator.runnable();
-    let talks = runnable.template.is_some();
+fn once(
+    args: &RunArgs,
+    mut generator: Generator,
+    wanted: &Wanted,
+    prompt: &str,
+) -> Result<ExitCode> {
+    let cancel = Cancel::on_interrupt(|| std::process::exit(130));
+    let model = generator.ready();
+    let talks = model.template.is_some();
     let ids = if talks {
         let mut messages = Vec::new();
         messages.extend(args.system.as_ref().map(|text| message("system", text)));
         messages.push(message("user", prompt));
-        runnable.chat_ids(&messages)?
+        ready::chat_ids(model, &messages)?
     } else {
-        runnable.text_ids(prompt, args.special)?
+        model.text_ids(prompt, args.special)?
     };
     let mut out = crate::terminal::stdout();
     if !args.json && !talks {
         write!(out, "{prompt}")?;
         out.flush()?;
     }
-    let (text, done) = generator.tell(&ids, wanted, !args.json)?;
-    let runnable = generator.runnable();
+    let (text, done) = tell(&mut generator, &cancel, &ids, wanted, !args.json)?;
+    let model = generator.ready();
     if args.json {
         let object = serde_json::json!({
-            "prompt": prompt, "text": text, "tokens": done.tokens, "root": runnable.root,
+            "prompt": prompt, "text": text, "tokens": done.tokens, "root": model.root,
             "prompt_tokens": ids.len(), "first_token_s": done.first_s, "seconds": done.seconds,
-            "finish": done.reason(), "stop": done.stop, "seed": wanted.sampler.seed,
-            "template": runnable.template.as_ref().map(|template| template.name()),
+            "finish": reason(done.finish), "stop": done.stop, "seed": wanted.sampler.seed,
+            "template": model.template.as_ref().map(|template| template.name()),
         });
         writeln!(out, "{object}")?;
     } else {
         writeln!(out)?;
-        report(&done, runnable.root);
+        report(&done, model.root);
     }
     let cancelled = done.finish == Finish::Cancelled;
     Ok(if cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
@@ -127,7 +134,7 @@ fn report(done: &Generated, root: Option<ids::Hash>) {
         done.rate(),
         done.first_s
     );
-    eprintln!("[{}]", done.ending());
+    eprintln!("[{}]", ending(done));
 }
 
 /// Tokens of a text that is continued, where nothing else is asked for.

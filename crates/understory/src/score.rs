@@ -3,12 +3,14 @@
 use crate::{
     cli::ScoreArgs,
     kernel_for,
-    reading::Reading,
-    runnable::{self, Opening, Runnable, text_ids},
+    progress::Screen,
+    ready,
     tokens::{given, shown, to_json},
     units::plural,
 };
 use anyhow::{Result, bail};
+use engine::progress::{At, Progress, Work};
+use engine::{Opening, Ready, Tell};
 use kernel::math::exp64;
 use model::{Session, sampler::log_sum};
 use serde_json::{Value, json};
@@ -20,18 +22,20 @@ pub fn score(args: &ScoreArgs) -> Result<()> {
     let text = given(&args.text)?;
     let kernel = kernel_for(args.threads)?;
     let opening = Opening { context: args.context, raw: true, ..Opening::of(text.len()) };
-    let runnable = runnable::open(&args.model, &opening, &kernel)?;
-    let prefix = runnable.prefix.len();
-    let ids = text_ids(&runnable.tokenizer, &runnable.prefix, &text, args.text.special)?;
+    let model = ready::open(&args.model, &opening, &kernel)?;
+    let prefix = model.prefix.len();
+    let ids = model.text_ids(&text, args.text.special)?;
     // A text that spells the prefix itself is not given it twice.
     let text_starts = prefix.min(ids.len());
     if ids.len() < 2 {
         bail!("a text of one token has none that could be predicted");
     }
-    let mut session = Session::with(runnable.model.clone(), kernel, args.inputs.into());
-    session.set_context(runnable.context);
-    let scores = scores(&mut session, &ids, text_starts, runnable.context)?;
-    print(args, &runnable, &text, &ids[text_starts..], &scores)
+    let mut session = Session::with(model.model.clone(), kernel, args.inputs.into());
+    session.set_context(model.context);
+    let mut screen = Screen::new();
+    let tell = &mut |progress| screen.tell(progress);
+    let scores = scores(&mut session, &ids, text_starts, model.context, tell)?;
+    print(args, &model, &text, &ids[text_starts..], &scores)
 }
 
 /// The natural logarithm of the probability of each token from `first` on, given those before;
@@ -41,13 +45,17 @@ fn scores(
     ids: &[u32],
     first: usize,
     context: usize,
+    tell: &mut Tell<'_>,
 ) -> Result<Vec<Option<f64>>> {
     let (prefix, text) = ids.split_at(first);
     let room = context.saturating_sub(prefix.len());
     if room < 2 {
         bail!("a context of {context} tokens is too short");
     }
-    let mut reading = Reading::shown("scoring", text.len());
+    let total = text.len() as u64;
+    let mut told = |done| {
+        tell(Progress::At(At { work: Work::Scoring, done, total, fresh: done }));
+    };
     let mut scores = vec![None; text.len()];
     for (window, counted) in windows(text.len(), room) {
         let ids = [prefix, &text[window.clone()]].concat();
@@ -62,10 +70,10 @@ fn scores(
             let score = f64::from(logits[ids[at] as usize]) - log_sum(logits);
             let place = window.start + at - prefix.len();
             scores[place] = Some(score);
-            reading.at(place);
+            told(place as u64);
         })?;
     }
-    reading.over();
+    told(total);
     Ok(scores)
 }
 
@@ -84,12 +92,12 @@ fn windows(length: usize, room: usize) -> Vec<(Range<usize>, usize)> {
 
 fn print(
     args: &ScoreArgs,
-    runnable: &Runnable,
+    model: &Ready,
     text: &str,
     ids: &[u32],
     scores: &[Option<f64>],
 ) -> Result<()> {
-    let tokenizer = &runnable.tokenizer;
+    let tokenizer = &model.tokenizer;
     let known: Vec<f64> = scores.iter().copied().flatten().collect();
     let (count, sum) = (known.len(), known.iter().sum::<f64>());
     let scored = ids.iter().zip(scores).filter(|(_, score)| score.is_some());
@@ -108,7 +116,7 @@ fn print(
         };
         let tokens = ids.iter().zip(scores).map(token).collect::<Vec<_>>();
         let object = json!({
-            "model": args.model, "root": runnable.root, "scored": count, "bytes": bytes,
+            "model": args.model, "root": model.root, "scored": count, "bytes": bytes,
             "sum": sum, "perplexity": perplexity, "bits_per_byte": bits,
             "tokens": if args.total { Value::Null } else { tokens.into() },
         });
@@ -156,7 +164,7 @@ mod tests {
         let model = Arc::new(model::Model::new(&decoder, params).expect("it fits"));
         let session = || Session::new(Arc::clone(&model), Kernel::new(Isa::best(), 1));
         let ids: Vec<u32> = (0..12).map(|i| i * 7 % 50).collect();
-        let found = scores(&mut session(), &ids, 2, 16).expect("it fits");
+        let found = scores(&mut session(), &ids, 2, 16, &mut |_| {}).expect("it fits");
         let mut single = session();
         let mut last = single.extend(&ids[..2]).expect("room").to_vec();
         for (&id, score) in ids[2..].iter().zip(&found) {
@@ -164,16 +172,16 @@ mod tests {
             assert_eq!(score.expect("all have one"), want);
             last = single.extend(&[id]).expect("room").to_vec();
         }
-        let without = scores(&mut session(), &ids, 0, 16).expect("it fits");
+        let without = scores(&mut session(), &ids, 0, 16, &mut |_| {}).expect("it fits");
         assert!(without[0].is_none() && without[1..].iter().all(Option::is_some));
         assert_eq!(without[2..], found[..]);
         // A window begins anew behind the prefix, with half of it read before.
-        let long = scores(&mut session(), &ids, 1, 7).expect("windows");
+        let long = scores(&mut session(), &ids, 1, 7, &mut |_| {}).expect("windows");
         let mut last = session();
         last.extend(&[ids[0]]).expect("room");
         let logits = last.extend(&ids[4..7]).expect("room");
         let want = f64::from(logits[ids[7] as usize]) - log_sum(logits);
         assert_eq!(long[6], Some(want));
-        assert!(scores(&mut session(), &ids, 1, 2).is_err());
+        assert!(scores(&mut session(), &ids, 1, 2, &mut |_| {}).is_err());
     }
 }

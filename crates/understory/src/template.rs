@@ -1,42 +1,29 @@
 //! Chat templates of strangers, each compiled and rendered in a process of its own whose memory
 //! and time the system bounds. No way of writing a template gets around that.
 
-use crate::{hint::WithHint, units};
-use anyhow::{Context, Result, anyhow};
+use crate::units;
+use engine::template::{Render, TemplateError};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
-use text::chat::{ChatError, Conversation, Job};
+use text::chat::{ChatError, Job};
 
-/// A template that was compiled once.
-#[derive(Debug, Clone)]
-pub struct Template {
-    name: String,
-    source: String,
-}
+/// Runs each job of a template in a child of this program.
+pub struct Isolated;
 
-impl Template {
-    /// Fails if this is no template, or one that takes too much to compile.
-    pub fn new(name: &str, source: &str) -> Result<Template> {
-        run(&Job::compile(source))?;
-        Ok(Template { name: name.to_owned(), source: source.to_owned() })
-    }
-
-    /// What it is called in the model's files.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The text of a conversation.
-    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String> {
-        run(&Job::render(&self.source, conversation))
-            .hint("--raw continues a text without the model's chat template")
+impl Render for Isolated {
+    fn render(&self, job: &Job) -> Result<String, TemplateError> {
+        let (status, answer) = child(job)?;
+        match serde_json::from_slice::<Result<String, ChatError>>(&answer) {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(TemplateError::Excess(excess(status, answer.len()))),
+        }
     }
 }
 
 /// The other side: takes bounds upon itself, then a job from standard input.
-pub fn serve() -> Result<()> {
+pub fn serve() -> anyhow::Result<()> {
     for (resource, most) in [(Resource::As, MEMORY), (Resource::Cpu, SECONDS), (Resource::Core, 0)]
     {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
@@ -49,16 +36,15 @@ pub fn serve() -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn run(job: &Job) -> Result<String> {
-    let program = std::env::current_exe().context("this program does not know where it is")?;
-    let mut child = Command::new(program)
+/// How a child that does this job ended, and what it answered.
+fn child(job: &Job) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = Command::new(std::env::current_exe()?)
         .arg(COMMAND)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start a process for the chat template")?;
+        .spawn()?;
     let mut input = child.stdin.take().expect("it is piped");
     // It reads all before it writes. If it ends early, its status says why.
     let _ = serde_json::to_writer(&mut input, job).map(|()| input.flush());
@@ -69,10 +55,7 @@ fn run(job: &Job) -> Result<String> {
     let _ = child.kill();
     let status = child.wait()?;
     read?;
-    match serde_json::from_slice::<Result<String, ChatError>>(&answer) {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(anyhow!("chat template: {}", excess(status, answer.len()))),
-    }
+    Ok((status, answer))
 }
 
 /// Of what a template took too much.

@@ -4,10 +4,10 @@ use crate::{
     cli::{TextArgs, TokensArgs},
     model_source::opened,
     prompt,
-    runnable::text_ids,
     units::plural,
 };
 use anyhow::Result;
+use engine::ready::text_ids;
 use serde_json::{Value, json};
 use std::io::Write;
 use text::Tokenizer;
@@ -16,11 +16,11 @@ pub fn tokens(args: &TokensArgs) -> Result<()> {
     let text = given(&args.text)?;
     let model = opened(&args.model)?;
     let tokenizer = model.tokenizer()?;
-    let prefix = if args.bare { Vec::new() } else { model.prefix(&tokenizer) };
-    let ids = text_ids(&tokenizer, &prefix, &text, args.text.special)?;
+    let prefix = if args.bare { Vec::new() } else { model.prefix(tokenizer) };
+    let ids = text_ids(tokenizer, &prefix, &text, args.text.special)?;
     let mut out = crate::terminal::stdout();
     if args.json {
-        let tokens = ids.iter().map(|&id| to_json(&tokenizer, id)).collect::<Vec<_>>();
+        let tokens = ids.iter().map(|&id| to_json(tokenizer, id)).collect::<Vec<_>>();
         let object = json!({
             "model": args.model, "count": ids.len(), "bytes": text.len(), "tokens": tokens,
         });
@@ -28,7 +28,7 @@ pub fn tokens(args: &TokensArgs) -> Result<()> {
         return Ok(());
     }
     for &id in &ids {
-        writeln!(out, "{id:>7}  {}", shown(&tokenizer, id))?;
+        writeln!(out, "{id:>7}  {}", shown(tokenizer, id))?;
     }
     out.flush()?;
     eprintln!("[{}, {} of text]", plural(ids.len(), "token"), plural(text.len(), "byte"));

@@ -1,5 +1,7 @@
 //! Numbers for people: one set of units for all commands.
 
+pub use engine::units::bytes;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `134.5 million`; below a million, all digits.
@@ -9,18 +11,6 @@ pub fn count(n: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} million", n as f64 / 1e6),
         _ => format!("{:.2} billion", n as f64 / 1e9),
     }
-}
-
-/// `98.4 MB`: decimal units, as hubs and file managers write them.
-pub fn bytes(n: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut value, mut unit) = (n as f64, 0);
-    // What would be printed as 1000.0 is one of the next.
-    while unit + 1 < units.len() && value >= 999.95 {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
 /// `1 peer`, `3 peers`.
@@ -73,7 +63,5 @@ mod tests {
         assert_eq!(count(999_999), "999999");
         assert_eq!(count(134_515_008), "134.5 million");
         assert_eq!(count(7_241_732_096), "7.24 billion");
-        let said = [0, 999, 1000, 98_362_432, 999_960, u64::MAX].map(bytes);
-        assert_eq!(said, ["0 B", "999 B", "1.0 kB", "98.4 MB", "1.0 MB", "18446.7 PB"]);
     }
 }

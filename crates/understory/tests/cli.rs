@@ -199,14 +199,42 @@ fn exports_what_it_can_read_back() {
 }
 
 #[test]
+fn a_negative_number_is_refused_with_what_the_flag_takes() {
+    for args in [
+        &["run", "m", "x", "--top-k", "-1"][..],
+        &["run", "m", "x", "--context", "-1"],
+        &["run", "m", "x", "--threads", "-2"],
+        &["demo", "--peers", "-1"],
+        &["bench", "train", "--steps", "-3"],
+        &["swarm", "start", "--friends", "-1"],
+        &["propose", "x", "--open", "-1"],
+    ] {
+        let said = say(args);
+        let flag = args.iter().find(|arg| arg.starts_with("--")).expect("a flag");
+        let words = format!("invalid value '{}' for '{flag}", args[args.len() - 1]);
+        assert!(said.code == Some(2) && said.err.contains(&words), "{}", said.err);
+    }
+    let said = say(&["demo", "--minutes", "-1"]);
+    assert!(said.err.contains("--minutes is -1, must be above 0"), "{}", said.err);
+    // A prompt may be a number.
+    let said = say(&["run", "nowhere", "-5"]);
+    assert!(said.err.contains("no model at nowhere"), "{}", said.err);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let model = model_folder(folder.path());
     let (model, peer) = (text(&model), folder.path().join("peer"));
-    let gguf = folder.path().join("gguf");
+    let (gguf, store) = (folder.path().join("gguf"), folder.path().join("store"));
     for args in [
         &["run", model, "the", "-n", "40", "--temperature", "0"][..],
         &["run", model, "the", "-n", "4", "--json"],
+        &["tokens", model, "the soil"],
+        &["tokens", model, "the soil", "--json"],
+        &["score", model, "the soil"],
+        &["score", model, "the soil", "--json"],
+        &["import", model, "--store", text(&store)],
         &["inspect", model, "--tensors"],
         &["inspect", model, "--json"],
         &["diff", model, model],

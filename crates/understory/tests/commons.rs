@@ -6,7 +6,10 @@ mod common;
 use common::{Said, run, text, understory};
 use std::{
     fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
+    process::Stdio,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -140,6 +143,77 @@ fn a_reader_that_goes_away_is_no_failure() {
     }
 }
 
+/// Commands and page give one schema: docs/commons.md has it.
+#[test]
+fn the_page_answers_what_commands_print_as_json() {
+    let commons = Commons::found();
+    let open = commons.ask(&["Where?", "--option", "North", "--option", "South"]);
+    commons.done(&["vote", &open, "North"]);
+    let drawn = commons.ask(&["Who?", "--topic", "panel", "--seats", "1"]);
+    let (child, parent) = ("a".repeat(64), "b".repeat(64));
+    commons.done(&["commons", "publish", "Bread", &child, "--licence", "MIT"]);
+    commons.done(&["commons", "derive", &child, "--parent", &parent, "--recipe", &parent]);
+    let page = Page::of(&commons);
+    let (tally, panel) = (format!("tally/{open}"), format!("panel/{drawn}"));
+    for (view, args) in [
+        ("members", &["commons", "show", "members"][..]),
+        ("lineage", &["commons", "show", "lineage"]),
+        ("health", &["commons", "show", "health"]),
+        ("tallies", &["commons", "show", "questions"]),
+        ("tallies", &["tally"]),
+        (&tally, &["tally", &open]),
+        (&panel, &["panel", &drawn]),
+    ] {
+        let said = commons.done(&[args, &["--json"]].concat());
+        let said: serde_json::Value = serde_json::from_str(&said).expect("one object");
+        assert!(said["size"].as_u64() > Some(4), "{view}: {said}");
+        assert_eq!(page.view(view), said, "{view}");
+    }
+    let margin = commons.done(&["margin", &open, "--json"]);
+    let margin: serde_json::Value = serde_json::from_str(&margin).expect("one object");
+    assert_eq!(page.view(&tally)["margin"], margin);
+}
+
+/// The page of a commons, served until this is dropped.
+struct Page {
+    child: std::process::Child,
+    address: String,
+}
+
+impl Page {
+    fn of(commons: &Commons) -> Self {
+        let mut command = understory();
+        command.args(["commons", "page", "--port", "0", "--json"]);
+        command.args(["--dir", text(&commons.path("commons"))]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let said: serde_json::Value = serde_json::from_str(&line).expect("one object");
+        let url = said["page"].as_str().expect("where the page is");
+        Self { child, address: url.trim_start_matches("http://").to_owned() }
+    }
+
+    fn view(&self, name: &str) -> serde_json::Value {
+        let mut stream = TcpStream::connect(&self.address).expect("a connection");
+        let request = format!(
+            "GET /api/commons/{name} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{name}: {error}: {answer}"))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.child.kill().expect("it can be ended");
+        self.child.wait().expect("it ends");
+    }
+}
+
 #[test]
 fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     let commons = Commons::found();
@@ -157,14 +231,14 @@ fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     let failed = commons.say_with(&["vote", &secret, "yes"], "weeds");
     assert!(failed.err.contains("passphrase"), "{}", failed.err);
     commons.refuses(&["vote", &secret, "--reveal"], "ballots are still taken");
-    assert_eq!(tally()["houses"][0]["outcome"]["ballots"], 0, "what is secret counts already");
+    assert_eq!(tally()["counts"][0]["ballots"], 0, "what is secret counts already");
 
     sleep_past(tally()["close"].as_u64().expect("a time"));
     commons.refuses(&["vote", &secret, "yes"], "ballots were taken until");
     commons.done(&["vote", &secret, "--reveal"]);
     let counted = tally();
-    assert_eq!(counted["houses"][0]["outcome"]["ballots"], 1);
-    assert_eq!(counted["houses"][0]["winners"], serde_json::json!([1]));
+    assert_eq!(counted["counts"][0]["ballots"], 1);
+    assert_eq!(counted["counts"][0]["winners"], serde_json::json!([1]));
 }
 
 #[test]

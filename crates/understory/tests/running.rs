@@ -351,6 +351,70 @@ fn folders_that_lack_something_say_what() {
 }
 
 #[test]
+fn a_pointer_in_the_place_of_weights_and_weights_that_are_no_numbers_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let model = folder_model(dir.path(), 64);
+    let file = model.join("model.safetensors");
+    let whole = fs::read(&file).expect("written");
+    fs::write(&file, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        .expect("writes");
+    refused(&say(&["run", text(&model), "x"]), &["a Git LFS pointer", "hint: `git lfs pull`"]);
+    fs::write(&file, "<!DOCTYPE html><html>").expect("writes");
+    refused(&say(&["run", text(&model), "x"]), &["a web page", "hint: "]);
+    let numbers = ["infinite or no number", "tensor ", "hint: nothing of use"];
+    for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let mut bytes = whole.clone();
+        let last = bytes.len() - 4;
+        bytes[last..].copy_from_slice(&odd.to_le_bytes());
+        fs::write(&file, bytes).expect("writes");
+        refused(&say(&["run", text(&model), "x"]), &numbers);
+    }
+    let gguf = gguf_model(dir.path(), "inf.gguf");
+    let mut bytes = fs::read(&gguf).expect("written");
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    fs::write(&gguf, bytes).expect("writes");
+    refused(&say(&["run", text(&gguf), "x"]), &numbers);
+}
+
+#[test]
+fn a_tokenizer_may_have_more_tokens_than_the_model_and_fewer() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let model = folder_model(dir.path(), 64);
+    let args = ["run", text(&model), "the soil", "-n", "4", "--temperature", "0"];
+    let before = say(&args);
+    assert_eq!(before.code, Some(0), "{}", before.err);
+    let path = model.join("tokenizer.json");
+    let original = fs::read_to_string(&path).expect("written");
+    let mut tokenizer: Value = serde_json::from_str(&original).expect("JSON");
+    let vocab = tokenizer["model"]["vocab"].as_object().expect("tokens").len();
+    let added = tokenizer["added_tokens"].as_array_mut().expect("a list");
+    let ids = added.iter().filter_map(|token| token["id"].as_u64());
+    let next = ids.chain([vocab as u64 - 1]).max().expect("there are some") + 1;
+    added.push(json!({"id": next, "content": "<|pad|>", "special": true, "single_word": false,
+        "lstrip": false, "rstrip": false, "normalized": false}));
+    fs::write(&path, tokenizer.to_string()).expect("writes");
+    let more = say(&args);
+    assert_eq!((more.code, &more.out), (Some(0), &before.out), "{}", more.err);
+    assert!(more.err.contains("the tokenizer has 1 token that the model has not"), "{}", more.err);
+    // A model with rows to spare, as most have.
+    fs::write(&path, original).expect("writes");
+    let (wide, tokenizer) = tiny_of(7);
+    let spare = dir.path().join("spare");
+    engine::hf::export(&spare, &wide, &tokenizer, &engine::Lineage::default()).expect("written");
+    let fewer = say(&["run", text(&spare), "the soil", "-n", "4", "--temperature", "0"]);
+    assert_eq!(fewer.code, Some(0), "{}", fewer.err);
+}
+
+/// A model of so many tokens more than its tokenizer has.
+fn tiny_of(spare: usize) -> (model::Parameters, text::Tokenizer) {
+    let (_, tokenizer) = tiny(64);
+    let decoder = model::Decoder { context: 64, ..model::Decoder::tiny(tokenizer.len() + spare) };
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    (model::Parameters::new(&decoder, params).expect("a valid model"), tokenizer)
+}
+
+#[test]
 fn a_template_is_chosen_by_name_and_told() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let model = folder_model(dir.path(), 64);

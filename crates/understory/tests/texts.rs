@@ -83,3 +83,34 @@ fn what_is_left_out_is_told_in_words_and_in_json() {
         event["files"]["other_kind"]["first"][0].as_str().is_some_and(|n| n.ends_with("b.csv"))
     );
 }
+
+#[test]
+fn parquet_is_trained_on_and_what_is_wrong_with_it_has_a_way_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipe/tests/parquet");
+    let start = |peer: &str, table: &str| {
+        let path = config(folder.path(), &tables.join(table));
+        let dir = folder.path().join(peer);
+        let mut command = understory();
+        command.args(["swarm", "start", text(&path), "--dir", text(&dir), "--once"]);
+        run(command.args(["--bind", "127.0.0.1:0"]))
+    };
+    let cut = folder.path().join("cut.txt.zst");
+    fs::write(&cut, [0x28, 0xb5, 0x2f, 0xfd]).expect("writes");
+    let said = start("cut", text(&cut));
+    assert!(said.err.contains("hint: the archive is damaged or cut off"), "{said:?}");
+    let said = start("good", "texts-zstd.parquet");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("left out: 1 empty document ("), "{said:?}");
+    for (table, words) in [
+        ("bad-null.parquet", &["row group 2, row 3", "hint: put the row right"][..]),
+        ("bad-columns.parquet", &["its columns are body", "hint: rename the column"]),
+        ("bad-lz4.parquet", &["LZ4", "hint: write it again with a common packing"]),
+        ("bad-encrypted.parquet", &["it is encrypted", "hint: write it again as one plain file"]),
+        ("texts.parquet", &["cannot read", "hint: "]),
+    ] {
+        let said = start(table, table);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(words.iter().all(|words| said.err.contains(words)), "{said:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Appeals: who hears them, until when they may be brought, and what waits for them.
 
-use super::{Elector, Electorate, Refused, State, Status, deciding::Proposal};
+use super::{Elector, Electorate, State, Status, VoidReason, deciding::Proposal};
 use crate::statement::{ProposalType, Propose, Quota};
 use decide::Ratio;
 use ids::Hash;
@@ -32,37 +32,33 @@ impl State {
         &self,
         appealed: &Hash,
         appeal: &Propose,
-    ) -> Result<Arc<Electorate>, Refused> {
-        let target = self.proposals.get(appealed).ok_or("it appeals against no question")?;
+    ) -> Result<Arc<Electorate>, VoidReason> {
+        let target = self.proposals.get(appealed).ok_or(VoidReason::AppealsAgainstNothing)?;
         let (closed, waits) = match &target.status {
             Status::Passed { closed, .. } => (*closed, false),
             Status::Withheld { closed, .. } => (*closed, self.version == 1),
-            _ => return Err("what it appeals against is not decided".into()),
+            _ => return Err(VoidReason::AppealedNotDecided),
         };
-        if !waits && self.now() > self.appeal_until(closed) {
-            return Err("the time to appeal is over".into());
+        let until = self.appeal_until(closed);
+        if !waits && self.now() > until {
+            return Err(VoidReason::AppealTooLate { until });
         }
         if target.inherited
             || matches!(target.body.topic, ProposalType::Appeal | ProposalType::Panel)
         {
-            return Err(
-                "there is no appeal against an appeal, a draw or what was decided before a fork"
-                    .into(),
-            );
+            return Err(VoidReason::NoAppealAgainstThis);
         }
         // What is appealed against waits for it.
         let notice = self.rules.notice;
         let latest = self.now().saturating_add(2 * notice).saturating_add(self.rules.appeal_period);
         let end = appeal.reveal.unwrap_or(appeal.close);
         if end > latest || !appeal.houses.is_empty() {
-            return Err(format!(
-                "an appeal is heard by one panel, and ends at {latest} at the latest"
-            ));
+            return Err(VoidReason::AppealTooLong { latest });
         }
         let first = self.panels.range((closed, 0, Hash::default())..).next();
         let panel = first.map(|(_, _, hash)| &self.proposals[hash]);
         let Some((panel, Status::Passed { winners, .. })) = panel.map(|p| (p, &p.status)) else {
-            return Err("no panel that may hear it was drawn since the result".into());
+            return Err(VoidReason::NoPanelForAppeal);
         };
         let seats = winners.iter().filter_map(|&at| panel.electorate.electors.get(at as usize));
         let alone = |e: &Arc<Elector>| Arc::new(Elector { vouches: Vec::new(), ..(**e).clone() });

@@ -1,6 +1,6 @@
 //! Artifacts, what they were made of, by whose work, who checked it and who uses it.
 
-use super::{Member, Refused, State};
+use super::{Member, State, VoidReason};
 use crate::{
     Statement,
     statement::{
@@ -168,13 +168,13 @@ impl State {
         member: PeerId,
         statement: Hash,
         publish: &Publish,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if let Some(known) = self.artifacts.get(&publish.artifact) {
             if publish.supersedes != Some(known.statement) {
-                return Err("this artifact is published already".into());
+                return Err(VoidReason::AlreadyPublished { by: known.statement });
             }
             if known.member != member && self.is_member(&known.member) {
-                return Err("somebody else, who is a member, published this artifact".into());
+                return Err(VoidReason::PublishedByOther { by: known.member });
             }
         }
         let (name, components) = (publish.name.clone(), publish.components.clone());
@@ -189,7 +189,7 @@ impl State {
         member: PeerId,
         statement: &Statement,
         derive: &Derive,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         self.checkable.insert(statement.hash(), Checkable::Edge(self.edges.len()));
         self.edges.push(Edge {
             statement: statement.hash(),
@@ -213,7 +213,7 @@ impl State {
         member: PeerId,
         statement: &Statement,
         work: &Work,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         self.checkable.insert(statement.hash(), Checkable::Work(self.work.len()));
         self.work.push(WorkDone {
             statement: statement.hash(),
@@ -232,9 +232,9 @@ impl State {
         _index: u64,
         member: PeerId,
         used: &Use,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if used.expiry <= self.now() {
-            return Err("the use has ended before it was said".into());
+            return Err(VoidReason::UseEnded { expiry: used.expiry });
         }
         let (artifact, by, expiry) = (used.artifact, used.by.clone(), used.expiry);
         self.uses.insert((member, artifact), LiveUse { member, artifact, by, expiry });
@@ -248,12 +248,12 @@ impl State {
         member: PeerId,
         _hash: Hash,
         check: &Check,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if check.verdict == Verdict::Equivocation {
             return self.take_two_statements(check);
         }
         if matches!(check.evidence, Evidence::Checkpoint(_)) {
-            return Err("a checkpoint is evidence of the log alone".into());
+            return Err(VoidReason::CheckpointOfStatement);
         }
         let Subject::Statement(subject) = check.subject else {
             unreachable!("checks of the log are taken before");
@@ -269,7 +269,7 @@ impl State {
             }
             return match check.verdict {
                 Verdict::Unavailable | Verdict::Disputed => Ok(()),
-                _ => Err("it checks a statement that is not in the log".into()),
+                _ => Err(VoidReason::ChecksNothing),
             };
         }
         self.electorate = None;
@@ -279,7 +279,7 @@ impl State {
             Checkable::Work(at) => (self.work[at].member, &mut self.work[at].checks),
         };
         if author == member {
-            return Err("nobody checks what it did itself".into());
+            return Err(VoidReason::ChecksItself);
         }
         checks.insert(member, check.verdict);
         if check.verdict == Verdict::Confirmed {

@@ -1,87 +1,78 @@
 //! Whether a question may be asked as it is.
 
-use super::{Held, Proposal, Refused, State, Status};
+use super::{Detail, Held, Proposal, State, Status, VoidReason};
+use crate::names::check_options;
 use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieBreak};
 
 impl State {
     /// How long it is open, and with that how far the members who may vote on it can be from those
     /// when it is decided.
-    pub(super) fn check_times(&self, body: &Propose) -> Result<(), Refused> {
-        let earliest = self.now().saturating_add(self.rules.notice);
+    pub(super) fn check_times(&self, body: &Propose) -> Result<(), VoidReason> {
+        let notice = self.rules.notice;
+        let earliest = self.now().saturating_add(notice);
         if body.close < earliest {
-            return Err(format!(
-                "it closes at {}, before the notice of {} s is over",
-                body.close, self.rules.notice
-            ));
+            return Err(VoidReason::ClosesTooEarly { close: body.close, notice });
         }
         let window = body.reveal.map_or(u64::MAX, |reveal| reveal - body.close);
-        if window < self.rules.notice {
-            return Err(format!(
-                "its ballots can be revealed for {window} s, less than the notice of {} s",
-                self.rules.notice
-            ));
+        if window < notice {
+            return Err(VoidReason::RevealTooShort { window, notice });
         }
         let longest = self.rules.longest_open.unwrap_or(u64::MAX);
         let (end, latest) = (body.reveal.unwrap_or(body.close), self.now().saturating_add(longest));
         if end > latest {
-            return Err(format!("it ends at {end}, and may be open until {latest} at the latest"));
+            return Err(VoidReason::OpenTooLong { end, latest });
         }
         if self.version == 1 {
             return Ok(());
         }
         if body.method == Method::Lot && body.reveal.is_none() {
-            return Err("a panel is drawn from members' secrets: it says until when they are \
-                        revealed"
-                .into());
+            return Err(VoidReason::PanelWithoutReveal);
         }
         if body.tie == TieBreak::Lot && body.reveal.is_none() {
-            return Err(
-                "a lot for ties is drawn from what kept ballots secret, and these are open".into(),
-            );
+            return Err(VoidReason::LotWithoutSecrets);
         }
         Ok(())
     }
 
-    pub(super) fn check_proposal(&self, body: &Propose) -> Result<(), Refused> {
+    pub(super) fn check_proposal(&self, body: &Propose) -> Result<(), VoidReason> {
+        if self.names_hold() {
+            let names = body.options.iter().map(|option| option.name.as_str());
+            check_options(names)?;
+        }
         if body.topic.is_constitutional() && body.houses.len() != 2 {
-            return Err(
-                "a change of charter, rules, licence, rights or witnesses needs both houses".into(),
-            );
+            return Err(VoidReason::NeedsBothHouses { topic: body.topic });
         }
         if body.houses.len() == 1 && body.topic != ProposalType::Question {
-            return Err("one house alone decides nothing for all".into());
+            return Err(VoidReason::OneHouseAlone);
         }
         if (body.topic == ProposalType::Panel) != (body.method == Method::Lot) {
-            return Err("panels, and only they, are drawn by lot".into());
+            return Err(VoidReason::LotOnlyForPanels);
         }
         if body.method != Method::Lot && !body.quotas.is_empty() {
-            return Err("only a panel has quotas".into());
+            return Err(VoidReason::QuotasWithoutPanel);
         }
         let lists = body.options.iter().any(|option| matches!(option.effect, Effect::Seats(_)));
         if lists && (self.version == 1 || !body.houses.is_empty()) {
-            return Err("all members together list the seats that are held".into());
+            return Err(VoidReason::ListNeedsAllMembers);
         }
         let decides =
             lists || body.topic.is_constitutional() || body.topic == ProposalType::Removal;
         if decides && (body.default.is_none() || body.method != Method::Schulze) {
-            return Err("it needs a default option and the Schulze method".into());
+            return Err(VoidReason::NeedsDefaultAndSchulze);
         }
         if body.topic == ProposalType::Appeal && !is_fair_appeal(body) {
-            return Err(
-                "an appeal asks, by Schulze and a simple majority, whether to overturn or not"
-                    .into(),
-            );
+            return Err(VoidReason::UnfairAppeal);
         }
         let default = body.default.and_then(|at| body.options.get(usize::from(at)));
         if default.is_some_and(|option| option.effect != Effect::None) {
-            return Err(
-                "its default option, which stands for none of the others, does something".into()
-            );
+            return Err(VoidReason::DefaultHasEffect);
         }
         if self.version > 1 {
             for option in &body.options {
                 if let Effect::Rules(rules) = &option.effect {
-                    rules.check_current().map_err(|e| e.to_string())?;
+                    rules
+                        .check_current()
+                        .map_err(|e| VoidReason::BadRules { why: Detail::of(e) })?;
                 }
             }
         }
@@ -90,11 +81,15 @@ impl State {
 
     /// The seats that are held already: of stewards whose terms end after the vote, and else by the
     /// newest list of the committee that the members decided. Whoever asks says nothing about it.
-    pub(super) fn held_seats(&self, body: &Propose, members: usize) -> Result<Vec<Held>, Refused> {
+    pub(super) fn held_seats(
+        &self,
+        body: &Propose,
+        members: usize,
+    ) -> Result<Vec<Held>, VoidReason> {
         let end = body.reveal.unwrap_or(body.close);
         if body.topic == ProposalType::Stewards {
             if body.held.is_some() {
-                return Err("which stewards' seats are held is known from their elections".into());
+                return Err(VoidReason::StewardSeatsAreKnown);
             }
             let all = usize::from(self.rules.steward_seats).min(members);
             let staying =
@@ -104,12 +99,12 @@ impl State {
             let part = self.version > 1 && usize::from(body.seats) + held.len() == all;
             return Ok(if part { held } else { Vec::new() });
         }
-        let Some(list) = body.held else { return Ok(Vec::new()) };
+        let Some(named) = body.held else { return Ok(Vec::new()) };
         if body.topic != ProposalType::Question || self.version == 1 {
-            return Err("only a committee's seats are listed".into());
+            return Err(VoidReason::NoCommittee);
         }
-        let Some(list) = self.proposals.get(&list).and_then(|p| self.listed(p)) else {
-            return Err("the seats that are held are not listed by a decision in force".into());
+        let Some(list) = self.proposals.get(&named).and_then(|p| self.listed(p)) else {
+            return Err(VoidReason::NoListInForce { named });
         };
         let staying = list.seats.iter().filter(|seat| seat.until > end);
         Ok(staying.map(|seat| Held::Listed(seat.name.clone(), seat.org.clone())).collect())
@@ -130,23 +125,21 @@ impl State {
         body: &Propose,
         held: &[Held],
         members: usize,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let seats = usize::from(self.rules.steward_seats).min(members);
         if usize::from(body.seats) + held.len() != seats || !body.houses.is_empty() {
-            return Err(format!(
-                "all members together elect all {seats} stewards, or those whose terms end"
-            ));
+            return Err(VoidReason::WrongStewardSeats { seats: seats as u64 });
         }
         let stays = |option: &Choice| match option.effect {
             Effect::Seat(member) => held.contains(&Held::Steward(member)),
             _ => false,
         };
         if body.options.iter().any(stays) {
-            return Err("a candidate has a seat already".into());
+            return Err(VoidReason::CandidateHasSeat);
         }
         let none = body.options.iter().any(|option| option.effect == Effect::None);
         if !none || (body.method != Method::Stv && body.default.is_none()) {
-            return Err("an election of stewards has an option for none of them".into());
+            return Err(VoidReason::NoOptionForNone);
         }
         Ok(())
     }
@@ -162,7 +155,7 @@ fn is_fair_appeal(body: &Propose) -> bool {
 }
 
 /// Whether an option of a question on `topic` may have this effect.
-fn fits(topic: ProposalType, effect: &Effect) -> Result<(), Refused> {
+fn fits(topic: ProposalType, effect: &Effect) -> Result<(), VoidReason> {
     let fits = match effect {
         Effect::None => true,
         Effect::Seats(_) => topic == ProposalType::Question,
@@ -173,9 +166,5 @@ fn fits(topic: ProposalType, effect: &Effect) -> Result<(), Refused> {
         Effect::Remove(..) => topic == ProposalType::Removal,
         Effect::Overturn => topic == ProposalType::Appeal,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err("an option has an effect that its kind of question cannot".into())
-    }
+    if fits { Ok(()) } else { Err(VoidReason::EffectOutsideTopic { topic }) }
 }

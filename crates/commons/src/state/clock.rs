@@ -1,6 +1,6 @@
 //! The clock and who may sign for the log.
 
-use super::{Refused, Roots, State};
+use super::{Detail, Roots, State, VoidReason};
 use crate::{
     ArchiveError, origin,
     statement::{Asset, Candidate, Check, Evidence, Rights, Witnesses},
@@ -48,6 +48,18 @@ impl State {
         self.operators[at.saturating_sub(1)].key
     }
 
+    /// The key that signs a checkpoint of `size` statements of this log.
+    pub fn log_key_at(&self, size: u64) -> VerifierKey {
+        log_key(&origin(&self.id), self.operator_at(size))
+    }
+
+    /// Whether a head is of this log and signed by whoever operated it at its size.
+    pub fn is_signed(&self, head: &SignedCheckpoint) -> bool {
+        let checkpoint = head.checkpoint();
+        checkpoint.origin == origin(&self.id)
+            && head.signed_by(&self.log_key_at(checkpoint.size)) == Signed::Yes
+    }
+
     /// The size of the log at which whoever operated it at `size` was replaced.
     pub(crate) fn operator_until(&self, size: u64) -> u64 {
         let next = self.operators.iter().find(|operator| operator.since > size);
@@ -85,13 +97,13 @@ impl State {
         index: u64,
         check: &Check,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         let (mark, succeeds) = match self.read_mark(index, check) {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
         if log.root_at(mark.size)? != mark.root {
-            return Ok(Err("the checkpoint is of another history".into()));
+            return Ok(Err(VoidReason::CheckpointOfOtherHistory));
         }
         if succeeds {
             self.succeed();
@@ -105,29 +117,34 @@ impl State {
     }
 
     /// The mark, and whether by it the witnesses to come are in force.
-    fn read_mark(&self, index: u64, check: &Check) -> Result<(Mark, bool), Refused> {
+    fn read_mark(&self, index: u64, check: &Check) -> Result<(Mark, bool), VoidReason> {
         let Evidence::Checkpoint(note) = &check.evidence else {
-            return Err("confirms the log without a checkpoint".into());
+            return Err(VoidReason::NoCheckpoint);
         };
-        let signed = SignedCheckpoint::parse(note.as_bytes()).map_err(|e| e.to_string())?;
+        let signed = SignedCheckpoint::parse(note.as_bytes())
+            .map_err(|e| VoidReason::BadCheckpoint { why: Detail::of(e) })?;
         self.judge_mark(index, &signed)
     }
 
-    fn judge_mark(&self, index: u64, signed: &SignedCheckpoint) -> Result<(Mark, bool), Refused> {
+    fn judge_mark(
+        &self,
+        index: u64,
+        signed: &SignedCheckpoint,
+    ) -> Result<(Mark, bool), VoidReason> {
         let head = signed.checkpoint();
         if head.origin != origin(&self.id) || head.size > index {
-            return Err("the checkpoint is not of this log before here".into());
+            return Err(VoidReason::CheckpointOfOtherLog);
         }
-        let operator = log_key(&head.origin, self.operator_at(head.size));
+        let operator = self.log_key_at(head.size);
         if signed.signed_by(&operator) != Signed::Yes {
-            return Err("the checkpoint is not signed by the log's operator".into());
+            return Err(VoidReason::CheckpointUnsigned);
         }
         let (witnessed, succeeds) = self.vouched(signed)?;
-        let time = witnessed.time().ok_or("nobody cosigned the checkpoint")?;
+        let time = witnessed.time().ok_or(VoidReason::NotCosigned)?;
         let counted = self.marks.last().map_or(0, |mark| mark.time);
         let last = self.newest_mark().map_or((0, 0), |mark| (mark.size, mark.time));
         if time < counted || head.size < last.0 || head.size == last.0 && time <= last.1 {
-            return Err("the checkpoint is not newer than the last".into());
+            return Err(VoidReason::CheckpointNotNewer);
         }
         let (size, root) = (head.size, head.root);
         Ok((Mark { index, size, root, time, witnesses: witnessed.count() }, succeeds))
@@ -144,10 +161,10 @@ impl State {
         index: u64,
         author: PeerId,
         rights: &Rights,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if rights.asset == Asset::Log {
             let Candidate::Key(key) = rights.holder else {
-                return Err("a log's operator is a key".into());
+                return Err(VoidReason::OperatorIsNoKey);
             };
             if self.active_stewards().contains(&author) {
                 self.named_operators.insert(author, key);

@@ -1,12 +1,8 @@
 //! From the ballots in the log to what they decide, and who could make it otherwise.
 
 use super::{Cast, Electorate, Held, Proposal, State, Status};
-use crate::statement::{
-    Effect, House, Method, ProposalType, Propose, TieBreak, UnrankedRule, VoteBody,
-};
-use decide::{
-    Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule, Unranked,
-};
+use crate::statement::{Effect, House, Method, ProposalType, Propose, TieBreak, VoteBody};
+use decide::{Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule};
 use ids::{Hash, PeerId};
 use std::sync::{Arc, OnceLock};
 use tlog::Hash as TreeHash;
@@ -348,16 +344,9 @@ impl State {
         Election {
             options: body.options.iter().enumerate().map(choice).collect(),
             default: body.default.map(u32::from),
-            method: match body.method {
-                Method::Approval => decide::Method::Approval,
-                Method::Committee => decide::Method::Committee,
-                Method::Stv => decide::Method::Stv,
-                Method::Schulze | Method::Lot => decide::Method::Schulze,
-            },
-            unranked: match body.unranked {
-                UnrankedRule::Last => Unranked::Last,
-                UnrankedRule::NoOpinion => Unranked::NoOpinion,
-            },
+            // Nobody asks for the count of a draw.
+            method: body.method.counted().unwrap_or(decide::Method::Schulze),
+            unranked: body.unranked,
             tie: match body.tie {
                 TieBreak::Listed => TieRule::Listed,
                 TieBreak::Lot => lot.copied().unwrap_or(TieRule::Listed),

@@ -1,6 +1,6 @@
 //! Questions, ballots, and what their results change.
 
-use super::{Count, Cutoff, Electorate, Refused, Round, State, force::Undo};
+use super::{Count, Cutoff, Detail, Electorate, Round, State, VoidReason, force::Undo};
 use crate::{
     Body, Statement,
     statement::{Effect, House, Method, ProposalType, Propose, Vote, VoteBody},
@@ -148,12 +148,12 @@ impl State {
         member: PeerId,
         statement: Hash,
         body: &Propose,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         self.check_proposal(body)?;
         self.check_times(body)?;
         let open = self.open.get(&member).copied().unwrap_or_default();
         if open >= MAX_OPEN {
-            return Err(format!("its author has asked {open} questions that are open"));
+            return Err(VoidReason::TooManyQuestions { open });
         }
         let electorate = match body.appeals {
             Some(appealed) => self.panel_for(&appealed, body)?,
@@ -162,7 +162,7 @@ impl State {
         let (seats, members) = (usize::from(body.seats), electorate.electors.len());
         let held = self.held_seats(body, members)?;
         if body.method == Method::Lot && seats > members {
-            return Err(format!("a panel of {seats} cannot be drawn from {members} members"));
+            return Err(VoidReason::PanelTooLarge { seats: seats as u64, members: members as u64 });
         }
         if body.topic == ProposalType::Stewards {
             self.check_stewards(body, &held, members)?;
@@ -192,7 +192,7 @@ impl State {
             self.check_quotas(&proposal)?;
         } else {
             // What can be counted without ballots can be counted with whatever ballots come.
-            self.check_countable(&proposal).map_err(|e| e.to_string())?;
+            self.check_countable(&proposal).map_err(|why| VoidReason::NotCountable { why })?;
         }
         self.proposals.insert(statement, proposal);
         self.asked(statement);
@@ -205,21 +205,19 @@ impl State {
         member: PeerId,
         statement: &Statement,
         vote: &Vote,
-    ) -> Result<(), Refused> {
-        let proposal = self.proposals.get(&vote.proposal).ok_or("it votes on no question")?;
+    ) -> Result<(), VoidReason> {
+        let proposal = self.proposals.get(&vote.proposal).ok_or(VoidReason::VotesOnNothing)?;
         if proposal.status != Status::Open {
-            return Err("the question is closed".into());
+            return Err(VoidReason::QuestionClosed);
         }
         if proposal.electorate.position(&member).is_none() {
-            return Err("its author may not vote on this question".into());
+            return Err(VoidReason::MayNotVote);
         }
         let commits = matches!(vote.ballot, VoteBody::Commit(_));
         if commits && let Some(until) = self.barred_from(&vote.proposal, &member) {
-            return Err(format!(
-                "its author withheld a secret, and takes part in no draw until {until}"
-            ));
+            return Err(VoidReason::Barred { until });
         }
-        let proposal = self.proposals.get_mut(&vote.proposal).ok_or("it votes on no question")?;
+        let proposal = self.proposals.get_mut(&vote.proposal).ok_or(VoidReason::VotesOnNothing)?;
         let secret = proposal.body.reveal.is_some();
         let fits = match &vote.ballot {
             VoteBody::Commit(_) | VoteBody::Reveal { .. } => secret,
@@ -227,7 +225,7 @@ impl State {
             VoteBody::Ranking(_) => !secret && proposal.body.method != Method::Approval,
         };
         if !fits {
-            return Err("it is not the kind of ballot that the question asks for".into());
+            return Err(VoidReason::WrongBallot);
         }
         let cast =
             Cast { index, key: statement.author, seq: statement.seq, ballot: vote.ballot.clone() };
@@ -236,11 +234,12 @@ impl State {
     }
 
     /// A secret that its author could not get into the log, brought by another member.
-    pub(super) fn take_missing(&mut self, index: u64, bytes: &[u8]) -> Result<(), Refused> {
-        let missing = self.read(bytes).map_err(|e| e.to_string())?;
+    pub(super) fn take_missing(&mut self, index: u64, bytes: &[u8]) -> Result<(), VoidReason> {
+        let missing =
+            self.read(bytes).map_err(|e| VoidReason::BadStatement { why: Detail::of(e) })?;
         let Body::Vote(vote) = &missing.body else { return Ok(()) };
         if missing.log != self.id {
-            return Err("the statement is of another commons".into());
+            return Err(VoidReason::OfOtherCommons { commons: missing.log });
         }
         match (&vote.ballot, self.member_of(&missing.author)) {
             (VoteBody::Reveal { .. }, Some(voter)) => self.take_vote(index, voter, &missing, vote),

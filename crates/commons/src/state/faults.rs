@@ -1,6 +1,6 @@
 //! Double-dealing: one author with two words in one place, one log with two histories.
 
-use super::{Refused, Roots, State, clock::log_key};
+use super::{Detail, Roots, State, VoidReason, clock::log_key};
 use crate::{
     ArchiveError, Seen, Statement,
     statement::{Check, Evidence},
@@ -78,27 +78,24 @@ impl State {
     }
 
     /// Links a statement to its author's chain.
-    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Refused> {
+    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), VoidReason> {
         let (author, seq, hash) = (statement.author, statement.seq, statement.hash());
         let chain = self.chains.entry(author).or_default();
         let known = usize::try_from(seq).ok().and_then(|at| chain.statements.get(at).copied());
         if known == Some(hash) {
-            return Err("it is in the log already".into());
+            return Err(VoidReason::AlreadyInLog);
         }
         if let Some(first) = known {
             self.equivocate(author, seq, first, hash);
-            return Err("its author said something else in the same place".into());
+            return Err(VoidReason::PlaceTaken { by: first });
         }
-        if seq != chain.statements.len() as u64
-            || statement.prev != chain.statements.last().copied()
-        {
-            return Err("it does not follow its author's last statement".into());
+        let next = chain.statements.len() as u64;
+        if seq != next || statement.prev != chain.statements.last().copied() {
+            return Err(VoidReason::OutOfChain { next });
         }
         chain.statements.push(hash);
         match chain.broken.last() {
-            Some((broken, _)) => {
-                Err(format!("its author contradicted itself at statement {broken}"))
-            }
+            Some(&(seq, _)) => Err(VoidReason::AuthorContradicted { seq }),
             None => Ok(()),
         }
     }
@@ -120,16 +117,16 @@ impl State {
         &mut self,
         statement: &Statement,
         log: &impl Roots,
-    ) -> Result<Result<(), Refused>, ArchiveError> {
+    ) -> Result<Result<(), VoidReason>, ArchiveError> {
         let Some(seen) = statement.seen else {
-            return Ok(Err("a log has one genesis".into()));
+            return Ok(Err(VoidReason::SecondGenesis));
         };
         if self.heads.contains(&seen) {
             return Ok(Ok(()));
         }
         let signed_by = self.signer(&seen);
         if seen.size > self.size {
-            return Ok(Err("it has seen more of the log than comes before it".into()));
+            return Ok(Err(VoidReason::SeenTooMuch { seen: seen.size }));
         }
         if log.root_at(seen.size)?.0 != seen.root {
             if let Some(operator) = signed_by {
@@ -141,10 +138,10 @@ impl State {
                     operator,
                 });
             }
-            return Ok(Err("it was written for another history of this log".into()));
+            return Ok(Err(VoidReason::SeenOtherHistory { seen: seen.size }));
         }
         if signed_by.is_none() {
-            return Ok(Err("the head it has seen is not signed by the log's operator".into()));
+            return Ok(Err(VoidReason::SeenUnsignedHead { seen: seen.size }));
         }
         self.heads.insert(seen);
         Ok(Ok(()))
@@ -165,15 +162,18 @@ impl State {
         index: u64,
         statement: &Statement,
         check: &Check,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let Evidence::TwoHistories(bytes) = &check.evidence else {
-            return Err("two histories are proven by two checkpoints".into());
+            return Err(VoidReason::NoSplitProof);
         };
-        let proof = SplitProof::parse(bytes).map_err(|e| e.to_string())?;
+        let proof = SplitProof::parse(bytes)
+            .map_err(|e| VoidReason::BadSplitProof { why: Detail::of(e) })?;
         let origin = crate::origin(&self.id);
         let last = self.operators.iter().rev().take(OPERATORS_TRIED);
         let keys: Vec<_> = last.map(|o| log_key(&origin, o.key)).collect();
-        let operator = proof.verify(&keys).map_err(|e| e.to_string())?.key();
+        let signed = proof.verify(&keys);
+        let signed = signed.map_err(|e| VoidReason::BadSplitProof { why: Detail::of(e) })?;
+        let operator = signed.key();
         let head = proof.a.checkpoint();
         let (size, other) = (head.size, head.root);
         let split = Split { index, statement: statement.hash(), size, other, operator };
@@ -182,15 +182,18 @@ impl State {
     }
 
     /// A proof that an author said two things in one place, brought by a member.
-    pub(super) fn take_two_statements(&mut self, check: &Check) -> Result<(), Refused> {
+    pub(super) fn take_two_statements(&mut self, check: &Check) -> Result<(), VoidReason> {
         let Evidence::TwoStatements(a, b) = &check.evidence else {
-            return Err("equivocation is proven by two statements".into());
+            return Err(VoidReason::NoTwoStatements);
         };
-        let a = self.read(a).map_err(|e| format!("first statement: {e}"))?;
-        let b = self.read(b).map_err(|e| format!("second statement: {e}"))?;
+        let read = |place, bytes| {
+            let bad = |error| VoidReason::BadOneOfTwo { place, why: Detail::of(error) };
+            self.read(bytes).map_err(bad)
+        };
+        let (a, b) = (read(0, a)?, read(1, b)?);
         let same_place = (a.log, a.author, a.seq) == (b.log, b.author, b.seq) && a.log == self.id;
         if !same_place || a.hash() == b.hash() {
-            return Err("the two statements do not contradict each other".into());
+            return Err(VoidReason::NoContradiction);
         }
         self.equivocate(a.author, a.seq, a.hash(), b.hash());
         Ok(())

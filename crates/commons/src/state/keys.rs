@@ -1,6 +1,6 @@
 //! Whose key is in force: start, rotation by a key committed to before, recovery by guardians.
 
-use super::{Refused, State, people::Member};
+use super::{State, VoidReason, people::Member};
 use crate::{
     Statement,
     statement::{DeviceKey, Genesis, Key, KeyOp},
@@ -94,6 +94,7 @@ impl State {
             });
         }
         self.census();
+        self.settle_names();
         self.seat_founders(genesis);
     }
 
@@ -102,7 +103,7 @@ impl State {
         index: u64,
         statement: &Statement,
         key: &Key,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         match key.op {
             KeyOp::Start => self.start(index, statement, key),
             KeyOp::Rotate => self.rotate(statement, key),
@@ -111,12 +112,12 @@ impl State {
         }
     }
 
-    fn start(&mut self, index: u64, statement: &Statement, key: &Key) -> Result<(), Refused> {
+    fn start(&mut self, index: u64, statement: &Statement, key: &Key) -> Result<(), VoidReason> {
         if key.member != statement.author || key.keys[0].key != statement.author {
-            return Err("a member begins with the key that signs".into());
+            return Err(VoidReason::StartNotSelfSigned);
         }
         if self.members.contains_key(&key.member) {
-            return Err("this member has begun already".into());
+            return Err(VoidReason::AlreadyBegun);
         }
         self.check_keys(&key.keys, &key.member)?;
         self.keys.replace(key.member, key.keys.iter().map(|k| k.key));
@@ -128,10 +129,10 @@ impl State {
     }
 
     /// A thief that has a current key cannot do this: it takes the key committed to before.
-    fn rotate(&mut self, statement: &Statement, key: &Key) -> Result<(), Refused> {
-        let member = self.members.get(&key.member).ok_or("it rotates the keys of nobody")?;
+    fn rotate(&mut self, statement: &Statement, key: &Key) -> Result<(), VoidReason> {
+        let member = self.members.get(&key.member).ok_or(VoidReason::RotatesForNobody)?;
         if Key::digest(&statement.author) != member.next {
-            return Err("it is not signed by the next key that the member committed to".into());
+            return Err(VoidReason::NotTheNextKey);
         }
         self.check_keys(&key.keys, &key.member)?;
         self.put_keys(key);
@@ -143,14 +144,14 @@ impl State {
         index: u64,
         statement: &Statement,
         key: &Key,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if key.keys[0].key != statement.author {
-            return Err("a recovery is signed by the first of the new keys".into());
+            return Err(VoidReason::RecoveryNotSelfSigned);
         }
         self.check_keys(&key.keys, &key.member)?;
-        let member = self.members.get_mut(&key.member).ok_or("it recovers nobody's keys")?;
+        let member = self.members.get_mut(&key.member).ok_or(VoidReason::RecoversForNobody)?;
         if member.guardians.is_empty() {
-            return Err("the member has no guardians".into());
+            return Err(VoidReason::NoGuardians);
         }
         self.recoveries.insert(statement.hash(), key.member);
         let recovery = Recovery {
@@ -165,26 +166,30 @@ impl State {
         Ok(())
     }
 
-    fn revoke(&mut self, statement: &Statement, key: &Key) -> Result<(), Refused> {
+    fn revoke(&mut self, statement: &Statement, key: &Key) -> Result<(), VoidReason> {
         if self.member_of(&statement.author) != Some(key.member) {
-            return Err("a key revokes itself, or a rotation all of them".into());
+            return Err(VoidReason::RevokesOtherKey);
         }
         self.keys.end(&statement.author);
         Ok(())
     }
 
     /// A guardian's word for a recovery. Whether the statement it checks is one.
-    pub(super) fn endorse(&mut self, guardian: PeerId, statement: &Hash) -> Result<bool, Refused> {
+    pub(super) fn endorse(
+        &mut self,
+        guardian: PeerId,
+        statement: &Hash,
+    ) -> Result<bool, VoidReason> {
         let due = self.now().saturating_add(self.rules.recovery_delay);
         let Some(member) = self.recoveries.get(statement).and_then(|m| self.members.get_mut(m))
         else {
             return Ok(false);
         };
         let Some(recovery) = member.recoveries.get_mut(statement) else {
-            return Err("the recovery is settled".into());
+            return Err(VoidReason::RecoverySettled);
         };
         if !member.guardians.contains(&guardian) {
-            return Err("its author is not a guardian of the member".into());
+            return Err(VoidReason::NotAGuardian);
         }
         recovery.endorsed.insert(guardian);
         if recovery.endorsed.len() >= usize::from(member.threshold) && recovery.due.is_none() {
@@ -220,13 +225,13 @@ impl State {
         }
     }
 
-    fn check_keys(&self, keys: &[DeviceKey], member: &PeerId) -> Result<(), Refused> {
+    fn check_keys(&self, keys: &[DeviceKey], member: &PeerId) -> Result<(), VoidReason> {
         for device in keys {
             if !device.is_bound(&self.id, member) {
-                return Err(format!("key {} does not say that it is the member's", device.key));
+                return Err(VoidReason::KeyNotBound { key: device.key });
             }
             if !self.keys.is_free_for(&device.key, member) {
-                return Err(format!("key {} is somebody else's", device.key));
+                return Err(VoidReason::KeyTaken { key: device.key });
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! history that it is shown. Two members may say two things of one height; then both stand, and
 //! who looks is told of both.
 
-use super::{Refused, State};
+use super::{State, VoidReason};
 use crate::{Statement, statement::Milestone};
 use ids::{Hash, PeerId};
 use std::collections::BTreeMap;
@@ -39,13 +39,13 @@ impl State {
         member: PeerId,
         statement: &Statement,
         milestone: Milestone,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let Milestone { run, height, record } = milestone;
         let marker = Marker { index, key: statement.author, seq: statement.seq };
         let known = self.milestones.get(&(run, height)).and_then(|all| all.get(&(record, member)));
         // What a key said that contradicted itself counts for nothing: it may be said again.
         if known.is_some_and(|known| self.counts(known.key, known.seq)) {
-            return Err("its author has said so already".into());
+            return Err(VoidReason::AlreadyMarked);
         }
         self.milestones.entry((run, height)).or_default().insert((record, member), marker);
         Ok(())

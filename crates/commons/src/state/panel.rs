@@ -5,7 +5,7 @@
 //! barred from draws for a year, and the draw is repeated without it, a bounded number of times;
 //! what was withheld in the last round is stated with the result.
 
-use super::{Cutoff, Elector, Proposal, Refused, State, Status};
+use super::{Cutoff, Elector, Proposal, State, Status, VoidReason};
 use crate::statement::House;
 use decide::{Attribute, Lottery, Person, Quotas, Share};
 use ids::PeerId;
@@ -51,11 +51,12 @@ impl State {
     }
 
     /// Refuses quotas that no panel meets.
-    pub(super) fn check_quotas(&self, proposal: &Proposal) -> Result<(), Refused> {
+    pub(super) fn check_quotas(&self, proposal: &Proposal) -> Result<(), VoidReason> {
         if self.version == 1 {
             return Ok(());
         }
-        proposal.electorate.strata.check(&quotas(proposal)).map_err(|e| e.to_string())
+        let checked = proposal.electorate.strata.check(&quotas(proposal));
+        checked.map_err(|why| VoidReason::BadQuotas { why })
     }
 
     /// Ends a round of a draw; none if there is another one. The panel is drawn by the root of the
@@ -211,13 +212,9 @@ fn quotas(proposal: &Proposal) -> Quotas {
 
 /// Whether a quota is for a house, and not for an employer.
 pub(super) fn is_house(stratum: &str) -> bool {
-    matches!(stratum, "users" | "contributors")
+    House::ALL.iter().any(|house| house.name() == stratum)
 }
 
 pub(super) fn house(house: Option<House>) -> &'static str {
-    match house {
-        Some(House::Users) => "users",
-        Some(House::Contributors) => "contributors",
-        None => "",
-    }
+    house.map_or("", House::name)
 }

@@ -1,9 +1,12 @@
 //! Members: vouched for by members, from the founders on; where they work; who stewards.
 
-use super::{Recovery, Refused, State};
+use super::{Recovery, State, VoidReason};
 use crate::statement::{Attest, Claim, Genesis, House};
 use ids::{Hash, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Affiliations, and conflicts, that one person may declare.
+const MAX_CLAIMS: u32 = 64;
 
 /// A person who is a member, was one or asks to be.
 #[derive(Clone, Debug)]
@@ -105,10 +108,10 @@ impl State {
         index: u64,
         author: PeerId,
         attest: &Attest,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         let vouch = matches!(attest.claim, Claim::Vouch { .. });
         if vouch == (attest.subject == author) {
-            return Err("one vouches for others, and says everything else of oneself".into());
+            return Err(VoidReason::WrongSubject);
         }
         if let Claim::Vouch { withdrawn } = attest.claim {
             return self.take_vouch(author, attest.subject, withdrawn);
@@ -116,15 +119,15 @@ impl State {
         let newcomer = !self.is_member(&author);
         let member = self.members.get_mut(&author).expect("a key in force is a member's");
         match &attest.claim {
-            Claim::Person { name } => member.name = name.clone(),
+            Claim::Person { name } => self.take_name(author, name)?,
             _ if newcomer && !matches!(attest.claim, Claim::Affiliation { .. }) => {
-                return Err("its author is not a member".into());
+                return Err(VoidReason::NotAMember);
             }
             Claim::Affiliation { org, role, from, to } => {
                 let (org, role) = (org.clone(), role.clone());
                 member.affiliations.retain(|a| (&a.org, a.from) != (&org, *from));
-                if member.affiliations.len() >= 64 {
-                    return Err("it has 64 affiliations already".into());
+                if member.affiliations.len() >= MAX_CLAIMS as usize {
+                    return Err(VoidReason::TooManyAffiliations { most: MAX_CLAIMS });
                 }
                 self.cost.operator_wanted = true;
                 let (from, to) = (*from, *to);
@@ -133,8 +136,8 @@ impl State {
             Claim::Conflict { with, ended } => {
                 member.conflicts.retain(|c| c != with);
                 if !ended {
-                    if member.conflicts.len() >= 64 {
-                        return Err("it has 64 conflicts already".into());
+                    if member.conflicts.len() >= MAX_CLAIMS as usize {
+                        return Err(VoidReason::TooManyConflicts { most: MAX_CLAIMS });
                     }
                     member.conflicts.push(with.clone());
                 }
@@ -151,23 +154,25 @@ impl State {
         author: PeerId,
         subject: PeerId,
         withdrawn: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VoidReason> {
         if !self.is_member(&author) {
-            return Err("its author is not a member".into());
+            return Err(VoidReason::NotAMember);
         }
         let known = self.members.get(&subject).is_some_and(|m| !m.removed);
         if !withdrawn && !known {
-            return Err("it vouches for nobody who has begun here".into());
+            return Err(VoidReason::VouchesForNobody);
         }
         let budget = usize::from(self.rules.vouch_budget);
         let member = self.members.get_mut(&author).expect("a member was just found");
         let given = member.vouches.iter().position(|v| *v == subject);
         match (withdrawn, given) {
             (true, Some(at)) => drop(member.vouches.remove(at)),
-            (true, None) => return Err("it withdraws a vouch that was not given".into()),
-            (false, Some(_)) => return Err("it has vouched for this one already".into()),
+            (true, None) => return Err(VoidReason::NoSuchVouch),
+            (false, Some(_)) => return Err(VoidReason::AlreadyVouched),
             (false, None) if member.vouches.len() >= budget => {
-                return Err(format!("its author's {budget} vouches are given"));
+                return Err(VoidReason::VouchesSpent {
+                    budget: u32::from(self.rules.vouch_budget),
+                });
             }
             (false, None) => member.vouches.push(subject),
         }
@@ -195,6 +200,7 @@ impl State {
             let member = self.members.get_mut(&id).expect("it was just looked at");
             member.is_member = true;
             let vouches = member.vouches.clone();
+            self.note_fresh(id);
             self.cost.steps += vouches.len() as u64;
             for subject in &vouches {
                 self.members.entry(*subject).and_modify(|m| m.support += 1);
@@ -221,6 +227,7 @@ impl State {
         }
         self.cost.steps += self.members.len() as u64;
         self.admit(founders);
+        self.release_names();
         self.electorate = None;
         self.cost.operator_wanted = true;
         self.cost.counted(self.size, before);

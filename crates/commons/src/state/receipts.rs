@@ -1,6 +1,6 @@
 //! Receipts that somebody entered into the log: what its operator said it had and left out.
 
-use super::{Refused, State};
+use super::{Detail, State, VoidReason};
 use crate::{
     Body, Statement,
     receipt::Receipt,
@@ -29,23 +29,25 @@ pub struct Promised {
 
 impl State {
     /// A receipt with its statement, brought by anybody: both prove themselves.
-    pub(super) fn take_receipt(&mut self, index: u64, check: &Check) -> Result<(), Refused> {
+    pub(super) fn take_receipt(&mut self, index: u64, check: &Check) -> Result<(), VoidReason> {
         let Evidence::Receipt(receipt, statement) = &check.evidence else {
-            return Err("what is left out is shown by a receipt".into());
+            return Err(VoidReason::NoReceipt);
         };
-        let receipt = Receipt::parse(receipt).map_err(|e| e.to_string())?;
-        let statement = Statement::parse(statement).map_err(|e| e.to_string())?;
+        let receipt =
+            Receipt::parse(receipt).map_err(|e| VoidReason::BadReceipt { why: Detail::of(e) })?;
+        let statement = Statement::parse(statement)
+            .map_err(|e| VoidReason::BadStatement { why: Detail::of(e) })?;
         let hash = statement.hash();
         if receipt.statement != hash || statement.log != self.id || !receipt.is_of(self) {
-            return Err("the receipt is not of this log's operator for this statement".into());
+            return Err(VoidReason::ReceiptOfOther);
         }
-        if self.place(&hash).is_some() {
-            return Err("the statement has its place".into());
+        if let Some((index, _)) = self.place(&hash) {
+            return Err(VoidReason::HasItsPlace { index });
         }
         // Of two receipts by one operator the earlier one counts.
         let key = (hash, receipt.operator);
         if self.promised.get(&key).is_some_and(|known| known.size <= receipt.size) {
-            return Err("a receipt for it is in the log already".into());
+            return Err(VoidReason::ReceiptKnown);
         }
         let ballot = match &statement.body {
             Body::Vote(vote) => Some(vote.proposal),

@@ -8,10 +8,10 @@
 //! and members whose own clocks disagree speak without having seen it ([`State::doubtful`]). In
 //! version 1 of the rules every mark counted, and witnesses were replaced at once.
 
-use super::{Mark, State};
+use super::{Detail, Mark, State, VoidReason};
 use crate::statement::Witnesses;
 use ids::PeerId;
-use tlog::{Policy, SignedCheckpoint, Witnessed};
+use tlog::{KeyName, Policy, SignedCheckpoint, Witnessed};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -48,6 +48,15 @@ impl State {
     pub fn policies(&self) -> impl Iterator<Item = Policy> {
         let coming = self.coming.as_ref().map(|coming| &coming.witnesses);
         [Some(&self.witnesses), coming].into_iter().flatten().map(super::policy)
+    }
+
+    /// How the members named a key as a witness, in force or to come.
+    pub fn witness_name(&self, key: &PeerId) -> Option<KeyName> {
+        let mut policies = self.policies();
+        policies.find_map(|policy| {
+            let witness = policy.witnesses().iter().find(|witness| witness.key() == *key);
+            witness.map(|witness| witness.name().clone())
+        })
     }
 
     /// Whether enough witnesses of a policy cosigned a head.
@@ -110,9 +119,10 @@ impl State {
     /// come are enough.
     ///
     /// Errors: too few cosigned, or a cosignature is wrong.
-    pub(super) fn vouched(&self, head: &SignedCheckpoint) -> Result<(Witnessed, bool), String> {
+    pub(super) fn vouched(&self, head: &SignedCheckpoint) -> Result<(Witnessed, bool), VoidReason> {
         let known = |witnesses: &Witnesses| {
-            super::policy(witnesses).witnessed(head).map_err(|e| e.to_string())
+            let found = super::policy(witnesses).witnessed(head);
+            found.map_err(|e| VoidReason::BadCosignature { why: Detail::of(e) })
         };
         let size = head.checkpoint().size;
         let coming = self.coming.as_ref().filter(|coming| size > coming.since);
@@ -123,11 +133,10 @@ impl State {
         match (known(&self.witnesses), succeeds) {
             (Ok(now), succeeds) if now.holds() => Ok((now, succeeds.is_some())),
             (_, Some(next)) => Ok((next, true)),
-            (Ok(now), None) => Err(format!(
-                "{} of {} witnesses cosigned the checkpoint",
-                now.count(),
-                now.threshold
-            )),
+            (Ok(now), None) => Err(VoidReason::TooFewWitnesses {
+                cosigned: now.count() as u64,
+                needed: now.threshold as u64,
+            }),
             (Err(why), None) => Err(why),
         }
     }

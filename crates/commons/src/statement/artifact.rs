@@ -1,6 +1,9 @@
 //! Artifacts: what exists, what it was made of, by whose work, what others found, what was paid.
 
-use super::bounds::{Bounded, Invalid, NOTE, count, invalid, name, text_of};
+use super::{
+    bounds::{Bounded, Invalid, NOTE, count, invalid, name, text_of},
+    names::named,
+};
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
 
@@ -59,9 +62,8 @@ impl Bounded for Publish {
 }
 
 /// How a child came from a parent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "lowercase")]
 pub enum Relation {
     /// Trained from scratch on it (the parent is data) or begun from it.
     #[n(0)]
@@ -86,12 +88,15 @@ pub enum Relation {
     Converted,
 }
 
-impl std::fmt::Display for Relation {
-    /// The name that it has in JSON.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        serde::Serialize::serialize(self, f)
-    }
-}
+named! { Relation, "how something was made from something" {
+    Trained = "trained",
+    Tuned = "tuned",
+    Merged = "merged",
+    Distilled = "distilled",
+    Quantized = "quantized",
+    Pruned = "pruned",
+    Converted = "converted",
+} }
 
 /// One parent.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -256,9 +261,8 @@ impl Bounded for Evaluate {
 }
 
 /// What a check found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The same.
     #[n(0)]
@@ -276,6 +280,14 @@ pub enum Verdict {
     #[n(4)]
     Equivocation,
 }
+
+named! { Verdict, "what a check found" {
+    Confirmed = "confirmed",
+    Mismatch = "mismatch",
+    Unavailable = "unavailable",
+    Disputed = "disputed",
+    Equivocation = "equivocation",
+} }
 
 /// What is checked.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]

@@ -2,8 +2,12 @@
 
 use super::{
     bounds::{Bounded, Invalid, NOTE, count, distinct, invalid, name, ratio, text_of},
+    names::named,
     people::{House, guardians},
+    unranked,
 };
+use crate::names::check_genesis;
+use decide::Unranked;
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
 
@@ -247,7 +251,10 @@ pub struct ParentLog {
 
 /// The version of the rules by which this program reads new commons. A log keeps the meaning that
 /// it had under the version that its genesis names; what changes a meaning is a new version.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
+
+/// The oldest version of the rules in whose logs something new is written.
+pub const OLDEST_WRITTEN: u32 = 2;
 
 /// The first statement of a commons.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -291,9 +298,9 @@ impl Genesis {
 
 impl Bounded for Genesis {
     fn check(&self) -> Result<(), Invalid> {
-        if self.version.is_some_and(|version| version != RULES_VERSION) {
+        if self.version.is_some_and(|version| !(2..=RULES_VERSION).contains(&version)) {
             let version = self.rules_version();
-            let why = format!("is {version}; this program knows 1 and {RULES_VERSION}");
+            let why = format!("is {version}; this program knows 1 to {RULES_VERSION}");
             return Err(invalid("version of the rules", why));
         }
         name("name", &self.name)?;
@@ -310,6 +317,9 @@ impl Bounded for Genesis {
         }
         if !self.founders.iter().any(|f| f.steward) {
             return Err(invalid("founders", "have no steward among them"));
+        }
+        if self.rules_version() > 2 {
+            check_genesis(self).map_err(|e| invalid("names", format!("do not hold: {e}")))?;
         }
         Ok(())
     }
@@ -429,9 +439,8 @@ pub enum Candidate {
 }
 
 /// What a question is about, and so what it takes to pass it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
 pub enum ProposalType {
     /// Anything that needs no other type.
     #[n(0)]
@@ -464,6 +473,19 @@ pub enum ProposalType {
     #[n(9)]
     Witnesses,
 }
+
+named! { ProposalType, "what a question is about" {
+    Question = "question",
+    Charter = "charter",
+    Rules = "rules",
+    Licence = "licence",
+    Rights = "rights",
+    Stewards = "stewards",
+    Removal = "removal",
+    Panel = "panel",
+    Appeal = "appeal",
+    Witnesses = "witnesses",
+} }
 
 impl ProposalType {
     /// Whether it needs both houses, the larger majority and the exit period.
@@ -556,10 +578,9 @@ pub struct Choice {
     pub effect: Effect,
 }
 
-/// How ballots are counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+/// How a question is decided: by one of the methods of [`decide::Method`], or by lot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Most approvals.
     #[n(0)]
@@ -578,17 +599,25 @@ pub enum Method {
     Lot,
 }
 
-/// What it means that a ballot does not rank an option.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
-#[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
-pub enum UnrankedRule {
-    /// Below all that it ranks.
-    #[n(0)]
-    Last,
-    /// No opinion: the pair is not counted.
-    #[n(1)]
-    NoOpinion,
+named! { Method, "how a question is decided" {
+    Approval = "approval",
+    Schulze = "schulze",
+    Committee = "committee",
+    Stv = "stv",
+    Lot = "lot",
+} }
+
+impl Method {
+    /// How ballots are counted; none where there are none to count.
+    pub const fn counted(self) -> Option<decide::Method> {
+        match self {
+            Self::Approval => Some(decide::Method::Approval),
+            Self::Schulze => Some(decide::Method::Schulze),
+            Self::Committee => Some(decide::Method::Committee),
+            Self::Stv => Some(decide::Method::Stv),
+            Self::Lot => None,
+        }
+    }
 }
 
 /// What settles a tie that the method leaves.
@@ -644,8 +673,8 @@ pub struct Propose {
     #[n(6)]
     pub method: Method,
     /// What not ranking means.
-    #[n(7)]
-    pub unranked: UnrankedRule,
+    #[cbor(n(7), with = "unranked")]
+    pub unranked: Unranked,
     /// What settles a tie.
     #[n(8)]
     pub tie: TieBreak,

@@ -1,6 +1,9 @@
 //! People: their keys, what is said about them, what they use.
 
-use super::bounds::{Bounded, Invalid, count, distinct, invalid, name};
+use super::{
+    bounds::{Bounded, Invalid, count, distinct, invalid, name},
+    names::named,
+};
 use ids::{Hash, Identity, PeerId, Signature};
 use minicbor::{Decode, Encode};
 
@@ -107,11 +110,8 @@ pub(super) fn guardians(guardians: &[PeerId], threshold: u8) -> Result<(), Inval
 }
 
 /// One of the two houses.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, serde::Serialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 #[cbor(index_only)]
-#[serde(rename_all = "lowercase")]
 pub enum House {
     /// Those who use what is held here.
     #[n(0)]
@@ -120,6 +120,8 @@ pub enum House {
     #[n(1)]
     Contributors,
 }
+
+named! { House, "a house" { Users = "users", Contributors = "contributors" } }
 
 /// What is said about a person.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]

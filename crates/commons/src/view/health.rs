@@ -1,16 +1,105 @@
 //! Whether the log is well: double-dealing, witnesses, statements that wait too long.
 
+use super::{Bounds, MarkedRun, Milestone, milestones};
 use crate::{
-    ArchiveError, Snapshot, Statement,
+    ArchiveError, Home, HomeError, Snapshot, Statement,
     operator::is_members,
+    portable::PortableSplit,
     receipt::Receipt,
-    state::{Coming, Equivocation, Operator, Promised, Split, State, Void},
+    state::{Coming, Equivocation, Operator, Promised, Split, State, Void, VoidReason},
+    statement::ParentLog,
 };
 use ids::{Hash, PeerId};
 
-/// The health of a log as its statements show it.
+/// Void statements that a view of the health lists: the last ones.
+const LAST_VOID: usize = 20;
+
+/// The health of a log: what its statements show, and what one member knows beside them.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Health {
+    /// The commons' id.
+    pub id: Hash,
+    /// Its name.
+    pub name: String,
+    /// The charter's digest.
+    pub charter: Hash,
+    /// Where it was forked from.
+    pub parent: Option<Parent>,
+    /// The time of the last mark, in Unix seconds.
+    pub now: u64,
+    /// How many of each there are; the lists hold the newest.
+    pub counts: Counts,
+    /// What is counted and what was found.
+    #[serde(flatten)]
+    pub log: LogHealth,
+    /// The last of the statements that count for nothing.
+    pub last_void: Vec<VoidView>,
+    /// What this member knows beside the log.
+    #[serde(flatten)]
+    pub beside: Beside,
+    /// Runs of which members have marked records.
+    pub runs: Vec<RunMarks>,
+    /// Checkpoints after which a statement that waits is overdue.
+    pub overdue_after: u32,
+}
+
+/// Where a commons was forked from.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Parent {
+    /// The old commons' id.
+    pub id: Hash,
+    /// How many of its statements were taken over.
+    pub size: u64,
+}
+
+/// How many there are of what is listed.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Counts {
+    /// Who operated the log.
+    pub operators: usize,
+    /// Authors that said two things in one place.
+    pub equivocations: usize,
+    /// Proofs of a second history.
+    pub splits: usize,
+    /// Statements that this member holds and the log leaves out for too long.
+    pub overdue: usize,
+    /// What an operator signed to have and left out, as receipts in the log show.
+    pub left_out: usize,
+    /// Members' statements that wait without a receipt.
+    pub unanswered: usize,
+    /// Runs with marked records.
+    pub runs: usize,
+    /// Heights of runs of which members say different things.
+    pub contradicted: usize,
+}
+
+/// What one member knows that no view of the log shows: others may know something else.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Beside {
+    /// Statements that it holds and the log leaves out for too long.
+    pub overdue: Vec<Overdue>,
+    /// Members' statements that it holds without a receipt of the operator.
+    pub unanswered: Vec<Unanswered>,
+    /// Whether it can prove to others that the log has two histories.
+    pub split_proof: bool,
+}
+
+/// The marked records of a run.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RunMarks {
+    /// The run's id.
+    pub run: Hash,
+    /// How many heights have a mark.
+    pub heights: usize,
+    /// The highest.
+    pub newest: Milestone,
+    /// The newest heights of which members say different things.
+    pub contradicted: Vec<u64>,
+}
+
+/// What the statements of a log show of its health.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LogHealth {
     /// Statements that this is computed from.
     pub size: u64,
     /// Who operated the log, since which size.
@@ -43,8 +132,39 @@ pub struct Health {
     pub left_out: Vec<Promised>,
     /// How many statements count for nothing.
     pub void: usize,
-    /// The last of them.
-    pub last_void: Vec<Void>,
+}
+
+/// A statement that counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct VoidView {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its hash.
+    pub statement: Hash,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a statement counts for nothing: a code and its data for programs, words for people.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Reason {
+    /// The code and its data.
+    #[serde(flatten)]
+    pub why: VoidReason,
+    /// The same in words, which another version of the program may choose otherwise.
+    pub words: String,
+}
+
+impl From<&VoidReason> for Reason {
+    fn from(why: &VoidReason) -> Self {
+        Self { why: why.clone(), words: why.to_string() }
+    }
+}
+
+impl From<&Void> for VoidView {
+    fn from(void: &Void) -> Self {
+        Self { index: void.index, statement: void.statement, reason: (&void.reason).into() }
+    }
 }
 
 /// Witnesses who are not in force yet.
@@ -82,18 +202,77 @@ pub struct Unanswered {
     pub checkpoints: u64,
 }
 
-impl Health {
-    /// The data alone: without what is said in words.
-    pub fn without_words(mut self) -> Self {
-        self.last_void.iter_mut().for_each(|void| void.reason.clear());
-        self
+impl Beside {
+    /// What a member knows by its folder.
+    ///
+    /// Errors: a file cannot be read.
+    pub fn of(home: &Home, log: &Snapshot, state: &State) -> Result<Self, HomeError> {
+        Ok(Self {
+            overdue: overdue(log, state)?,
+            unanswered: unanswered(log, state)?,
+            split_proof: PortableSplit::new(log, state, home.splits()?)?.is_some(),
+        })
     }
 }
 
 /// The health of a log.
-pub fn health(state: &State) -> Health {
-    let shown = state.voids.len().saturating_sub(20);
+pub fn health(state: &State, beside: &Beside, bounds: Bounds) -> Health {
+    let (mut log, mut beside) = (log_health(state), beside.clone());
+    let mut runs = milestones(state).runs;
+    let counts = Counts {
+        operators: log.operators.len(),
+        equivocations: log.equivocations.len(),
+        splits: log.splits.len(),
+        overdue: beside.overdue.len(),
+        left_out: log.left_out.len(),
+        unanswered: beside.unanswered.len(),
+        runs: runs.len(),
+        contradicted: runs.iter().map(|run| run.contradicted.len()).sum(),
+    };
+    // Contradictions are not to be missed among many runs.
+    runs.sort_by_key(|run| !run.contradicted.is_empty());
+    newest(&mut runs, bounds);
+    newest(&mut log.operators, bounds);
+    newest(&mut log.equivocations, bounds);
+    newest(&mut log.splits, bounds);
+    newest(&mut log.left_out, bounds);
+    beside.overdue.truncate(bounds.events);
+    beside.unanswered.truncate(bounds.events);
     Health {
+        id: state.id,
+        name: state.name.clone(),
+        charter: state.charter,
+        parent: state.parent.map(|ParentLog { id, size, .. }| Parent { id, size }),
+        now: state.now(),
+        counts,
+        log,
+        last_void: last_void(state),
+        beside,
+        runs: runs.into_iter().filter_map(|run| run_marks(run, bounds)).collect(),
+        overdue_after: state.rules.overdue_after,
+    }
+}
+
+fn run_marks(run: MarkedRun, bounds: Bounds) -> Option<RunMarks> {
+    let MarkedRun { run, mut contradicted, mut milestones } = run;
+    newest(&mut contradicted, bounds);
+    let heights = milestones.len();
+    Some(RunMarks { run, heights, newest: milestones.pop()?, contradicted })
+}
+
+fn newest<T>(all: &mut Vec<T>, bounds: Bounds) {
+    all.drain(..all.len().saturating_sub(bounds.events));
+}
+
+/// The last statements that count for nothing.
+pub(super) fn last_void(state: &State) -> Vec<VoidView> {
+    let shown = state.voids.len().saturating_sub(LAST_VOID);
+    state.voids[shown..].iter().map(VoidView::from).collect()
+}
+
+/// What the statements of a log show of its health.
+pub(super) fn log_health(state: &State) -> LogHealth {
+    LogHealth {
         size: state.size,
         operators: state.operators.clone(),
         threshold: state.witnesses.threshold,
@@ -109,7 +288,6 @@ pub fn health(state: &State) -> Health {
         splits: state.splits.clone(),
         left_out: state.left_out().cloned().collect(),
         void: state.voids.len(),
-        last_void: state.voids[shown..].to_vec(),
     }
 }
 
@@ -173,4 +351,16 @@ pub fn unanswered(log: &Snapshot, state: &State) -> Result<Vec<Unanswered>, Arch
 /// not the operator's fault.
 fn is_ready(state: &State, statement: &Statement) -> bool {
     (statement.seq, statement.prev) == state.chain_head(&statement.author)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_many_events_are_kept() {
+        let mut all: Vec<usize> = (0..1000).collect();
+        newest(&mut all, Bounds { events: 200, ..Bounds::NONE });
+        assert_eq!(all, (800..1000).collect::<Vec<_>>());
+    }
 }

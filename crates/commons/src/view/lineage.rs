@@ -1,21 +1,39 @@
 //! What was made from what: a graph whose edges say whether anybody else got the same.
 
+use super::Bounds;
 use crate::{
-    state::State,
-    statement::{Relation, Reproducible},
+    state::{Edge, State},
+    statement::{Relation, Reproducible, Verdict},
 };
 use ids::{Hash, PeerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The graph.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Lineage {
     /// Statements that this is computed from.
     pub size: u64,
-    /// Artifacts, by digest.
+    /// Independent members who must get the same before an edge is confirmed.
+    pub confirmations: u8,
+    /// All edges, shown or not.
+    pub count: usize,
+    /// Artifacts: those that edges lead to and from, then those that stand alone; each by digest.
     pub nodes: Vec<LineageNode>,
-    /// Edges, in the log's order.
+    /// Edges, in the log's order: the newest.
     pub edges: Vec<LineageEdge>,
+    /// What is known of the `Derive` statement of an edge, by its hash.
+    pub derivations: BTreeMap<String, Derivation>,
+}
+
+/// What a `Derive` statement says beside its edges, and who checked it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Derivation {
+    /// The program.
+    pub tool: String,
+    /// How many members checked it.
+    pub count: usize,
+    /// The last verdict of each, by member.
+    pub checks: Vec<(PeerId, Verdict)>,
 }
 
 /// An artifact.
@@ -71,7 +89,41 @@ pub enum EdgeVerdict {
 }
 
 /// The lineage of everything in a commons.
-pub fn lineage(state: &State) -> Lineage {
+pub fn lineage(state: &State, bounds: Bounds) -> Lineage {
+    let mut all = all_edges(state);
+    let (count, nodes) = (all.len(), all_nodes(state, &all));
+    let edges = all.split_off(count.saturating_sub(bounds.items));
+    let ends: BTreeSet<Hash> =
+        edges.iter().flat_map(|edge| [Some(edge.child), edge.parent]).flatten().collect();
+    let (mut nodes, alone): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| ends.contains(&node.digest));
+    nodes.extend(alone.into_iter().filter(|node| node.name.is_some()).take(bounds.items));
+    Lineage {
+        size: state.size,
+        confirmations: state.rules.confirmations,
+        count,
+        nodes,
+        derivations: derivations(state, &edges, bounds),
+        edges,
+    }
+}
+
+fn derivations(
+    state: &State,
+    edges: &[LineageEdge],
+    bounds: Bounds,
+) -> BTreeMap<String, Derivation> {
+    let statements: BTreeSet<Hash> = edges.iter().map(|edge| edge.statement).collect();
+    let derivation = |edge: &Edge| {
+        let checks = edge.checks.iter().take(bounds.events).map(|(id, verdict)| (*id, *verdict));
+        let (tool, count) = (edge.tool.clone(), edge.checks.len());
+        (edge.statement.to_string(), Derivation { tool, count, checks: checks.collect() })
+    };
+    state.edges.iter().filter(|edge| statements.contains(&edge.statement)).map(derivation).collect()
+}
+
+/// The edges that count, in the log's order.
+pub(super) fn all_edges(state: &State) -> Vec<LineageEdge> {
     let mut edges = Vec::new();
     for edge in state.edges.iter().filter(|edge| state.counts(edge.key, edge.seq)) {
         let known = state.edge_state(edge);
@@ -101,10 +153,11 @@ pub fn lineage(state: &State) -> Lineage {
             edge.parents.iter().map(|&(parent, how, share)| line(Some(parent), Some(how), share)),
         );
     }
-    Lineage { size: state.size, nodes: nodes(state, &edges), edges }
+    edges
 }
 
-fn nodes(state: &State, edges: &[LineageEdge]) -> Vec<LineageNode> {
+/// The ends of edges and whatever was published, by digest.
+pub(super) fn all_nodes(state: &State, edges: &[LineageEdge]) -> Vec<LineageNode> {
     let now = state.now();
     let mut nodes: BTreeMap<Hash, LineageNode> = BTreeMap::new();
     let node = |digest: Hash| LineageNode { digest, name: None, member: None, users: 0 };

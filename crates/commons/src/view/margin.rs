@@ -1,5 +1,6 @@
 //! Who could make a question's result another: the fewest voters, one employer's people, one voucher's.
 
+use super::Bounds;
 use crate::state::{Proposal, State, Status};
 use decide::{Bloc, Removal, VoterMargin};
 use ids::{Hash, PeerId};
@@ -40,7 +41,7 @@ pub struct Margin {
 /// Voters without whom the result is another.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Missing<T> {
-    /// They, or what they have in common.
+    /// They, or what they have in common; of many voters the first.
     pub who: T,
     /// How many.
     pub voters: u64,
@@ -49,7 +50,7 @@ pub struct Missing<T> {
 }
 
 /// The margin of a question; none where a lot decides, or it cannot be counted.
-pub fn margin(state: &State, proposal: &Proposal) -> Option<Margin> {
+pub fn margin(state: &State, proposal: &Proposal, bounds: Bounds) -> Option<Margin> {
     let count = state.count(proposal).ok()??;
     let found = count.margin(&proposal.electorate).clone();
     let electors = &proposal.electorate.electors;
@@ -62,7 +63,7 @@ pub fn margin(state: &State, proposal: &Proposal) -> Option<Margin> {
     };
     let example = example.map(|Removal { voters, winners }| Missing {
         voters: voters.len() as u64,
-        who: voters.into_iter().filter_map(member).collect(),
+        who: voters.into_iter().filter_map(member).take(bounds.events).collect(),
         winners,
     });
     Some(Margin {

@@ -1,10 +1,12 @@
 //! Who belongs here, who vouched for whom, who sits where.
 
+use super::Bounds;
 use crate::{
     state::{Affiliation, State},
     statement::House,
 };
 use ids::PeerId;
+use std::collections::BTreeSet;
 
 /// Everybody who is or was a member or asks to be one.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -13,15 +15,31 @@ pub struct Members {
     pub size: u64,
     /// The time of the last mark, in Unix seconds.
     pub now: u64,
-    /// By where they began in the log.
-    pub members: Vec<MemberView>,
-    /// Who vouches for whom.
+    /// Members whose vouch makes a member.
+    pub vouches_needed: u8,
+    /// All of them, shown or not.
+    pub count: usize,
+    /// By where they began in the log: the first.
+    pub members: Vec<Person>,
+    /// Who of them vouches for whom.
     pub vouches: Vec<Vouch>,
     /// The stewards who have a say.
     pub stewards: Vec<PeerId>,
 }
 
-/// One of them.
+/// One of them, with what follows from the others.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Person {
+    /// What is known of it alone.
+    #[serde(flatten)]
+    pub member: MemberView,
+    /// The organisation that counts where only one can.
+    pub employer: Option<String>,
+    /// Members that vouch for it.
+    pub vouchers: usize,
+}
+
+/// A member, or one that asks to be one.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct MemberView {
     /// The id.
@@ -64,7 +82,32 @@ pub struct Vouch {
 }
 
 /// The members of a commons.
-pub fn members(state: &State) -> Members {
+pub fn members(state: &State, bounds: Bounds) -> Members {
+    let (all, vouches) = (all_members(state), all_vouches(state));
+    let count = all.len();
+    let members: Vec<Person> =
+        all.into_iter().take(bounds.items).map(|member| person(state, member)).collect();
+    let shown: BTreeSet<PeerId> = members.iter().map(|person| person.member.id).collect();
+    let both = |vouch: &Vouch| shown.contains(&vouch.by) && shown.contains(&vouch.subject);
+    Members {
+        size: state.size,
+        now: state.now(),
+        vouches_needed: state.rules.vouches_needed,
+        count,
+        vouches: vouches.into_iter().filter(both).take(bounds.vouches).collect(),
+        members,
+        stewards: state.active_stewards(),
+    }
+}
+
+fn person(state: &State, member: MemberView) -> Person {
+    let known = &state.members[&member.id];
+    let employer = known.employer(state.now()).map(str::to_owned);
+    Person { employer, vouchers: known.support as usize, member }
+}
+
+/// All of them, by where they began in the log.
+pub(super) fn all_members(state: &State) -> Vec<MemberView> {
     let electorate = state.electorate();
     let stewards = state.active_stewards();
     let house = |id: &PeerId| electorate.position(id).and_then(|at| electorate.electors[at].house);
@@ -90,9 +133,14 @@ pub fn members(state: &State) -> Members {
         })
         .collect();
     members.sort_by_key(|m| (m.began, m.id));
+    members
+}
+
+/// Who vouches for whom, by who does.
+pub(super) fn all_vouches(state: &State) -> Vec<Vouch> {
     let vouching = state.members.iter().filter(|(_, member)| !member.removed);
     let vouches = vouching.flat_map(|(by, member)| {
         member.vouches.iter().map(|subject| Vouch { by: *by, subject: *subject })
     });
-    Members { size: state.size, now: state.now(), members, vouches: vouches.collect(), stewards }
+    vouches.collect()
 }

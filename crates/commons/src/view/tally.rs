@@ -1,38 +1,82 @@
 //! How a question stands, and why: the count, each step in words.
 
+use super::{Bounds, Margin, Standing, margin::margin, standing::standings};
 use crate::{
-    state::{Count, HouseCount, Proposal, Round, State, Status},
-    statement::{House, Method, ProposalType},
+    state::{Count, HouseCount, Proposal, State, Status},
+    statement::{Choice, House, Method, ProposalType},
 };
-use decide;
+use decide::{Pairwise, SpoiltBallot, Step};
 use ids::{Hash, PeerId};
+
+/// The questions.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Tallies {
+    /// Statements that this is computed from.
+    pub size: u64,
+    /// The time of the last mark, in Unix seconds.
+    pub now: u64,
+    /// All questions, shown or not.
+    pub count: usize,
+    /// The newest, newest first.
+    pub questions: Vec<Question>,
+}
+
+/// A question, without its count.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Question {
+    /// Its statement.
+    pub proposal: Hash,
+    /// Where in the log it is.
+    pub index: u64,
+    /// The question in a line.
+    pub title: String,
+    /// What it is about.
+    pub topic: ProposalType,
+    /// How it is counted.
+    pub method: Method,
+    /// Who asked.
+    pub member: PeerId,
+    /// The houses that vote; none where all members vote together.
+    pub houses: Vec<House>,
+    /// When voting ends, in Unix seconds of the witnesses' clock.
+    pub close: u64,
+    /// Until when ballots that were secret can be opened.
+    pub reveal: Option<u64>,
+    /// How many win, or sit on the panel.
+    pub seats: u16,
+    /// The question that it is an appeal against.
+    pub appeals: Option<Hash>,
+    /// How many may vote.
+    pub electors: usize,
+    /// Members that have cast a ballot, whether it counts or not.
+    pub cast: usize,
+    /// How it stands.
+    pub status: Status,
+    /// The options.
+    pub options: Vec<OptionView>,
+}
 
 /// A question and its count.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Tally {
     /// Statements that this is computed from.
     pub size: u64,
-    /// The question's statement.
-    pub proposal: Hash,
+    /// The time of the last mark, in Unix seconds.
+    pub now: u64,
     /// The question.
-    pub title: String,
-    /// What kind.
-    pub topic: ProposalType,
-    /// How it is counted.
-    pub method: Method,
-    /// When voting ends, in Unix seconds of the witnesses' clock.
-    pub close: u64,
-    /// How it stands.
-    pub status: Status,
-    /// The options.
-    pub options: Vec<OptionView>,
+    #[serde(flatten)]
+    pub question: Question,
+    /// What it says beside its title.
+    pub text: String,
     /// The count of each house; of an open question, as if it closed now.
-    pub houses: Vec<HouseView>,
+    pub counts: Vec<HouseTally>,
     /// What two houses decide together, in words; nothing where all members vote together.
     pub together: Vec<String>,
     /// Sealed ballots that were not opened, and so are not counted.
     pub unopened: usize,
-    /// Why it cannot be counted, if so.
+    /// Who could make it otherwise: what all houses decide together.
+    pub margin: Option<Margin>,
+    /// Why it cannot be counted, in words, if so.
     pub problem: Option<String>,
 }
 
@@ -47,67 +91,118 @@ pub struct OptionView {
     pub ratio: (u32, u32),
 }
 
-/// The count of one house.
+/// The count of one house. Options are named by their place in the list, from 0.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct HouseView {
+pub struct HouseTally {
     /// Which; none where all members vote together.
     pub house: Option<House>,
     /// Who may vote.
     pub electors: u64,
+    /// Ballots that count.
+    pub ballots: u64,
+    /// Ballots that do not.
+    pub spoilt: usize,
+    /// The first of those, and why not; a voter is named by its place in the electorate.
+    pub spoilt_ballots: Vec<SpoiltBallot>,
     /// Winning options, in order.
     pub winners: Vec<u32>,
-    /// The steps, as data.
-    pub outcome: decide::Outcome,
+    /// How each option fared.
+    pub standings: Vec<Standing>,
+    /// How many prefer each option to each other one.
+    pub pairwise: Pairwise,
+    /// The steps, as data: the first.
+    pub steps: Vec<Step>,
     /// The steps, in words.
     pub explanation: Vec<String>,
 }
 
-impl Tally {
-    /// The data alone: without what is said in words.
-    pub fn without_words(mut self) -> Self {
-        self.together.clear();
-        self.houses.iter_mut().for_each(|house| house.explanation.clear());
-        self.problem = self.problem.map(|_| String::new());
-        self
-    }
+/// All questions.
+pub fn tallies(state: &State, bounds: Bounds) -> Tallies {
+    let mut proposals: Vec<&Proposal> = state.proposals.values().collect();
+    proposals.sort_by_key(|p| std::cmp::Reverse((p.index, p.statement)));
+    let count = proposals.len();
+    let questions = proposals.into_iter().take(bounds.questions).map(question).collect();
+    Tallies { size: state.size, now: state.now(), count, questions }
 }
 
-/// How a question stands.
-pub fn tally(state: &State, proposal: &Proposal) -> Tally {
+pub(super) fn question(proposal: &Proposal) -> Question {
     let body = &proposal.body;
-    let (count, problem) = match state.count(proposal) {
-        Ok(count) => (count, None),
-        Err(e) => (None, Some(e.to_string())),
-    };
-    let options = body.options.iter().enumerate().map(|(at, option)| OptionView {
-        name: option.name.clone(),
-        default: body.default.map(usize::from) == Some(at),
-        ratio: option.ratio,
-    });
-    Tally {
-        size: state.size,
+    Question {
         proposal: proposal.statement,
+        index: proposal.index,
         title: body.title.clone(),
         topic: body.topic,
         method: body.method,
+        member: proposal.member,
+        houses: body.houses.clone(),
         close: proposal.close,
+        reveal: proposal.reveal,
+        seats: body.seats,
+        appeals: body.appeals,
+        electors: proposal.electorate.electors.len(),
+        cast: proposal.casts.len(),
         status: proposal.status.clone(),
-        options: options.collect(),
+        options: options(proposal),
+    }
+}
+
+/// The options of a question.
+pub(super) fn options(proposal: &Proposal) -> Vec<OptionView> {
+    let default = proposal.body.default.map(usize::from);
+    let view = |(at, option): (usize, &Choice)| OptionView {
+        name: option.name.clone(),
+        default: default == Some(at),
+        ratio: option.ratio,
+    };
+    proposal.body.options.iter().enumerate().map(view).collect()
+}
+
+/// How a question stands.
+pub fn tally(state: &State, proposal: &Proposal, bounds: Bounds) -> Tally {
+    let (count, problem) = match state.count(proposal) {
+        Ok(count) => (count, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let houses = count.iter().flat_map(|count| &count.houses);
+    Tally {
+        size: state.size,
+        now: state.now(),
+        question: question(proposal),
+        text: proposal.body.text.clone(),
         together: count.as_ref().map(together).unwrap_or_default(),
-        houses: count.iter().flat_map(|count| &count.houses).map(house).collect(),
+        counts: houses.map(|house| house_tally(house, bounds)).collect(),
         unopened: state.unopened(proposal),
+        margin: margin(state, proposal, bounds),
         problem,
     }
 }
 
-fn house(count: &HouseCount) -> HouseView {
-    HouseView {
+fn house_tally(count: &HouseCount, bounds: Bounds) -> HouseTally {
+    let outcome = &count.outcome;
+    HouseTally {
         house: count.house,
         electors: count.election.electors,
-        winners: count.outcome.winners.clone(),
-        explanation: decide::explain(&count.election, &count.outcome),
-        outcome: count.outcome.clone(),
+        ballots: outcome.ballots,
+        spoilt: outcome.spoilt.len(),
+        spoilt_ballots: outcome.spoilt.iter().take(bounds.events).cloned().collect(),
+        winners: outcome.winners.clone(),
+        standings: standings(outcome),
+        pairwise: outcome.pairwise.clone(),
+        steps: outcome.steps.iter().take(bounds.lines).cloned().collect(),
+        explanation: bounded(decide::explain(&count.election, outcome), bounds.lines),
     }
+}
+
+/// So many lines at most; the last one, which has the result, is always there.
+fn bounded(mut lines: Vec<String>, most: usize) -> Vec<String> {
+    if lines.len() > most {
+        let more = lines.len() - most + 1;
+        let result = lines.pop();
+        lines.truncate(most.saturating_sub(2));
+        lines.push(format!("… and {more} more lines."));
+        lines.extend(result);
+    }
+    lines
 }
 
 fn together(count: &Count) -> Vec<String> {
@@ -119,71 +214,18 @@ fn together(count: &Count) -> Vec<String> {
     }
 }
 
-/// A panel drawn by lot.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PanelView {
-    /// Statements that this is computed from.
-    pub size: u64,
-    /// The question's statement.
-    pub proposal: Hash,
-    /// How it stands.
-    pub status: Status,
-    /// Who could be drawn.
-    pub pool: usize,
-    /// Members whose secrets went into the draw.
-    pub secrets: usize,
-    /// The rounds of the draw that are over.
-    pub rounds: Vec<Round>,
-    /// Secrets that were withheld in the last round: those who did could choose among the panels
-    /// with and without each of them, 2 to this power.
-    pub withheld: usize,
-    /// How many panels were possible, in decimal.
-    pub possible: Option<String>,
-    /// Who was drawn.
-    pub seats: Vec<PanelSeat>,
-    /// Who stands in, in order.
-    pub stand_ins: Vec<PanelSeat>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A seat on a panel.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PanelSeat {
-    /// Who.
-    pub member: PeerId,
-    /// Its name.
-    pub name: String,
-    /// Its house.
-    pub house: Option<House>,
-    /// Whom it works for.
-    pub employer: Option<String>,
-}
-
-/// The panel of a question that is decided by lot; none for others.
-pub fn panel(state: &State, proposal: &Proposal) -> Option<PanelView> {
-    if proposal.body.method != Method::Lot {
-        return None;
+    #[test]
+    fn a_long_explanation_keeps_its_beginning_and_its_result() {
+        let lines = |count: usize| (0..count).map(|at| at.to_string()).collect::<Vec<_>>();
+        assert_eq!(bounded(lines(1000), 1000), lines(1000));
+        let short = bounded(lines(5000), 1000);
+        assert_eq!(short.len(), 1000);
+        assert_eq!(short[997], "997");
+        assert_eq!(short[998], "… and 4001 more lines.");
+        assert_eq!(short[999], "4999");
     }
-    let electors = &proposal.electorate.electors;
-    let seat = |id: &String| {
-        let elector = electors.iter().find(|e| e.member.to_string() == *id)?;
-        Some(PanelSeat {
-            member: elector.member,
-            name: elector.name.clone(),
-            house: elector.house,
-            employer: elector.employer.clone(),
-        })
-    };
-    let panel = proposal.panel.as_ref();
-    Some(PanelView {
-        size: state.size,
-        proposal: proposal.statement,
-        status: proposal.status.clone(),
-        pool: electors.len(),
-        secrets: state.secrets(proposal),
-        withheld: proposal.rounds.last().map_or(0, |round| round.withheld.len()),
-        rounds: proposal.rounds.clone(),
-        possible: panel.map(|p| p.possible.clone()),
-        seats: panel.iter().flat_map(|p| &p.members).filter_map(seat).collect(),
-        stand_ins: panel.iter().flat_map(|p| &p.stand_ins).filter_map(seat).take(16).collect(),
-    })
 }

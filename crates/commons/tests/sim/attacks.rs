@@ -2,7 +2,7 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    state::Status,
+    state::{Status, VoidReason},
     statement::{
         Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish,
         Rights, Verdict, Vote, VoteBody,
@@ -257,7 +257,7 @@ fn a_panel_whose_asker_chose_who_sits_on_it_hears_no_appeal() {
     let heard = town.must(&key, appeal(&town, asked));
     let seats = |town: &Town, hash: &Hash| {
         let panel = view::panel(&town.state, &town.state.proposals[hash]).unwrap();
-        panel.seats.iter().map(|seat| seat.member).collect::<Vec<_>>()
+        panel.drawn.iter().map(|seat| seat.member).collect::<Vec<_>>()
     };
     let electors = &town.state.proposals[&heard].electorate.electors;
     let members: Vec<_> = electors.iter().map(|e| e.member).collect();
@@ -441,11 +441,12 @@ fn a_statement_that_comes_twice_contradicts_nothing() {
     let mut state = town.state.clone();
     state.apply(&log.statement(index).unwrap(), &log).unwrap();
     assert!(state.equivocations.is_empty());
-    assert!(state.voids.last().unwrap().reason.contains("already"));
-    // Digests cover that it is void, and not in which words this version of the program says why.
+    assert_eq!(state.voids.last().unwrap().reason, VoidReason::AlreadyInLog);
+    // Digests cover that it is void, and neither what this version of the program calls the reason
+    // nor in which words.
     let digests = commons::view::digests(&state);
     assert_ne!(digests, commons::view::digests(&town.state));
-    state.voids.last_mut().unwrap().reason = "it was said before".to_owned();
+    state.voids.last_mut().unwrap().reason = VoidReason::AlreadyMarked;
     assert_eq!(digests, commons::view::digests(&state));
 }
 

@@ -53,7 +53,7 @@ impl Bare {
         let voids = self.state.voids.len();
         self.state.apply(&statement, &self.root).unwrap();
         match self.state.voids.get(voids) {
-            Some(void) => Err(void.reason.clone()),
+            Some(void) => Err(void.reason.to_string()),
             None => Ok(hash),
         }
     }

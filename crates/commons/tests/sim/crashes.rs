@@ -2,7 +2,12 @@
 
 use crate::town::*;
 use commons::{
-    Archive, Statement, author, operator, state::State, statement::Claim, verify::verify,
+    Archive, ArchiveError, Statement, author,
+    cosigner::{CosignError, Cosigner},
+    operator,
+    state::State,
+    statement::Claim,
+    verify::verify,
 };
 use ids::Identity;
 use proptest::prelude::*;
@@ -11,6 +16,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
+use tlog::{AddCheckpoint, Checkpoint, Response, SignedCheckpoint};
 
 /// A disk on which only what was synced is sure to outlive a crash.
 #[derive(Clone, Debug)]
@@ -172,7 +178,8 @@ fn work(founded: &Founded, disk: Disk, promised: &mut Promised) -> Result<(), St
                 archive.write(&state, &person.key, about(person, name)).map_err(|e| text(&e))?;
             promised.waiting.push(said.hash());
         }
-        archive.keep_fact("round", &[round]).map_err(|e| text(&e))?;
+        let keep = |_: Option<&[u8]>| Ok::<_, ArchiveError>(((), Some(vec![round])));
+        archive.change_fact("round", keep).map_err(|e| text(&e))?;
         promised.fact = Some(round);
         operator::integrate(&archive, &mut state, &founded.operator).map_err(|e| text(&e))?;
         promised.size = state.size;
@@ -239,5 +246,87 @@ proptest! {
         let _ = work(&founded, disk.clone(), &mut promised);
         let left = disk.lock().now.clone();
         check(&founded, left, &promised);
+    }
+}
+
+/// A head of this commons with a root of its own, as an operator with two histories signs it.
+fn head_of(archive: &Archive, operator: &Identity, root: &[u8]) -> SignedCheckpoint {
+    let root = tlog::Hash::of_leaf(root);
+    Checkpoint::new(archive.origin(), 1, root).sign(operator).unwrap()
+}
+
+/// Has a witness whose disk may end be asked for a cosignature; whether it leaves.
+fn cosigns(founded: &Founded, disk: Disk, root: &[u8]) -> Result<bool, CosignError> {
+    let archive = Archive::with_backend(disk, None)?;
+    let state = State::begin(&founded.genesis, None).unwrap();
+    let key = witness_identity(0);
+    let witness = Cosigner::of(&archive, &state, &key).expect("the genesis names it");
+    let head = head_of(&archive, &founded.operator, root);
+    let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: head };
+    let answer = witness.answer(&state, request.to_string().as_bytes(), START)?;
+    Ok(matches!(answer.response, Response::Cosigned(_)))
+}
+
+#[test]
+fn no_crash_lets_a_witness_cosign_a_second_history() {
+    let founded = founded();
+    let blank = Disk::new(Vec::new(), None);
+    drop(Archive::with_backend(blank.clone(), Some(&founded.genesis)).unwrap());
+    let begun = blank.lock().now.clone();
+    let whole = Disk::new(begun.clone(), None);
+    assert!(cosigns(&founded, whole.clone(), b"one").unwrap());
+    let steps = whole.lock().steps;
+    let mut left_before_a_crash = 0;
+    for at in 1..=steps + 1 {
+        for seed in 0..8u64 {
+            let disk = Disk::new(begun.clone(), Some((at, End::Power)));
+            // The crash is before the reply, or after it left; the last steps close the file.
+            let left = cosigns(&founded, disk.clone(), b"one").unwrap_or(false);
+            left_before_a_crash += u32::from(left);
+            let after = Disk::new(disk.after_crash(seed << 58 | seed), None);
+            let second = cosigns(&founded, after, b"two").unwrap();
+            assert!(!(left && second), "two histories are cosigned, step {at}, seed {seed}");
+        }
+    }
+    assert!(left_before_a_crash > 0, "no crash came after a reply");
+}
+
+#[test]
+fn what_a_witness_promised_is_kept_though_its_reply_was_lost() {
+    let founded = founded();
+    let disk = Disk::new(Vec::new(), None);
+    drop(Archive::with_backend(disk.clone(), Some(&founded.genesis)).unwrap());
+    assert!(cosigns(&founded, disk.clone(), b"one").unwrap());
+    let content = disk.lock().durable.clone();
+    let again = || Disk::new(content.clone(), None);
+    assert!(!cosigns(&founded, again(), b"two").unwrap());
+    assert!(!cosigns(&founded, again(), b"one").unwrap(), "asked from size 0 it says its size");
+    let archive = Archive::with_backend(again(), None).unwrap();
+    let name = format!("witness {}", witness_identity(0).id());
+    let kept = archive.fact(&name).unwrap().expect("a promise");
+    let kept = SignedCheckpoint::parse(&kept).unwrap();
+    assert_eq!(kept.checkpoint().root, tlog::Hash::of_leaf(b"one"));
+}
+
+#[test]
+fn of_two_histories_at_one_moment_a_witness_cosigns_one() {
+    let founded = founded();
+    for _ in 0..20 {
+        let archive =
+            Archive::with_backend(Disk::new(Vec::new(), None), Some(&founded.genesis)).unwrap();
+        let state = State::begin(&founded.genesis, None).unwrap();
+        let key = witness_identity(0);
+        let ask = |root: &[u8]| {
+            let witness = Cosigner::of(&archive, &state, &key).unwrap();
+            let checkpoint = head_of(&archive, &founded.operator, root);
+            let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint }.to_string();
+            let answer = witness.answer(&state, request.as_bytes(), START).unwrap();
+            usize::from(matches!(answer.response, Response::Cosigned(_)))
+        };
+        let cosigned = std::thread::scope(|scope| {
+            let threads = [b"one", b"two"].map(|root| scope.spawn(|| ask(root)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(cosigned.iter().sum::<usize>(), 1);
     }
 }

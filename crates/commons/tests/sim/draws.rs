@@ -154,7 +154,7 @@ fn a_draw_repeats_a_bounded_number_of_times_and_states_the_choice() {
     round(&mut town, asked, &people[1..], &people[2..]);
     round(&mut town, asked, &people[2..], &people[4..]);
     let panel = view::panel(&town.state, &town.state.proposals[&asked]).unwrap();
-    assert_eq!((panel.seats.len(), panel.rounds.len(), panel.withheld), (3, 3, 2));
+    assert_eq!((panel.drawn.len(), panel.rounds.len(), panel.withheld), (3, 3, 2));
     let withheld: Vec<_> = people[..4].iter().map(|p| p.id.to_string()).collect();
     assert!(!seated(&town, asked).iter().any(|member| withheld.contains(member)));
     assert!(matches!(status(&town, asked), Status::Passed { .. }));

@@ -71,7 +71,8 @@ fn a_fork_at_every_size_keeps_the_history_up_to_there() {
         let (state, reports) = fork.verify(|_, _| ()).unwrap();
         assert_eq!(reports.iter().map(|r| r.statements).collect::<Vec<_>>(), [at, 1]);
         let old = home.state_at(&home.archive().unwrap().snapshot().unwrap(), at).unwrap();
-        let (a, b) = (view::lineage(&state), view::lineage(&old));
+        let (a, b) =
+            (view::lineage(&state, view::Bounds::NONE), view::lineage(&old, view::Bounds::NONE));
         assert_eq!(format!("{:?}", (a.nodes, a.edges)), format!("{:?}", (b.nodes, b.edges)));
         assert_ne!(state.id, town.state.id);
         assert!(state.is_member(&people[0].id) && !state.is_member(&people[2].id));

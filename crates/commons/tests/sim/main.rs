@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bare;
+mod cache;
 mod committees;
 mod cost;
 mod crashes;
@@ -10,6 +11,7 @@ mod forks;
 mod keys;
 mod members;
 mod milestones;
+mod names;
 mod old;
 mod portable;
 mod random;
@@ -18,4 +20,5 @@ mod sleepers;
 mod threats;
 mod time;
 mod town;
+mod void;
 mod voting;

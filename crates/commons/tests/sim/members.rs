@@ -86,7 +86,9 @@ fn an_edge_is_declared_then_confirmed_then_disputed() {
     town.work_at(&people[1], "Acme");
     town.work_at(&people[2], "Acme");
     let edge = town.must(&keys[0], derive(b"model"));
-    let verdict = |town: &Town| format!("{:?}", view::lineage(&town.state).edges[0].verdict);
+    let verdict = |town: &Town| {
+        format!("{:?}", view::lineage(&town.state, view::Bounds::NONE).edges[0].verdict)
+    };
     assert_eq!(verdict(&town), "Declared");
     assert!(town.void(&keys[0], check(edge, Verdict::Confirmed)).contains("itself"));
     town.must(&keys[1], check(edge, Verdict::Confirmed));

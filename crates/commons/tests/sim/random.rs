@@ -226,7 +226,7 @@ proptest! {
         for person in &honest {
             town.must(&person.key, rank(asked, &[1, 0]));
         }
-        let margin = view::margin(&town.state, &town.state.proposals[&asked]).unwrap();
+        let margin = view::margin(&town.state, &town.state.proposals[&asked], view::Bounds::NONE).unwrap();
         prop_assert_eq!(&margin.winners, &vec![0]);
         let voucher = margin.voucher.expect("without the fakes the honest win");
         prop_assert!(voucher.who == mole.id || voucher.who == second.id);
@@ -268,7 +268,7 @@ fn followed(town: &Town, step: u64) -> State {
     let archive = Archive::with_backend(InMemoryBackend::new(), Some(&town.genesis)).unwrap();
     let mut state = State::begin(&town.genesis, None).unwrap();
     while state.size < size {
-        let mut range = follow::range(&log, state.size, size).unwrap();
+        let mut range = follow::range(&log, state.size, size, follow::MAX_RANGE_BYTES).unwrap();
         let end = (state.size + step).min(size);
         range.entries.truncate((end - state.size) as usize);
         range.proof = tlog::consistency_proof(end, size, &log).unwrap();

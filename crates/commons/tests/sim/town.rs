@@ -146,7 +146,7 @@ impl Town {
     pub fn verdict(&self, hash: Hash) -> Result<Hash, String> {
         assert!(self.state.place(&hash).is_some(), "{hash} is not in the log");
         match self.state.voids.iter().find(|void| void.statement == hash) {
-            Some(void) => Err(void.reason.clone()),
+            Some(void) => Err(void.reason.to_string()),
             None => Ok(hash),
         }
     }

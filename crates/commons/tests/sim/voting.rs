@@ -4,7 +4,7 @@ use crate::town::*;
 use commons::{
     state::Status,
     statement::{
-        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, UnrankedRule,
+        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, Unranked,
         Vote, VoteBody,
     },
     view,
@@ -29,7 +29,7 @@ pub fn closing(close: u64, topic: ProposalType, options: Vec<Choice>) -> Propose
         options,
         houses: vec![],
         method: Method::Schulze,
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: 1,
         cap: None,
@@ -105,8 +105,10 @@ pub fn vote_all(town: &mut Town, proposal: Hash, options: &[u16]) {
 
 /// An election of three stewards.
 pub fn council(town: &Town, method: Method, candidates: &[Person]) -> Propose {
-    let mut options: Vec<Choice> =
-        candidates.iter().map(|p| choice(&p.id.to_string(), Effect::Seat(p.id))).collect();
+    let mut options: Vec<Choice> = candidates
+        .iter()
+        .map(|p| choice(&format!("member {}", p.id.short()), Effect::Seat(p.id)))
+        .collect();
     options.push(choice("none of these", Effect::None));
     let default = (method != Method::Stv).then_some(candidates.len() as u16);
     Propose { method, seats: 3, default, ..question(town, ProposalType::Stewards, options) }
@@ -133,10 +135,10 @@ fn the_last_ballot_before_the_close_counts_and_none_after() {
     town.must(&keys[2], rank(asked, &[1, 0]));
     // Witnessed only after the close: too late.
     town.tick(3 * DAY);
-    let tally = view::tally(&town.state, &town.state.proposals[&asked]);
-    assert_eq!(tally.houses[0].outcome.ballots, 2);
+    let tally = view::tally(&town.state, &town.state.proposals[&asked], view::Bounds::NONE);
+    assert_eq!(tally.counts[0].ballots, 2);
     assert!(
-        matches!(tally.status, Status::Passed { ref winners, in_force: true, .. } if *winners == [0])
+        matches!(tally.question.status, Status::Passed { ref winners, in_force: true, .. } if *winners == [0])
     );
     assert!(town.void(&keys[2], rank(asked, &[1])).contains("closed"));
     assert_eq!(views(&town.state), views(&town.replayed()));
@@ -254,7 +256,7 @@ fn divided(users: &[bool], rules: Rules) -> (Town, Hash) {
 }
 
 fn margin(town: &Town, proposal: Hash) -> view::Margin {
-    view::margin(&town.state, &town.state.proposals[&proposal]).unwrap()
+    view::margin(&town.state, &town.state.proposals[&proposal], view::Bounds::NONE).unwrap()
 }
 
 #[test]
@@ -331,7 +333,7 @@ fn a_removal_needs_notice_and_can_be_appealed() {
     let ask = lottery(&town, 3, &[]);
     let asked_panel = drawn(&mut town, ask);
     let panel = view::panel(&town.state, &town.state.proposals[&asked_panel]).unwrap();
-    assert_eq!((panel.seats.len(), panel.secrets, panel.withheld), (3, 7, 0));
+    assert_eq!((panel.drawn.len(), panel.secrets, panel.withheld), (3, 7, 0));
     let options = vec![choice("overturn", Effect::Overturn), choice("uphold", Effect::None)];
     let ask = Propose {
         appeals: Some(asked),
@@ -339,7 +341,7 @@ fn a_removal_needs_notice_and_can_be_appealed() {
         ..question(&town, ProposalType::Appeal, options)
     };
     let appeal = town.must(&accused.key, ask);
-    let seated: Vec<_> = panel.seats.iter().map(|seat| seat.member).collect();
+    let seated: Vec<_> = panel.drawn.iter().map(|seat| seat.member).collect();
     for person in &people {
         let vote = rank(appeal, &[0, 1]);
         if seated.contains(&person.id) {
@@ -399,9 +401,9 @@ fn a_secret_ballot_counts_if_it_opens_what_was_committed() {
     }
     town.tick(60);
     town.tick(2 * DAY);
-    let tally = view::tally(&town.state, &town.state.proposals[&asked]);
-    assert_eq!(tally.houses[0].outcome.ballots, 2);
-    assert!(matches!(tally.status, Status::Passed { .. }));
+    let tally = view::tally(&town.state, &town.state.proposals[&asked], view::Bounds::NONE);
+    assert_eq!(tally.counts[0].ballots, 2);
+    assert!(matches!(tally.question.status, Status::Passed { .. }));
 }
 
 #[test]
@@ -410,7 +412,7 @@ fn a_panel_meets_its_quotas() {
     let ask = lottery(&town, 2, &[("users", 1, 1), ("contributors", 1, 1)]);
     let asked = drawn(&mut town, ask);
     let panel = view::panel(&town.state, &town.state.proposals[&asked]).unwrap();
-    let houses: Vec<_> = panel.seats.iter().map(|seat| seat.house.unwrap()).collect();
+    let houses: Vec<_> = panel.drawn.iter().map(|seat| seat.house.unwrap()).collect();
     assert_eq!(houses.len(), 2);
     assert!(houses.contains(&House::Users) && houses.contains(&House::Contributors));
     assert_eq!(panel.possible.as_deref(), Some("6"));

@@ -151,6 +151,9 @@ fn file_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Ver
     move |source| VerifyError::File { doing, path: path.to_owned(), source }
 }
 
+/// Most bytes of a ref that are read: it is a line with a hash.
+const MAX_REF: u64 = 1 << 10;
+
 /// A log's contents; what is wrong with it is among the findings.
 fn read_log(folder: &Path, copy: &Path, found: &mut Found) -> Result<LogContents, VerifyError> {
     let log = folder.join("log");
@@ -184,7 +187,7 @@ pub fn check_refs(peers: &[Peer], history: &History, found: &mut Found) -> Resul
     for peer in peers {
         for (name, hash) in readable_refs(&peer.store)? {
             let file = peer.ref_path(&name);
-            let bytes = fs::read(&file).map_err(file_error("cannot read", &file))?;
+            let bytes = bounded::read(&file, MAX_REF).map_err(file_error("cannot read", &file))?;
             if bytes != format!("{hash}\n").as_bytes() {
                 found.find(Finding::BadRef { file: file.clone() });
             }

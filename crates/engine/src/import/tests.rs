@@ -7,17 +7,18 @@ use model::{Plan, Session};
 use store::{Store, StoreError};
 
 use super::*;
+use crate::Progress;
 
 fn families() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/families")
 }
 
 fn open(path: &Path) -> Opened {
-    Opened::open(&path.display().to_string()).expect("readable").expect("a model")
+    Opened::open(&path.display().to_string()).expect("a model")
 }
 
 fn logits(opened: &Opened) -> Vec<u32> {
-    opened.check().expect("as it was");
+    opened.check(&mut |_| {}).expect("as it was");
     let kernel = Kernel::new(Isa::best(), 2);
     let plan = Plan::new(opened.weights()).expect("complete");
     let model = Arc::new(plan.load(&kernel).expect("loads"));
@@ -48,13 +49,14 @@ fn a_model_of_any_family_and_format_has_a_root_and_runs_under_it() {
         ["falcon_40b", "falcon_40b.gguf", "gemma3_plain", "llama_linear_biases", "qwen2.gguf"]
     {
         let files = open(&families().join(name));
-        let mut last = (0, 0);
-        let root = import(&files, &store, |done, of| last = (done, of)).expect("imported");
-        assert_eq!(last.0, last.1, "{name}");
+        let mut last = None;
+        let root = import(&files, &store, &mut |progress| last = Some(progress)).expect("imported");
+        let Some(Progress::At(at)) = last else { panic!("{name}: {last:?}") };
+        assert_eq!((at.work, at.done), (Work::Hashing, at.total), "{name}");
         // The same model at another place has the same root.
         let moved = copy(name, dir.path());
         let other = Store::open(dir.path().join("other")).expect("opens");
-        assert_eq!(import(&open(&moved), &other, |_, _| ()).expect("imported"), root, "{name}");
+        assert_eq!(import(&open(&moved), &other, &mut |_| {}).expect("imported"), root, "{name}");
         let named = format!("{}@{root}", store.root().display());
         let stored = open(Path::new(&named));
         assert_eq!((stored.root(), stored.kind()), (Some(root), files.kind()));
@@ -87,11 +89,11 @@ fn tokenizer_and_templates_come_from_the_store() {
     let store = Store::open(dir.path().join("store")).expect("opens");
     for path in [folder, gguf] {
         let files = open(&path);
-        let root = import(&files, &store, |_, _| ()).expect("imported");
-        let stored = Opened::stored("x", &store, root).expect("there");
+        let root = import(&files, &store, &mut |_| {}).expect("imported");
+        let stored = Opened::stored("x", &store, Some(root)).expect("there");
         let (one, other) = (files.tokenizer().expect("read"), stored.tokenizer().expect("read"));
         assert_eq!(one.encode("the hold"), other.encode("the hold"));
-        assert_eq!(one.prefix(), stored.prefix(&other));
+        assert_eq!(one.prefix(), stored.prefix(other));
         let all = |opened: &Opened| {
             let templates = opened.templates().expect("read");
             templates.iter().map(|(n, s)| (n.to_owned(), s.to_owned())).collect::<Vec<_>>()
@@ -105,8 +107,8 @@ fn a_file_that_changes_or_goes_is_noticed() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("store")).expect("opens");
     let path = copy("qwen2.gguf", dir.path());
-    let root = import(&open(&path), &store, |_, _| ()).expect("imported");
-    let opened = || Opened::stored("x", &store, root);
+    let root = import(&open(&path), &store, &mut |_| {}).expect("imported");
+    let opened = || Opened::stored("x", &store, Some(root));
     let good = fs::read(&path).expect("there");
     let time = fs::metadata(&path).expect("there").modified().expect("told");
     // A flipped bit under the same length and time: the hash tells.
@@ -116,7 +118,8 @@ fn a_file_that_changes_or_goes_is_noticed() {
     fs::write(&path, &bad).expect("written");
     let file = fs::File::options().write(true).open(&path).expect("opens");
     file.set_modified(time).expect("set");
-    let error = opened().expect("as long and old").check().expect_err("damaged").to_string();
+    let error =
+        opened().expect("as long and old").check(&mut |_| {}).expect_err("damaged").to_string();
     assert!(error.contains("damaged"), "{error}");
     fs::write(&path, &good[..good.len() - 1]).expect("written");
     let changed = |error| matches!(error, EngineError::Store(StoreError::Changed { .. }));
@@ -130,17 +133,17 @@ fn a_second_import_of_the_same_bytes_leaves_the_first_whole() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("store")).expect("opens");
     let path = copy("qwen2.gguf", dir.path());
-    let root = import(&open(&path), &store, |_, _| ()).expect("imported");
+    let root = import(&open(&path), &store, &mut |_| {}).expect("imported");
     let other = dir.path().join("other.gguf");
     fs::copy(&path, &other).expect("copied");
-    assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
+    assert_eq!(import(&open(&other), &store, &mut |_| {}).expect("imported"), root);
     fs::remove_file(&other).expect("removed");
-    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+    Opened::stored("x", &store, Some(root)).expect("there").check(&mut |_| {}).expect("whole");
     // Where the first is gone, a third import heals it.
     fs::rename(&path, &other).expect("moved");
-    assert!(Opened::stored("x", &store, root).is_err());
-    assert_eq!(import(&open(&other), &store, |_, _| ()).expect("imported"), root);
-    Opened::stored("x", &store, root).expect("there").check().expect("whole");
+    assert!(Opened::stored("x", &store, Some(root)).is_err());
+    assert_eq!(import(&open(&other), &store, &mut |_| {}).expect("imported"), root);
+    Opened::stored("x", &store, Some(root)).expect("there").check(&mut |_| {}).expect("whole");
 }
 
 #[test]
@@ -154,18 +157,19 @@ fn templates_in_any_order_give_one_root_and_too_many_are_refused() {
     let write = |n: usize| fs::write(more.join(format!("t{n}.jinja")), n.to_string());
     (0..30).rev().for_each(|n| write(n).expect("written"));
     fs::write(more.join("notes.txt"), "no template").expect("written");
-    let root = import(&open(&folder), &store, |_, _| ()).expect("imported");
-    let templates = Opened::stored("x", &store, root).expect("there").templates();
+    let root = import(&open(&folder), &store, &mut |_| {}).expect("imported");
+    let templates = Opened::stored("x", &store, Some(root)).expect("there").templates();
     assert_eq!(templates.expect("read").iter().count(), 31);
     (30..33).for_each(|n| write(n).expect("written"));
-    assert!(import(&open(&folder), &store, |_, _| ()).is_err(), "33 of at most 32");
+    assert!(import(&open(&folder), &store, &mut |_| {}).is_err(), "33 of at most 32");
 }
 
 #[test]
 fn a_manifest_that_lies_about_its_tensors_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("store")).expect("opens");
-    let root = import(&open(&families().join("qwen2.gguf")), &store, |_, _| ()).expect("imported");
+    let root =
+        import(&open(&families().join("qwen2.gguf")), &store, &mut |_| {}).expect("imported");
     let good = ModelManifest::load(&store, &root).expect("there");
     let changes: [fn(&mut ModelManifest); 10] = [
         |m| m.tensors[3].shape[0] += 1,
@@ -183,9 +187,9 @@ fn a_manifest_that_lies_about_its_tensors_is_refused() {
         let mut bad = good.clone();
         change(&mut bad);
         let root = store.put(&bad.to_bytes()).expect("kept");
-        let opened = Opened::stored("x", &store, root);
+        let opened = Opened::stored("x", &store, Some(root));
         let refused = opened.is_err_and(|_| true)
-            || Opened::stored("x", &store, root)
+            || Opened::stored("x", &store, Some(root))
                 .is_ok_and(|opened| Plan::new(opened.weights()).is_err());
         assert!(refused, "change {n}");
     }

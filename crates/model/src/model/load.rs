@@ -64,8 +64,16 @@ impl<'a> Plan<'a> {
 
     /// Reads and packs the weights.
     pub fn load(self, kernel: &Kernel) -> Result<Model, FormatError> {
-        let mut reader =
-            Packer { kernel, reader: Reader { plan: &self, piece: Vec::new(), rows: Vec::new() } };
+        self.load_told(kernel, &mut |_| {})
+    }
+
+    /// The same; `read` hears how many bytes of tensors were read since it heard last.
+    pub fn load_told(
+        self,
+        kernel: &Kernel,
+        read: &mut dyn FnMut(u64),
+    ) -> Result<Model, FormatError> {
+        let mut reader = Packer { kernel, reader: Reader::new(&self, read) };
         let model = Model::assemble(&self.decoder, &mut reader)?;
         self.weights.check_unchanged()?;
         Ok(model)
@@ -73,8 +81,13 @@ impl<'a> Plan<'a> {
 
     /// Reads the weights as they are trained: in `f32`, whatever they are in the file.
     pub fn parameters(self) -> Result<Parameters, FormatError> {
+        self.parameters_told(&mut |_| {})
+    }
+
+    /// The same; `read` hears how many bytes of tensors were read since it heard last.
+    pub fn parameters_told(self, read: &mut dyn FnMut(u64)) -> Result<Parameters, FormatError> {
         let layout = Layout::new(&self.decoder)?;
-        let mut reader = Reader { plan: &self, piece: Vec::new(), rows: Vec::new() };
+        let mut reader = Reader::new(&self, read);
         let mut values = vec![0.0; layout.len()];
         for tensor in layout.tensors() {
             let out = &mut values[tensor.range.clone()];
@@ -221,6 +234,8 @@ fn check_finite(tensor: &TensorInfo, format: Format, rows: &[u8]) -> Result<(), 
 /// Reads checked tensors, with the buffers for it.
 struct Reader<'a> {
     plan: &'a Plan<'a>,
+    /// Hears how much was read.
+    read: &'a mut dyn FnMut(u64),
     /// Rows in the part's order.
     piece: Vec<u8>,
     /// Rows as they lie in the file.
@@ -251,7 +266,11 @@ impl Parts for Packer<'_> {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(plan: &'a Plan<'a>, read: &'a mut dyn FnMut(u64)) -> Self {
+        Self { plan, read, piece: Vec::new(), rows: Vec::new() }
+    }
+
     /// A part's matrix as floats, `[rows, columns]`.
     fn widened(&mut self, part: Part, layer: usize, out: &mut [f32]) -> Result<(), FormatError> {
         let (_, format, _) = self.plan.find_matrix(part, layer)?;
@@ -281,6 +300,7 @@ impl Reader<'_> {
             self.gather(tensor, &map, first, count)?;
             check_finite(tensor, format, &self.piece)?;
             each(first, &self.piece);
+            (self.read)(self.piece.len() as u64);
         }
         Ok(())
     }
@@ -325,6 +345,7 @@ impl Reader<'_> {
         self.plan.weights.read(tensor, 0, &mut bytes)?;
         let format = format_of(tensor)?;
         check_finite(tensor, format, &bytes)?;
+        (self.read)(tensor.bytes);
         let all: Vec<f32> = match format {
             Format::F16 => u16_from_le(&bytes).map(f16_to_f32).collect(),
             Format::BF16 => u16_from_le(&bytes).map(bf16_to_f32).collect(),

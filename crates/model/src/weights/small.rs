@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::foreign::refuse_foreign;
@@ -85,20 +84,7 @@ fn names_in(folder: &Path, under: &str) -> Result<Vec<String>, FormatError> {
 
 /// Reads a whole file that may not be larger than `largest` bytes.
 fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
-    // Before opening it: a pipe would wait for a writer, a device would never end.
-    let metadata = fs::metadata(path).map_err(FormatError::io(path))?;
-    if !metadata.is_file() {
-        return Err(FormatError::new(format!("{}: not a file", path.display())));
-    }
-    let file = fs::File::open(path).map_err(FormatError::io(path))?;
-    let mut bytes = Vec::new();
-    let limit = largest.saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(FormatError::io(path))?;
-    if bytes.len() as u64 > largest {
-        let size = metadata.len().max(limit);
-        let text = format!("{} has {size} bytes, at most {largest} expected", path.display());
-        return Err(FormatError::new(text));
-    }
+    let bytes = bounded::read(path, largest).map_err(FormatError::io(path))?;
     refuse_foreign(path, &bytes)?;
     Ok(bytes)
 }

@@ -4,7 +4,7 @@
 use super::{
     client::{AskError, ask},
     intake::{Network, Origin},
-    replica::{Lead, Replica, ReplicaError},
+    replica::{Lead, Replica, ReplicaError, SignedBy},
     wire::{
         GrowthRequest, HeadAnswer, HeadRequest, MAX_STATEMENTS, RangeRequest, Request, WitnessName,
         decode_growth, decode_list, decode_range,
@@ -107,7 +107,7 @@ impl Puller {
         loop {
             let shown = head.clone();
             let lead = self.here(move |replica| replica.consider(&shown)).await;
-            let (first, hand_over) = match lead.map_err(blame)? {
+            let (first, signed) = match lead.map_err(blame)? {
                 Lead::Nothing => return Ok(()),
                 Lead::Apart => {
                     self.apart(connection, &head, pulled).await?;
@@ -116,10 +116,11 @@ impl Puller {
                     }
                     return Ok(());
                 }
-                Lead::On { first, hand_over } => (first, hand_over),
+                Lead::On { first, signed } => (first, signed),
             };
             let size = head.checkpoint().size;
             let whole = MAX_RANGE_BYTES as u32;
+            let hand_over = signed == SignedBy::Other;
             let most_now = if hand_over { whole } else { most };
             let log = self.replica.id();
             let request = Request::Range(RangeRequest { log, first, head: size, most: most_now });
@@ -141,7 +142,7 @@ impl Puller {
                     if is_scanty(&range, size, most_now) {
                         return Err(TakeError::Lie("a range with less than fits".to_owned()));
                     }
-                    Ok(replica.take(&range, &shown, hand_over)?)
+                    Ok(replica.take(&range, &shown, signed)?)
                 })
                 .await;
             match taken {

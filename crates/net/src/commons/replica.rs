@@ -8,11 +8,12 @@ use super::{
     wire::{Growth, News, RangeRequest},
 };
 use commons::{
-    Archive, ArchiveError, Home, HomeError, Snapshot, Statement,
+    Archive, ArchiveError, Home, HomeError, Snapshot, StateCache, Statement,
+    cosigner::{CosignError, Cosigned, Cosigner},
     follow::{self, FollowError, RangeProof},
     operator::{self, Batch, OperatorError},
     portable,
-    state::{ReplayError, State, log_key},
+    state::{ReplayError, State},
     statement::{Check, Evidence, MAX_STATEMENT, Subject, Verdict},
 };
 use ids::{Hash, Identity, PeerId};
@@ -25,8 +26,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 use tlog::{
-    AddCheckpoint, Checkpoint, Hash as TreeHash, KeyName, Policy, Response, Signed,
-    SignedCheckpoint, SplitProof, Witness, consistency_proof,
+    AddCheckpoint, Checkpoint, KeyName, Policy, Response, SignedCheckpoint, SplitProof,
+    consistency_proof,
 };
 
 /// Why something could not be done with the log here.
@@ -50,6 +51,9 @@ pub enum ReplicaError {
     /// A statement about a split view cannot be written.
     #[error(transparent)]
     Author(#[from] commons::author::AuthorError),
+    /// A witness cannot answer.
+    #[error(transparent)]
+    Cosign(#[from] CosignError),
     /// A proof cannot be made.
     #[error("the log's tree: {0}")]
     Tree(String),
@@ -60,11 +64,24 @@ pub enum ReplicaError {
 pub(crate) enum Lead {
     /// It is here, or leads nowhere.
     Nothing,
-    /// Statements from `first` on. `hand_over`: whether it may be followed shows only once they
-    /// are all here.
-    On { first: u64, hand_over: bool },
+    /// Statements from `first` on.
+    On {
+        /// The first that is lacking here.
+        first: u64,
+        /// Who signed the head.
+        signed: SignedBy,
+    },
     /// It contradicts what is here.
     Apart,
+}
+
+/// Who signed a head, as far as it is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignedBy {
+    /// The log's operator.
+    Operator,
+    /// Somebody else: whether the log was handed over shows only once the statements are all here.
+    Other,
 }
 
 /// What there is to do for the holder of an operator's key.
@@ -101,7 +118,6 @@ pub(crate) struct Replica {
     home: Home,
     id: Hash,
     genesis: Statement,
-    parent: Option<State>,
     size: AtomicU64,
     memory: Mutex<Memory>,
     /// What strangers say is let in by, where this member operates the log.
@@ -110,9 +126,7 @@ pub(crate) struct Replica {
 
 #[derive(Default)]
 struct Memory {
-    state: Option<State>,
-    /// The root over the statements that the state has.
-    root: Option<TreeHash>,
+    state: StateCache,
     waiting: Option<Waiting>,
     /// When the file was last changed, as far as this process has seen.
     stamp: Option<SystemTime>,
@@ -134,10 +148,9 @@ impl Replica {
         let genesis = archive.genesis().clone();
         let id = archive.id();
         drop(archive);
-        let parent = home.parent_state(&genesis)?;
         let gate = Mutex::new(Gate::new(intake, Instant::now()));
         let (size, memory) = (AtomicU64::new(0), Mutex::default());
-        let replica = Self { home, id, genesis, parent, size, memory, gate };
+        let replica = Self { home, id, genesis, size, memory, gate };
         replica.with(|_, _, _| Ok(()))?;
         Ok(replica)
     }
@@ -309,9 +322,9 @@ impl Replica {
                     keep_news(archive, log, state, head)?;
                     Ok(Lead::Nothing)
                 }
-                Ok(()) => Ok(Lead::On { first: log.size(), hand_over: false }),
+                Ok(()) => Ok(Lead::On { first: log.size(), signed: SignedBy::Operator }),
                 Err(FollowError::Unsigned { .. }) if size > log.size() => {
-                    Ok(Lead::On { first: log.size(), hand_over: true })
+                    Ok(Lead::On { first: log.size(), signed: SignedBy::Other })
                 }
                 Err(FollowError::Unsigned { .. }) => Ok(Lead::Nothing),
                 Err(FollowError::Split { .. }) => Ok(Lead::Apart),
@@ -323,15 +336,21 @@ impl Replica {
     /// Takes a range in that leads to `head`, as [`Self::consider`] said.
     ///
     /// Errors: [`FollowError`] says what is wrong with it.
-    pub fn take(&self, range: &RangeProof, head: &SignedCheckpoint, hand_over: bool) -> Result<()> {
+    pub fn take(
+        &self,
+        range: &RangeProof,
+        head: &SignedCheckpoint,
+        signed: SignedBy,
+    ) -> Result<()> {
         let mut memory = self.memory();
         let archive = self.home.archive()?;
         let mut state = self.current(&archive, &mut memory)?;
         let head = tidy(head, &state, None);
-        let taken = if hand_over {
-            follow::take_hand_over(&archive, &state, range, &head).map(|next| state = next)
-        } else {
-            follow::take_in(&archive, &mut state, range, &head)
+        let taken = match signed {
+            SignedBy::Operator => follow::take_in(&archive, &mut state, range, &head),
+            SignedBy::Other => {
+                follow::take_hand_over(&archive, &state, range, &head).map(|next| state = next)
+            }
         };
         let untouched = match &taken {
             Ok(()) => true,
@@ -339,7 +358,7 @@ impl Replica {
             Err(
                 FollowError::Proof(_) | FollowError::Range { .. } | FollowError::Statement { .. },
             ) => true,
-            Err(FollowError::Unsigned { .. }) => hand_over,
+            Err(FollowError::Unsigned { .. }) => signed == SignedBy::Other,
             Err(_) => false,
         };
         if taken.is_ok() {
@@ -374,7 +393,7 @@ impl Replica {
                 archive.roll_back(seen)?;
             }
             waiting.forget();
-            *state = self.replay(&archive.snapshot()?)?;
+            *state = self.home.state(&archive.snapshot()?)?;
             Ok(true)
         })
     }
@@ -399,7 +418,7 @@ impl Replica {
         self.with(|archive, state, _| {
             let log = archive.snapshot()?;
             let checkpoint = head.checkpoint();
-            let key = log_key(&checkpoint.origin, state.operator_at(checkpoint.size));
+            let key = state.log_key_at(checkpoint.size);
             let Some(newest) = log.latest_checkpoint()? else { return Ok(None) };
             if newest.checkpoint().size >= checkpoint.size {
                 return Ok(portable::contradiction(&log, state, head)?);
@@ -432,29 +451,11 @@ impl Replica {
 
     /// Answers a request for a cosignature; what the witness promises is on disk before.
     pub fn cosign(&self, witness: &Identity, request: &[u8], now: u64) -> Result<Response> {
-        let (response, split) = self.with(|archive, state, _| {
-            let Some(name) = name_of(state, &witness.id()) else {
-                return Ok((Response::UnknownLog, None));
-            };
-            let fact = format!("witness {}", witness.id());
-            let mut keeper = Witness::new(witness.clone(), name);
-            if let Some(latest) = archive.fact(&fact)? {
-                let latest = SignedCheckpoint::parse(&latest);
-                keeper.restore(latest.map_err(|e| ArchiveError::Checkpoint {
-                    size: 0,
-                    why: format!("kept by the witness does not parse: {e}"),
-                })?);
-            }
-            let origin = archive.origin();
-            let size = AddCheckpoint::parse(request).map_or(0, |r| r.checkpoint.checkpoint().size);
-            let key = log_key(&origin, state.operator_at(size));
-            let keys = |asked: &str| (asked == origin).then(|| vec![key]);
-            let answer = keeper.add_checkpoint(request, now, keys);
-            if let Some(latest) = &answer.persist {
-                archive.keep_fact(&fact, latest.to_string().as_bytes())?;
-            }
-            Ok((answer.response, answer.split))
+        let answer = self.with(|archive, state, _| {
+            let Some(cosigner) = Cosigner::of(archive, state, witness) else { return Ok(None) };
+            Ok(Some(cosigner.answer(state, request, now)?))
         })?;
+        let Some(Cosigned { response, split }) = answer else { return Ok(Response::UnknownLog) };
         if let Some(split) = split {
             self.keep_split(&split, None)?;
         }
@@ -463,7 +464,7 @@ impl Replica {
 
     /// How the members named a key as a witness, in force or to come.
     pub fn witness_name(&self, key: &PeerId) -> Result<Option<KeyName>> {
-        self.with(|_, state, _| Ok(name_of(state, key)))
+        self.with(|_, state, _| Ok(state.witness_name(key)))
     }
 
     /// The policy in force, and that of the witnesses to come.
@@ -575,22 +576,7 @@ impl Replica {
 
     /// The state of the log as it is on disk.
     fn current(&self, archive: &Archive, memory: &mut Memory) -> Result<State> {
-        let log = archive.snapshot()?;
-        let known = memory.state.take().zip(memory.root.take());
-        let Some((mut state, root)) = known else { return self.replay(&log) };
-        if state.size > log.size() || log.root_at(state.size)? != root {
-            return self.replay(&log);
-        }
-        for (index, entry) in (state.size..).zip(log.entries(state.size..log.size())?) {
-            let statement = Statement::parse_unsigned(&entry?)
-                .map_err(|why| ArchiveError::Statement { index, why })?;
-            state.apply(&statement, &log)?;
-        }
-        Ok(state)
-    }
-
-    fn replay(&self, log: &Snapshot) -> Result<State> {
-        let state = State::replay(log, log.size(), self.parent.as_ref())?;
+        let state = memory.state.take(&self.home, &archive.snapshot()?)?;
         state.check_version().map_err(ReplayError::from)?;
         Ok(state)
     }
@@ -601,9 +587,8 @@ impl Replica {
         mut memory: MutexGuard<'_, Memory>,
         state: State,
     ) -> Result<()> {
-        memory.root = Some(archive.snapshot()?.root_at(state.size)?);
         self.size.store(state.size, Relaxed);
-        memory.state = Some(state);
+        memory.state.keep(state, &archive.snapshot()?)?;
         // Closing writes too. What another process changes right after shows at the next look.
         drop(archive);
         memory.stamp = self.stamp();
@@ -617,11 +602,6 @@ impl Replica {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("no holder of this lock panics")
     }
-}
-
-/// How the members named a key as a witness, in force or to come.
-fn name_of(state: &State, key: &PeerId) -> Option<KeyName> {
-    witnesses(state).into_iter().find(|w| w.key() == *key).map(|w| w.name().clone())
 }
 
 /// The size up to which enough witnesses have seen the log.
@@ -665,9 +645,8 @@ fn keep_news(
     let known = log.checkpoint_from(size)?.filter(|c| c.checkpoint().size == size);
     drop(log);
     let tidy = tidy(head, state, known.as_ref());
-    let key = log_key(&head.checkpoint().origin, state.operator_at(size));
     let cosigned = witnesses(state).iter().any(|w| is_cosigned(&tidy, w));
-    if tidy.signed_by(&key) == Signed::Yes && (known.is_none() || cosigned) {
+    if state.is_signed(&tidy) && (known.is_none() || cosigned) {
         archive.keep_checkpoint(&tidy)?;
     }
     Ok(())
@@ -678,18 +657,8 @@ fn slice(log: &Snapshot, request: &RangeRequest) -> Result<Option<RangeProof>> {
     if first >= head || head > log.size() {
         return Ok(None);
     }
-    let most = (request.most as usize).clamp(MAX_STATEMENT, follow::MAX_RANGE_BYTES);
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for entry in log.entries(first..head)? {
-        let entry = entry?;
-        bytes += entry.len();
-        if entries.len() == follow::MAX_RANGE || (bytes > most && !entries.is_empty()) {
-            break;
-        }
-        entries.push(entry.into());
-    }
-    let proof = consistency_proof(first + entries.len() as u64, head, log).map_err(tree)?;
-    Ok(Some(RangeProof { first, entries, proof }))
+    let most = (request.most as usize).max(MAX_STATEMENT);
+    Ok(Some(follow::range(log, first, head, most)?))
 }
 
 fn tree(error: impl std::fmt::Display) -> ReplicaError {

@@ -4,7 +4,6 @@ use crate::transport::address::{AddrRecord, PeerAddr};
 use ids::{Hash, PeerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
@@ -40,6 +39,33 @@ struct Entry {
     dialling: bool,
 }
 
+/// From whom an address record came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// From the peer whose address it is.
+    FromItself,
+    /// From somebody else.
+    FromOthers,
+}
+
+/// Who may be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Members of the run alone.
+    Members,
+    /// Members first, and strangers.
+    Everybody,
+}
+
+/// How an attempt to dial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// There was a connection.
+    Connected,
+    /// There was none.
+    Failed,
+}
+
 impl Book {
     pub fn new(me: PeerId) -> Self {
         Self { me, entries: BTreeMap::new(), members: BTreeSet::new() }
@@ -57,9 +83,8 @@ impl Book {
         }
     }
 
-    /// Takes a record whose signature was checked. `direct`: from the peer itself.
-    /// Returns whether it said something new.
-    pub fn learn(&mut self, record: AddrRecord, direct: bool, now: Instant) -> bool {
+    /// Takes a record whose signature was checked. Returns whether it said something new.
+    pub fn learn(&mut self, record: AddrRecord, heard: Heard, now: Instant) -> bool {
         if record.at.peer == self.me {
             return false;
         }
@@ -69,7 +94,7 @@ impl Book {
         };
         let newer = entry.record.as_ref().is_none_or(|old| old.time < record.time);
         let calm = entry.learnt.is_none_or(|at| now.duration_since(at) >= RECORD_INTERVAL);
-        if !newer || !(direct || calm) {
+        if !newer || !(heard == Heard::FromItself || calm) {
             return false;
         }
         if entry.at != record.at {
@@ -116,12 +141,11 @@ impl Book {
         self.members.iter().any(at)
     }
 
-    /// Up to `most` peers to dial now, strangers only if `strangers`; each counts as being dialled
-    /// until [`Book::dialled`].
+    /// Up to `most` peers to dial now; each counts as being dialled until [`Book::dialled`].
     pub fn due(
         &mut self,
         linked: impl Fn(PeerId) -> bool,
-        strangers: bool,
+        whom: Whom,
         most: usize,
         now: Instant,
     ) -> Vec<PeerAddr> {
@@ -129,7 +153,7 @@ impl Book {
             .entries
             .iter()
             .filter(|(peer, entry)| !entry.dialling && entry.next <= now && !linked(**peer))
-            .filter(|(peer, _)| strangers || self.members.contains(peer));
+            .filter(|(peer, _)| whom == Whom::Everybody || self.members.contains(peer));
         let mut ready: Vec<_> = ready
             .map(|(peer, entry)| (!self.members.contains(peer), entry.failures, *peer))
             .collect();
@@ -146,11 +170,14 @@ impl Book {
     }
 
     /// The attempt to dial `peer` is over.
-    pub fn dialled(&mut self, peer: PeerId, connected: bool, now: Instant) {
+    pub fn dialled(&mut self, peer: PeerId, dial: Dial, now: Instant) {
         let member = self.members.contains(&peer);
         let Some(entry) = self.entries.get_mut(&peer) else { return };
         entry.dialling = false;
-        entry.failures = if connected { 0 } else { entry.failures.saturating_add(1) };
+        entry.failures = match dial {
+            Dial::Connected => 0,
+            Dial::Failed => entry.failures.saturating_add(1),
+        };
         entry.next = now + retry_after(peer, entry.failures, member);
     }
 
@@ -210,8 +237,7 @@ pub(crate) struct Saved {
 impl Saved {
     /// Reads the file; an absent, damaged or oversized one is as if nothing were known.
     pub fn read(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|meta| meta.len() <= MAX_FILE);
-        let bytes = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let bytes = bounded::read(path, MAX_FILE).unwrap_or_default();
         let mut saved: Self = minicbor::decode(&bytes).unwrap_or_default();
         saved.peers.truncate(MAX_SAVED);
         saved.peers.retain(PeerAddr::is_valid);
@@ -234,6 +260,7 @@ mod tests {
     use super::*;
     use crate::transport::address::peer_id;
     use iroh::SecretKey;
+    use std::fs;
 
     fn key(seed: u32) -> SecretKey {
         let mut bytes = [9; 32];
@@ -255,15 +282,15 @@ mod tests {
         let (mut book, start) = book();
         let record = |port, time| AddrRecord::sign(at(1, port), time, &key(1));
         book.hint(at(1, 1), start);
-        assert!(book.learn(record(2, 10), false, start));
-        assert!(!book.learn(record(3, 9), true, start), "older");
-        assert!(!book.learn(record(3, 11), false, start), "too soon through others");
-        assert!(book.learn(record(3, 11), true, start));
-        assert!(book.learn(record(4, 12), false, start + RECORD_INTERVAL));
+        assert!(book.learn(record(2, 10), Heard::FromOthers, start));
+        assert!(!book.learn(record(3, 9), Heard::FromItself, start), "older");
+        assert!(!book.learn(record(3, 11), Heard::FromOthers, start), "too soon through others");
+        assert!(book.learn(record(3, 11), Heard::FromItself, start));
+        assert!(book.learn(record(4, 12), Heard::FromOthers, start + RECORD_INTERVAL));
         book.hint(at(1, 5), start);
         assert_eq!(book.best(9), [at(1, 4)]);
         let mine = AddrRecord::sign(at(0, 1), 1, &key(0));
-        assert!(!book.learn(mine, true, start), "own address");
+        assert!(!book.learn(mine, Heard::FromItself, start), "own address");
     }
 
     #[test]
@@ -272,12 +299,15 @@ mod tests {
         book.hint(at(1, 1), now);
         let mut waits = Vec::new();
         for _ in 0..12 {
-            let due = book.due(|_| false, true, 8, now);
+            let due = book.due(|_| false, Whom::Everybody, 8, now);
             assert_eq!(due, [at(1, 1)]);
-            assert!(book.due(|_| false, true, 8, now).is_empty(), "already being dialled");
-            book.dialled(due[0].peer, false, now);
+            assert!(
+                book.due(|_| false, Whom::Everybody, 8, now).is_empty(),
+                "already being dialled"
+            );
+            book.dialled(due[0].peer, Dial::Failed, now);
             let before = now;
-            while book.due(|_| false, true, 0, now).is_empty()
+            while book.due(|_| false, Whom::Everybody, 0, now).is_empty()
                 && book.entries[&due[0].peer].next > now
             {
                 now += Duration::from_millis(10);
@@ -288,11 +318,11 @@ mod tests {
         assert!(waits[11] >= 3 * LAST_RETRY, "{waits:?}");
         book.lost(at(1, 1).peer, now);
         assert_eq!(
-            book.due(|_| true, true, 8, now + FIRST_RETRY),
+            book.due(|_| true, Whom::Everybody, 8, now + FIRST_RETRY),
             [],
             "linked peers are not dialled"
         );
-        assert_eq!(book.due(|_| false, true, 8, now + FIRST_RETRY).len(), 1);
+        assert_eq!(book.due(|_| false, Whom::Everybody, 8, now + FIRST_RETRY).len(), 1);
     }
 
     #[test]
@@ -306,9 +336,9 @@ mod tests {
         assert_eq!(book.entries.len(), MAX_BOOK);
         assert!(members.iter().all(|peer| book.entries.contains_key(peer)));
         let first: BTreeSet<PeerId> =
-            book.due(|_| false, true, 4, now).iter().map(|a| a.peer).collect();
+            book.due(|_| false, Whom::Everybody, 4, now).iter().map(|a| a.peer).collect();
         assert_eq!(first, members);
-        let rest = book.due(|_| false, false, 99, now);
+        let rest = book.due(|_| false, Whom::Members, 99, now);
         assert_eq!(rest, [], "strangers are left out when there is no room for them");
     }
 

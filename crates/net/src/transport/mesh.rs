@@ -2,7 +2,7 @@
 
 use crate::transport::{
     address::{AddrRecord, PeerAddr, peer_id},
-    book::{Book, Saved},
+    book::{Book, Dial, Heard, Saved, Whom},
     clocks::{Told, wall_ms},
     limit::{Origin, Quota, SharedQuotas},
     objects::Answers,
@@ -381,10 +381,11 @@ impl Mesh {
                 let mut state = self.state();
                 let State { links, book, .. } = &mut *state;
                 let strangers = links.len() < MANY_STRANGERS;
+                let whom = if strangers { Whom::Everybody } else { Whom::Members };
                 // A member takes a stranger's place, but no other member's.
                 let members = links.keys().filter(|peer| book.is_member(**peer)).count();
                 let room = slots.available_permits().min(MAX_LINKS.saturating_sub(members));
-                book.due(|peer| links.contains_key(&peer), strangers, room, Instant::now())
+                book.due(|peer| links.contains_key(&peer), whom, room, Instant::now())
             };
             for at in due {
                 let slot = slots.clone().acquire_owned().await.expect("never closed");
@@ -404,7 +405,8 @@ impl Mesh {
         let connected = connected.and_then(|r| {
             r.inspect_err(|e| tracing::debug!("dialling {}: {}", at.peer.short(), Plain(e))).ok()
         });
-        self.state().book.dialled(at.peer, connected.is_some(), Instant::now());
+        let dial = if connected.is_some() { Dial::Connected } else { Dial::Failed };
+        self.state().book.dialled(at.peer, dial, Instant::now());
         if let Some(connection) = connected {
             self.converse(connection, None, slot).await;
         }
@@ -643,7 +645,11 @@ impl Mesh {
         let mut state = self.state();
         let news: Vec<_> = valid
             .into_iter()
-            .filter(|record| state.book.learn(record.clone(), from == Some(record.at.peer), now))
+            .filter(|record| {
+                let itself = from == Some(record.at.peer);
+                let heard = if itself { Heard::FromItself } else { Heard::FromOthers };
+                state.book.learn(record.clone(), heard, now)
+            })
             .collect();
         drop(state);
         if !news.is_empty() {

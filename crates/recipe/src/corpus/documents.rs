@@ -1,11 +1,13 @@
 //! Documents of plain text from files and folders.
 
 use super::{
+    document::{Document, WANTED},
     encoding::{Decoded, decode},
     files::{Finder, Found},
     json,
-    kind::{self, Format},
+    kind::{self, Format, Packing},
     left_out::{LeftOut, WhyFile, WhyText},
+    parquet::{self, ParquetError},
 };
 use ids::Hash;
 use std::{
@@ -95,10 +97,18 @@ pub enum DocumentError {
         /// The file.
         path: PathBuf,
     },
-    /// Parquet.
-    #[error("{path} is a Parquet file, which is not read")]
+    /// A Parquet file cannot be read.
+    #[error("{path}: {why}")]
     Parquet {
         /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: ParquetError,
+    },
+    /// A Parquet file inside an archive, in which it cannot be read from its end.
+    #[error("{path} is a Parquet file in an archive")]
+    PackedParquet {
+        /// The archive.
         path: PathBuf,
     },
     /// Neither a file nor a folder.
@@ -125,13 +135,9 @@ pub enum DocumentError {
     },
 }
 
-/// What a JSON document is, for errors.
-const WANTED: &str = "each must be an object with a \"text\" string, with \"prompt\" and \
-                      \"completion\", or with \"messages\"";
-
 impl Documents {
-    /// Reads `.txt`, `.md`, `.jsonl`, `.ndjson` and `.json` files, plain, `.gz` or `.zst`, from
-    /// files and folders, in the order of their paths. Other files of a folder are left out, which
+    /// Reads `.txt`, `.md`, `.jsonl`, `.ndjson` and `.json` files, plain, `.gz` or `.zst`, and
+    /// `.parquet` files, from files and folders, in the order of their paths. Other files of a folder are left out, which
     /// [`Documents::left_out`] tells; a file named outright is read as text.
     pub fn from_paths(paths: &[PathBuf]) -> Result<Self, DocumentError> {
         let mut documents = Self { source: list(paths), ..Self::default() };
@@ -224,12 +230,14 @@ impl Documents {
     fn read_file(&mut self, file: &Found) -> Result<bool, DocumentError> {
         let path = file.name.as_path();
         if file.kind.format == Format::Parquet {
-            return Err(DocumentError::Parquet { path: path.into() });
+            return self.add_parquet(file);
         }
         let opened = kind::open(&file.place, file.kind).map_err(|e| failed(path, e))?;
         let limited = Box::new(Limited { inner: opened, left: MAX_FILE });
         let (text, mark) = match decode(limited).map_err(|e| failed(path, e))? {
             Decoded::Utf8 { text, mark } => (text, mark.unwrap_or(0)),
+            // As it is called in the cache of a hub, where names are hashes.
+            Decoded::Parquet => return self.add_parquet(file),
             Decoded::Torn(at) => return Err(DocumentError::NotText { path: path.into(), at }),
             Decoded::Not(why) => return Err(refused(path, why)),
         };
@@ -238,6 +246,24 @@ impl Documents {
             Format::JsonLines => self.add_json_lines(path, reader),
             Format::Json => self.add_json(path, reader),
             Format::Text | Format::Parquet => self.add_text(path, reader, mark),
+        }
+    }
+
+    fn add_parquet(&mut self, file: &Found) -> Result<bool, DocumentError> {
+        let path = file.name.as_path();
+        if file.kind.packing != Packing::None {
+            return Err(DocumentError::PackedParquet { path: path.into() });
+        }
+        let read =
+            parquet::read(&file.place, MAX_FILE, &mut |document| self.add_document(document));
+        match read {
+            Ok(rows) => Ok(rows > 0),
+            Err(why) => Err(match why.why() {
+                ParquetError::TooLarge => {
+                    DocumentError::TooLarge { path: path.into(), limit: MAX_FILE }
+                }
+                _ => DocumentError::Parquet { path: path.into(), why },
+            }),
         }
     }
 
@@ -322,7 +348,7 @@ impl Documents {
         }
     }
 
-    fn add_document(&mut self, document: json::Document) {
+    fn add_document(&mut self, document: Document) {
         for _ in 0..document.other_parts {
             self.shorten(WhyText::OtherPart, 0);
         }
@@ -341,7 +367,8 @@ impl DocumentError {
             Self::NotText { .. } => WhyFile::NotText,
             Self::UnmarkedUtf16 { .. } => WhyFile::UnmarkedUtf16,
             Self::Utf32 { .. } => WhyFile::Utf32,
-            Self::Parquet { .. } => WhyFile::Parquet,
+            Self::PackedParquet { .. } => WhyFile::PackedParquet,
+            Self::Parquet { why: ParquetError::NoText(_), .. } => WhyFile::NoDocuments,
             // Settings and the like are in JSON too.
             Self::Entry { number: 1, .. } => WhyFile::NoDocuments,
             _ => return None,
@@ -373,7 +400,6 @@ fn failed(path: &Path, source: io::Error) -> DocumentError {
 fn refused(path: &Path, why: WhyFile) -> DocumentError {
     let path = path.to_path_buf();
     match why {
-        WhyFile::Parquet => DocumentError::Parquet { path },
         WhyFile::UnmarkedUtf16 => DocumentError::UnmarkedUtf16 { path },
         WhyFile::Utf32 => DocumentError::Utf32 { path },
         _ => DocumentError::NotText { path, at: 0 },

@@ -14,6 +14,8 @@ pub(super) enum Decoded {
         /// Bytes of the mark that was left out, or `None` where they were converted.
         mark: Option<usize>,
     },
+    /// Parquet, whatever its name says.
+    Parquet,
     /// Something else that is not read.
     Not(WhyFile),
     /// UTF-16 with half a character at this byte.
@@ -33,7 +35,7 @@ pub(super) fn decode(mut bytes: Box<dyn Read>) -> io::Result<Decoded> {
         [0xff, 0xfe, ..] => utf16(&head, bytes, u16::from_le_bytes)?,
         [0xfe, 0xff, ..] => utf16(&head, bytes, u16::from_be_bytes)?,
         [0xef, 0xbb, 0xbf, ..] => utf8(3, head, bytes),
-        [b'P', b'A', b'R', b'1', 0x15, ..] => Decoded::Not(WhyFile::Parquet),
+        [b'P', b'A', b'R', b'1', 0x15, ..] => Decoded::Parquet,
         _ if looks_like_utf16(&head) => Decoded::Not(WhyFile::UnmarkedUtf16),
         _ => utf8(0, head, bytes),
     })
@@ -80,6 +82,7 @@ mod tests {
                 text.read_to_string(&mut read).map_err(|e| e.to_string())?;
                 Ok(read)
             }
+            Decoded::Parquet => Err("Parquet".to_owned()),
             Decoded::Not(why) => Err(format!("{why:?}")),
             Decoded::Torn(at) => Err(format!("torn at {at}")),
         }

@@ -2,7 +2,7 @@
 
 use super::{
     documents::DocumentError,
-    kind::{self, Format, Kind},
+    kind::{self, Kind},
     left_out::{LeftOut, WhyFile},
 };
 use std::{
@@ -104,7 +104,6 @@ impl Finder<'_> {
     fn file(&mut self, name: PathBuf, place: PathBuf, found: &mut Vec<Found>) {
         match kind::by_name(&name) {
             None => self.leave_out(WhyFile::OtherKind, &name),
-            Some(Kind { format: Format::Parquet, .. }) => self.leave_out(WhyFile::Parquet, &name),
             Some(kind) if self.is_new(&name, &place) => {
                 found.push(Found { name, place, kind, named: false });
             }

@@ -1,5 +1,6 @@
 //! Documents in JSON: a value on every line, values one after the other, or an array of them.
 
+use super::document::{Document, Fields, Messages, Value};
 use serde::{
     Deserialize,
     de::{
@@ -11,13 +12,6 @@ use std::{
     fmt,
     io::{self, BufRead},
 };
-
-/// A document, and how many parts of its messages were no text.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Document {
-    pub text: String,
-    pub other_parts: u64,
-}
 
 /// Takes a document, or why a value is none; whether to go on.
 pub(super) type Take<'a> = &'a mut dyn FnMut(Result<Document, String>) -> bool;
@@ -100,39 +94,14 @@ impl<'de> Visitor<'de> for Array<'_> {
 /// One value that is to be a document.
 enum Entry {
     Text(String),
-    Object(Box<Object>),
-}
-
-/// What is read of an object; anything else in it takes no memory.
-#[derive(Deserialize)]
-struct Object {
-    #[serde(default)]
-    text: Value,
-    #[serde(default)]
-    prompt: Value,
-    #[serde(default)]
-    completion: Value,
-    messages: Option<Messages>,
+    Object(Box<Fields>),
 }
 
 impl Entry {
-    /// Its text: `text`, or `prompt` and `completion`, or the contents of `messages`.
     fn document(self) -> Result<Document, String> {
-        let plain = |text| Ok(Document { text, other_parts: 0 });
-        let object = match self {
-            Entry::Text(text) => return plain(text),
-            Entry::Object(object) => *object,
-        };
-        if let Value::Text(text) = object.text {
-            return plain(text);
-        }
-        if let (Value::Text(prompt), Value::Text(completion)) = (object.prompt, object.completion) {
-            return plain(prompt + &completion);
-        }
-        let messages = object.messages.ok_or("no \"text\" in it")?;
-        match messages.without {
-            Some(number) => Err(format!("message {number} has no \"content\" that can be read")),
-            None => Ok(messages.document),
+        match self {
+            Entry::Text(text) => Ok(Document { text, other_parts: 0 }),
+            Entry::Object(fields) => fields.document().map_err(|why| why.to_string()),
         }
     }
 }
@@ -152,20 +121,12 @@ impl<'de> Deserialize<'de> for Entry {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-                let object = Object::deserialize(MapAccessDeserializer::new(map));
-                Ok(Entry::Object(Box::new(object?)))
+                let fields = Fields::deserialize(MapAccessDeserializer::new(map));
+                Ok(Entry::Object(Box::new(fields?)))
             }
         }
         from.deserialize_any(Any)
     }
-}
-
-/// The contents of messages, one below the other.
-#[derive(Default)]
-struct Messages {
-    document: Document,
-    /// The first message, from 1, without a content.
-    without: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -185,44 +146,15 @@ impl<'de> Deserialize<'de> for Messages {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Messages, A::Error> {
-                let (mut all, mut number) = (Messages::default(), 0);
+                let mut all = Messages::default();
                 while let Some(Message { content }) = seq.next_element()? {
-                    number += 1;
-                    if number > 1 {
-                        all.document.text.push_str("\n\n");
-                    }
-                    match content {
-                        Value::Text(text) => all.document.text.push_str(&text),
-                        // As in a message that only calls a tool.
-                        Value::Null => {}
-                        Value::Parts(parts) => {
-                            all.document.text.push_str(&parts.text);
-                            all.document.other_parts += parts.other_parts;
-                        }
-                        Value::Part(_) | Value::Other => {
-                            all.without.get_or_insert(number);
-                        }
-                    }
+                    all.push(content);
                 }
                 Ok(all)
             }
         }
         from.deserialize_seq(List)
     }
-}
-
-/// A field, as far as it is text.
-#[derive(Default)]
-enum Value {
-    Text(String),
-    Null,
-    /// An array, as of the parts of a message.
-    Parts(Document),
-    /// An object, with its `text`, if it has one.
-    Part(Option<String>),
-    /// Something else, or nothing.
-    #[default]
-    Other,
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -262,10 +194,7 @@ impl<'de> Deserialize<'de> for Value {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
                 let mut parts = Document::default();
                 while let Some(part) = seq.next_element::<Value>()? {
-                    match part {
-                        Value::Text(text) | Value::Part(Some(text)) => parts.text.push_str(&text),
-                        _ => parts.other_parts += 1,
-                    }
+                    parts.push(part);
                 }
                 Ok(Value::Parts(parts))
             }

@@ -15,7 +15,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub format: Format,
-    packing: Packing,
+    pub packing: Packing,
 }
 
 /// What the text of a file is.
@@ -27,12 +27,13 @@ pub(super) enum Format {
     JsonLines,
     /// JSON values one after the other, or one array of them.
     Json,
-    /// Parquet, which is not read.
+    /// Rows of a table in Parquet.
     Parquet,
 }
 
+/// What a file, or a page of one, is packed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
+pub(super) enum Packing {
     None,
     Gzip,
     Zstandard,
@@ -76,28 +77,26 @@ pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Box<dyn Read>> {
     let file = BufReader::new(File::open(path)?);
     Ok(match kind.packing {
         Packing::None => Box::new(file),
-        packing => Box::new(Members { packing, at: At::Beginning(file) }),
+        packing => Box::new(Members::new(packing, file)),
     })
 }
 
 /// Reads the members of a packed file, which may be several, one after the other; zeros may follow
 /// them, with which some programs fill up blocks.
-struct Members {
+pub(super) struct Members<S> {
     packing: Packing,
-    at: At,
+    at: At<S>,
 }
 
-enum At {
-    Beginning(Source),
-    Between(Source),
-    Gzip(GzDecoder<Source>),
-    Zstandard(Box<FrameDecoder>, Source),
+enum At<S> {
+    Beginning(S),
+    Between(S),
+    Gzip(GzDecoder<S>),
+    Zstandard(Box<FrameDecoder>, S),
     End,
 }
 
-type Source = BufReader<File>;
-
-impl Read for Members {
+impl<S: BufRead> Read for Members<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -129,9 +128,14 @@ impl Read for Members {
     }
 }
 
-impl Members {
+impl<S: BufRead> Members<S> {
+    /// Of `packing`, which is not none.
+    pub fn new(packing: Packing, source: S) -> Self {
+        Self { packing, at: At::Beginning(source) }
+    }
+
     /// The member that begins here, or the end.
-    fn member(&self, mut source: Source) -> io::Result<At> {
+    fn member(&self, mut source: S) -> io::Result<At<S>> {
         let Some(first) = source.fill_buf()?.first().copied() else { return Ok(At::End) };
         if self.packing == Packing::Gzip {
             if first != GZIP {
@@ -165,7 +169,7 @@ const MAX_WINDOW: u64 = 128 << 20;
 
 fn read_frame(
     frame: &mut FrameDecoder,
-    source: &mut Source,
+    source: &mut impl BufRead,
     buffer: &mut [u8],
 ) -> io::Result<usize> {
     while frame.can_collect() == 0 && !frame.is_finished() {
@@ -183,7 +187,7 @@ fn check_sum(frame: &FrameDecoder) -> io::Result<()> {
     }
 }
 
-fn skip_zeros(source: &mut Source) -> io::Result<()> {
+fn skip_zeros(source: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = source.fill_buf()?;
         let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
@@ -232,7 +236,7 @@ mod tests {
         assert_eq!(format("x.JsonL.Zst"), Some(Format::JsonLines));
         assert_eq!(format("x.ndjson"), Some(Format::JsonLines));
         assert_eq!(format("x.JSON"), Some(Format::Json));
-        assert_eq!(format("x.parquet"), Some(Format::Parquet));
+        assert_eq!(format("x.Parquet"), Some(Format::Parquet));
         assert_eq!([format("x.csv"), format("txt"), format("x.gz")], [None; 3]);
         assert_eq!(of_named(Path::new("x.gz")).packing, Packing::Gzip);
         assert_eq!(of_named(Path::new("x.dat")).format, Format::Text);

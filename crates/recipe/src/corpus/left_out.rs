@@ -23,8 +23,8 @@ pub struct LeftOut {
 pub enum WhyFile {
     /// Its name has the ending of no text.
     OtherKind,
-    /// It is Parquet, which this program does not read.
-    Parquet,
+    /// It is Parquet inside an archive.
+    PackedParquet,
     /// Its bytes are no UTF-8 text.
     NotText,
     /// It looks like UTF-16 and has no mark that says so.
@@ -33,7 +33,7 @@ pub enum WhyFile {
     Utf32,
     /// There is no text in it.
     Empty,
-    /// It is JSON, and its first value is no document.
+    /// It is JSON, and its first value is no document; or Parquet, and no column of it has texts.
     NoDocuments,
     /// It is a link that leads out of the folder.
     LinkOut,
@@ -146,9 +146,9 @@ impl WhyFile {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             WhyFile::OtherKind => ("file of another kind", "files of other kinds"),
-            WhyFile::Parquet => (
-                "Parquet file, which has to be converted",
-                "Parquet files, which have to be converted",
+            WhyFile::PackedParquet => (
+                "Parquet file in an archive, which has to be unpacked",
+                "Parquet files in archives, which have to be unpacked",
             ),
             WhyFile::NotText => ("file that is not UTF-8 text", "files that are not UTF-8 text"),
             WhyFile::UnmarkedUtf16 => (
@@ -157,7 +157,10 @@ impl WhyFile {
             ),
             WhyFile::Utf32 => ("file in UTF-32", "files in UTF-32"),
             WhyFile::Empty => ("file without text", "files without text"),
-            WhyFile::NoDocuments => ("JSON file without documents", "JSON files without documents"),
+            WhyFile::NoDocuments => (
+                "JSON or Parquet file without documents",
+                "JSON or Parquet files without documents",
+            ),
             WhyFile::LinkOut => ("link out of the folder", "links out of the folder"),
             WhyFile::LinkNowhere => ("link that leads nowhere", "links that lead nowhere"),
             WhyFile::Again => {

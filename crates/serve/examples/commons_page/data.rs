@@ -2,7 +2,7 @@
 
 use commons::statement::{
     Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
-    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, UnrankedRule, Verdict, Vote,
+    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, Unranked, Verdict, Vote,
     VoteBody,
 };
 use ids::{Hash, canonical};
@@ -140,7 +140,7 @@ fn question(town: &Town, topic: ProposalType, title: &str, options: Vec<Choice>)
         options,
         houses: vec![],
         method: Method::Schulze,
-        unranked: UnrankedRule::Last,
+        unranked: Unranked::Last,
         tie: TieBreak::Listed,
         seats: 1,
         cap: None,

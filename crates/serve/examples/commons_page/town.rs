@@ -221,7 +221,8 @@ impl Town {
         let log = self.archive.snapshot().expect("a log");
         let overdue = view::overdue(&log, &self.state).expect("a log");
         let unanswered = view::unanswered(&log, &self.state).expect("a log");
-        Reading { state: self.state.clone(), overdue, unanswered }
+        let beside = view::Beside { overdue, unanswered, split_proof: false };
+        Reading { state: self.state.clone(), beside }
     }
 }
 

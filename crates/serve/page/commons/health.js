@@ -78,7 +78,7 @@ export const showHealth = whenChanged((health) => {
       }))), "bad", counts.contradicted > 0),
     section("Operators", h("p", { class: "note", text: "Who gave statements their place and signed checkpoints, over the log’s length." }), operators(health)),
     section(`Void statements: ${whole(health.void)}`, h("p", { class: "note", text: health.void > health.last_void.length ? `They have their place and count for nothing. The last ${whole(health.last_void.length)}:` : "They have their place and count for nothing." }),
-      health.last_void.length > 0 && table(["Statement", "Hash", "Why"], health.last_void.map((one) => ({ cells: [whole(one.index), hash(one.statement), h("bdi", { text: clean(one.reason) })] })))));
+      health.last_void.length > 0 && table(["Statement", "Hash", "Why"], health.last_void.map((one) => ({ cells: [whole(one.index), hash(one.statement), h("bdi", { text: clean(one.reason.words) })] })))));
 });
 
 function section(title, ...parts) {

@@ -31,9 +31,9 @@ const draw = whenChanged(({ view, isPanel }) => {
 const tally = (view) => [
   top(view),
   view.problem && h("p", { class: "message bad", text: `This cannot be counted: ${clean(view.problem)}` }),
-  view.houses_counted.length > 1 && together(view),
+  view.counts.length > 1 && together(view),
   view.margin && margin(view),
-  h("div", { class: view.houses_counted.length > 1 ? "houses two" : "houses" }, view.houses_counted.map((house) => oneHouse(view, house))),
+  h("div", { class: view.counts.length > 1 ? "houses two" : "houses" }, view.counts.map((house) => oneHouse(view, house))),
 ];
 
 const panel = (view) => [
@@ -65,8 +65,8 @@ function top(view) {
 }
 
 function together(view) {
-  const names = view.houses_counted.map((house) => [HOUSES[house.house].toLowerCase(), winners(view, house)]);
-  const agree = new Set(view.houses_counted.map((house) => house.winners.join())).size === 1;
+  const names = view.counts.map((house) => [HOUSES[house.house].toLowerCase(), winners(view, house)]);
+  const agree = new Set(view.counts.map((house) => house.winners.join())).size === 1;
   return h("p", { class: "message" }, names.flatMap(([house, won], at) => [at ? ", " : "", house, view.status.state === "open" ? " would choose " : " chooses ", ...won]),
     agree ? ". Both agree." : view.status.state === "open" ? ". They do not agree: nothing would change." : ". They do not agree: nothing changes.");
 }

@@ -1,8 +1,8 @@
 //! The page of a commons: who belongs to it, what was made from what, what is decided, and
 //! whether the log is well.
 //!
-//! Somebody else holds the log and hands over its state through [`Commons`]; this makes pictures
-//! and sentences of it, and changes nothing.
+//! Somebody else holds the log and hands over its state through [`Commons`]; the routes answer with
+//! the views of it that commands print too ([`commons::view`](::commons::view)), and change nothing.
 //!
 //! | Route | What it answers |
 //! |---|---|
@@ -17,14 +17,13 @@
 
 mod folder;
 mod reader;
-mod standing;
 mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::commons::state::State;
-use ::commons::view::{Overdue, Unanswered};
+use ::commons::view::Beside;
 use ::commons::{ArchiveError, Snapshot};
 use axum::Router;
 use axum::extract::{Path, State as Shared};
@@ -38,7 +37,7 @@ use net::{BoxError, with_causes};
 use crate::{ServeError, guarded, problem};
 pub use folder::Folder;
 use reader::LogReader;
-pub use view::{MAX_SHOWN, View};
+pub use view::View;
 
 /// Where the page gets a commons from; [`Folder`] is one that a member keeps on disk.
 ///
@@ -58,10 +57,8 @@ pub trait Commons: Send + Sync + 'static {
 pub struct Reading {
     /// What the log means.
     pub state: State,
-    /// Statements that this member holds and the log leaves out for too long.
-    pub overdue: Vec<Overdue>,
-    /// Members' statements that it holds without a receipt of the operator.
-    pub unanswered: Vec<Unanswered>,
+    /// What this member knows beside the log.
+    pub beside: Beside,
 }
 
 /// A version for [`Commons::version`]: how many statements and checkpoints the log has.

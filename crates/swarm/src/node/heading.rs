@@ -2,8 +2,8 @@
 
 use super::{Core, Running, working::Wanted};
 use crate::{
-    Action, Body, ChainState, Contribution, Ejection, Evidence, Finding, Notice, RecordSummary,
-    Signed, SignedRecord, Verdict, log::Entry, members::member,
+    Action, Body, ChainState, Ejection, Evidence, Finding, Kind, Notice, RecordSummary, Signed,
+    SignedRecord, Verdict, log::Entry, members::member,
 };
 use ids::PeerId;
 
@@ -108,7 +108,11 @@ fn tell(core: &mut Core, record: &SignedRecord, before: Option<&ChainState>, nex
 
 fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
     let body = record.record();
-    let contribution = |c: &Contribution| (c.commit.author(), c.commit.body().steps);
+    let made = match body.kind {
+        // What is left of the advance that it takes the place of.
+        Kind::Repair => next.last.iter().flat_map(|last| &last.contributions).collect(),
+        _ => body.contributions.iter().map(|c| &c.commit).collect::<Vec<_>>(),
+    };
     RecordSummary {
         height: body.height,
         kind: body.kind,
@@ -117,7 +121,7 @@ fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
         record: record.hash(),
         state_hash: body.state.hash(),
         state: body.state,
-        contributions: body.contributions.iter().map(contribution).collect(),
+        contributions: made.into_iter().map(|c| (c.author(), c.body().steps)).collect(),
         ejected: body.culprits().collect(),
         joined: body.joins.iter().map(Signed::author).collect(),
         active: next.members.iter().map(|m| m.id).collect(),

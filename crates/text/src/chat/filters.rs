@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::{methods, percent, texts};
+use super::{cycler, methods, percent, texts};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -14,12 +14,15 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("escape", escape);
     // `none` can be walked here but not in Python, and templates ask before they do.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    // What has a length and items: in Python texts and maps, too.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
+    });
     environment.set_unknown_method_callback(method);
     texts::add(environment);
     percent::add(environment);
     environment.add_filter("forceescape", escape);
-    environment
-        .add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    cycler::add(environment);
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
 }
 

@@ -4,8 +4,9 @@
 //! Counted as llama.cpp's `llama-perplexity --kl-divergence` does: windows of their own, of each
 //! the second half.
 
-use crate::{cli::BenchInputsArgs, kernel_for, runnable, runnable::Opening};
+use crate::{cli::BenchInputsArgs, kernel_for, ready};
 use anyhow::{Context, Result, bail};
+use engine::Opening;
 use kernel::Activations;
 use kernel::math::exp64;
 use model::Session;
@@ -46,11 +47,11 @@ struct Prediction {
 /// Measures and prints the figures.
 pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
     let kernel = kernel_for(args.threads)?;
-    let text = std::fs::read_to_string(&args.text)
+    let text = bounded::read_named_text(&args.text, MAX_TEXT)
         .with_context(|| format!("reading {}", args.text.display()))?;
     let path = args.model.to_str().context("the model's path is not UTF-8")?;
     let window = args.window as usize;
-    let open = runnable::open(path, &Opening::of(window), &kernel)?;
+    let open = ready::open(path, &Opening::of(window), &kernel)?;
     if window > open.model.context() {
         bail!("a window of {window} tokens, the model's context is {}", open.model.context());
     }
@@ -160,6 +161,8 @@ fn print(f: &Figures) {
 
 /// Positions whose logits are held at once.
 const AT_ONCE: usize = 32;
+/// Most bytes of text.
+const MAX_TEXT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

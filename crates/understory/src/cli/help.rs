@@ -1,6 +1,6 @@
 //! The program's own help: the commands under headings, described by their one definition.
 
-use clap::Command;
+use clap::{Arg, Command};
 
 /// Headings, and the commands below each, in the order in which they are shown.
 const GROUPS: &[(&str, &[&str])] = &[
@@ -28,6 +28,16 @@ pub fn grouped(program: Command) -> Command {
     ))
 }
 
+/// `program` with arguments that take a negative number as their value, so that it is refused with
+/// what the argument may be, and not as an argument that nobody knows.
+pub fn with_negative_numbers(program: Command) -> Command {
+    let taking = |arg: Arg| {
+        let takes = arg.get_action().takes_values() && !arg.is_allow_hyphen_values_set();
+        arg.allow_negative_numbers(takes)
+    };
+    program.mut_args(taking).mut_subcommands(with_negative_numbers)
+}
+
 /// A command and what it does.
 fn line(program: &Command, name: &str) -> String {
     let literal = program.get_styles().get_literal();
@@ -40,7 +50,7 @@ fn line(program: &Command, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use clap::{Arg, CommandFactory};
+    use clap::CommandFactory;
 
     #[test]
     fn every_visible_command_is_in_one_group() {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Use this model: the folder of a demo, of a peer or of a Hugging Face model; a .gguf file or
-    /// a folder with one; or FOLDER@ROOT
+    /// a folder with one; FOLDER@ROOT; or hf:OWNER/NAME as in `pull`, which is fetched if it is not
+    /// on this machine yet
     pub model: String,
     /// Say this to a model with a chat template, or continue it. Text from standard input is added
     /// below it; on a terminal, with neither, a conversation starts

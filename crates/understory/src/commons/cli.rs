@@ -1,6 +1,8 @@
 //! The commands of a commons and their flags.
 
+use super::flags::Flag;
 use clap::{Args, Subcommand, ValueEnum};
+use commons::statement::{House, Method, ProposalType, Relation, Unranked, Verdict};
 use ids::{Hash, PeerId};
 use std::path::PathBuf;
 
@@ -225,7 +227,7 @@ pub enum CommonsCommand {
     House {
         /// Sit in this house
         #[arg(value_enum)]
-        house: HouseName,
+        house: Flag<House>,
         #[command(flatten)]
         place: Place,
     },
@@ -262,8 +264,8 @@ pub enum CommonsCommand {
         #[arg(long)]
         parent: Vec<String>,
         /// State how the result was made from its parents
-        #[arg(long, value_enum, default_value_t = RelationName::Tuned)]
-        relation: RelationName,
+        #[arg(long, value_enum, default_value_t = Flag(Relation::Tuned))]
+        relation: Flag<Relation>,
         /// Name the recipe by its digest, or by a file whose digest is taken
         #[arg(long)]
         recipe: String,
@@ -276,7 +278,7 @@ pub enum CommonsCommand {
         statement: String,
         /// Report this result
         #[arg(value_enum)]
-        verdict: VerdictName,
+        verdict: Flag<Verdict>,
         /// Explain the result in words
         #[arg(long)]
         note: Option<String>,
@@ -439,60 +441,6 @@ pub enum Shown {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HouseName {
-    Users,
-    Contributors,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelationName {
-    Trained,
-    Tuned,
-    Merged,
-    Distilled,
-    Quantized,
-    Pruned,
-    Converted,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerdictName {
-    Confirmed,
-    Mismatch,
-    Unavailable,
-    Disputed,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicName {
-    Question,
-    Charter,
-    Rules,
-    Licence,
-    Rights,
-    Stewards,
-    Removal,
-    Panel,
-    Appeal,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MethodName {
-    Approval,
-    Schulze,
-    Committee,
-    Stv,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnrankedName {
-    /// Below everything ranked, as in Debian
-    Last,
-    /// No opinion, as in Kubernetes
-    NoOpinion,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TieName {
     /// The option listed first
     Listed,
@@ -507,8 +455,8 @@ pub struct ProposeArgs {
     /// Ask this question, in one line
     pub title: String,
     /// State what the question is about, which decides what it takes to pass
-    #[arg(long, value_enum, default_value_t = TopicName::Question)]
-    pub topic: TopicName,
+    #[arg(long, value_enum, default_value_t = Flag(ProposalType::Question))]
+    pub topic: Flag<ProposalType>,
     /// Take the full text of the question from this file
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
@@ -522,10 +470,10 @@ pub struct ProposeArgs {
     pub default: String,
     /// Count the ballots by this method. The default is schulze, for stewards stv
     #[arg(long, value_enum)]
-    pub method: Option<MethodName>,
+    pub method: Option<Flag<Method>>,
     /// Choose what it means that a ballot does not rank an option
-    #[arg(long, value_enum, default_value_t = UnrankedName::Last)]
-    pub unranked: UnrankedName,
+    #[arg(long, value_enum, default_value_t = Flag(Unranked::Last))]
+    pub unranked: Flag<Unranked>,
     /// Choose what settles a tie. The default is the option listed first; with --secret it is a lot
     #[arg(long, value_enum)]
     pub tie: Option<TieName>,

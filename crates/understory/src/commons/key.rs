@@ -2,12 +2,14 @@
 
 use super::{
     cli::{KeyCommand, KeyName, KeyPlace, RotateArgs},
-    desk::Desk,
-    keys::{Keys, Role},
+    holder, opening,
 };
 use crate::hint::WithHint;
 use anyhow::{Context, Result, anyhow, bail};
-use commons::statement::{DeviceKey, Key, KeyOp};
+use commons::{
+    keys::Role,
+    statement::{DeviceKey, Key, KeyOp},
+};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ids::{Hash, Identity, Signature, key_file::Seed};
 use std::io::{IsTerminal, Read};
@@ -20,8 +22,8 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         KeyCommand::Import { name, place } => import(*name, place),
         KeyCommand::Rotate(args) => rotate(args),
         KeyCommand::Revoke(place) => {
-            let mut desk = Desk::to_sign(place)?;
-            let member = desk.me()?;
+            let mut workspace = opening::to_sign(place)?;
+            let member = workspace.me()?;
             let key = Key {
                 member,
                 op: KeyOp::Revoke,
@@ -30,23 +32,23 @@ pub fn key(command: &KeyCommand) -> Result<()> {
                 guardians: Vec::new(),
                 threshold: 0,
             };
-            desk.say(key).map(drop)
+            opening::say(&mut workspace, place.json, key).map(drop)
         }
         KeyCommand::Recover { member, place } => {
-            let mut desk = Desk::to_sign(place)?;
-            let identity = desk.keys.identity(Role::Current)?;
-            let member = desk.member(member)?;
-            let known = &desk.state.members[&member];
+            let mut workspace = opening::to_sign(place)?;
+            let identity = workspace.keys.identity(Role::Current)?;
+            let member = workspace.member(member)?;
+            let known = &workspace.state.members[&member];
             let key = Key {
                 member,
                 op: KeyOp::Recover,
-                keys: vec![DeviceKey::bind(&identity, &desk.state.id, &member)],
-                next: desk.keys.card()?.next,
+                keys: vec![DeviceKey::bind(&identity, &workspace.state.id, &member)],
+                next: workspace.keys.card()?.next,
                 guardians: known.guardians.clone(),
                 threshold: known.threshold,
             };
             let threshold = known.threshold;
-            let statement = desk.say_as(&identity, key)?;
+            let statement = opening::say_as(&mut workspace, place.json, &identity, key)?;
             if !place.json {
                 let hash = statement.hash().short();
                 println!(
@@ -56,10 +58,10 @@ pub fn key(command: &KeyCommand) -> Result<()> {
             Ok(())
         }
         KeyCommand::Device { member, place } => {
-            let desk = Desk::to_sign(place)?;
-            let identity = desk.keys.identity(Role::Current)?;
-            let member = desk.member(member)?;
-            let device = DeviceKey::bind(&identity, &desk.state.id, &member);
+            let workspace = opening::to_sign(place)?;
+            let identity = workspace.keys.identity(Role::Current)?;
+            let member = workspace.member(member)?;
+            let device = DeviceKey::bind(&identity, &workspace.state.id, &member);
             println!("{}", device_text(&device));
             Ok(())
         }
@@ -67,7 +69,7 @@ pub fn key(command: &KeyCommand) -> Result<()> {
 }
 
 fn create(place: &KeyPlace) -> Result<()> {
-    let keys = Keys::at(place.keys.as_deref())?;
+    let keys = holder::keys(place.keys.as_deref())?;
     if keys.has(Role::Current) {
         keys.refuse_old(Role::Current)?;
         return Err(anyhow!("there is a key in {} already", keys.dir().display()))
@@ -84,7 +86,7 @@ fn create(place: &KeyPlace) -> Result<()> {
 }
 
 fn show(place: &KeyPlace) -> Result<()> {
-    let keys = Keys::at(place.keys.as_deref())?;
+    let keys = holder::keys(place.keys.as_deref())?;
     let card = keys.card()?;
     if place.json {
         let operator = keys.public(Role::Operator).ok();
@@ -102,7 +104,7 @@ fn show(place: &KeyPlace) -> Result<()> {
 
 /// Age files held the 32 bytes of the secret and nothing else.
 fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
-    let keys = Keys::at(place.keys.as_deref())?;
+    let keys = holder::keys(place.keys.as_deref())?;
     let role = match name {
         KeyName::Key => Role::Current,
         KeyName::Next => Role::Next,
@@ -137,27 +139,28 @@ fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {
-    let mut desk = Desk::to_sign(&args.place)?;
-    let ahead = desk.ahead()?;
+    let mut workspace = opening::to_sign(&args.place)?;
+    let ahead = workspace.ahead()?;
     // The statement was signed, and the files were not renamed any more, or not all of them.
-    if desk.keys.is_halfway() || ahead.member_of(&desk.keys.public(Role::Next)?).is_some() {
-        desk.keys.advance()?;
+    if workspace.keys.is_halfway() || ahead.member_of(&workspace.keys.public(Role::Next)?).is_some()
+    {
+        workspace.keys.advance()?;
         bail!("an earlier rotation is now complete; rotate again if you want another");
     }
-    let signer = desk.keys.identity(Role::Next)?;
+    let signer = workspace.keys.identity(Role::Next)?;
     // Also of a key that was revoked: the next one is there for that.
     let member = ahead
-        .owner_of(&desk.keys.public(Role::Current)?)
+        .owner_of(&workspace.keys.public(Role::Current)?)
         .context("your key is in force for nobody here")
         .hint("begin with `understory commons introduce NAME`")?;
-    let successor = desk.keys.make_successor()?;
-    let mut keys = vec![DeviceKey::bind(&signer, &desk.state.id, &member)];
+    let successor = workspace.keys.make_successor()?;
+    let mut keys = vec![DeviceKey::bind(&signer, &workspace.state.id, &member)];
     for text in &args.device {
         keys.push(parse_device(text)?);
     }
     let guardians = match args.guardian.as_slice() {
         [] => ahead.members[&member].guardians.clone(),
-        named => named.iter().map(|text| desk.member(text)).collect::<Result<_>>()?,
+        named => named.iter().map(|text| workspace.member(text)).collect::<Result<_, _>>()?,
     };
     let most = guardians.len() as u8 / 2 + 1;
     let threshold = if guardians.is_empty() { 0 } else { args.threshold.unwrap_or(most) };
@@ -169,8 +172,8 @@ fn rotate(args: &RotateArgs) -> Result<()> {
         guardians,
         threshold,
     };
-    desk.say_as(&signer, key)?;
-    desk.keys.advance()
+    opening::say_as(&mut workspace, args.place.json, &signer, key)?;
+    Ok(workspace.keys.advance()?)
 }
 
 fn device_text(device: &DeviceKey) -> String {

@@ -1,29 +1,26 @@
 //! The log itself: digests of its views, a check of everything, and its tiles for other programs.
 
-use super::{
-    cli::Place,
-    desk::{Desk, open_home},
-};
+use super::{cli::Place, opening};
 use crate::hint::WithHint;
 use anyhow::{Context, Result};
-use commons::{HomeError, portable, state::log_key, view};
+use commons::{Home, HomeError, portable, view};
 use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 use tlog::{Bundle, Tile};
 
 pub fn hash(place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
-    let log = desk.log()?;
+    let workspace = opening::open(place)?;
+    let log = workspace.log()?;
     let root = log.root_at(log.size())?;
-    let digests = view::digests(&desk.state);
+    let digests = view::digests(&workspace.state);
     if place.json {
         let views: serde_json::Map<String, serde_json::Value> =
             digests.iter().map(|(name, hash)| (name.clone(), hash.to_string().into())).collect();
         let object = serde_json::json!({
-            "commons": desk.state.id, "size": log.size(), "root": root, "views": views,
+            "commons": workspace.state.id, "size": log.size(), "root": root, "views": views,
         });
         println!("{object}");
     } else {
-        println!("commons  {}", desk.state.id);
+        println!("commons  {}", workspace.state.id);
         println!("log      {root}  {} statements", log.size());
         for (name, hash) in digests {
             println!("view     {hash}  {name}");
@@ -33,7 +30,7 @@ pub fn hash(place: &Place) -> Result<()> {
 }
 
 pub fn verify(place: &Place) -> Result<ExitCode> {
-    let home = open_home(&place.dir)?;
+    let home = Home::open(&place.dir)?;
     let began = Instant::now();
     let mut shown = Instant::now();
     let watched = std::io::stderr().is_terminal();
@@ -88,19 +85,19 @@ pub fn verify(place: &Place) -> Result<ExitCode> {
 }
 
 pub fn export(to: &Path, place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
+    let workspace = opening::open(place)?;
     if to.exists() && fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(anyhow::anyhow!("{} is not empty", to.display()))
             .hint("name a folder that does not exist");
     }
-    let log = desk.log()?;
+    let log = workspace.log()?;
     // The newest head may have nobody's cosignature yet; somebody with a witness policy could do
     // nothing with it.
-    let head = portable::cosigned_head(&log, &desk.state)?
+    let head = portable::cosigned_head(&log, &workspace.state)?
         .context("enough witnesses have cosigned no head of this log yet")
         .hint("`understory commons serve` or `commons sync` brings the next one")?;
-    let policy = desk.state.policy();
-    let operator = log_key(&desk.archive.origin(), desk.state.operator_at(head.checkpoint().size));
+    let policy = workspace.state.policy();
+    let operator = workspace.state.log_key_at(head.checkpoint().size);
     let size = head.checkpoint().size;
     let (mut tiles, mut bundles) = (0u64, 0u64);
     for tile in Tile::all(size) {

@@ -1,14 +1,12 @@
 //! Marks of a training run's records in the log of a commons: read for whoever is shown the run's
 //! history, and written by members who take part in it.
 
-use super::{
-    desk::{Desk, open_home},
-    names::name_of,
-    record::RunRecorder,
-};
+use super::{opening, record::RunRecorder};
 use crate::units::now;
 use anyhow::{Context, Result};
 use commons::{
+    Home,
+    names::name_of,
     portable::cosigned_head,
     state::{MarkedRecord, State},
     statement::Milestone,
@@ -29,7 +27,7 @@ fn mark(state: &State, marked: &MarkedRecord) -> Mark {
 ///
 /// Errors: there is no commons, or it cannot be read.
 pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
-    let home = open_home(dir)?;
+    let home = Home::open(dir)?;
     let archive = home.archive()?;
     let log = archive.snapshot()?;
     let whole = home.state(&log)?;
@@ -51,8 +49,8 @@ impl RunRecorder {
     ///
     /// Errors: the commons cannot be read or written, or its member is none any more.
     pub fn mark(&self, run: Hash, due: (u64, Hash), own: &BTreeMap<u64, Hash>) -> Result<Marked> {
-        let desk = Desk::open(self.place())?;
-        let ahead = desk.ahead()?;
+        let workspace = opening::open(self.place())?;
+        let ahead = workspace.ahead()?;
         let me = ahead.member_of(&self.me().id()).filter(|me| ahead.is_member(me));
         let me = me.context("your key is no member's in this commons any more")?;
         let known = ahead.marked_records(&run);
@@ -68,11 +66,11 @@ impl RunRecorder {
         let mut said = Vec::new();
         for (height, record) in wanted.into_iter().flatten().filter(|(height, _)| !mine(*height)) {
             let milestone = Milestone { run, height, record };
-            desk.archive.write_at(&desk.state, self.me(), now(), milestone)?;
+            workspace.archive.write_at(&workspace.state, self.me(), now(), milestone)?;
             said.push(height);
         }
         let marks: Vec<Mark> =
-            desk.ahead()?.marked_records(&run).iter().map(|m| mark(&ahead, m)).collect();
+            workspace.ahead()?.marked_records(&run).iter().map(|m| mark(&ahead, m)).collect();
         let two = contradictions(&marks).into_iter();
         let contradictions = two.map(|(height, said)| (height, marks::words(&said))).collect();
         Ok(Marked { said, contradictions })

@@ -1,63 +1,22 @@
-//! Which peer's key belongs to which member.
-//!
-//! A member's own keys lie under a passphrase and sign votes; a peer's key lies open on a machine
-//! that trains for weeks. So they are not the same, and a member says which peer is its own: a
-//! `Work` of nothing, whose task is [`task`] and whose output is the peer's key. The last one
-//! counts. Nobody gains by naming a key that is somebody else's.
+//! Which peer's key belongs to which member, by the folder of a commons.
 
-use super::{
-    cli::Place,
-    desk::{Desk, open_home},
-    keys::Role,
-    names::name_of,
-};
+use super::{cli::Place, opening};
+use crate::units::now;
 use anyhow::Result;
 use commons::{
-    state::State,
-    statement::{Work, WorkType},
+    Home,
+    peer_keys::{PeerKeys, of_members},
 };
-use ids::{Hash, PeerId};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
-
-const UNIT: &str = "peer's key";
-
-/// What such a statement is part of, for every commons alike.
-fn task() -> Hash {
-    Hash::of(b"understory commons: this peer's key is mine")
-}
-
-/// The peers of a commons' members.
-pub struct PeerKeys {
-    pub keys: BTreeSet<PeerId>,
-    /// Members that have named none, by name.
-    pub without: Vec<String>,
-}
+use ids::PeerId;
+use std::path::Path;
 
 /// The peers that the members of the commons in `dir` have named as theirs.
 ///
 /// Errors: there is no commons, or it cannot be read.
 pub fn peer_keys(dir: &Path) -> Result<PeerKeys> {
-    let home = open_home(dir)?;
+    let home = Home::open(dir)?;
     let log = home.archive()?.snapshot()?;
     Ok(of_members(&home.state(&log)?))
-}
-
-fn of_members(state: &State) -> PeerKeys {
-    let mut named: BTreeMap<PeerId, PeerId> = BTreeMap::new();
-    for done in state.work.iter().filter(|done| done.work.task == task()) {
-        named.insert(done.member, PeerId(done.work.output.0));
-    }
-    let (mut keys, mut without) = (BTreeSet::new(), Vec::new());
-    for member in state.members.keys().filter(|id| state.is_member(id)) {
-        match named.get(member) {
-            Some(key) => _ = keys.insert(*key),
-            None => without.push(name_of(state, member)),
-        }
-    }
-    PeerKeys { keys, without }
 }
 
 /// Says in the commons of `place` that the peer with `key` is one's own, unless one has said so.
@@ -65,23 +24,5 @@ fn of_members(state: &State) -> PeerKeys {
 ///
 /// Errors: the commons cannot be read or written, or one is no member of it.
 pub fn name_peer_key(place: &Place, key: PeerId) -> Result<bool> {
-    let mut desk = Desk::to_sign(place)?;
-    let me = desk.me()?;
-    let ahead = desk.ahead()?;
-    let of_mine = ahead.work.iter().rev().find(|w| w.member == me && w.work.task == task());
-    if of_mine.is_some_and(|w| w.work.output.0 == key.0) {
-        return Ok(false);
-    }
-    let work = Work {
-        task: task(),
-        work: WorkType::Compute,
-        quantity: 0,
-        unit: UNIT.to_owned(),
-        inputs: Vec::new(),
-        output: Hash(key.0),
-    };
-    let identity = desk.keys.identity(Role::Current)?;
-    desk.archive.write(&desk.state, &identity, work)?;
-    desk.settle()?;
-    Ok(true)
+    Ok(opening::to_sign(place)?.name_peer_key(key, now())?)
 }

@@ -2,37 +2,34 @@
 
 use super::{
     cli::{CheckProofArgs, Place},
-    desk::{Desk, open_home},
+    opening,
 };
 use crate::{files::write_atomically, hint::WithHint, units::time};
 use anyhow::{Context, Result, anyhow};
 use commons::{
-    Home, Snapshot,
-    portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit, Trust, contradiction},
-    state::State,
+    Home, Workspace,
+    judge::{self, Found, Verdict},
+    portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit},
 };
-use ids::{Hash, PeerId};
 use serde_json::json;
 use std::{
     fmt::Write as _,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use tlog::{NotLogged, VerifierKey, Witnessed};
+use tlog::VerifierKey;
 
 /// Writes the proof of a statement, or without one that of two histories.
 pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
+    let workspace = opening::open(place)?;
     let proof = match statement {
-        Some(text) => Portable::Logged(Box::new(logged(&desk, text)?)),
-        None => Portable::Split(Box::new(split(&desk)?)),
+        Some(text) => Portable::Logged(Box::new(logged(&workspace, text)?)),
+        None => Portable::Split(Box::new(split(&workspace)?)),
     };
     let path = out.map_or_else(|| usual_path(&proof), Path::to_owned);
     create(&path, &proof.to_bytes())?;
     let id = proof.commons();
-    let founded = judge(&proof, &Trust::of_genesis(proof.genesis())).is_ok();
+    let founded = judge::by_genesis(&proof, id, &[]).is_ok();
     if place.json {
         println!("{}", json!({ "written": path, "commons": id, "genesis_suffices": founded }));
         return Ok(());
@@ -51,11 +48,11 @@ pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Resu
 /// Checks a proof from a file. One that can be read gets a verdict, whatever is in it.
 pub fn check(args: &CheckProofArgs) -> Result<ExitCode> {
     let (proof, verdict) = match Portable::parse(&read(&args.file)?) {
-        Err(e) => (None, Err(e.to_string())),
+        Err(e) => (None, Err(e.into())),
         Ok(proof) => {
             let verdict = match (&args.dir, args.commons) {
-                (Some(dir), _) => by_log(&proof, &open_home(dir)?)?,
-                (None, Some(id)) => by_genesis(&proof, id, &args.operator),
+                (Some(dir), _) => judge::by_log(&proof, &Home::open(dir)?)?,
+                (None, Some(id)) => judge::by_genesis(&proof, id, &args.operator),
                 (None, None) => unreachable!("the command line demands one of them"),
             };
             (Some(proof), verdict)
@@ -69,108 +66,25 @@ pub fn check(args: &CheckProofArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(verdict.is_err())))
 }
 
-/// What holds of a proof.
-enum Found {
-    /// A statement is in the log: who cosigned, and when.
-    Logged { cosigned: Vec<(VerifierKey, u64)>, need: usize },
-    /// This operator signed two histories.
-    Split(PeerId),
-}
-
-/// What holds, or why not, in words.
-type Judged = Result<Found, String>;
-
-fn logged(desk: &Desk, text: &str) -> Result<LoggedStatement> {
-    let hash = desk.statement(text)?.hash();
-    let (index, _) = desk.state.place(&hash).context("the statement has no place in this log")?;
-    LoggedStatement::new(&desk.log()?, &desk.state, index)?
+fn logged(workspace: &Workspace, text: &str) -> Result<LoggedStatement> {
+    let hash = workspace.statement(text)?.hash();
+    let (index, _) =
+        workspace.state.place(&hash).context("the statement has no place in this log")?;
+    LoggedStatement::new(&workspace.log()?, &workspace.state, index)?
         .with_context(|| {
             format!("no checkpoint with enough cosignatures has statement {index} yet")
         })
         .hint("`understory commons serve` or `commons sync` brings the next one")
 }
 
-fn split(desk: &Desk) -> Result<PortableSplit> {
-    PortableSplit::new(&desk.log()?, &desk.state, desk.home.splits()?)?
+fn split(workspace: &Workspace) -> Result<PortableSplit> {
+    PortableSplit::new(&workspace.log()?, &workspace.state, workspace.home.splits()?)?
         .context("nothing here proves that an operator of this log signed two histories")
         .hint("`understory commons show health` says what is known of the log")
 }
 
-/// By what the genesis says, and the operators that the user knows of.
-fn by_genesis(proof: &Portable, id: Hash, operators: &[PeerId]) -> Judged {
-    if proof.commons() != id {
-        return Err(format!("it is about commons {}, not {id}", proof.commons()));
-    }
-    let trust = Trust::of_genesis(proof.genesis());
-    judge(proof, &operators.iter().fold(trust, |trust, key| trust.and_operator(*key)))
-}
-
-/// By what the log of a member says.
-fn by_log(proof: &Portable, home: &Home) -> Result<Judged> {
-    let archive = home.archive()?;
-    let log = archive.snapshot()?;
-    if proof.commons() != archive.id() {
-        return Ok(Err(format!("it is about commons {}, not {}", proof.commons(), archive.id())));
-    }
-    let state = home.state(&log)?;
-    let Portable::Logged(logged) = proof else {
-        return Ok(judge(proof, &Trust::of_all(&state)));
-    };
-    if let Some(problem) = other_history(logged, home, &log, &state)? {
-        return Ok(Err(problem));
-    }
-    let size = logged.proof.checkpoint.checkpoint().size;
-    let now = judge(proof, &Trust::of_state(&state, size));
-    if now.is_ok() || size == 0 || size >= state.size {
-        return Ok(now);
-    }
-    // Other witnesses may have been in force when they cosigned.
-    let then = home.state_at(&log, size)?;
-    Ok(judge(proof, &Trust::of_state(&then, size)).or(now))
-}
-
-/// Says so if the checkpoint is of another history than the log here, and keeps the proof of that.
-fn other_history(
-    logged: &LoggedStatement,
-    home: &Home,
-    log: &Snapshot,
-    state: &State,
-) -> Result<Option<String>> {
-    let head = logged.proof.checkpoint.checkpoint();
-    if head.size > log.size() || log.root_at(head.size)? == head.root {
-        return Ok(None);
-    }
-    let mut problem = format!("its checkpoint of size {} is not of the log here", head.size);
-    if let Some(split) = contradiction(log, state, &logged.proof.checkpoint)? {
-        home.keep_split(&split)?;
-        problem.push_str(
-            "; the operator signed both: `understory commons prove --split` writes the proof",
-        );
-    }
-    Ok(Some(problem))
-}
-
-fn judge(proof: &Portable, trust: &Trust) -> Judged {
-    match proof {
-        Portable::Logged(logged) => match logged.check(trust) {
-            Ok(witnessed) => Ok(cosigned(&witnessed, trust)),
-            Err(e @ (NotLogged::Unsigned { .. } | NotLogged::TooFew { .. })) => {
-                Err(format!("{e}, as far as is known here"))
-            }
-            Err(e) => Err(e.to_string()),
-        },
-        Portable::Split(split) => split.check(trust).map(Found::Split).map_err(|e| e.to_string()),
-    }
-}
-
-fn cosigned(witnessed: &Witnessed, trust: &Trust) -> Found {
-    let witnesses = trust.policy().witnesses().iter().zip(&witnessed.times);
-    let cosigned = witnesses.filter_map(|(key, time)| Some((key.clone(), (*time)?))).collect();
-    Found::Logged { cosigned, need: witnessed.threshold }
-}
-
-fn as_json(proof: Option<&Portable>, verdict: &Judged) -> serde_json::Value {
-    let mut object = json!({ "holds": verdict.is_ok(), "problem": verdict.as_ref().err() });
+fn as_json(proof: Option<&Portable>, verdict: &Verdict) -> serde_json::Value {
+    let mut object = json!({ "holds": verdict.is_ok(), "problem": verdict.as_ref().err().map(ToString::to_string) });
     object["commons"] = json!(proof.map(Portable::commons));
     match proof {
         Some(Portable::Logged(logged)) => {
@@ -201,7 +115,7 @@ fn as_json(proof: Option<&Portable>, verdict: &Judged) -> serde_json::Value {
     object
 }
 
-fn as_text(proof: Option<&Portable>, verdict: &Judged, by_log: bool) -> String {
+fn as_text(proof: Option<&Portable>, verdict: &Verdict, by_log: bool) -> String {
     let mut out = match (proof, verdict) {
         (Some(proof), Ok(found)) => format!("holds: {}\n{}", claim(proof), evidence(proof, found)),
         (_, Err(problem)) => format!("does not hold: {problem}\n"),
@@ -269,10 +183,7 @@ fn create(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path);
-    file.and_then(|file| file.take(MAX_PORTABLE as u64 + 1).read_to_end(&mut bytes))
+    bounded::read_named(path, MAX_PORTABLE as u64)
         .with_context(|| format!("cannot read {}", path.display()))
-        .hint("give a file that `understory commons prove` wrote")?;
-    Ok(bytes)
+        .hint("give a file that `understory commons prove` wrote")
 }

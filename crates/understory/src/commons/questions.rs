@@ -2,37 +2,37 @@
 
 use super::{
     cli::{QuestionArgs, TallyArgs},
-    desk::Desk,
-    names::name_of,
+    opening,
     show::print,
 };
 use crate::units::time;
 use anyhow::Result;
 use commons::{
+    names::name_of,
     state::{State, Status},
     statement::House,
-    view::{self, Margin, Tally},
+    view::{self, Bounds, Margin, Question, Tallies, Tally},
 };
 use std::fmt::Write;
 
 /// `understory tally`.
 pub fn tally(args: &TallyArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
     let Some(text) = &args.question else {
-        let all = tallies(&state);
-        return print(args.place.json, &all, || questions(&state, &all));
+        let all = view::tallies(&state, Bounds::NONE);
+        return print(args.place.json, &all, || questions(&all));
     };
-    let tally = view::tally(&state, desk.question(&state, text)?);
+    let tally = view::tally(&state, workspace.question(&state, text)?, Bounds::NONE);
     print(args.place.json, &tally, || tally_text(&state, &tally, args.explain))
 }
 
 /// `understory margin`.
 pub fn margin(args: &QuestionArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let proposal = desk.question(&state, &args.question)?;
-    let Some(margin) = view::margin(&state, proposal) else {
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
+    let proposal = workspace.question(&state, &args.question)?;
+    let Some(margin) = view::margin(&state, proposal, Bounds::NONE) else {
         anyhow::bail!("{:?} has no votes that are counted", proposal.body.title);
     };
     print(args.place.json, &margin, || {
@@ -44,15 +44,15 @@ pub fn margin(args: &QuestionArgs) -> Result<()> {
 
 /// `understory panel`.
 pub fn panel(args: &QuestionArgs) -> Result<()> {
-    let desk = Desk::open(&args.place)?;
-    let state = desk.at(args.at)?;
-    let proposal = desk.question(&state, &args.question)?;
+    let workspace = opening::open(&args.place)?;
+    let state = workspace.at(args.at)?;
+    let proposal = workspace.question(&state, &args.question)?;
     let Some(panel) = view::panel(&state, proposal) else {
         anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
     };
     print(args.place.json, &panel, || {
         // What is drawn has no options.
-        let standing = standing(&panel.status, &[], proposal.close);
+        let standing = standing(&panel.question.status, &[], proposal.close);
         let mut out = format!("{:?}: {standing}\n", proposal.body.title);
         let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
         for (at, round) in panel.rounds.iter().enumerate() {
@@ -63,14 +63,14 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
                 let _ = writeln!(out, "round {round}: the secrets of {names} were not revealed");
             }
         }
-        if panel.withheld > 0 && !panel.seats.is_empty() {
+        if panel.withheld > 0 && !panel.drawn.is_empty() {
             let choices = 2f64.powi(panel.withheld.min(1_000) as i32);
             let _ = writeln!(out, "whoever withheld them could choose among {choices} panels");
         }
         if let Some(possible) = &panel.possible {
             let _ = writeln!(out, "{possible} panels were possible, each as likely");
         }
-        for (what, seats) in [("seat", &panel.seats), ("stand-in", &panel.stand_ins)] {
+        for (what, seats) in [("seat", &panel.drawn), ("stand-in", &panel.stand_ins)] {
             for seat in seats {
                 let name = name_of(&state, &seat.member);
                 let org = seat.employer.as_deref().unwrap_or("");
@@ -81,47 +81,34 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
     })
 }
 
-/// All questions, in the order of the log.
-pub fn tallies(state: &State) -> Vec<Tally> {
-    let mut proposals: Vec<_> = state.proposals.values().collect();
-    proposals.sort_by_key(|p| p.index);
-    proposals.into_iter().map(|proposal| view::tally(state, proposal)).collect()
-}
-
-/// The same as text, a line each.
-pub fn questions(state: &State, tallies: &[Tally]) -> String {
+/// All questions in the order of the log, a line each.
+pub fn questions(all: &Tallies) -> String {
     let mut out = String::new();
-    for tally in tallies {
-        let index = state.place(&tally.proposal).map_or(0, |(index, _)| index);
-        let _ = writeln!(
-            out,
-            "  {index:5}  {}  {:?}: {}",
-            tally.proposal.short(),
-            tally.title,
-            status(tally)
-        );
+    for question in all.questions.iter().rev() {
+        let Question { index, proposal, title, .. } = question;
+        let _ = writeln!(out, "  {index:5}  {}  {title:?}: {}", proposal.short(), status(question));
     }
     if out.is_empty() { "nothing was asked here yet\n".into() } else { out }
 }
 
 fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
-    let mut out = format!("{:?}: {}\n", tally.title, status(tally));
+    let mut out = format!("{:?}: {}\n", tally.question.title, status(&tally.question));
     if tally.unopened > 0 {
         let _ = writeln!(out, "sealed and not opened, so not counted: {}", tally.unopened);
     }
     if let Some(problem) = &tally.problem {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }
-    let options = option_names(tally);
-    for house in &tally.houses {
+    let options = option_names(&tally.question);
+    for house in &tally.counts {
         let who = match house.house {
             Some(House::Users) => "the users' house",
             Some(House::Contributors) => "the contributors' house",
             None => "all members",
         };
-        let _ = writeln!(out, "\n{who}: {} of {} voted", house.outcome.ballots, house.electors);
+        let _ = writeln!(out, "\n{who}: {} of {} voted", house.ballots, house.electors);
         if explain {
-            for line in decide::matrix_table(&options, &house.outcome.pairwise) {
+            for line in decide::matrix_table(&options, &house.pairwise) {
                 let _ = writeln!(out, "  {line}");
             }
             for line in &house.explanation {
@@ -137,8 +124,8 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
             let _ = writeln!(out, "  {line}");
         });
     }
-    if let Some(margin) = view::margin(state, &state.proposals[&tally.proposal]) {
-        let _ = write!(out, "\n{}", margin_text(state, &margin));
+    if let Some(margin) = &tally.margin {
+        let _ = write!(out, "\n{}", margin_text(state, margin));
     }
     out
 }
@@ -193,12 +180,12 @@ fn margin_text(state: &State, margin: &Margin) -> String {
     lines.join("\n  ") + "\n"
 }
 
-fn status(tally: &Tally) -> String {
-    standing(&tally.status, &option_names(tally), tally.close)
+fn status(question: &Question) -> String {
+    standing(&question.status, &option_names(question), question.close)
 }
 
-fn option_names(tally: &Tally) -> Vec<&str> {
-    tally.options.iter().map(|option| option.name.as_str()).collect()
+fn option_names(question: &Question) -> Vec<&str> {
+    question.options.iter().map(|option| option.name.as_str()).collect()
 }
 
 fn standing(status: &Status, options: &[&str], close: u64) -> String {

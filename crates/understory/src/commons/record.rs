@@ -1,28 +1,29 @@
 //! What co-training and `verify` say in a commons by themselves: who did which work, what the run
 //! made of what, and whether it came out the same.
 
-use super::{
-    cli::Place,
-    desk::Desk,
-    keys::{Keys, Role},
-};
+use super::{cli::Place, holder, opening};
 use crate::{hint::WithHint, units::now};
 use anyhow::{Context, Result};
-use commons::statement::{
-    Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
-    WorkType,
+use commons::{
+    keys::Role,
+    statement::{
+        Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
+        WorkType,
+    },
 };
 use cotrain::{
     Cause,
     marking::{Ended, Marked, Registrar},
+    worker::protocol_run,
 };
 use ids::{Hash, Identity, PeerId};
+use recipe::RunManifest;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
-use swarm::{Kind, SignedRecord, parse_record};
+use swarm::{parse_record, walk_chain};
 
 /// How long a peer waits for the others' statements before it confirms them.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -79,15 +80,15 @@ impl RunRecorder {
     /// Errors: there is none, or the key cannot be opened.
     pub fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<Self>> {
         let place = Place { dir: dir.to_owned(), keys: keys.map(Path::to_owned), json: false };
-        let desk = Desk::open(&place)?;
-        let key = desk.keys.has(Role::Current).then(|| desk.keys.public(Role::Current));
-        let member = key.transpose()?.and_then(|key| desk.state.member_of(&key));
-        if !member.is_some_and(|id| desk.state.is_member(&id)) {
+        let workspace = opening::open(&place)?;
+        let key = workspace.keys.has(Role::Current).then(|| workspace.keys.public(Role::Current));
+        let member = key.transpose()?.and_then(|key| workspace.state.member_of(&key));
+        if !member.is_some_and(|id| workspace.state.is_member(&id)) {
             return Ok(None);
         }
         // The log is not open while a passphrase is asked for.
-        drop(desk);
-        let me = Keys::at(keys)?.identity(Role::Current)?;
+        drop(workspace);
+        let me = holder::keys(keys)?.identity(Role::Current)?;
         Ok(Some(Self { place, me }))
     }
 
@@ -107,7 +108,7 @@ impl RunRecorder {
     ///
     /// Errors: the commons cannot be read or written.
     pub fn record(&self, ended: &Ended, folder: &Path) -> Result<usize> {
-        let tallied = tally(folder, ended.peer)?;
+        let tallied = tally(folder, ended)?;
         let mut said = self.say_own(ended, &tallied)?;
         let began = Instant::now();
         let mut known = BTreeSet::new();
@@ -124,13 +125,14 @@ impl RunRecorder {
     }
 
     fn say_own(&self, ended: &Ended, tallied: &Tallied) -> Result<usize> {
-        let desk = Desk::open(&self.place)?;
+        let workspace = opening::open(&self.place)?;
         let mut said = 0;
-        let mine = desk.state.member_of(&self.me.id());
-        let worked =
-            |task| desk.state.work.iter().any(|w| Some(w.member) == mine && w.work.task == task);
-        let waits = |kind: u8, about: Hash| -> Result<bool> {
-            let pending = desk.log()?.pending()?;
+        let mine = workspace.state.member_of(&self.me.id());
+        let worked = |task| {
+            workspace.state.work.iter().any(|w| Some(w.member) == mine && w.work.task == task)
+        };
+        let waits = |kind: commons::Kind, about: Hash| -> Result<bool> {
+            let pending = workspace.log()?.pending()?;
             Ok(pending.iter().any(|p| {
                 p.statement.author == self.me.id()
                     && p.statement.body.kind() == kind
@@ -142,7 +144,7 @@ impl RunRecorder {
                     }
             }))
         };
-        if tallied.steps > 0 && !worked(ended.run) && !waits(6, ended.run)? {
+        if tallied.steps > 0 && !worked(ended.run) && !waits(commons::Kind::Work, ended.run)? {
             let work = Work {
                 task: ended.run,
                 work: WorkType::Compute,
@@ -152,19 +154,19 @@ impl RunRecorder {
                 inputs: vec![ended.corpus, Hash(ended.peer.0)],
                 output: ended.root,
             };
-            desk.archive.write_at(&desk.state, &self.me, now(), work)?;
+            workspace.archive.write_at(&workspace.state, &self.me, now(), work)?;
             said += 1;
         }
         if ended.founder {
-            let published = desk.state.artifacts.contains_key(&ended.root);
-            if !published && !waits(4, ended.root)? {
+            let published = workspace.state.artifacts.contains_key(&ended.root);
+            if !published && !waits(commons::Kind::Publish, ended.root)? {
                 let (name, artifact) = (ended.name.clone(), ended.root);
                 let publish = Publish { name, artifact, components: Vec::new(), supersedes: None };
-                desk.archive.write_at(&desk.state, &self.me, now(), publish)?;
+                workspace.archive.write_at(&workspace.state, &self.me, now(), publish)?;
                 said += 1;
             }
-            let derived = desk.state.edges.iter().any(|e| e.child == ended.root);
-            if !derived && !waits(5, ended.root)? {
+            let derived = workspace.state.edges.iter().any(|e| e.child == ended.root);
+            if !derived && !waits(commons::Kind::Derive, ended.root)? {
                 let relation = Relation::Trained;
                 let derive = Derive {
                     child: ended.root,
@@ -173,7 +175,7 @@ impl RunRecorder {
                     tool: TOOL.into(),
                     reproducible: Reproducible::Exact,
                 };
-                desk.archive.write_at(&desk.state, &self.me, now(), derive)?;
+                workspace.archive.write_at(&workspace.state, &self.me, now(), derive)?;
                 said += 1;
             }
         }
@@ -188,19 +190,19 @@ impl RunRecorder {
         tallied: &Tallied,
         known: &mut BTreeSet<Hash>,
     ) -> Result<usize> {
-        let mut desk = Desk::open(&self.place)?;
-        desk.settle()?;
-        let mine = desk.state.member_of(&self.me.id());
+        let mut workspace = opening::open(&self.place)?;
+        workspace.settle(now())?;
+        let mine = workspace.state.member_of(&self.me.id());
         let mut checks = Vec::new();
         for edge in
-            desk.state.edges.iter().filter(|e| e.child == ended.root && Some(e.member) != mine)
+            workspace.state.edges.iter().filter(|e| e.child == ended.root && Some(e.member) != mine)
         {
             if known.insert(edge.statement) && !mine.is_some_and(|me| edge.checks.contains_key(&me))
             {
                 checks.push((edge.statement, Verdict::Confirmed, Evidence::Object(ended.root)));
             }
         }
-        let of_run = || desk.state.work.iter().filter(|w| w.work.task == ended.run);
+        let of_run = || workspace.state.work.iter().filter(|w| w.work.task == ended.run);
         for work in of_run().filter(|w| Some(w.member) != mine) {
             let judged = work.checks.keys().any(|by| Some(*by) == mine);
             if !known.insert(work.statement) || judged {
@@ -215,8 +217,8 @@ impl RunRecorder {
         let said = checks.len();
         for (statement, verdict, evidence) in checks {
             let subject = Subject::Statement(statement);
-            desk.archive.write_at(
-                &desk.state,
+            workspace.archive.write_at(
+                &workspace.state,
                 &self.me,
                 now(),
                 Check { subject, verdict, evidence },
@@ -229,13 +231,19 @@ impl RunRecorder {
     ///
     /// Errors: the commons cannot be read or written.
     pub fn judge(&self, root: &Hash, confirmed: bool) -> Result<bool> {
-        let mut desk = Desk::open(&self.place)?;
-        let mine = desk.state.member_of(&self.me.id());
-        let edge = desk.state.edges.iter().find(|e| e.child == *root && Some(e.member) != mine);
+        let mut workspace = opening::open(&self.place)?;
+        let mine = workspace.state.member_of(&self.me.id());
+        let edge =
+            workspace.state.edges.iter().find(|e| e.child == *root && Some(e.member) != mine);
         let Some(statement) = edge.map(|e| e.statement) else { return Ok(false) };
         let verdict = if confirmed { Verdict::Confirmed } else { Verdict::Mismatch };
         let subject = Subject::Statement(statement);
-        desk.say_as(&self.me, Check { subject, verdict, evidence: Evidence::Object(*root) })?;
+        opening::say_as(
+            &mut workspace,
+            false,
+            &self.me,
+            Check { subject, verdict, evidence: Evidence::Object(*root) },
+        )?;
         Ok(true)
     }
 }
@@ -264,34 +272,31 @@ fn verdict(
     same.then_some((Verdict::Confirmed, Evidence::Object(ended.run)))
 }
 
-/// The contributions that stand in the log of a peer's folder.
-fn tally(folder: &Path, me: PeerId) -> Result<Tallied> {
+/// The contributions that stand in the log of a peer's folder, by the rules of the chain.
+fn tally(folder: &Path, ended: &Ended) -> Result<Tallied> {
+    let store = store::Store::open(&folder.join("store"))?;
+    let manifest = RunManifest::parse(&store.get(&ended.run)?)?;
     let entries = store::Log::read(folder.join("log")).context("the log of the run")?;
     let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
-    let records: Vec<SignedRecord> = contents
-        .records
-        .iter()
-        .map(|bytes| parse_record(bytes).context("a record of the run"))
-        .collect::<Result<_>>()?;
-    let mut standing: Vec<(u64, PeerId, u32)> = Vec::new();
-    let (mut last, mut ejected) = (0, BTreeSet::new());
-    for record in &records {
-        let body = record.record();
-        let culprits: BTreeSet<PeerId> = body.culprits().collect();
-        if body.kind == Kind::Repair {
-            standing.retain(|(height, peer, _)| *height != last || !culprits.contains(peer));
+    let first = contents.records.first().context("the run has no record")?;
+    let initial = parse_record(first).context("the run's first record")?.record().state;
+    let run = protocol_run(&manifest, ended.run, initial);
+    // By the height of the advance: what is left of it after the last repair.
+    let mut standing: BTreeMap<u64, Vec<(PeerId, u32)>> = BTreeMap::new();
+    let mut ejected = BTreeSet::new();
+    let records = contents.records.iter().map(Vec::as_slice);
+    walk_chain(&run, records, |_, after| {
+        ejected.clone_from(&after.ejected);
+        for advance in after.previous.iter().chain(&after.last) {
+            let made = advance.contributions.iter().map(|c| (c.author(), c.body().steps));
+            standing.insert(advance.height, made.collect());
         }
-        ejected.extend(culprits);
-        if body.kind == Kind::Advance {
-            last = body.height;
-            let made = body.contributions.iter().map(|c| &c.commit);
-            standing.extend(made.map(|c| (body.height, c.author(), c.body().steps)));
-        }
-    }
-    let steps = standing.iter().filter(|s| s.1 == me).map(|s| u64::from(s.2)).sum();
+    })?;
+    let all = || standing.values().flatten();
+    let steps = all().filter(|s| s.0 == ended.peer).map(|s| u64::from(s.1)).sum();
     let mut contributors = BTreeMap::new();
-    for (_, peer, steps) in standing.into_iter().filter(|s| !ejected.contains(&s.1)) {
-        *contributors.entry(peer).or_default() += u64::from(steps);
+    for (peer, steps) in all().filter(|s| !ejected.contains(&s.0)) {
+        *contributors.entry(*peer).or_default() += u64::from(*steps);
     }
     Ok(Tallied { steps, contributors, ejected })
 }

@@ -1,29 +1,32 @@
 //! Short statements: about oneself, about others, about artifacts.
 
 use super::{
-    cli::{CommonsCommand, HouseName, RelationName, VerdictName},
-    desk::{Desk, digest},
-    keys::Role,
+    cli::{CommonsCommand, Place},
+    opening::{self, digest},
 };
 use crate::units::now;
 use anyhow::Result;
-use commons::statement::{
-    Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, House, Key, KeyOp, Parent,
-    Publish, Purpose, Relation, Reproducible, Rights, Subject, Use, Verdict,
+use commons::{
+    keys::Role,
+    statement::{
+        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
+        Purpose, Relation, Reproducible, Rights, Subject, Use,
+    },
 };
 use ids::{Hash, PeerId};
 
 /// Runs one of the commands that say something.
 pub fn say(command: &CommonsCommand) -> Result<()> {
     match command {
-        CommonsCommand::Introduce { name, place } => introduce(&mut Desk::to_sign(place)?, name),
+        CommonsCommand::Introduce { name, place } => introduce(place, name),
         CommonsCommand::Vouch { member, withdraw, place } => {
-            let mut desk = Desk::to_sign(place)?;
-            let subject = desk.member(member)?;
+            let mut workspace = opening::to_sign(place)?;
+            let subject = workspace.member(member)?;
             let claim = Claim::Vouch { withdrawn: *withdraw };
-            desk.say(Attest { subject, claim })?;
+            opening::say(&mut workspace, place.json, Attest { subject, claim })?;
             if !place.json {
-                let (name, member) = (desk.name(&subject), desk.state.is_member(&subject));
+                let (name, member) =
+                    (workspace.name(&subject), workspace.state.is_member(&subject));
                 println!("{name} is {}a member", if member { "" } else { "not yet " });
             }
             Ok(())
@@ -31,46 +34,42 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
         CommonsCommand::Affiliation { org, role, from, to, place } => {
             let from = from.unwrap_or_else(now);
             let (org, role) = (org.clone(), role.clone());
-            about_me(&mut Desk::to_sign(place)?, Claim::Affiliation { org, role, from, to: *to })
+            about_me(place, Claim::Affiliation { org, role, from, to: *to })
         }
         CommonsCommand::Conflict { with, ended, place } => {
             let claim = Claim::Conflict { with: with.clone(), ended: *ended };
-            about_me(&mut Desk::to_sign(place)?, claim)
+            about_me(place, claim)
         }
-        CommonsCommand::House { house, place } => {
-            let house = match house {
-                HouseName::Users => House::Users,
-                HouseName::Contributors => House::Contributors,
-            };
-            about_me(&mut Desk::to_sign(place)?, Claim::House { house })
-        }
+        CommonsCommand::House { house, place } => about_me(place, Claim::House { house: house.0 }),
         CommonsCommand::Use { artifact, by, days, place } => {
             let artifact = digest(artifact)?;
             let (by, purpose) = (by.clone(), Purpose::Personal);
-            let mut desk = Desk::to_sign(place)?;
+            let mut workspace = opening::to_sign(place)?;
             let expiry =
-                desk.state.now().max(now()).saturating_add(days.saturating_mul(24 * 60 * 60));
-            desk.say(Use { artifact, by, purpose, expiry }).map(drop)
+                workspace.state.now().max(now()).saturating_add(days.saturating_mul(24 * 60 * 60));
+            let used = Use { artifact, by, purpose, expiry };
+            opening::say(&mut workspace, place.json, used).map(drop)
         }
         CommonsCommand::Publish { name, artifact, licence, place } => {
-            publish(&mut Desk::to_sign(place)?, name, digest(artifact)?, licence)
+            publish(place, name, digest(artifact)?, licence)
         }
         CommonsCommand::Derive { child, parent, relation, recipe, place } => {
-            derive(&mut Desk::to_sign(place)?, child, parent, *relation, recipe)
+            derive(place, child, parent, relation.0, recipe)
         }
         CommonsCommand::Check { statement, verdict, note, place } => {
-            let mut desk = Desk::to_sign(place)?;
-            let subject = Subject::Statement(desk.statement(statement)?.hash());
+            let mut workspace = opening::to_sign(place)?;
+            let subject = Subject::Statement(workspace.statement(statement)?.hash());
             let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
-            desk.say(Check { subject, verdict: verdict_of(*verdict), evidence }).map(drop)
+            let check = Check { subject, verdict: verdict.0, evidence };
+            opening::say(&mut workspace, place.json, check).map(drop)
         }
         CommonsCommand::Operator { key, place } => {
-            let mut desk = Desk::to_sign(place)?;
-            let holder = key.parse::<PeerId>().or_else(|_| desk.member(key))?;
+            let mut workspace = opening::to_sign(place)?;
+            let holder = key.parse::<PeerId>().or_else(|_| workspace.member(key))?;
             let rights = Rights::to_operate(holder);
-            desk.say(rights)?;
+            opening::say(&mut workspace, place.json, rights)?;
             if !place.json {
-                println!("the log's operator is {}", desk.state.operator());
+                println!("the log's operator is {}", workspace.state.operator());
             }
             Ok(())
         }
@@ -79,41 +78,44 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
 }
 
 /// Begins as a member and says one's name; of somebody known only the name.
-fn introduce(desk: &mut Desk, name: &str) -> Result<()> {
-    let me = desk.keys.identity(Role::Current)?;
-    if desk.ahead()?.member_of(&me.id()).is_none() {
-        let next = desk.keys.card()?.next;
+fn introduce(place: &Place, name: &str) -> Result<()> {
+    let workspace = &mut opening::to_sign(place)?;
+    let me = workspace.keys.identity(Role::Current)?;
+    if workspace.ahead()?.member_of(&me.id()).is_none() {
+        let next = workspace.keys.card()?.next;
         let key = Key {
             member: me.id(),
             op: KeyOp::Start,
-            keys: vec![DeviceKey::bind(&me, &desk.state.id, &me.id())],
+            keys: vec![DeviceKey::bind(&me, &workspace.state.id, &me.id())],
             next,
             guardians: Vec::new(),
             threshold: 0,
         };
-        desk.say_as(&me, key)?;
+        opening::say_as(workspace, place.json, &me, key)?;
     }
-    let subject = desk.me()?;
+    let subject = workspace.me()?;
     let claim = Claim::Person { name: name.to_owned() };
-    desk.say_as(&me, Attest { subject, claim })?;
-    if !desk.state.is_member(&subject) {
+    opening::say_as(workspace, place.json, &me, Attest { subject, claim })?;
+    if !workspace.state.is_member(&subject) {
         println!("your id is {subject}");
         println!(
             "{} members have to vouch for you: `understory commons vouch {}`",
-            desk.state.rules.vouches_needed,
+            workspace.state.rules.vouches_needed,
             subject.short()
         );
     }
     Ok(())
 }
 
-fn about_me(desk: &mut Desk, claim: Claim) -> Result<()> {
-    let subject = desk.me()?;
-    desk.say(Attest { subject, claim }).map(drop)
+fn about_me(place: &Place, claim: Claim) -> Result<()> {
+    let mut workspace = opening::to_sign(place)?;
+    let subject = workspace.me()?;
+    opening::say(&mut workspace, place.json, Attest { subject, claim }).map(drop)
 }
 
-fn publish(desk: &mut Desk, name: &str, artifact: Hash, licence: &str) -> Result<()> {
-    let supersedes = desk.state.artifacts.get(&artifact).map(|known| known.statement);
+fn publish(place: &Place, name: &str, artifact: Hash, licence: &str) -> Result<()> {
+    let mut workspace = opening::to_sign(place)?;
+    let supersedes = workspace.state.artifacts.get(&artifact).map(|known| known.statement);
     let component = Component {
         mof: 0,
         digest: Some(artifact),
@@ -123,45 +125,29 @@ fn publish(desk: &mut Desk, name: &str, artifact: Hash, licence: &str) -> Result
         location: String::new(),
     };
     let components = if licence.is_empty() { Vec::new() } else { vec![component] };
-    desk.say(Publish { name: name.to_owned(), artifact, components, supersedes }).map(drop)
+    let publish = Publish { name: name.to_owned(), artifact, components, supersedes };
+    opening::say(&mut workspace, place.json, publish).map(drop)
 }
 
 fn derive(
-    desk: &mut Desk,
+    place: &Place,
     child: &str,
     parents: &[String],
-    relation: RelationName,
+    relation: Relation,
     recipe: &str,
 ) -> Result<()> {
-    let relation = match relation {
-        RelationName::Trained => Relation::Trained,
-        RelationName::Tuned => Relation::Tuned,
-        RelationName::Merged => Relation::Merged,
-        RelationName::Distilled => Relation::Distilled,
-        RelationName::Quantized => Relation::Quantized,
-        RelationName::Pruned => Relation::Pruned,
-        RelationName::Converted => Relation::Converted,
-    };
+    let mut workspace = opening::to_sign(place)?;
     let share = (1000 / parents.len().max(1)).min(1000) as u16;
     let parents = parents
         .iter()
         .map(|text| Ok(Parent { digest: digest(text)?, relation, share }))
         .collect::<Result<_>>()?;
-    desk.say(Derive {
+    let derive = Derive {
         child: digest(child)?,
         parents,
         recipe: digest(recipe)?,
         tool: concat!("understory ", env!("CARGO_PKG_VERSION")).into(),
         reproducible: Reproducible::Exact,
-    })
-    .map(drop)
-}
-
-fn verdict_of(verdict: VerdictName) -> Verdict {
-    match verdict {
-        VerdictName::Confirmed => Verdict::Confirmed,
-        VerdictName::Mismatch => Verdict::Mismatch,
-        VerdictName::Unavailable => Verdict::Unavailable,
-        VerdictName::Disputed => Verdict::Disputed,
-    }
+    };
+    opening::say(&mut workspace, place.json, derive).map(drop)
 }

@@ -2,19 +2,18 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    desk::{Desk, open_home, witness_name},
-    keys::Role,
+    opening::{self, MAX_DOCUMENT},
 };
 use crate::{
     events::clock_words,
     files::write_secret,
     hint::WithHint,
     peer::{relay, stop_signal},
-    peer_key, random,
+    peer_key,
     units::time,
 };
 use anyhow::{Context, Result, anyhow};
-use commons::Home;
+use commons::{Home, Workspace, keys::Role};
 use net::commons::{Config, Status, Ticket, Visit};
 use serve::commons::Folder;
 use std::{
@@ -37,7 +36,7 @@ pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
 
 fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     // The log is not open while a passphrase is asked for.
-    let Desk { home, keys, state, .. } = Desk::open(&args.place)?;
+    let Workspace { home, keys, state, .. } = opening::open(&args.place)?;
     let mut config = Config::new(home.dir(), peer_key::own(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
@@ -51,7 +50,7 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
         config.operator = Some(keys.identity(Role::Operator)?);
     }
     let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let is_named = public.is_some_and(|key| witness_name(&state, &key).is_some());
+    let is_named = public.is_some_and(|key| state.witness_name(&key).is_some());
     // Whom members name later begins to cosign without being started again.
     if public.is_some() && (is_named || !only_witness) {
         config.witness = Some(keys.identity(Role::Witness)?);
@@ -163,13 +162,13 @@ pub fn join(args: &JoinArgs) -> Result<()> {
         eprintln!();
     }
     write_secret(&place.dir.join(TICKET), args.ticket.as_bytes())?;
-    let desk = Desk::open(place)?;
+    let workspace = opening::open(place)?;
     if place.json {
-        println!("{}", serde_json::json!({ "commons": desk.state.id, "size": visited.size }));
+        println!("{}", serde_json::json!({ "commons": workspace.state.id, "size": visited.size }));
     } else {
-        println!("{:?}: {} statements, all checked", desk.state.name, visited.size);
-        match desk.me() {
-            Ok(me) => println!("you are {:?} here", desk.name(&me)),
+        println!("{:?}: {} statements, all checked", workspace.state.name, visited.size);
+        match workspace.me() {
+            Ok(me) => println!("you are {:?} here", workspace.name(&me)),
             Err(_) => println!("begin with `understory commons introduce NAME`"),
         }
         println!("stay with `understory commons serve`");
@@ -179,7 +178,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 
 /// Brings the log up to date and takes along what waits, without staying.
 pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> {
-    let home = open_home(&place.dir)?;
+    let home = Home::open(&place.dir)?;
     let mut known = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
     for text in peers {
         known.extend(text.parse::<Ticket>()?.peers);
@@ -212,7 +211,7 @@ pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> 
 
 /// The page alone, of a log that others keep up to date.
 pub fn page(place: &Place, port: u16) -> Result<()> {
-    let home = open_home(&place.dir)?;
+    let home = Home::open(&place.dir)?;
     runtime()?.block_on(async {
         let addr = open_page(&home, port).await?;
         match place.json {
@@ -240,12 +239,12 @@ fn url(addr: SocketAddr) -> String {
 
 fn visit(relay_url: Option<&str>) -> Result<Visit> {
     let bind = SocketAddr::from(([0, 0, 0, 0], 0));
-    Ok(Visit { seed: random::seed()?, bind, relay: relay(relay_url), patience: PATIENCE })
+    Ok(Visit { seed: store::file::random()?, bind, relay: relay(relay_url), patience: PATIENCE })
 }
 
 /// The ticket that this commons was joined with.
 fn known(home: &Home) -> Result<Option<Ticket>> {
-    match std::fs::read_to_string(home.dir().join(TICKET)) {
+    match bounded::read_text(&home.dir().join(TICKET), MAX_DOCUMENT) {
         Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
         Err(_) => Ok(None),
     }

@@ -2,48 +2,48 @@
 
 use super::{
     cli::{Place, Shown},
-    desk::Desk,
-    names::name_of,
-    questions::{questions, tallies},
+    opening,
+    questions::questions,
 };
 use crate::units::time;
 use anyhow::Result;
-use commons::{portable::PortableSplit, state::State, statement::House, view};
+use commons::{
+    Workspace,
+    names::name_of,
+    state::State,
+    statement::House,
+    view::{self, Bounds},
+};
 use ids::{Hash, PeerId};
 use std::fmt::Write;
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
-    let desk = Desk::open(place)?;
-    let state = desk.at(at)?;
+    let workspace = opening::open(place)?;
+    let state = workspace.at(at)?;
     match shown {
-        Shown::Members => print(place.json, &view::members(&state), || members(&state)),
-        Shown::Lineage => print(place.json, &view::lineage(&state), || lineage(&state)),
+        Shown::Members => {
+            let view = view::members(&state, Bounds::NONE);
+            print(place.json, &view, || members(&state, &view))
+        }
+        Shown::Lineage => {
+            let view = view::lineage(&state, Bounds::NONE);
+            print(place.json, &view, || lineage(&state, &view))
+        }
         Shown::Milestones => print(place.json, &view::milestones(&state), || milestones(&state)),
         Shown::Health => {
-            let log = desk.log()?;
-            let overdue = view::overdue(&log, &state)?;
-            let unanswered = view::unanswered(&log, &state)?;
-            let health = view::health(&state);
-            let proof = PortableSplit::new(&log, &desk.state, desk.home.splits()?)?.is_some();
-            let all = serde_json::json!({
-                "health": health, "overdue": overdue, "unanswered": unanswered,
-                "split_proof": proof,
-            });
-            print(place.json, &all, || {
-                let mut text = late(&state, &health, &overdue, &unanswered);
-                text.push_str(&self::health(&state, &health, proof));
-                text
-            })
+            let beside = view::Beside::of(&workspace.home, &workspace.log()?, &state)?;
+            let view = view::health(&state, &beside, Bounds::NONE);
+            print(place.json, &view, || late(&state, &view) + &health(&state, &view))
         }
         Shown::Questions => {
-            let tallies = tallies(&state);
-            print(place.json, &tallies, || questions(&state, &tallies))
+            let view = view::tallies(&state, Bounds::NONE);
+            print(place.json, &view, || questions(&view))
         }
         Shown::Rules => print(place.json, &state.rules, || {
             toml::to_string_pretty(&state.rules).unwrap_or_default()
         }),
         Shown::Charter => {
-            let text = desk.home.objects()?.get(&state.charter);
+            let text = workspace.home.objects()?.get(&state.charter);
             let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let object = serde_json::json!({ "digest": state.charter, "text": text.as_ref().ok() });
             let shown = text.unwrap_or_else(|_| {
@@ -51,8 +51,8 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
             });
             print(place.json, &object, || shown)
         }
-        Shown::Log => log(&desk, &state, place.json),
-        Shown::Waiting => waiting(&desk, place.json),
+        Shown::Log => log(&workspace, &state, place.json),
+        Shown::Waiting => waiting(&workspace, place.json),
     }
 }
 
@@ -70,15 +70,14 @@ pub fn print(
     Ok(())
 }
 
-fn members(state: &State) -> String {
-    let view = view::members(state);
+fn members(state: &State, view: &view::Members) -> String {
     let mut out = format!(
         "{:?}, {} statements, {}\n",
         state.name,
         view.size,
         if state.marks.is_empty() { "never witnessed".into() } else { time(view.now) }
     );
-    for member in &view.members {
+    for view::Person { member, .. } in &view.members {
         let mut notes = Vec::new();
         if member.founder {
             notes.push("founder".to_owned());
@@ -119,8 +118,7 @@ fn members(state: &State) -> String {
     out
 }
 
-fn lineage(state: &State) -> String {
-    let view = view::lineage(state);
+fn lineage(state: &State, view: &view::Lineage) -> String {
     let name = |digest: &Hash| {
         let known = view.nodes.iter().find(|n| n.digest == *digest).and_then(|n| n.name.clone());
         known.map_or(digest.short(), |name| format!("{name} ({})", digest.short()))
@@ -159,14 +157,9 @@ fn milestones(state: &State) -> String {
 }
 
 /// What waits for too long, and whether anybody can be charged with it.
-fn late(
-    state: &State,
-    health: &view::Health,
-    overdue: &[view::Overdue],
-    unanswered: &[view::Unanswered],
-) -> String {
+fn late(state: &State, health: &view::Health) -> String {
     let mut out = String::new();
-    for late in overdue {
+    for late in &health.beside.overdue {
         let _ = writeln!(
             out,
             "ALARM  statement {} of {} is overdue: operator {} signed to have it and left it out of \
@@ -177,7 +170,7 @@ fn late(
             late.checkpoints
         );
     }
-    for left in &health.left_out {
+    for left in &health.log.left_out {
         let _ = writeln!(
             out,
             "ALARM  statement {} of {} is overdue: operator {} signed to have it at size {}, as \
@@ -189,7 +182,7 @@ fn late(
             left.index
         );
     }
-    for one in unanswered {
+    for one in &health.beside.unanswered {
         let _ = writeln!(
             out,
             "NOTE   statement {} of {} waits since {} checkpoints without a receipt: it may not have \
@@ -203,7 +196,7 @@ fn late(
 }
 
 /// Who decides the time, where that is not as usual.
-fn clock(health: &view::Health) -> String {
+fn clock(health: &view::LogHealth) -> String {
     let mut out = String::new();
     if health.one_decides {
         let _ = writeln!(
@@ -234,9 +227,9 @@ fn clock(health: &view::Health) -> String {
     out
 }
 
-fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
+fn health(state: &State, health: &view::Health) -> String {
     let mut out = String::new();
-    for split in &health.splits {
+    for split in &health.log.splits {
         let _ = writeln!(
             out,
             "ALARM  operator {} signed another history at size {}: statement {} shows it",
@@ -245,20 +238,20 @@ fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
             split.index
         );
     }
-    if split_proof {
+    if health.beside.split_proof {
         out.push_str(
             "ALARM  the log has two histories: `understory commons prove --split` writes ",
         );
         out.push_str("the proof for others\n");
     }
-    for run in view::milestones(state).runs.iter().filter(|run| !run.contradicted.is_empty()) {
+    for run in health.runs.iter().filter(|run| !run.contradicted.is_empty()) {
         let _ = writeln!(
             out,
             "ALARM  members say two things of a record of run {}: `understory commons show milestones`",
             run.run.short()
         );
     }
-    for double in &health.equivocations {
+    for double in &health.log.equivocations {
         let _ = writeln!(
             out,
             "ALARM  {} said two things in one place ({} and {}); nothing from there on counts",
@@ -267,21 +260,22 @@ fn health(state: &State, health: &view::Health, split_proof: bool) -> String {
             double.second.short()
         );
     }
-    let operator = health.operators.last().map_or_else(String::new, |o| o.key.short());
-    let _ = writeln!(out, "statements  {}, {} of them void", health.size, health.void);
-    let _ = writeln!(out, "operator    {operator}, the {}.", health.operators.len());
+    let log = &health.log;
+    let operator = log.operators.last().map_or_else(String::new, |o| o.key.short());
+    let _ = writeln!(out, "statements  {}, {} of them void", log.size, log.void);
+    let _ = writeln!(out, "operator    {operator}, the {}.", log.operators.len());
     let _ = writeln!(
         out,
         "witnesses   {} of {} must cosign; {} marks, the last {}; {} statements since",
-        health.threshold,
-        health.witnesses,
-        health.marks,
-        health.last_mark.map_or("never".into(), time),
-        health.unwitnessed
+        log.threshold,
+        log.witnesses,
+        log.marks,
+        log.last_mark.map_or("never".into(), time),
+        log.unwitnessed
     );
-    out.push_str(&clock(health));
+    out.push_str(&clock(log));
     for void in &health.last_void {
-        let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason);
+        let _ = writeln!(out, "  void {:6}  {}", void.index, void.reason.words);
     }
     out
 }
@@ -290,43 +284,29 @@ fn author(state: &State, key: &PeerId) -> String {
     state.member_of(key).map_or_else(|| key.short(), |id| name_of(state, &id))
 }
 
-fn log(desk: &Desk, state: &State, json: bool) -> Result<()> {
-    let log = desk.log()?;
+fn log(workspace: &Workspace, state: &State, json: bool) -> Result<()> {
+    let log = workspace.log()?;
     for index in 0..state.size {
-        let statement = log.statement(index)?;
-        let (hash, kind) = (statement.hash(), statement.body.kind_name());
-        let seen = statement.seen.map_or(0, |seen| seen.size);
-        let when = state.interval(index, seen);
-        let void = state.voids.iter().find(|v| v.index == index).map(|v| &v.reason);
-        if json {
-            let object = serde_json::json!({
-                "index": index, "statement": hash, "kind": kind, "author": statement.author,
-                "seq": statement.seq, "between": [when.from, when.to], "void": void,
-            });
-            println!("{object}");
-        } else {
-            let void = void.map(|reason| format!("  void: {reason}")).unwrap_or_default();
-            let by = author(state, &statement.author);
-            let when = when.to.map_or("not witnessed yet".into(), |to| format!("by {}", time(to)));
-            println!("{index:6}  {}  {kind:9} {by:16} {when}{void}", hash.short());
-        }
+        let line = view::log_line(state, index, &log.statement(index)?);
+        print(json, &line, || {
+            let void = line.void.as_ref().map(|reason| format!("  void: {}", reason.words));
+            let (kind, void) = (line.kind, void.unwrap_or_default());
+            let by = author(state, &line.author);
+            let [_, until] = line.between;
+            let when = until.map_or("not witnessed yet".into(), |to| format!("by {}", time(to)));
+            format!("{index:6}  {}  {kind:9} {by:16} {when}{void}\n", line.statement.short())
+        })?;
     }
     Ok(())
 }
 
-fn waiting(desk: &Desk, json: bool) -> Result<()> {
-    for waiting in desk.log()?.pending()? {
-        let statement = waiting.statement;
-        let (hash, kind) = (statement.hash(), statement.body.kind_name());
-        if json {
-            let author = statement.author;
-            println!(
-                "{}",
-                serde_json::json!({ "statement": hash, "kind": kind, "author": author })
-            );
-        } else {
-            println!("{}  {kind:9} {}", hash.short(), author(&desk.state, &statement.author));
-        }
+fn waiting(workspace: &Workspace, json: bool) -> Result<()> {
+    for waiting in workspace.log()?.pending()? {
+        let line = view::waiting_line(&waiting.statement);
+        print(json, &line, || {
+            let by = author(&workspace.state, &line.author);
+            format!("{}  {:9} {by}\n", line.statement.short(), line.kind)
+        })?;
     }
     Ok(())
 }

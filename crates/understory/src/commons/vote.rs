@@ -1,33 +1,33 @@
 //! `understory propose` and `understory vote`.
 
 use super::{
-    cli::{MethodName, ProposeArgs, TieName, TopicName, UnrankedName, VoteArgs},
+    cli::{ProposeArgs, TieName, VoteArgs},
     create::read_rules,
-    desk::Desk,
-    options,
+    opening::{self, MAX_DOCUMENT},
 };
 use crate::{
-    files::create_secret,
     hint::WithHint,
-    random,
     units::{now, time},
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{
+    Workspace,
+    ballot::{self, SealedBallot},
+    names::check_options,
     state::{Proposal, State},
     statement::{
         Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
-        UnrankedRule, Vote, VoteBody,
+        Vote, VoteBody,
     },
 };
-use ids::{Hash, PeerId, canonical, plain_short};
-use std::path::{Path, PathBuf};
+use ids::{Hash, plain_short};
+use std::path::Path;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
-    let mut desk = Desk::to_sign(&args.place)?;
-    let topic = topic(args.topic);
+    let mut workspace = opening::to_sign(&args.place)?;
+    let topic = args.topic.0;
     let text = match &args.text {
-        Some(path) => std::fs::read_to_string(path)
+        Some(path) => bounded::read_named_text(path, MAX_DOCUMENT)
             .with_context(|| format!("cannot read {}", path.display()))?,
         None => String::new(),
     };
@@ -37,17 +37,14 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     let mut options = args
         .options
         .iter()
-        .map(|option| choice(&desk, args, topic, majority, option))
+        .map(|option| choice(&workspace, args, topic, majority, option))
         .collect::<Result<Vec<_>>>()?;
     if options.is_empty() && !lot {
         options = default_options(topic, majority)?;
     }
     let method = match args.method {
         _ if lot => Method::Lot,
-        Some(MethodName::Approval) => Method::Approval,
-        Some(MethodName::Schulze) => Method::Schulze,
-        Some(MethodName::Committee) => Method::Committee,
-        Some(MethodName::Stv) => Method::Stv,
+        Some(method) => method.0,
         None if elects => Method::Stv,
         None => Method::Schulze,
     };
@@ -56,18 +53,18 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     if default.is_some() || elects {
         options.push(plain(&args.default, (1, 1)));
     }
-    if options::check_names(names(&options)).is_err() {
+    if check_options(names(&options)).is_err() {
         options.iter_mut().for_each(with_id);
     }
-    options::check_names(names(&options))?;
+    check_options(names(&options))?;
     let seats = args.seats.unwrap_or(match topic {
-        ProposalType::Stewards => seats_to_elect(&desk.state),
+        ProposalType::Stewards => seats_to_elect(&workspace.state),
         ProposalType::Panel => 3,
         _ => 1,
     });
-    let start = desk.state.now().max(now());
-    let close = start.saturating_add(desk.state.rules.notice).saturating_add(args.open);
-    let window = |seconds: u64| seconds.max(desk.state.rules.notice).max(1);
+    let start = workspace.state.now().max(now());
+    let close = start.saturating_add(workspace.state.rules.notice).saturating_add(args.open);
+    let window = |seconds: u64| seconds.max(workspace.state.rules.notice).max(1);
     // A panel is always drawn from members' secrets.
     let secret = args.secret.or(lot.then_some(0));
     let reveal = secret.map(|seconds| close.saturating_add(window(seconds)));
@@ -83,15 +80,12 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
             Vec::new()
         },
         method,
-        unranked: match args.unranked {
-            UnrankedName::Last => UnrankedRule::Last,
-            UnrankedName::NoOpinion => UnrankedRule::NoOpinion,
-        },
+        unranked: args.unranked.0,
         tie: match args.tie {
             Some(TieName::Lot) => TieBreak::Lot,
             // A lot needs what kept ballots secret.
             None if reveal.is_some() => TieBreak::Lot,
-            Some(TieName::Mine) => TieBreak::Casting(desk.me()?),
+            Some(TieName::Mine) => TieBreak::Casting(workspace.me()?),
             Some(TieName::Listed) | None => TieBreak::Listed,
         },
         seats,
@@ -100,15 +94,15 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         close,
         reveal,
         appeals: match &args.appeal {
-            Some(text) => Some(desk.question(&desk.state, text)?.statement),
+            Some(text) => Some(workspace.question(&workspace.state, text)?.statement),
             None => None,
         },
         held: match &args.held {
-            Some(text) => Some(desk.question(&desk.state, text)?.statement),
+            Some(text) => Some(workspace.question(&workspace.state, text)?.statement),
             None => None,
         },
     };
-    let statement = desk.say(proposal)?;
+    let statement = opening::say(&mut workspace, args.place.json, proposal)?;
     if !args.place.json {
         println!("open until {}", time(close));
         let hash = statement.hash().short();
@@ -125,20 +119,6 @@ fn seats_to_elect(state: &State) -> u16 {
     let all = u16::from(state.rules.steward_seats);
     let staying = state.stewards.iter().filter(stays).count() as u16;
     if staying < all { all - staying } else { all }
-}
-
-fn topic(name: TopicName) -> ProposalType {
-    match name {
-        TopicName::Question => ProposalType::Question,
-        TopicName::Charter => ProposalType::Charter,
-        TopicName::Rules => ProposalType::Rules,
-        TopicName::Licence => ProposalType::Licence,
-        TopicName::Rights => ProposalType::Rights,
-        TopicName::Stewards => ProposalType::Stewards,
-        TopicName::Removal => ProposalType::Removal,
-        TopicName::Panel => ProposalType::Panel,
-        TopicName::Appeal => ProposalType::Appeal,
-    }
 }
 
 fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
@@ -172,7 +152,7 @@ fn default_options(topic: ProposalType, majority: (u32, u32)) -> Result<Vec<Choi
 
 /// An option as the topic reads it.
 fn choice(
-    desk: &Desk,
+    workspace: &Workspace,
     args: &ProposeArgs,
     topic: ProposalType,
     majority: (u32, u32),
@@ -181,9 +161,9 @@ fn choice(
     let mut choice = plain(text, majority);
     match topic {
         ProposalType::Charter => {
-            let charter =
-                std::fs::read(text).with_context(|| format!("cannot read the charter {text}"))?;
-            let digest = desk.home.objects()?.put(&charter)?;
+            let charter = bounded::read_named(Path::new(text), MAX_DOCUMENT)
+                .with_context(|| format!("cannot read the charter {text}"))?;
+            let digest = workspace.home.objects()?.put(&charter)?;
             choice.effect = Effect::Charter(digest);
             choice.digest = Some(digest);
         }
@@ -191,19 +171,20 @@ fn choice(
             choice.effect = Effect::Rules(read_rules(Some(Path::new(text)))?);
         }
         ProposalType::Stewards => {
-            let member = desk.member(text)?;
-            choice.name = desk.name(&member);
+            let member = workspace.member(text)?;
+            choice.name = workspace.name(&member);
             choice.effect = Effect::Seat(member);
         }
         ProposalType::Removal => {
-            let member = desk.member(text)?;
-            choice.name = format!("remove {}", desk.name(&member));
-            let evidence = args.text.as_deref().map(std::fs::read).transpose()?.unwrap_or_default();
+            let member = workspace.member(text)?;
+            choice.name = format!("remove {}", workspace.name(&member));
+            let evidence = args.text.as_deref().map(|path| bounded::read_named(path, MAX_DOCUMENT));
+            let evidence = evidence.transpose()?.unwrap_or_default();
             choice.effect = Effect::Remove(member, Hash::of(&evidence));
         }
         ProposalType::Appeal => choice.effect = Effect::Overturn,
         ProposalType::Question if args.list => {
-            let text = std::fs::read_to_string(text)
+            let text = bounded::read_named_text(Path::new(text), MAX_DOCUMENT)
                 .with_context(|| format!("cannot read the list {text}"))?;
             let list: SeatList = toml::from_str(&text).context("it does not list seats").hint(
                 "committee = \"…\" and for each seat [[seat]] with name, org (or none) and until",
@@ -265,27 +246,40 @@ fn quota(text: &str) -> Result<Quota> {
 }
 
 pub fn vote(args: &VoteArgs) -> Result<()> {
-    let mut desk = Desk::to_sign(&args.place)?;
-    let state = desk.state.clone();
-    let proposal = desk.question(&state, &args.question)?;
+    let mut workspace = opening::to_sign(&args.place)?;
+    let state = workspace.state.clone();
+    let proposal = workspace.question(&state, &args.question)?;
     in_time(&state, proposal, args.reveal)?;
     let all = &proposal.body.options;
-    let ballot = if args.reveal {
-        reveal(&desk, proposal)?
+    let cast = if args.reveal {
+        SealedBallot::reveal(
+            &workspace.home,
+            &workspace.ahead()?,
+            &proposal.statement,
+            &workspace.me()?,
+        )?
     } else {
         if args.ranking.is_empty() && proposal.body.method != Method::Lot {
             return Err(anyhow!("a ballot ranks at least one option"))
-                .hint(format!("the options: {}", options::words(all, &every_one(all))));
+                .hint(format!("the options: {}", ballot::words(all, &every_one(all))));
         }
-        let groups = options::ranking(all, &args.ranking)?;
+        let groups = ballot::ranking(all, &args.ranking)?;
         say_ballot(args, proposal, &groups);
         match (proposal.body.reveal, proposal.body.method) {
-            (Some(_), _) => commit(&desk, proposal, groups)?,
+            (Some(_), _) => SealedBallot::new(groups)?.keep(
+                &workspace.home,
+                &proposal.statement,
+                &workspace.me()?,
+            )?,
             (None, Method::Approval) => VoteBody::Approve(groups.concat()),
             (None, _) => VoteBody::Ranking(groups),
         }
     };
-    desk.say(Vote { proposal: proposal.statement, ballot })?;
+    opening::say(
+        &mut workspace,
+        args.place.json,
+        Vote { proposal: proposal.statement, ballot: cast },
+    )?;
     if proposal.body.reveal.is_some() && !args.reveal && !args.place.json {
         println!(
             "your ballot is secret; it counts if you reveal it between {} and {}: \
@@ -300,7 +294,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
 
 /// Repeats a ballot before it is signed: whoever mistyped sees it.
 fn say_ballot(args: &VoteArgs, proposal: &Proposal, groups: &[Vec<u16>]) {
-    let words = options::words(&proposal.body.options, groups);
+    let words = ballot::words(&proposal.body.options, groups);
     let words = format!("your ballot on {:?}: {words}", proposal.body.title);
     match args.place.json {
         true => eprintln!("{words}"),
@@ -331,60 +325,4 @@ fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
             .hint("`understory tally` shows what came out");
     }
     Ok(())
-}
-
-/// A commitment; what opens it is kept in the commons' folder, beside what opens earlier ones:
-/// until the statement is written the earlier one is in force.
-fn commit(desk: &Desk, proposal: &Proposal, groups: Vec<Vec<u16>>) -> Result<VoteBody> {
-    let voter = desk.me()?;
-    let salt = Hash(random::seed()?);
-    let digest = commitment(proposal, &voter, &groups, &salt);
-    let kept = serde_json::to_vec(&(groups, salt))?;
-    let path = secret_path(desk, proposal, &voter, Some(&digest));
-    std::fs::create_dir_all(path.parent().expect("it is in a folder"))?;
-    create_secret(&path, &kept)?;
-    Ok(VoteBody::Commit(digest))
-}
-
-/// What opens the commitment that is in force.
-fn reveal(desk: &Desk, proposal: &Proposal) -> Result<VoteBody> {
-    let voter = desk.me()?;
-    let ahead = desk.ahead()?;
-    let casts = ahead.proposals.get(&proposal.statement).and_then(|p| p.casts.get(&voter));
-    let digest = casts.into_iter().flatten().rev().find_map(|cast| match cast.ballot {
-        VoteBody::Commit(digest) => Some(digest),
-        _ => None,
-    });
-    let none = "no ballot on this question was committed to on this device";
-    let digest =
-        digest.context(none).hint("cast one with `understory vote QUESTION …` while it is open")?;
-    let kept = std::fs::read(secret_path(desk, proposal, &voter, Some(&digest)))
-        // Earlier versions kept one ballot for each question.
-        .or_else(|_| std::fs::read(secret_path(desk, proposal, &voter, None)))
-        .context(none)
-        .hint("reveal it on the device on which the newest ballot was cast")?;
-    let (groups, salt): (Vec<Vec<u16>>, Hash) =
-        serde_json::from_slice(&kept).context("the ballot that is kept here is damaged")?;
-    if commitment(proposal, &voter, &groups, &salt) != digest {
-        return Err(anyhow!("the ballot that is kept here is not the one that was cast last"))
-            .hint("reveal it on the device on which the newest ballot was cast");
-    }
-    Ok(VoteBody::Reveal { groups, salt })
-}
-
-fn commitment(proposal: &Proposal, voter: &PeerId, groups: &Vec<Vec<u16>>, salt: &Hash) -> Hash {
-    let ballot = canonical::encode(groups);
-    Hash(decide::commitment(&proposal.statement.0, &voter.0, &salt.0, &ballot))
-}
-
-/// Where what opens a commitment is kept.
-fn secret_path(
-    desk: &Desk,
-    proposal: &Proposal,
-    voter: &PeerId,
-    commitment: Option<&Hash>,
-) -> PathBuf {
-    let digest = commitment.map_or_else(String::new, |digest| format!("-{}", digest.short()));
-    let name = format!("{}-{}{digest}.json", proposal.statement, voter.short());
-    desk.home.dir().join("ballots").join(name)
 }

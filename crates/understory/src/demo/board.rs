@@ -331,11 +331,10 @@ impl Board {
         let sent = self.snapshot.totals.bytes_sent;
         let kind = record.kind.to_string();
         let round = record.round;
-        let included = if record.kind == Kind::Repair {
-            self.drop_repaired_round(&record)
-        } else {
-            record.contributions.clone()
-        };
+        if record.kind == Kind::Repair {
+            self.mark_culprits(&record);
+        }
+        let included = &record.contributions;
         if matches!(record.kind, Kind::Advance | Kind::Repair) {
             let total: u32 = included.iter().map(|(_, steps)| steps).sum();
             let contributions = included.iter().map(|(peer, steps)| Contribution {
@@ -366,9 +365,8 @@ impl Board {
         self.fill_norms(height);
     }
 
-    /// The advance that a repair replaces stays visible, with its culprit marked. Returns what
-    /// is left of it.
-    fn drop_repaired_round(&mut self, record: &RecordSummary) -> Vec<(PeerId, u32)> {
+    /// The advance that a repair replaces stays visible, with its culprit marked.
+    fn mark_culprits(&mut self, record: &RecordSummary) {
         let culprits: Vec<String> = record.ejected.iter().map(PeerId::to_string).collect();
         let replaced = self.snapshot.rounds_done.iter_mut().rev().find(|r| r.round == record.round);
         for contribution in replaced.into_iter().flat_map(|r| &mut r.contributions) {
@@ -377,10 +375,6 @@ impl Board {
                 contribution.verdict = "mismatch".to_owned();
             }
         }
-        let before = self.decided.range(..record.height).rev().map(|(_, r)| r);
-        let redone = before.filter(|r| r.kind == Kind::Advance && r.round == record.round);
-        let contributions = redone.map(|r| r.contributions.clone()).next().unwrap_or_default();
-        contributions.into_iter().filter(|(p, _)| !record.ejected.contains(p)).collect()
     }
 
     fn fill_norms(&mut self, height: u64) {

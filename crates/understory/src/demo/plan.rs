@@ -33,6 +33,8 @@ pub struct Plan {
 }
 
 const FILE: &str = "demo.toml";
+/// Most bytes of it.
+const MAX_PLAN: u64 = 1 << 20;
 /// The peers' keys, all of them founding voters.
 pub const VOTERS: &str = "voters.txt";
 
@@ -103,7 +105,7 @@ impl Plan {
             None => newest().context("no demo in this folder").hint("start one first")?,
         };
         let path = dir.join(FILE);
-        let text = fs::read_to_string(&path)
+        let text = bounded::read_text(&path, MAX_PLAN)
             .with_context(|| format!("cannot read {}", path.display()))
             .hint("--dir names the folder of a demo")?;
         let plan: Self =

@@ -1,16 +1,15 @@
 //! Text from the newest model, for the page and for the end of the demo.
 
-use crate::{
-    generate::{Generator, Wanted},
-    kernel_for, model_source,
-    runnable::Runnable,
-};
+use crate::{kernel_for, model_source::stored};
 use anyhow::{Context, Result};
+use engine::generation::{Event, Wanted};
+use engine::{Generator, Opened, Ready};
 use ids::Hash;
 use kernel::Activations;
 use model::Sampler;
 use serve::{Prompt, PromptDone, PromptRequest};
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -43,15 +42,7 @@ impl DemoPrompt {
             Some((hash, generator)) if hash == root => Ok((root, generator)),
             _ => {
                 let store = Store::open_existing(&self.stores[peer])?;
-                let model = model_source::from_store(&store, Some(root))?;
-                Ok((
-                    root,
-                    Generator::new(
-                        Runnable::new(model)?,
-                        kernel_for(Some(1))?,
-                        Activations::default(),
-                    ),
-                ))
+                Ok((root, generator(&stored(&store, root)?, Some(1))?))
             }
         }
     }
@@ -78,7 +69,13 @@ impl Prompt for DemoPrompt {
                 ..Sampler::default()
             };
             let wanted = Wanted { sampler, max: request.max_tokens as usize, stops: Vec::new() };
-            let done = generator.generate(&request.prompt, &wanted, emit);
+            let done = generator.generate(&request.prompt, &wanted, &mut |event| {
+                let wanted = match event {
+                    Event::Text(piece) if !piece.is_empty() => emit(piece),
+                    _ => true,
+                };
+                if wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
             self.put_back(root, generator);
             let done = done?;
             let tokens_per_s = done.rate();
@@ -89,15 +86,22 @@ impl Prompt for DemoPrompt {
 }
 
 /// A few lines that the finished model writes.
-pub fn sample(loaded: model_source::LoadedModel) -> Result<String> {
-    let mut generator =
-        Generator::new(Runnable::new(loaded)?, kernel_for(None)?, Activations::default());
+pub fn sample(opened: &Opened) -> Result<String> {
     let prompt = "Returns the ";
     let mut text = prompt.to_owned();
     let wanted = Wanted { sampler: Sampler::default(), max: 96, stops: Vec::new() };
-    generator.generate(prompt, &wanted, &mut |piece| {
-        text.push_str(piece);
-        true
+    generator(opened, None)?.generate(prompt, &wanted, &mut |event| {
+        if let Event::Text(piece) = event {
+            text.push_str(piece);
+        }
+        ControlFlow::Continue(())
     })?;
     Ok(text)
+}
+
+/// A model that is trained here, ready on so many threads or all.
+fn generator(opened: &Opened, threads: Option<usize>) -> Result<Generator> {
+    // What it takes is told by the page and by nothing else.
+    let ready = Ready::trained(opened, &mut |_| {})?;
+    Ok(Generator::new(ready, kernel_for(threads)?, Activations::default()))
 }

@@ -120,6 +120,8 @@ fn what_broke_off_is_gone_on_with() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!(fs::read(said.out.trim_end()).expect("it is there"), bytes);
     assert_eq!(ranges(&hub), [None, Some("bytes=1000000-"), Some("bytes=2500000-")].map(owned));
+    // With its pauses it took long enough for a line of progress, which is for terminals only.
+    assert!(said.err.contains("trying again") && !said.err.contains('\r'), "{}", said.err);
 }
 
 #[test]
@@ -335,7 +337,8 @@ fn what_is_not_there_is_said_with_a_way_out() {
     fails(&run(&mut pull(&home, &hub, &["hf:some/model"])), "pickle");
     fails(&run(&mut pull(&home, &hub, &["hf:some/model:x.gguf"])), "pytorch_model.bin");
     fails(&run(&mut pull(&home, &hub, &["hf:model"])), "OWNER/NAME");
-    fails(&run(understory().args(["run", "hf:some/model", "hello"])), "understory pull hf:some");
+    let address = hub.url("/m.gguf");
+    fails(&run(understory().args(["run", &address, "hello"])), "understory pull http://");
     let html = Server::start(|_| Reply { body: b"<html>".to_vec(), ..Reply::of(200) });
     fails(&run(&mut pull(&home, &html, &["hf:some/model"])), "");
 }
@@ -353,6 +356,74 @@ fn offline_is_said() {
     assert_eq!(nobody.asked().len(), 0);
     let said = run(&mut pull(&home, &nobody, &[&format!("http://{address}/m.gguf")]));
     fails(&said, "is this machine online?");
+}
+
+#[test]
+fn a_name_of_a_hub_is_a_model_in_every_command() {
+    let (home, name) = (home(), "hf:some/model");
+    let files = hf_files(home.path());
+    let repository = Repository { files, ..Repository::default() };
+    let hub = Server::start(move |request| repository.answer(request));
+    let say = |args: &[&str]| run(&mut with(&home, &hub.url(""), args));
+    let first = say(&["run", name, "the soil", "-n", "4", "--json"]);
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    assert!(first.err.contains("hf:some/model@main is not here yet: it is fetched"), "{first:?}");
+    assert!(first.err.contains(&format!("some/model at commit {COMMIT}")), "{first:?}");
+
+    // From here on nobody is asked.
+    let asked = hub.asked().len();
+    let (store, out) = (home.path().join("store"), home.path().join("out"));
+    let again = say(&["run", name, "the soil", "-n", "4", "--json"]);
+    let text_of = |said: &Said| -> Value {
+        serde_json::from_str::<Value>(&said.out).expect("one object")["text"].clone()
+    };
+    assert_eq!(text_of(&again), text_of(&first));
+    assert!(again.err.contains(&format!("some/model at commit {COMMIT}")), "{again:?}");
+    assert!(!again.err.contains("not here yet"), "{again:?}");
+    let inspected = say(&["inspect", name, "--json"]);
+    let object: Value = serde_json::from_str(&inspected.out).expect("one object");
+    assert_eq!((&object["model"], &object["format"]), (&name.into(), &"Hugging Face".into()));
+    for args in [
+        &["tokens", name, "the soil"][..],
+        &["score", name, "the soil"],
+        &["diff", name, "hf:some/model@main"],
+        &["import", name, "--store", text(&store)],
+        &["export", name, "--to", "gguf", text(&out)],
+    ] {
+        let said = say(args);
+        assert_eq!(said.code, Some(0), "{args:?}: {}", said.err);
+    }
+    assert_eq!(hub.asked().len(), asked);
+
+    // What is missing is fetched again, and nothing else.
+    let weights = home.path().join("cache/understory/models/some/model").join(COMMIT);
+    fs::remove_file(weights.join("model.safetensors")).expect("it was there");
+    let (listed, fetched) = (hub.count("/api/"), hub.count("/resolve/"));
+    let said = say(&["tokens", name, "the soil"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!((hub.count("/api/"), hub.count("/resolve/")), (listed + 1, fetched + 1));
+}
+
+#[test]
+fn a_model_that_is_here_needs_no_hub_and_another_says_what_to_do() {
+    let home = home();
+    let repository = Repository::of([("m.gguf", gguf(home.path()))]);
+    let hub = Server::start(move |request| repository.answer(request));
+    let said = run(&mut pull(&home, &hub, &["hf:some/model:m.gguf"]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let nobody = format!("http://{}", closed.local_addr().expect("it is bound"));
+    drop(closed);
+    let say = |hub: &str, name: &str| run(&mut with(&home, hub, &["inspect", name]));
+    let here = say(&nobody, "hf:some/model:m.gguf");
+    assert_eq!(here.code, Some(0), "{}", here.err);
+    fails(&say(&nobody, "hf:some/model"), "is this machine online?");
+    fails(&say(&hub.url(""), "hf:other/model"), "look at the spelling");
+    fails(&say(&hub.url(""), "hf:some/model:x.gguf"), "m.gguf");
+    fails(&say(&nobody, "hf:model"), "OWNER/NAME");
+    fails(&say(&nobody, "hf:some/model@"), "OWNER/NAME");
+    let mut homeless = with(&home, &nobody, &["inspect", "hf:some/model:m.gguf"]);
+    fails(&run(homeless.env_remove("HOME").env_remove("XDG_CACHE_HOME")), "XDG_CACHE_HOME");
 }
 
 #[test]
@@ -426,6 +497,11 @@ fn a_path_is_checked_and_copied_where_asked() {
 
 /// `understory pull` with a home and a cache of its own.
 fn pull(home: &TempDir, hub: &Server, args: &[&str]) -> Command {
+    with(home, &hub.url(""), &[&["pull"], args].concat())
+}
+
+/// The program with a home, a cache and a hub of its own.
+fn with(home: &TempDir, hub: &str, args: &[&str]) -> Command {
     let mut command = understory();
     for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME"] {
         command.env_remove(name);
@@ -434,7 +510,7 @@ fn pull(home: &TempDir, hub: &Server, args: &[&str]) -> Command {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command.env("HOME", home.path()).env("XDG_CACHE_HOME", home.path().join("cache"));
-    command.env("HF_ENDPOINT", hub.url("")).arg("pull").args(args);
+    command.env("HF_ENDPOINT", hub).args(args);
     command
 }
 

@@ -108,7 +108,6 @@ fn what_is_left_out_of_a_folder_is_told() {
     write("c.txt", b"caf\xe9");
     write("d.txt", b"a\0b");
     write("e.csv", b"x,y");
-    write("f.parquet", b"PAR1");
     write("g.txt", &utf16_be("no mark"));
     write("h.md", format!("{long}\n\ntwo").as_bytes());
     write("i.txt", b" \n");
@@ -118,7 +117,6 @@ fn what_is_left_out_of_a_folder_is_told() {
         documents.left_out.files.iter().map(|(why, named)| (*why, named.number)).collect();
     let want = [
         (WhyFile::OtherKind, 1),
-        (WhyFile::Parquet, 1),
         (WhyFile::NotText, 2),
         (WhyFile::UnmarkedUtf16, 1),
         (WhyFile::Empty, 2),
@@ -127,7 +125,7 @@ fn what_is_left_out_of_a_folder_is_told() {
     let repeated = &documents.left_out.texts[&WhyText::RepeatedParagraph];
     assert_eq!((repeated.number, repeated.bytes), (1, long.trim_end().len() as u64));
     assert!(repeated.first[0].ends_with("h.md"));
-    for (name, what) in [("f.parquet", "Parquet"), ("c.txt", "at byte 3"), ("d.txt", "at byte 1")] {
+    for (name, what) in [("c.txt", "at byte 3"), ("d.txt", "at byte 1")] {
         let error = Documents::from_paths(&[dir.path().join(name)]).expect_err(what).to_string();
         assert!(error.contains(what), "{error}");
     }

@@ -2,10 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ::commons::state::State;
-use ::commons::{ArchiveError, Home, HomeError, Snapshot, Statement, view};
+use ::commons::view::Beside;
+use ::commons::{Home, HomeError, StateCache};
 use net::BoxError;
-use tlog::Hash as TreeHash;
 
 use super::{Commons, Reading, version};
 
@@ -16,20 +15,13 @@ use super::{Commons, Reading, version};
 #[derive(Debug)]
 pub struct Folder {
     home: Home,
-    known: Mutex<Option<Known>>,
-}
-
-/// The state after the last reading, and the root of the log there.
-#[derive(Debug)]
-struct Known {
-    state: State,
-    root: TreeHash,
+    state: Mutex<StateCache>,
 }
 
 impl Folder {
     /// Reads nothing yet.
     pub fn new(home: Home) -> Self {
-        Self { home, known: Mutex::new(None) }
+        Self { home, state: Mutex::default() }
     }
 
     fn newest_version(&self) -> Result<String, HomeError> {
@@ -40,33 +32,12 @@ impl Folder {
     fn newest(&self) -> Result<Reading, HomeError> {
         let archive = self.home.archive()?;
         let log = archive.snapshot()?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = match known.take() {
-            Some(known) if known.is_of(&log)? => advance(known.state, &log)?,
-            _ => self.home.state(&log)?,
-        };
-        let overdue = view::overdue(&log, &state)?;
-        let unanswered = view::unanswered(&log, &state)?;
-        let root = log.root_at(state.size)?;
-        *known = Some(Known { state: state.clone(), root });
-        Ok(Reading { state, overdue, unanswered })
+        let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = known.take(&self.home, &log)?;
+        let beside = Beside::of(&self.home, &log, &state)?;
+        known.keep(state.clone(), &log)?;
+        Ok(Reading { state, beside })
     }
-}
-
-impl Known {
-    /// Whether the log goes on from here.
-    fn is_of(&self, log: &Snapshot) -> Result<bool, ArchiveError> {
-        Ok(self.state.size <= log.size() && log.root_at(self.state.size)? == self.root)
-    }
-}
-
-fn advance(mut state: State, log: &Snapshot) -> Result<State, ArchiveError> {
-    for (index, entry) in (state.size..).zip(log.entries(state.size..log.size())?) {
-        let statement = Statement::parse_unsigned(&entry?)
-            .map_err(|why| ArchiveError::Statement { index, why })?;
-        state.apply(&statement, log)?;
-    }
-    Ok(state)
 }
 
 impl Commons for Folder {

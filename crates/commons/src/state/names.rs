@@ -1,0 +1,123 @@
+//! What members are called. Since version 3 of the rules a name that misleads counts for nothing,
+//! whichever program wrote it: one that is none, and one that looks like that of a member.
+//!
+//! A name is held by a member as long as it is one and is called so. Whoever is no member may be
+//! called like somebody else that is none: a stranger's word keeps no name from those who come.
+//! Whoever becomes a member under a name that one has by then, has none until it says another.
+
+use super::{State, VoidReason};
+use crate::names::{self, NameError, Named};
+use ids::{PeerId, name};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who holds which name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    /// What a name looks like → the member that is called so.
+    looks: BTreeMap<String, PeerId>,
+    /// Members that hold a name.
+    holders: BTreeSet<PeerId>,
+    /// Who became a member since names were settled last.
+    fresh: Vec<PeerId>,
+}
+
+impl State {
+    /// Whether somebody may be called so: by `who`, a member or somebody new.
+    ///
+    /// Errors: [`NameError::Unfit`], [`NameError::Taken`].
+    pub fn check_name(&self, who: Option<&PeerId>, name: &str) -> Result<(), NameError> {
+        names::check(Named::Name, name)?;
+        match self.namesake(who, name) {
+            None => Ok(()),
+            Some(id) => {
+                let other = self.members[&id].name.clone();
+                Err(NameError::Taken { name: name.to_owned(), other, id })
+            }
+        }
+    }
+
+    /// A member other than `who` whose name looks like this one.
+    fn namesake(&self, who: Option<&PeerId>, name: &str) -> Option<PeerId> {
+        let looks = name::looks(name);
+        if self.names_hold() {
+            let mut held = looks.iter().filter_map(|look| self.names.looks.get(look));
+            return held.find(|id| Some(*id) != who).copied();
+        }
+        let mut others = self
+            .members
+            .iter()
+            .filter(|(id, member)| Some(*id) != who && member.is_member && !member.name.is_empty());
+        let alike = |other: &str| name::looks(other).iter().any(|look| looks.contains(look));
+        others.find(|(_, member)| alike(&member.name)).map(|(id, _)| *id)
+    }
+
+    /// Whether names that mislead count for nothing in this log.
+    pub(super) fn names_hold(&self) -> bool {
+        self.version >= 3
+    }
+
+    /// What somebody calls itself.
+    pub(super) fn take_name(&mut self, author: PeerId, name: &str) -> Result<(), VoidReason> {
+        if self.names_hold() {
+            self.check_name(Some(&author), name)?;
+            self.release_name(&author);
+        }
+        if let Some(member) = self.members.get_mut(&author) {
+            member.name = name.to_owned();
+        }
+        if self.names_hold() && self.is_member(&author) {
+            self.hold_name(author);
+        }
+        Ok(())
+    }
+
+    /// Notes that somebody became a member.
+    pub(super) fn note_fresh(&mut self, id: PeerId) {
+        if self.names_hold() && !self.names.holders.contains(&id) {
+            self.names.fresh.push(id);
+        }
+    }
+
+    /// After members came or went: names of those who went are free, and those who came hold
+    /// theirs, who began first before others.
+    pub(super) fn settle_names(&mut self) {
+        let mut fresh = std::mem::take(&mut self.names.fresh);
+        fresh.retain(|id| self.is_member(id));
+        fresh.sort_by_key(|id| (self.members[id].began, *id));
+        for id in fresh {
+            let name = self.members[&id].name.clone();
+            if name.is_empty() {
+                continue;
+            }
+            if self.check_name(Some(&id), &name).is_ok() {
+                self.hold_name(id);
+            } else if let Some(member) = self.members.get_mut(&id) {
+                member.name.clear();
+            }
+        }
+    }
+
+    /// Frees the names of those who are no members any more.
+    pub(super) fn release_names(&mut self) {
+        let gone = self.names.holders.iter().filter(|id| !self.is_member(id));
+        for id in gone.copied().collect::<Vec<_>>() {
+            self.release_name(&id);
+        }
+    }
+
+    /// Frees the name of one.
+    pub(super) fn release_name(&mut self, id: &PeerId) {
+        if self.names.holders.remove(id) {
+            for look in name::looks(&self.members[id].name) {
+                self.names.looks.remove(&look);
+            }
+        }
+    }
+
+    fn hold_name(&mut self, id: PeerId) {
+        self.names.holders.insert(id);
+        for look in name::looks(&self.members[&id].name) {
+            self.names.looks.insert(look, id);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Documents in Parquet files: the columns with texts, row by row.
+//!
+//! A reader of what holds texts and no more: plain, dictionary and delta encodings of byte arrays,
+//! and the nesting of chats. Nothing is taken from a number that was not checked, and what is
+//! unpacked is bounded, page by page and in all.
+
+mod footer;
+mod levels;
+mod pages;
+mod rows;
+mod schema;
+mod thrift;
+mod values;
+
+use super::document::{Document, NoDocument};
+use rows::Rows;
+use std::{fs::File, io, path::Path};
+
+/// Why a Parquet file cannot be read. Groups and rows are counted from 1, rows over the whole file.
+#[derive(Debug, thiserror::Error)]
+pub enum ParquetError {
+    /// The system cannot read it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It does not end in what Parquet files end with.
+    #[error("it is no Parquet file, or it is cut off")]
+    NoEnd,
+    /// It, or a column of it, is encrypted.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// Its columns are in other files.
+    #[error("its columns are in other files")]
+    Elsewhere,
+    /// None of its columns holds texts.
+    #[error(
+        "no column of texts: neither \"text\" nor \"content\", nor \"prompt\" with \"completion\", \
+         nor \"messages\" with \"content\"; its columns are {}",
+        .0.join(", ")
+    )]
+    NoText(Vec<String>),
+    /// Its pages are packed in a way that is not read.
+    #[error("its pages are packed with {}", codec(*.0))]
+    Codec(i64),
+    /// Its texts are encoded in a way that is not read.
+    #[error("its texts are in encoding {0}, which is not read")]
+    Encoding(i64),
+    /// It contradicts itself.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// A text is not UTF-8 from this byte of it on.
+    #[error("a text is not UTF-8, at byte {0} of it")]
+    NotUtf8(usize),
+    /// A row is no document.
+    #[error("{0}")]
+    NoDocument(NoDocument),
+    /// One of the above, in this row.
+    #[error("row group {group}, row {row}: {why}")]
+    Row {
+        /// The group that the row is in.
+        group: usize,
+        /// The row.
+        row: u64,
+        /// What is wrong there.
+        why: Box<ParquetError>,
+    },
+    /// More than a file may hold.
+    #[error("it holds more text than is read")]
+    TooLarge,
+}
+
+impl ParquetError {
+    /// What is wrong, wherever it is.
+    pub fn why(&self) -> &ParquetError {
+        match self {
+            Self::Row { why, .. } => why.why(),
+            other => other,
+        }
+    }
+}
+
+/// Hands out the documents of a file in the order of its rows, of at most `most` bytes in all; how
+/// many rows there are.
+pub(super) fn read(
+    path: &Path,
+    most: u64,
+    take: &mut dyn FnMut(Document),
+) -> Result<u64, ParquetError> {
+    let file = File::open(path)?;
+    let footer = footer::read(&file)?;
+    let mut budget = Budget { unpacked: most, texts: most };
+    let mut row = 0;
+    for (number, group) in footer.groups.iter().enumerate().filter(|(_, group)| group.rows > 0) {
+        let mut rows = Rows::new(&file, &footer.columns, group);
+        let at = |row, why| ParquetError::Row { group: number + 1, row, why: Box::new(why) };
+        for _ in 0..group.rows {
+            row += 1;
+            let fields = rows.row(&mut budget).map_err(|why| at(row, why))?;
+            let document = fields.document();
+            take(document.map_err(|why| at(row, ParquetError::NoDocument(why)))?);
+        }
+        rows.end(&mut budget).map_err(|why| at(row, why))?;
+    }
+    Ok(row)
+}
+
+/// What may still be read of a file: bytes of pages, unpacked, and bytes of texts, which may be
+/// more where a dictionary repeats them.
+struct Budget {
+    unpacked: u64,
+    texts: u64,
+}
+
+/// What a value counts besides its bytes, absent ones too: a few bytes may claim billions of them.
+const VALUE: u64 = 8;
+
+impl Budget {
+    fn page(&mut self, bytes: u64) -> Result<(), ParquetError> {
+        self.unpacked = self.unpacked.checked_sub(bytes).ok_or(ParquetError::TooLarge)?;
+        Ok(())
+    }
+
+    fn text(&mut self, bytes: u64) -> Result<(), ParquetError> {
+        self.texts = self.texts.checked_sub(bytes + VALUE).ok_or(ParquetError::TooLarge)?;
+        Ok(())
+    }
+}
+
+fn damaged(why: &str) -> ParquetError {
+    ParquetError::Damaged(why.to_owned())
+}
+
+fn codec(number: i64) -> String {
+    let name = match number {
+        3 => "LZO",
+        4 => "Brotli",
+        5 | 7 => "LZ4",
+        other => return format!("codec {other}, which is not known"),
+    };
+    format!("{name}, which is not read")
+}
+
+#[cfg(test)]
+mod tests;

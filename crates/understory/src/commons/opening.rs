@@ -1,0 +1,108 @@
+//! What every command of a commons begins with: the folder, the log and the keys that the flags
+//! name; and how it says what became of a statement.
+
+use super::cli::Place;
+use super::holder;
+use crate::{
+    hint::WithHint,
+    units::{now, span},
+};
+use anyhow::{Context, Result, anyhow};
+use commons::{Body, Statement, Workspace, view::Reason, workspace::Late};
+use ids::{Hash, Identity};
+use std::path::Path;
+
+/// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
+pub const MAX_DOCUMENT: u64 = 16 << 20;
+
+/// Opens the commons at a place.
+pub fn open(place: &Place) -> Result<Workspace> {
+    Ok(Workspace::open(&place.dir, holder::keys(place.keys.as_deref())?)?)
+}
+
+/// [`open`] for a command that signs: a person is asked for the passphrase first.
+pub fn to_sign(place: &Place) -> Result<Workspace> {
+    let keys = holder::keys(place.keys.as_deref())?;
+    holder::unlock(&keys)?;
+    let workspace = Workspace::open(&place.dir, keys)?;
+    if let Some(late) = workspace.late(now()) {
+        eprintln!("{}", late_words(late));
+    }
+    Ok(workspace)
+}
+
+/// Says something with this device's key and prints what became of it.
+pub fn say(workspace: &mut Workspace, json: bool, body: impl Into<Body>) -> Result<Statement> {
+    let statement = workspace.say(body, now())?;
+    report(workspace, json, &statement)?;
+    Ok(statement)
+}
+
+/// [`say`] with another key.
+pub fn say_as(
+    workspace: &mut Workspace,
+    json: bool,
+    me: &Identity,
+    body: impl Into<Body>,
+) -> Result<Statement> {
+    let statement = workspace.say_as(me, body, now())?;
+    report(workspace, json, &statement)?;
+    Ok(statement)
+}
+
+fn report(workspace: &Workspace, json: bool, statement: &Statement) -> Result<()> {
+    let (hash, kind) = (statement.hash(), statement.body.kind_name());
+    let outcome = workspace.outcome(statement);
+    if json {
+        let object = serde_json::json!({
+            "statement": hash, "kind": kind, "index": outcome.index,
+            "void": outcome.void.as_ref().map(Reason::from),
+        });
+        println!("{object}");
+    }
+    match (outcome.index, outcome.void) {
+        (_, Some(reason)) => {
+            Err(anyhow!("statement {} counts for nothing: {reason}", hash.short()))
+                .hint("it stays in the log; say it again once the reason is gone")
+        }
+        (Some(index), None) if !json => {
+            println!("{kind} statement {index}, {}", hash.short());
+            Ok(())
+        }
+        (None, None) if !json => {
+            println!(
+                "{kind} statement {} is signed and waits for its place in the log",
+                hash.short()
+            );
+            println!("`understory commons serve` takes it to the others");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A digest in hex, or of a file's bytes.
+pub fn digest(text: &str) -> Result<Hash> {
+    if let Ok(hash) = text.parse() {
+        return Ok(hash);
+    }
+    let bytes = bounded::read_named(Path::new(text), MAX_DOCUMENT)
+        .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
+    Ok(Hash::of(&bytes))
+}
+
+/// That this machine's clock is behind a time that witnesses vouched for already.
+fn late_words(late: Late) -> String {
+    match late.witnesses {
+        0 | 1 => format!(
+            "WARNING: this machine's clock is {} behind that of the log's one witness, and one of \
+             the two is wrong: look at yours before you sign",
+            span(late.behind)
+        ),
+        n => format!(
+            "WARNING: this machine's clock is {} behind that of {n} witnesses: set it right before \
+             you sign",
+            span(late.behind)
+        ),
+    }
+}

@@ -1,0 +1,65 @@
+//! What long work tells, in words.
+
+use crate::units::{bytes, count, plural};
+use engine::progress::{Note, Work};
+use ids::Plain;
+
+/// What is being done.
+pub fn work(work: Work) -> &'static str {
+    match work {
+        Work::Fetching => "fetching",
+        Work::Hashing => "hashing",
+        Work::Loading => "loading the weights",
+        Work::Reading => "reading the prompt",
+        Work::Scoring => "scoring",
+        Work::Comparing => "comparing",
+        Work::Writing => "writing",
+    }
+}
+
+/// A note as a line.
+pub fn of(note: &Note) -> String {
+    match note {
+        Note::Commit { repository, commit } => format!("{repository} at commit {commit}"),
+        Note::NotHere { model } => format!("{model} is not here yet: it is fetched"),
+        Note::Chosen { name, others } => {
+            format!("taking {}; there are also {}", Plain(name), Plain(others.join(", ")))
+        }
+        Note::ToFetch { files, bytes: all, missing, folder, free } => format!(
+            "{}, {}; {} to fetch into {}, where {} are free",
+            plural(*files, "file"),
+            bytes(*all),
+            bytes(*missing),
+            folder.display(),
+            bytes(*free)
+        ),
+        Note::Retry { why } => format!("{}; trying again", Plain(why)),
+        Note::Damaged { file } => {
+            format!("what was there of {} is damaged: once more", Plain(file))
+        }
+        Note::Needs { model, parameters, weights, context, cache } => format!(
+            "{model}: {} parameters; {} of weights, {} for its whole context of {context} tokens",
+            count(*parameters),
+            bytes(*weights),
+            bytes(*cache)
+        ),
+        Note::Shortened { model, used, most } => {
+            format!("{model}: {used} of the {most} tokens of its context are used")
+        }
+        Note::MoreTokens { model, count } => {
+            let more = plural(*count, "token");
+            format!("{model}: the tokenizer has {more} that the model has not")
+        }
+        Note::Templates { chosen: Some(name), all } => {
+            let (name, all) = (Plain(name), Plain(all.join(", ")));
+            format!("[chat template {name} of {all}; --template-name chooses]")
+        }
+        Note::Templates { chosen: None, all } => {
+            let all = Plain(all.join(", "));
+            format!("[of the chat templates {all} none is the default; --template-name chooses]")
+        }
+        Note::TemplateLeftOut { why } => {
+            format!("the model's chat template is left out: {}", Plain(why))
+        }
+    }
+}
