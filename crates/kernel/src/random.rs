@@ -61,10 +61,9 @@ impl Stream {
     /// `first + n` is `[i][n]`.
     #[inline(always)]
     pub(crate) fn blocks_at<S: Simd>(&self, first: u64) -> [[u32; LANES]; 4] {
-        let mut counter = [[0; LANES], [0; LANES], [self.item[0]; LANES], [self.item[1]; LANES]];
-        for n in 0..LANES {
-            [counter[0][n], counter[1][n]] = halves(first.wrapping_add(n as u64));
-        }
+        let counters: [_; LANES] = std::array::from_fn(|n| halves(first.wrapping_add(n as u64)));
+        let (low, high) = (counters.map(|c| c[0]), counters.map(|c| c[1]));
+        let counter = [low, high, [self.item[0]; LANES], [self.item[1]; LANES]];
         // SAFETY: whoever is compiled for an instruction set runs on a machine that has it.
         unsafe { S::philox(counter, self.key) }
     }

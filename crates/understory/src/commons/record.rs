@@ -274,7 +274,7 @@ fn verdict(
 
 /// The contributions that stand in the log of a peer's folder, by the rules of the chain.
 fn tally(folder: &Path, ended: &Ended) -> Result<Tallied> {
-    let store = store::Store::open(&folder.join("store"))?;
+    let store = store::Store::open(folder.join("store"))?;
     let manifest = RunManifest::parse(&store.get(&ended.run)?)?;
     let entries = store::Log::read(folder.join("log")).context("the log of the run")?;
     let contents = swarm::read_log(entries.iter().map(Vec::as_slice))?;
