@@ -2,7 +2,7 @@
 //!
 //! A member's own keys lie under a passphrase and sign votes; a peer's key lies open on a machine
 //! that trains for weeks. So they are not the same, and a member says which peer is its own: a
-//! `Work` of nothing, whose task is [`task`] and whose output is the peer's key. The last one
+//! `Work` of nothing, whose task is fixed and whose output is the peer's key. The last one
 //! counts. Nobody gains by naming a key that is somebody else's.
 
 use crate::{

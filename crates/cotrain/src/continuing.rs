@@ -241,6 +241,7 @@ mod tests {
     fn settings() -> toml::Table {
         let settings = Settings {
             name: "old".to_owned(),
+            arithmetic: Arithmetic::default(),
             seed: 7,
             inner: Inner { seq: 64, ..Inner::default() },
             outer: Outer::default(),

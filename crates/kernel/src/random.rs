@@ -189,10 +189,9 @@ mod tests {
         for isa in crate::Isa::available() {
             for first in [0, 5, u64::from(u32::MAX) - 3, u64::MAX - 2] {
                 let all = blocks(crate::isa::Cpu::new(isa).expect("it is there"), &stream, first);
-                for n in 0..LANES {
-                    let block = stream.block(first.wrapping_add(n as u64));
-                    assert_eq!([0, 1, 2, 3].map(|i: usize| all[i][n]), block, "{isa} {first} {n}");
-                }
+                let one_by_one: [_; LANES] =
+                    std::array::from_fn(|n| stream.block(first.wrapping_add(n as u64)));
+                assert_eq!(all, [0, 1, 2, 3].map(|i| one_by_one.map(|b| b[i])), "{isa} {first}");
             }
         }
     }

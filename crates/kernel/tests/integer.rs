@@ -6,6 +6,9 @@ use common::{kernels, normals, on_all};
 use kernel::random::Stream;
 use kernel::{Isa, Kernel, LONGEST_SUM, Quantized, Rounding, Scales};
 
+/// 2⁻¹⁰⁰.
+const TINY: f32 = f32::from_bits((127 - 100) << 23);
+
 /// Rows, columns: around the sizes of words, registers and rounds of random numbers.
 const SHAPES: [[usize; 2]; 8] =
     [[1, 1], [3, 5], [4, 16], [7, 255], [9, 256], [2, 257], [33, 100], [130, 67]];
@@ -38,7 +41,7 @@ fn specified(x: &[f32], cols: usize, by: Scales, rounding: Rounding<'_>) -> Vec<
     };
     let lines = if by == Scales::Rows { rows } else { cols };
     let largest: Vec<f32> = (0..lines).map(largest).collect();
-    let tiny = |a: f32| a < 2f32.powi(-100);
+    let tiny = |a: f32| a < TINY;
     let integer = |i: usize| {
         let (row, col) = (i / cols, i % cols);
         let a = largest[if by == Scales::Rows { row } else { col }];
@@ -81,7 +84,7 @@ fn values_become_the_integers_that_are_specified() {
 #[test]
 fn what_is_zero_tiny_or_large_stays_within_127_and_keeps_its_scale() {
     let tiny = f32::from_bits(1);
-    let small = 2f32.powi(-100);
+    let small = TINY;
     let rows: [[f32; 4]; 7] = [
         [0.0, -0.0, 0.0, 0.0],
         [tiny, -tiny, 0.0, 1e-40],
@@ -142,12 +145,10 @@ fn rounding_by_chance_has_the_value_as_its_mean() {
 /// `c` by the specification.
 fn product(a: &Quantized, b: &Quantized, start: Option<&[f32]>) -> Vec<f32> {
     let (m, n, k) = (a.lines(), b.lines(), a.depth());
-    let get = |q: &Quantized, by: Scales, line: usize, p: usize| match by {
+    let get = |q: &Quantized, line: usize, p: usize| match q.by() {
         Scales::Rows => i64::from(q.at(line, p)),
         Scales::Columns => i64::from(q.at(p, line)),
     };
-    let way = |q: &Quantized| if q.by() == Scales::Rows { Scales::Rows } else { Scales::Columns };
-    let (way_a, way_b) = (way(a), way(b));
     let mut c = Vec::with_capacity(m * n);
     for i in 0..m {
         for j in 0..n {
@@ -155,7 +156,7 @@ fn product(a: &Quantized, b: &Quantized, start: Option<&[f32]>) -> Vec<f32> {
             let mut value = start.map(|start| start[i * n + j]);
             for from in (0..k).step_by(LONGEST_SUM) {
                 let part = from..k.min(from + LONGEST_SUM);
-                let sum: i64 = part.map(|p| get(a, way_a, i, p) * get(b, way_b, j, p)).sum();
+                let sum: i64 = part.map(|p| get(a, i, p) * get(b, j, p)).sum();
                 let sum = i32::try_from(sum).expect("it fits") as f32;
                 value = Some(value.map_or(sum * scale, |value| sum.mul_add(scale, value)));
             }
