@@ -28,6 +28,8 @@ pub const LONGEST_SUM: usize = 1 << 17;
 const DEPTH: usize = 640;
 /// Words of B that stay in the second cache.
 const CHUNK: usize = 96 << 10;
+/// Columns whose sums for a group of rows stay in the first cache.
+const COLUMNS: usize = 512;
 /// Words of B packed at once for all threads (16 MiB).
 const SLAB: usize = 4 << 20;
 /// Most rows of a task.
@@ -122,13 +124,15 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
     let (groups, k) = (rows.len().div_ceil(height), job.depth.len());
     // As even as can be.
     let block = k.div_ceil(k.div_ceil(DEPTH));
-    let chunk = (CHUNK / block / panel).max(1) * panel;
-    let width = columns.len().min(chunk).next_multiple_of(panel);
+    let chunk = (CHUNK / block).min(COLUMNS) / panel * panel;
+    let width = columns.len().min(chunk.max(panel)).next_multiple_of(panel);
+    // In one block a group is finished before the next one begins.
+    let held = if block < k { groups } else { 1 };
     let mut packed = Scratch::new(groups * height * block);
-    let mut sums = Scratch::new(groups * height * width);
+    let mut sums = Scratch::new(held * height * width);
     let mut offsets = vec![0; groups * height];
-    for first in columns.clone().step_by(chunk) {
-        let last = columns.end.min(first + chunk);
+    for first in columns.clone().step_by(width) {
+        let last = columns.end.min(first + width);
         if block < k {
             offsets.fill(0);
         }
@@ -139,29 +143,33 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
                 let from = job.depth.start + depth.start..job.depth.start + depth.end;
                 pack_rows::<S>(job, packed.words(), &mut offsets, rows.clone(), from);
             }
-            let sums = sums.integers().as_mut_ptr();
             for group in 0..groups {
+                let lines = group * height..rows.len().min((group + 1) * height);
                 let a = packed.words()[group * height * depth.len()..].as_ptr();
+                let sums = &mut sums.integers()[group.min(held - 1) * height * width..];
+                let sums = &mut sums[..height * width];
                 for j in (first..last).step_by(panel) {
                     let at = (j - columns.start) * k + depth.start * panel;
                     // SAFETY: A is packed in whole groups, B in whole panels, and sums have room
                     // for both; the tiles are those of this machine.
                     unsafe {
                         job.tiles.run(&Tile {
-                            rows: height.min(rows.len() - group * height),
+                            rows: lines.len(),
                             depth: depth.len(),
                             a,
                             b: b[at..].as_ptr(),
-                            c: sums.add(group * height * width + (j - first)),
+                            c: sums.as_mut_ptr().add(j - first),
                             c_row: width,
                             accumulate: start > 0,
                         });
                     }
                 }
+                if depth.end == k {
+                    for (line, sums) in lines.zip(sums.chunks_exact(width)) {
+                        finish::<S>(job, sums, offsets[line], rows.start + line, first..last);
+                    }
+                }
             }
-        }
-        for (line, sums) in rows.clone().zip(sums.integers().chunks_exact(width)) {
-            finish::<S>(job, sums, offsets[line - rows.start], line, first..last);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Operands as tiles read them: words side by side, in the order of the sum.
 
 use std::ops::Range;
+use std::slice::ChunksExactMut;
 
 use super::quantize::{Quantized, Scales};
 use crate::simd::{Simd, each_isa};
@@ -92,10 +93,31 @@ fn down_columns(
             let row = |i: usize| &bytes[(4 * q + i) * stride..][columns.clone()];
             interleave(&mut together[..columns.len()], [row(0), row(1), row(2), row(3)]);
             let panels = to[(first - lines.start) / width * size..].chunks_exact_mut(size);
-            for (panel, words) in panels.zip(together[..columns.len()].chunks(width)) {
-                panel[at * width..][..words.len()].copy_from_slice(words);
+            let words = &together[..columns.len()];
+            match width {
+                4 => spread::<4>(panels, words, at),
+                6 => spread::<6>(panels, words, at),
+                8 => spread::<8>(panels, words, at),
+                12 => spread::<12>(panels, words, at),
+                16 => spread::<16>(panels, words, at),
+                32 => spread::<32>(panels, words, at),
+                _ => unreachable!("a panel of {width} lines"),
             }
         }
+    }
+}
+
+/// Puts the words of some lines into row `at` of their panels.
+#[inline(always)]
+fn spread<const WIDTH: usize>(panels: ChunksExactMut<'_, u32>, words: &[u32], at: usize) {
+    let (whole, rest) = words.as_chunks::<WIDTH>();
+    let mut panels = panels.map(|panel| &mut panel[at * WIDTH..][..WIDTH]);
+    // Words come first: zip takes no panel once they have ended.
+    for (words, to) in whole.iter().zip(panels.by_ref()) {
+        to.copy_from_slice(words);
+    }
+    if let (Some(to), false) = (panels.next(), rest.is_empty()) {
+        to[..rest.len()].copy_from_slice(rest);
     }
 }
 
