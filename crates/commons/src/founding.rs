@@ -207,12 +207,22 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>,
 
 /// What somebody was called, unless that is no name any more, or looks like that of one before it.
 fn name_in_fork(before: &[Founder], id: &PeerId, name: &str) -> String {
-    let alike = before.iter().any(|founder| ids::name::alike(&founder.name, name));
-    match alike || names::check(Named::Founder, name).is_err() {
-        true => format!("member {}", id.short()),
-        false => name.to_owned(),
+    let fits = |name: &str| {
+        let alike = before.iter().any(|founder| ids::name::alike(&founder.name, name));
+        !alike && names::check(Named::Founder, name).is_ok()
+    };
+    if fits(name) {
+        return name.to_owned();
     }
+    // Fewer digits than pass for an id: those from the beginning, or from further on.
+    let id = id.to_string();
+    let starts = (0..=id.len() - FEW_DIGITS).step_by(FEW_DIGITS);
+    let mut made = starts.map(|at| format!("member {}", &id[at..at + FEW_DIGITS]));
+    made.find(|made| fits(made)).unwrap_or_else(|| format!("member {}", before.len() + 1))
 }
+
+/// Digits of an id in the name of somebody whose own does not hold.
+const FEW_DIGITS: usize = ids::name::SHORTEST_ID - 1;
 
 /// How many witnesses have to cosign where nothing else is said: more than half.
 pub fn majority(witnesses: usize) -> u8 {

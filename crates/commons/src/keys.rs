@@ -172,7 +172,14 @@ impl Keys {
         if self.has(role) {
             return self.identity(role);
         }
+        self.check_passphrase()?;
         self.make_as(role.stem())
+    }
+
+    /// Opens a key that is here, so that no other is sealed under a mistyped passphrase.
+    fn check_passphrase(&self) -> Result<(), KeyError> {
+        let here = STEMS.into_iter().find(|stem| !file::is_absent(&self.file(stem, SECRET)));
+        here.map_or(Ok(()), |stem| self.unseal(stem).map(drop))
     }
 
     /// Takes over a secret that an age file held, under the name whose public key it has; where

@@ -42,7 +42,7 @@ impl std::fmt::Display for Named {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// People cannot read or type it, or it reads like something else.
-    #[error("the {of} {:?} {why}", Plain(name).to_string())]
+    #[error("the {of} \"{}\" {why}", Plain(name))]
     Unfit {
         /// What is called so.
         of: Named,
@@ -53,8 +53,8 @@ pub enum NameError {
     },
     /// It looks like the name of a member.
     #[error(
-        "{:?} looks like {:?}, which is what {} is called",
-        Plain(name).to_string(), Plain(other).to_string(), id.short()
+        "\"{}\" looks like \"{}\", which is what {} is called",
+        Plain(name), Plain(other), id.short()
     )]
     Taken {
         /// The name.
@@ -180,9 +180,15 @@ pub fn check_options<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(),
     Ok(())
 }
 
-/// Errors: a text is no name; `of` says what it would be of.
+/// Errors: a text is no name; `of` says what it would be of. Only options may have the digits of a
+/// key inside, as those that name a member do.
 pub fn check(of: Named, text: &str) -> Result<(), NameError> {
-    name::check(text).map_err(|why| NameError::Unfit { of, name: text.to_owned(), why })
+    let unfit = |why| NameError::Unfit { of, name: text.to_owned(), why };
+    name::check(text).map_err(unfit)?;
+    match of != Named::Option && name::has_id(text) {
+        true => Err(unfit(name::NameError::LikeId)),
+        false => Ok(()),
+    }
 }
 
 fn refuse_alike(name: &str, other: &str, id: &PeerId) -> Result<(), NameError> {
@@ -206,6 +212,10 @@ pub fn find_member(state: &State, text: &str) -> Result<PeerId, FindError> {
     };
     let called = state.members.iter().filter(|(_, member)| is_called(&member.name));
     let mut found: Vec<PeerId> = called.map(|(id, _)| *id).collect();
+    // Nobody takes a member's name out of use by calling itself so before it is a member, or after.
+    if found.iter().any(|id| state.is_member(id)) {
+        found.retain(|id| state.is_member(id));
+    }
     let is_exact = found.iter().any(|id| state.members[id].name == text);
     // What is printed of an id is one, whoever is called so; fewer digits are where nobody is.
     if text.len() >= SHORTEST_ID || (text.len() >= 4 && found.is_empty()) {
@@ -228,11 +238,15 @@ fn listed(ids: &[PeerId]) -> String {
     ids.iter().map(PeerId::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-/// What a member is called; with the beginning of its id where that is no name.
+/// What somebody is called; with the beginning of its id where that is no name, or where it is no
+/// member, so that it passes for none.
 pub fn name_of(state: &State, id: &PeerId) -> String {
+    let fits = |name: &str| check(Named::Name, name).is_ok();
     match state.members.get(id) {
-        Some(member) if name::check(&member.name).is_ok() => member.name.clone(),
-        Some(member) if !member.name.is_empty() => format!("{:?} ({})", member.name, id.short()),
+        Some(member) if member.is_member && fits(&member.name) => member.name.clone(),
+        Some(member) if !member.name.is_empty() => {
+            format!("\"{}\" ({})", Plain(&member.name), id.short())
+        }
         _ => id.short(),
     }
 }

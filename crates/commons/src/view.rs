@@ -3,6 +3,7 @@
 //! in docs/commons.md; beside data they hold words only where a field says so.
 
 mod digests;
+mod effect;
 mod health;
 mod lineage;
 mod log;
@@ -14,6 +15,7 @@ mod standing;
 mod tally;
 
 pub use digests::{digest, digests};
+pub use effect::{EffectData, EffectView};
 pub use health::{
     Beside, ComingWitnesses, Counts, Health, LogHealth, Overdue, Parent, Reason, RunMarks,
     Unanswered, VoidView, health, overdue, unanswered,

@@ -48,7 +48,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::asked();
     match dispatch(&cli.command) {
-        Ok(code) => code,
+        Ok(code) => match terminal::lost() {
+            None => code,
+            Some(error) => {
+                eprintln!("error: standard output cannot be written: {error}");
+                ExitCode::from(2)
+            }
+        },
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             hint::print(&error);

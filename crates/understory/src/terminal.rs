@@ -9,6 +9,7 @@
 use ids::{PlainStream, plain, plain_lines};
 use std::fmt::Arguments;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 /// As [`std::print`], made plain.
 macro_rules! print {
@@ -30,21 +31,35 @@ macro_rules! eprintln {
 }
 
 pub fn print(text: Arguments<'_>) {
-    show(io::stdout().lock(), &plain_lines(&text.to_string()));
+    if let Err(error) = show(io::stdout().lock(), &plain_lines(&text.to_string()))
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // The work goes on; the first error is told at its end.
+        let _ = LOST.set(error);
+    }
 }
 
 pub fn eprint(text: Arguments<'_>) {
-    show(io::stderr().lock(), &plain_lines(&text.to_string()));
+    // Whoever reads this may be gone; the work does not depend on it.
+    let _ = show(io::stderr().lock(), &plain_lines(&text.to_string()));
 }
 
-fn show(mut to: impl Write, text: &str) {
-    // Whoever reads this may be gone; the work does not depend on it.
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+fn show(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes()).and_then(|()| to.flush())
+}
+
+/// Why something that was printed on standard output did not get there, where somebody still waits
+/// for it: the disk is full, say.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// The first error of [`print`], if there was one.
+pub fn lost() -> Option<&'static io::Error> {
+    LOST.get()
 }
 
 /// Takes the place of the line that standard error is at, which must be a terminal.
 pub fn eprint_over(line: &str) {
-    show(io::stderr().lock(), &format!("\r\x1b[K{}", plain(line)));
+    let _ = show(io::stderr().lock(), &format!("\r\x1b[K{}", plain(line)));
 }
 
 /// Standard output for text.

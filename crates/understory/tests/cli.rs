@@ -9,6 +9,18 @@ use common::{Said, run, say, text, understory};
 use kernel::Isa;
 use std::{fs, net::UdpSocket, path::Path, process::Stdio};
 
+/// What was asked for and does not get where it is to go is no success.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    let full = std::fs::File::create("/dev/full").expect("Linux has it");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_understory"));
+    let output = command.args(["swarm", "config"]).stdout(full).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("standard output"), "{said}");
+}
+
 #[test]
 fn help_says_what_it_said() {
     for command in [

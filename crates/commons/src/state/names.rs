@@ -1,9 +1,11 @@
 //! What members are called. Since version 3 of the rules a name that misleads counts for nothing,
 //! whichever program wrote it: one that is none, and one that looks like that of a member.
 //!
-//! A name is held by a member as long as it is one and is called so. Whoever is no member may be
-//! called like somebody else that is none: a stranger's word keeps no name from those who come.
-//! Whoever becomes a member under a name that one has by then, has none until it says another.
+//! A name belongs to the member that took it until that one takes another, also while it is no
+//! member: else whoever gets somebody out for a moment could have the name. Whoever never was a
+//! member may be called like somebody else that is none: a stranger's word keeps no name from those
+//! who come. Whoever becomes a member under a name that one has by then, has none until it says
+//! another.
 
 use super::{State, VoidReason};
 use crate::names::{self, NameError, Named};
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Names {
     /// What a name looks like → the member that is called so.
     looks: BTreeMap<String, PeerId>,
-    /// Members that hold a name.
+    /// Who holds a name: members, and who was one.
     holders: BTreeSet<PeerId>,
     /// Who became a member since names were settled last.
     fresh: Vec<PeerId>,
@@ -78,8 +80,7 @@ impl State {
         }
     }
 
-    /// After members came or went: names of those who went are free, and those who came hold
-    /// theirs, who began first before others.
+    /// After members came: they hold their names, who began first before others.
     pub(super) fn settle_names(&mut self) {
         let mut fresh = std::mem::take(&mut self.names.fresh);
         fresh.retain(|id| self.is_member(id));
@@ -97,16 +98,8 @@ impl State {
         }
     }
 
-    /// Frees the names of those who are no members any more.
-    pub(super) fn release_names(&mut self) {
-        let gone = self.names.holders.iter().filter(|id| !self.is_member(id));
-        for id in gone.copied().collect::<Vec<_>>() {
-            self.release_name(&id);
-        }
-    }
-
     /// Frees the name of one.
-    pub(super) fn release_name(&mut self, id: &PeerId) {
+    fn release_name(&mut self, id: &PeerId) {
         if self.names.holders.remove(id) {
             for look in name::looks(&self.members[id].name) {
                 self.names.looks.remove(&look);

@@ -227,7 +227,6 @@ impl State {
         }
         self.cost.steps += self.members.len() as u64;
         self.admit(founders);
-        self.release_names();
         self.electorate = None;
         self.cost.operator_wanted = true;
         self.cost.counted(self.size, before);

@@ -125,7 +125,7 @@ pub enum VoidReason {
 
     // Names, since version 3 of the rules.
     /// A name that people cannot read or type, or that reads like something else.
-    #[error("the {of} {:?} {why}", Plain(name).to_string())]
+    #[error("the {of} \"{}\" {why}", Plain(name))]
     UnfitName {
         /// What is called so.
         of: Named,
@@ -136,8 +136,8 @@ pub enum VoidReason {
     },
     /// A name that looks like that of a member.
     #[error(
-        "{:?} looks like {:?}, which is what {} is called",
-        Plain(name).to_string(), Plain(other).to_string(), by.short()
+        "\"{}\" looks like \"{}\", which is what {} is called",
+        Plain(name), Plain(other), by.short()
     )]
     NameTaken {
         /// The name.

@@ -4,9 +4,9 @@
 //! digest that it had. What is said in words is not covered.
 
 use super::{
-    Bounds, LineageEdge, LineageNode, LogHealth, MemberView, OptionView, PanelSeat, PanelView,
-    Vouch, health::last_void, health::log_health, lineage::all_edges, lineage::all_nodes, margin,
-    members::all_members, members::all_vouches, milestones, panel, tally::options,
+    Bounds, LineageEdge, LineageNode, LogHealth, MemberView, PanelSeat, PanelView, Vouch,
+    health::last_void, health::log_health, lineage::all_edges, lineage::all_nodes, margin,
+    members::all_members, members::all_vouches, milestones, panel,
 };
 use crate::{
     state::{Count, HouseCount, Proposal, Round, State, Status},
@@ -118,7 +118,7 @@ struct TallyData<'a> {
     method: Method,
     close: u64,
     status: &'a Status,
-    options: Vec<OptionView>,
+    options: Vec<OptionData<'a>>,
     houses: Vec<HouseData<'a>>,
     /// Empty: here were words.
     together: [(); 0],
@@ -174,6 +174,25 @@ impl TallyData<'_> {
             problem,
         }
     }
+}
+
+/// An option, as digests have it: what it does is in the statement itself.
+#[derive(Serialize)]
+struct OptionData<'a> {
+    name: &'a str,
+    default: bool,
+    ratio: (u32, u32),
+}
+
+fn options(proposal: &Proposal) -> Vec<OptionData<'_>> {
+    let default = proposal.body.default.map(usize::from);
+    let all = proposal.body.options.iter().enumerate();
+    all.map(|(at, option)| OptionData {
+        name: &option.name,
+        default: default == Some(at),
+        ratio: option.ratio,
+    })
+    .collect()
 }
 
 #[derive(Serialize)]

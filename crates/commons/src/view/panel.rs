@@ -85,7 +85,7 @@ pub fn panel(state: &State, proposal: &Proposal) -> Option<PanelView> {
     Some(PanelView {
         size: state.size,
         now: state.now(),
-        question: question(proposal),
+        question: question(state, proposal),
         text: proposal.body.text.clone(),
         pool: electors.len(),
         secrets: state.secrets(proposal),

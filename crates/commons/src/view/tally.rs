@@ -1,5 +1,6 @@
 //! How a question stands, and why: the count, each step in words.
 
+use super::effect::EffectView;
 use super::{Bounds, Margin, Standing, margin::margin, standing::standings};
 use crate::{
     state::{Count, HouseCount, Proposal, State, Status},
@@ -89,6 +90,8 @@ pub struct OptionView {
     pub default: bool,
     /// The majority it needs over the default option.
     pub ratio: (u32, u32),
+    /// What it does if it wins, whatever it is called.
+    pub effect: EffectView,
 }
 
 /// The count of one house. Options are named by their place in the list, from 0.
@@ -121,11 +124,12 @@ pub fn tallies(state: &State, bounds: Bounds) -> Tallies {
     let mut proposals: Vec<&Proposal> = state.proposals.values().collect();
     proposals.sort_by_key(|p| std::cmp::Reverse((p.index, p.statement)));
     let count = proposals.len();
-    let questions = proposals.into_iter().take(bounds.questions).map(question).collect();
+    let some = proposals.into_iter().take(bounds.questions);
+    let questions = some.map(|proposal| question(state, proposal)).collect();
     Tallies { size: state.size, now: state.now(), count, questions }
 }
 
-pub(super) fn question(proposal: &Proposal) -> Question {
+pub(super) fn question(state: &State, proposal: &Proposal) -> Question {
     let body = &proposal.body;
     Question {
         proposal: proposal.statement,
@@ -142,17 +146,18 @@ pub(super) fn question(proposal: &Proposal) -> Question {
         electors: proposal.electorate.electors.len(),
         cast: proposal.casts.len(),
         status: proposal.status.clone(),
-        options: options(proposal),
+        options: options(state, proposal),
     }
 }
 
 /// The options of a question.
-pub(super) fn options(proposal: &Proposal) -> Vec<OptionView> {
+fn options(state: &State, proposal: &Proposal) -> Vec<OptionView> {
     let default = proposal.body.default.map(usize::from);
     let view = |(at, option): (usize, &Choice)| OptionView {
         name: option.name.clone(),
         default: default == Some(at),
         ratio: option.ratio,
+        effect: EffectView::new(state, &option.effect),
     };
     proposal.body.options.iter().enumerate().map(view).collect()
 }
@@ -167,7 +172,7 @@ pub fn tally(state: &State, proposal: &Proposal, bounds: Bounds) -> Tally {
     Tally {
         size: state.size,
         now: state.now(),
-        question: question(proposal),
+        question: question(state, proposal),
         text: proposal.body.text.clone(),
         together: count.as_ref().map(together).unwrap_or_default(),
         counts: houses.map(|house| house_tally(house, bounds)).collect(),

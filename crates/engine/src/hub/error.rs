@@ -337,10 +337,8 @@ impl HubError {
     /// What the person can do, the nearest to the cause first; nothing where nothing is known.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            HubError::Advised { error, advice } => {
-                let own = error.hints().into_iter().filter(|hint| hint != advice);
-                own.chain([advice.clone()]).collect()
-            }
+            // It knows more than what is said of such errors in general.
+            HubError::Advised { advice, .. } => vec![advice.clone()],
             HubError::Choice { source, .. } => source.hint().into_iter().collect(),
             HubError::Format(error) => error.todo().map(str::to_owned).into_iter().collect(),
             HubError::Model(error) => error.hints(),
@@ -363,7 +361,10 @@ impl HubError {
                 "set HOME or XDG_CACHE_HOME to a folder, or name one with `understory pull --to`"
             }
             HubError::Download(error) => return error.hint(),
-            HubError::NoRoom { .. } => "make room, or name a folder on another disk with --to",
+            HubError::NoRoom { .. } => {
+                "make room, or name a folder on another disk: with `understory pull --to`, or for all \
+                 models with XDG_CACHE_HOME"
+            }
             HubError::Stored(_) => "understory export writes it as a GGUF or a Hugging Face folder",
             _ => return None,
         })

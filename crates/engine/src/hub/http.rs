@@ -100,7 +100,11 @@ impl HttpError {
 impl Client {
     /// `token` goes to servers of `home` only, and only where others on the way cannot read it.
     pub fn new(home: Option<&Url>, token: Option<String>) -> Client {
+        // A proxy would read what goes to a server on this machine, token and all.
+        let here = home.is_some_and(|url| url.scheme() == "http" && is_private(url));
+        let proxy = if here { None } else { ureq::Proxy::try_from_env() };
         let config = Agent::config_builder()
+            .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)

@@ -5,8 +5,8 @@ use crate::random::Stream;
 use crate::scratch::Shared;
 use crate::simd::{LANES, Simd, each_isa};
 
-/// A line whose largest value is below this (2⁻¹⁰⁰) is zero: so no scale, and no product of two, is
-/// ever rounded to a subnormal, and no factor overflows.
+/// A line whose largest value is below this (2⁻¹⁰⁰) is zero: so no scale is subnormal, and no factor
+/// overflows. The product of two scales may be subnormal, which is kept.
 const TINY: f32 = f32::from_bits((127 - 100) << 23);
 
 /// Columns that one round of random numbers is for: sixteen blocks of sixteen bytes.
@@ -132,8 +132,7 @@ impl Kernel {
     /// rounded once to an f32 and then to an integer, ties to even, where for row `r` of the stream
     /// and column `c` the byte `b` is number `c / 16 mod 16` (little-endian, from 0) of Philox's
     /// block `16 · (r · ⌈cols / 256⌉ + c / 256) + c mod 16` of the stream. Neither leaves ±127.
-    /// Non-finite values give arbitrary integers: whoever sums them finds a scale that is no number,
-    /// or checks with [`Kernel::all_finite`].
+    /// Values that are no numbers give arbitrary integers: check with [`Kernel::all_finite`].
     ///
     /// Panics: if `x` is no whole number of rows.
     pub fn quantize(

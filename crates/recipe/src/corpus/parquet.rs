@@ -63,6 +63,9 @@ pub enum ParquetError {
         /// What is wrong there.
         why: Box<ParquetError>,
     },
+    /// Two columns that could both be the document's text.
+    #[error("two of its columns are called {:?}", ids::Plain(.0).to_string())]
+    Twice(String),
     /// More than a file may hold.
     #[error("it holds more text than is read")]
     TooLarge,
@@ -111,7 +114,7 @@ struct Budget {
 }
 
 /// What a value counts besides its bytes, absent ones too: a few bytes may claim billions of them.
-const VALUE: u64 = 8;
+const VALUE: u64 = 64;
 
 impl Budget {
     fn page(&mut self, bytes: u64) -> Result<(), ParquetError> {

@@ -99,6 +99,9 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
     if let Some(problem) = &tally.problem {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }
+    for option in tally.question.options.iter().filter(|option| !option.effect.words.is_empty()) {
+        let _ = writeln!(out, "if {:?} wins, {}", option.name, option.effect.words);
+    }
     let options = option_names(&tally.question);
     for house in &tally.counts {
         let who = match house.house {

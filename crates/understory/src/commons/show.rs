@@ -98,8 +98,8 @@ fn members(state: &State, view: &view::Members) -> String {
         let at = view.now;
         let employers =
             member.affiliations.iter().filter(|a| a.from <= at && a.to.is_none_or(|to| at < to));
-        notes.extend(employers.map(|a| format!("{} at {}", a.role, a.org)));
-        notes.extend(member.conflicts.iter().map(|c| format!("interest in {c}")));
+        notes.extend(employers.map(|a| format!("{:?} at {:?}", a.role, a.org)));
+        notes.extend(member.conflicts.iter().map(|c| format!("interest in {c:?}")));
         if member.recoveries > 0 {
             notes.push("keys are being recovered".to_owned());
         }

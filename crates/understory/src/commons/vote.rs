@@ -19,6 +19,7 @@ use commons::{
         Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
         Vote, VoteBody,
     },
+    view::EffectView,
 };
 use ids::{Hash, plain_short};
 use std::path::Path;
@@ -264,7 +265,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
                 .hint(format!("the options: {}", ballot::words(all, &every_one(all))));
         }
         let groups = ballot::ranking(all, &args.ranking)?;
-        say_ballot(args, proposal, &groups);
+        say_ballot(args, &state, proposal, &groups);
         match (proposal.body.reveal, proposal.body.method) {
             (Some(_), _) => SealedBallot::new(groups)?.keep(
                 &workspace.home,
@@ -293,9 +294,17 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
 }
 
 /// Repeats a ballot before it is signed: whoever mistyped sees it.
-fn say_ballot(args: &VoteArgs, proposal: &Proposal, groups: &[Vec<u16>]) {
-    let words = ballot::words(&proposal.body.options, groups);
-    let words = format!("your ballot on {:?}: {words}", proposal.body.title);
+fn say_ballot(args: &VoteArgs, state: &State, proposal: &Proposal, groups: &[Vec<u16>]) {
+    let options = &proposal.body.options;
+    let words = ballot::words(options, groups);
+    let mut words = format!("your ballot on {:?}: {words}", proposal.body.title);
+    // An option is called what its author likes; this is what counts.
+    for option in groups.iter().flatten().filter_map(|&at| options.get(usize::from(at))) {
+        let effect = EffectView::new(state, &option.effect).words;
+        if !effect.is_empty() {
+            words.push_str(&format!("\nif {:?} wins, {effect}", option.name));
+        }
+    }
     match args.place.json {
         true => eprintln!("{words}"),
         false => println!("{words}"),

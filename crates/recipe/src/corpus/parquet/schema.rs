@@ -1,6 +1,7 @@
 //! Which columns of a Parquet file hold the texts, and how they are nested.
 
 use super::{ParquetError, damaged};
+use std::collections::BTreeSet;
 
 /// Deepest nesting of a schema.
 const MAX_DEPTH: u32 = 64;
@@ -29,7 +30,7 @@ pub(super) struct Column {
 }
 
 /// What a column is of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Field {
     Text,
     Prompt,
@@ -81,6 +82,9 @@ pub(super) fn columns(elements: Vec<Element>) -> Result<(Vec<Column>, usize), Pa
         return Err(damaged("its schema has elements outside of it"));
     }
     let columns: Vec<Column> = root.children.iter().filter_map(column).collect();
+    if let Some(twice) = twice(&root, &columns) {
+        return Err(ParquetError::Twice(twice));
+    }
     let has = |field| columns.iter().any(|column| column.field == field);
     let whole = [Field::Text, Field::Content, Field::Messages, Field::Parts];
     if whole.into_iter().any(has) || (has(Field::Prompt) && has(Field::Completion)) {
@@ -88,6 +92,14 @@ pub(super) fn columns(elements: Vec<Element>) -> Result<(Vec<Column>, usize), Pa
     }
     let names = root.children.into_iter().map(|node| node.name).take(NAMES).collect();
     Err(ParquetError::NoText(names))
+}
+
+/// A name that two columns with texts share.
+fn twice(root: &Node, columns: &[Column]) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let first = columns.iter().find(|column| !seen.insert(column.field))?;
+    let same = |node: &&Node| column(node).is_some_and(|other| other.field == first.field);
+    root.children.iter().find(same).map(|node| node.name.clone())
 }
 
 /// The column of texts that a node of the first level is, or has.
@@ -253,5 +265,12 @@ mod tests {
         assert!(none.is_err_and(|e| e.to_string().contains("title")));
         let prompt = columns(vec![element("schema", required, 1), element("prompt", required, 0)]);
         assert!(prompt.is_err(), "a prompt needs a completion");
+    }
+
+    #[test]
+    fn two_columns_that_could_be_the_text_are_an_error() {
+        let text = || element("text", 0, 0);
+        let twice = columns(vec![element("schema", 0, 3), text(), element("title", 0, 0), text()]);
+        assert!(twice.is_err_and(|e| e.to_string().contains("\"text\"")));
     }
 }

@@ -22,9 +22,15 @@ pub(super) enum Values {
     Prefixes { prefixes: Delta, lengths: Delta, at: usize, last: Vec<u8> },
 }
 
+/// Most texts of a dictionary: each takes memory beside its bytes.
+const MAX_DICTIONARY: u64 = 1 << 23;
+
 impl Dictionary {
     /// So many texts, one after the other.
     pub fn new(bytes: Vec<u8>, number: u64) -> Result<Self, ParquetError> {
+        if number > MAX_DICTIONARY {
+            return Err(ParquetError::TooLarge);
+        }
         let (mut at, mut ranges) = (0, Vec::new());
         for _ in 0..number {
             let long = plain(&bytes, &mut at)?.len();
