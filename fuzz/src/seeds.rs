@@ -248,7 +248,7 @@ fn manifests(folder: &Path) -> Outcome {
     save(folder, "corpus_manifest", &corpus.to_bytes())?;
     let run = recipe::RunManifest {
         format: recipe::run::FORMAT,
-        arithmetic: recipe::run::ARITHMETIC.into(),
+        arithmetic: Default::default(),
         name: "seed".into(),
         founder: Hash::of(b"founder"),
         founders: vec![Hash::of(b"founder")],
