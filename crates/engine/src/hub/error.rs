@@ -337,8 +337,15 @@ impl HubError {
     /// What the person can do, the nearest to the cause first; nothing where nothing is known.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            // It knows more than what is said of such errors in general.
-            HubError::Advised { advice, .. } => vec![advice.clone()],
+            // It knows more than what is said of a server's answers in general, but not that what was
+            // fetched of a file is kept.
+            HubError::Advised { error, advice } => {
+                let own = match **error {
+                    HubError::Download(_) => error.hints(),
+                    _ => Vec::new(),
+                };
+                own.into_iter().filter(|hint| hint != advice).chain([advice.clone()]).collect()
+            }
             HubError::Choice { source, .. } => source.hint().into_iter().collect(),
             HubError::Format(error) => error.todo().map(str::to_owned).into_iter().collect(),
             HubError::Model(error) => error.hints(),
