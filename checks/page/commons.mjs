@@ -204,8 +204,13 @@ async function open(viewport, colorScheme, change, failures = 0) {
   page.on("request", (request) => new URL(request.url()).origin === new URL(url).origin || strangers.push(request.url()));
   if (change) {
     await page.route(/\/api\/commons\/(?!events)/, async (route) => {
-      const response = await route.fetch();
-      await route.fulfill({ response, json: change(await response.json(), new URL(route.request().url()).pathname) });
+      // An answer may come after its page was closed.
+      const over = (error) => page.isClosed() || /disposed|closed/.test(error.message) || Promise.reject(error);
+      const answer = async () => {
+        const response = await route.fetch();
+        await route.fulfill({ response, json: change(await response.json(), new URL(route.request().url()).pathname) });
+      };
+      await answer().catch(over);
     });
   }
   if (failures) {
@@ -284,7 +289,7 @@ function many(answer, path) {
     return { ...answer, nodes, edges, derivations: {}, count: edges.length };
   }
   if (path.includes("/tally/")) {
-    const options = range(64).map((at) => ({ name: `Option ${at} ${"long ".repeat(at % 9)}`, default: at === 63, ratio: [1, 1] }));
+    const options = range(64).map((at) => ({ name: `Option ${at} ${"long ".repeat(at % 9)}`, default: at === 63, ratio: [1, 1], effect: { kind: "seat", words: `somebody ${at} has a seat` } }));
     const votes = range(64 * 64).map((at) => (at % 65 ? (at * 7919) % 500 : 0));
     const [house] = answer.counts;
     const standings = range(64).map((option) => ({ ...house.standings[0], option, elected: option === 0 ? 1 : null }));

@@ -101,7 +101,7 @@ function fared(view, { standings, ballots }) {
     const votes = standing.approvals ?? (standing.transferable === null ? null : standing.transferable / 100_000);
     return {
       class: standing.elected ? "elected" : "",
-      cells: [[optionName(view, standing.option), option?.default ? h("small", { text: " (default: none of the others)" }) : "", option && option.ratio[0] !== option.ratio[1] ? h("small", { text: ` (needs ${option.ratio.join(":")})` }) : "", option?.effect.words ? h("small", { class: "effect", text: ` If it wins, ${clean(option.effect.words)}.` }) : ""],
+      cells: [[optionName(view, standing.option), option?.default ? h("small", { text: " (default: none of the others)" }) : "", option && option.ratio[0] !== option.ratio[1] ? h("small", { text: ` (needs ${option.ratio.join(":")})` }) : "", option?.effect?.words ? h("small", {}, " If it wins, ", said(option.effect.words), ".") : ""],
         [standing.elected ? "✓ " : "", outcome],
         votes === null ? `beats ${whole(standing.beats)}, beaten by ${whole(standing.beaten_by)}` : [`${votes.toLocaleString("en", { maximumFractionDigits: 2 })} `, share(votes)]],
     };
