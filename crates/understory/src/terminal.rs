@@ -52,7 +52,7 @@ fn show(mut to: impl Write, text: &str) -> io::Result<()> {
 /// for it: the disk is full, say.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// The first error of [`print`], if there was one.
+/// The first error of [`print()`], if there was one.
 pub fn lost() -> Option<&'static io::Error> {
     LOST.get()
 }

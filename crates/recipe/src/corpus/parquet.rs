@@ -90,6 +90,8 @@ pub(super) fn read(
 ) -> Result<u64, ParquetError> {
     let file = File::open(path)?;
     let footer = footer::read(&file)?;
+    // A small file that claims to hold much is a trap, not a corpus.
+    let most = most.min(FREE.saturating_add(file.metadata()?.len().saturating_mul(RATIO)));
     let mut budget = Budget { unpacked: most, texts: most };
     let mut row = 0;
     for (number, group) in footer.groups.iter().enumerate().filter(|(_, group)| group.rows > 0) {
@@ -115,6 +117,10 @@ struct Budget {
 
 /// What a value counts besides its bytes, absent ones too: a few bytes may claim billions of them.
 const VALUE: u64 = 64;
+
+/// What any file may unpack to, and how many times its length beside that.
+const FREE: u64 = 64 << 20;
+const RATIO: u64 = 1024;
 
 impl Budget {
     fn page(&mut self, bytes: u64) -> Result<(), ParquetError> {
