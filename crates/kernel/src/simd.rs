@@ -386,6 +386,6 @@ pub(crate) fn lane_sum3(
 }
 
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }

@@ -17,7 +17,7 @@ use cotrain::verify::{Found, Verdict, Verification};
 use kernel::Kernel;
 use report::Report;
 use screen::Screen;
-use std::{io::Read, path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Checks the run in `args.run` and says what came out: exit status 0 confirmed, 1 mismatch,
 /// 2 unavailable.
@@ -69,9 +69,8 @@ fn find(
 
 /// A seed for the sample where none is given.
 fn drawn_seed() -> Result<u64> {
-    let mut bytes = [0; 4];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u32::from_le_bytes(bytes).into())
+    let [a, b, c, d, ..] = store::file::random()?;
+    Ok(u32::from_le_bytes([a, b, c, d]).into())
 }
 
 /// Says in a commons what was found, if it was found.

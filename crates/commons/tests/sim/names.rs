@@ -199,18 +199,8 @@ fn founders_whom_nobody_can_tell_apart_begin_no_commons() {
     }
 }
 
-fn statements() -> Vec<Statement> {
-    let (mut rest, mut all) = (LOG, Vec::new());
-    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
-        let (entry, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
-        all.push(Statement::parse(entry).unwrap());
-        rest = tail;
-    }
-    all
-}
-
 fn old(dir: &std::path::Path) -> (Home, Archive, State) {
-    let statements = statements();
+    let statements = statements_of(LOG);
     let home = Home::create(dir, &statements[0], None).unwrap();
     let archive = home.archive().unwrap();
     archive.append(&statements[1..]).unwrap();
@@ -255,7 +245,7 @@ fn a_fork_of_an_old_log_gives_its_founders_names_that_hold() {
     let (home, archive, state) = old(&dir.path().join("old"));
     drop(archive);
     let people = [0, 1, 2, 5].map(Person::new);
-    let Body::Genesis(body) = &statements()[0].body else { panic!("a genesis") };
+    let Body::Genesis(body) = &statements_of(LOG)[0].body else { panic!("a genesis") };
     let forking = Forking {
         name: "Orchard".into(),
         charter: None,

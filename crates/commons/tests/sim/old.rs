@@ -2,7 +2,7 @@
 
 use crate::town::*;
 use commons::{
-    Archive, Body, Home, Statement, author,
+    Archive, Body, Home, author,
     state::{State, Status},
     statement::{Claim, Genesis, ParentLog, RULES_VERSION},
 };
@@ -13,18 +13,8 @@ use ids::Hash;
 /// open ballots is drawn, and a vouch is taken back.
 const LOG: &[u8] = include_bytes!("../golden/log-rules-1.bin");
 
-fn statements() -> Vec<Statement> {
-    let (mut rest, mut all) = (LOG, Vec::new());
-    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
-        let (entry, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
-        all.push(Statement::parse(entry).unwrap());
-        rest = tail;
-    }
-    all
-}
-
 fn old(dir: &std::path::Path) -> (Home, State) {
-    let statements = statements();
+    let statements = statements_of(LOG);
     let home = Home::create(dir, &statements[0], None).unwrap();
     let archive = home.archive().unwrap();
     archive.append(&statements[1..]).unwrap();

@@ -290,3 +290,14 @@ pub fn start_body(log: &Hash, person: &Person) -> Key {
         threshold: 0,
     }
 }
+
+/// The statements of a log that was written down: of each its `u32` length (little endian) and bytes.
+pub fn statements_of(log: &[u8]) -> Vec<Statement> {
+    let (mut rest, mut all) = (log, Vec::new());
+    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+        let (entry, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
+        all.push(Statement::parse(entry).unwrap());
+        rest = tail;
+    }
+    all
+}

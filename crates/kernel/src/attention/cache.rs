@@ -31,7 +31,7 @@ pub struct KvCache {
 /// A sequence whose last `rows` positions ask.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
-    /// The layer's cache, the queries positions included.
+    /// The layer's cache, the asking positions included.
     pub cache: &'a KvCache,
     /// How many of its last positions ask.
     pub rows: usize,
@@ -141,7 +141,7 @@ impl Kernel {
 
     /// Causal attention of the last positions of some sequences over their caches.
     ///
-    /// Shapes: `out`, `q` `[M, heads * head_dim]`, where M counts the queries rows of all sequences,
+    /// Shapes: `out`, `q` `[M, heads * head_dim]`, where M counts the asking rows of all sequences,
     /// in their order.
     /// Bits: of [`Kernel::attention`] over each whole sequence.
     /// Panics: also if more rows ask than a cache holds.

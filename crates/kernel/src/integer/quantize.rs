@@ -3,7 +3,7 @@
 use crate::kernel::Kernel;
 use crate::random::Stream;
 use crate::scratch::Shared;
-use crate::simd::{LANES, Simd, each_isa};
+use crate::simd::{LANES, Simd, each_isa, larger};
 
 /// A line whose largest value is below this (2⁻¹⁰⁰) is zero: so no scale is subnormal, and no factor
 /// overflows. The product of two scales may be subnormal, which is kept.
@@ -338,9 +338,4 @@ fn largest(x: &[f32]) -> f32 {
         }
     }
     tail.iter().chain(&lanes).fold(0.0, |most, x| larger(most, x.abs()))
-}
-
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
 }
