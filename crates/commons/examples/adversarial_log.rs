@@ -8,8 +8,8 @@ use commons::{
     state::{Roots, State, log_key},
     statement::{
         Attest, Choice, Claim, DeviceKey, Effect, Founder, Genesis, Key, KeyOp, Method,
-        ProposalType, Propose, Quota, RULES_VERSION, Rules, TieBreak, Unranked, Use, Vote,
-        VoteBody, WitnessKey, Witnesses,
+        ProposalType, Propose, Quota, RULES_VERSION, Rules, TieRule, Unranked, Use, Vote, VoteBody,
+        WitnessKey, Witnesses,
     },
 };
 use ids::{Hash, Identity, PeerId};
@@ -129,9 +129,9 @@ fn ask(panel: bool) -> Propose {
         options: if panel { vec![] } else { vec![option("yes"), option("no")] },
         default: (!panel).then_some(1),
         houses: vec![],
-        method: if panel { Method::Lot } else { Method::Schulze },
+        method: if panel { Method::Lot } else { Method::Counted(decide::Method::Schulze) },
         unranked: Unranked::Last,
-        tie: TieBreak::Listed,
+        tie: TieRule::Listed,
         seats: if panel { 256 } else { 1 },
         cap: None,
         quotas: if panel { vec![quota] } else { vec![] },

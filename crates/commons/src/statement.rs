@@ -5,19 +5,20 @@ mod bounds;
 mod govern;
 mod milestone;
 mod names;
+mod numbered;
 mod people;
-mod unranked;
+mod tie;
 
 pub use artifact::{
     Boundary, Cell, Check, Component, Derive, Evaluate, Evidence, FenceCell, Parent, Pay, Publish,
     Relation, Reproducible, SourceClass, Stance, Subject, Verdict, Work, WorkType,
 };
 pub use bounds::Invalid;
-pub use decide::Unranked;
+pub use decide::{TieRule, Unranked};
 pub use govern::{
     Asset, Candidate, Choice, Effect, Founder, Genesis, HeldSeat, HeldSeats, Method,
     OLDEST_WRITTEN, ParentLog, Power, ProposalType, Propose, Quota, RULES_VERSION, Rights, Rules,
-    TieBreak, Vote, VoteBody, WitnessKey, Witnesses,
+    Vote, VoteBody, WitnessKey, Witnesses,
 };
 pub use milestone::Milestone;
 pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};

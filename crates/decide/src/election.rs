@@ -71,6 +71,18 @@ pub enum Method {
     Stv,
 }
 
+impl Method {
+    /// Its name, wherever people read or write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Approval => "approval",
+            Method::Schulze => "schulze",
+            Method::Committee => "committee",
+            Method::Stv => "stv",
+        }
+    }
+}
+
 /// What a ballot says of options that it does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unranked {
@@ -90,22 +102,42 @@ impl Unranked {
     }
 }
 
-/// Who or what settles a tie that the method leaves.
+/// Who or what settles a tie that the method leaves. What a lot is drawn from and who has the casting
+/// vote are known in other forms, or not at all, before ballots are counted: `S` and `V`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TieRule {
+pub enum TieRule<S = [u8; 32], V = u32> {
     /// The option that stands first in the election.
     Listed,
     /// A lot: options in the order of a hash of `seed` and their names. The seed must be public and
     /// later than the last ballot.
     Lot {
         /// What the lot is drawn from.
-        seed: [u8; 32],
+        seed: S,
     },
     /// The ballot of this voter; where it is missing or indifferent, the option that stands first.
     Casting {
         /// Index into the voters.
-        voter: u32,
+        voter: V,
     },
+}
+
+impl<S, V> TieRule<S, V> {
+    /// The same rule with the seed and the voter in another form; the option that stands first
+    /// where there is no such seed or voter.
+    pub fn with<T, W>(
+        self,
+        seed: impl FnOnce(S) -> Option<T>,
+        voter: impl FnOnce(V) -> Option<W>,
+    ) -> TieRule<T, W> {
+        let rule = match self {
+            TieRule::Listed => None,
+            TieRule::Lot { seed: known } => seed(known).map(|seed| TieRule::Lot { seed }),
+            TieRule::Casting { voter: known } => {
+                voter(known).map(|voter| TieRule::Casting { voter })
+            }
+        };
+        rule.unwrap_or(TieRule::Listed)
+    }
 }
 
 /// How many voices a decision needs to count at all.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use commons::Home;
 use commons::statement::{
-    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieBreak, Unranked,
+    Choice, Effect, Method, Milestone, ProposalType, Propose, Rules, TieRule, Unranked,
 };
 use serde_json::Value;
 use serve::ServeError;
@@ -357,9 +357,9 @@ async fn hostile_names_and_many_of_everything_come_out_as_plain_json() {
         options: options.collect(),
         default: Some(63),
         houses: vec![],
-        method: Method::Schulze,
+        method: Method::Counted(decide::Method::Schulze),
         unranked: Unranked::Last,
-        tie: TieBreak::Listed,
+        tie: TieRule::Listed,
         seats: 1,
         cap: None,
         quotas: vec![],

@@ -2,7 +2,7 @@
 
 use super::{Detail, Held, Proposal, State, Status, VoidReason};
 use crate::names::check_options;
-use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieBreak};
+use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieRule};
 
 impl State {
     /// How long it is open, and with that how far the members who may vote on it can be from those
@@ -28,7 +28,7 @@ impl State {
         if body.method == Method::Lot && body.reveal.is_none() {
             return Err(VoidReason::PanelWithoutReveal);
         }
-        if body.tie == TieBreak::Lot && body.reveal.is_none() {
+        if matches!(body.tie, TieRule::Lot { .. }) && body.reveal.is_none() {
             return Err(VoidReason::LotWithoutSecrets);
         }
         Ok(())
@@ -57,7 +57,7 @@ impl State {
         }
         let decides =
             lists || body.topic.is_constitutional() || body.topic == ProposalType::Removal;
-        if decides && (body.default.is_none() || body.method != Method::Schulze) {
+        if decides && (body.default.is_none() || !body.method.counts_by(decide::Method::Schulze)) {
             return Err(VoidReason::NeedsDefaultAndSchulze);
         }
         if body.topic == ProposalType::Appeal && !is_fair_appeal(body) {
@@ -138,7 +138,7 @@ impl State {
             return Err(VoidReason::CandidateHasSeat);
         }
         let none = body.options.iter().any(|option| option.effect == Effect::None);
-        if !none || (body.method != Method::Stv && body.default.is_none()) {
+        if !none || (!body.method.counts_by(decide::Method::Stv) && body.default.is_none()) {
             return Err(VoidReason::NoOptionForNone);
         }
         Ok(())
@@ -151,7 +151,7 @@ fn is_fair_appeal(body: &Propose) -> bool {
     let default = body.default.is_some_and(|default| overturns[usize::from(default)]);
     let simple = body.options.iter().all(|option| option.ratio.0 == option.ratio.1);
     let both = overturns.contains(&true) && overturns.contains(&false);
-    both && simple && !default && body.method == Method::Schulze
+    both && simple && !default && body.method.counts_by(decide::Method::Schulze)
 }
 
 /// Whether an option of a question on `topic` may have this effect.

@@ -1,7 +1,7 @@
 //! From the ballots in the log to what they decide, and who could make it otherwise.
 
 use super::{Cast, Electorate, Held, Proposal, State, Status};
-use crate::statement::{Effect, House, Method, ProposalType, Propose, TieBreak, VoteBody};
+use crate::statement::{Effect, House, Method, ProposalType, Propose, VoteBody};
 use decide::{Ballot, DecideError, Election, MARGIN_EFFORT, Outcome, Quorum, Ratio, TieRule};
 use ids::{Hash, PeerId};
 use std::sync::{Arc, OnceLock};
@@ -211,13 +211,13 @@ impl State {
         cutoff: Cutoff,
     ) -> Result<Count, DecideError> {
         let ballots = self.ballots(proposal, cutoff);
-        let lot = self.tie_lot(proposal, cutoff);
+        let seed = self.tie_seed(proposal, cutoff);
         let electors = &proposal.electorate.electors;
         let asked = |house: Option<House>| {
             let in_house =
                 |b: &&Ballot| house.is_none() || electors[b.voter as usize].house == house;
             let ballots = ballots.iter().filter(in_house).cloned().collect();
-            (house, self.election(proposal, house, Some(&lot)), ballots)
+            (house, self.election(proposal, house, seed), ballots)
         };
         Count::new(proposal.houses().into_iter().map(asked).collect())
     }
@@ -296,29 +296,28 @@ impl State {
     }
 
     /// What the lot for ties is drawn from: the secrets of enough members, who did not know each
-    /// other's, after a root that nobody knew when they committed to them. The order of the options
-    /// where there are too few.
-    fn tie_lot(&self, proposal: &Proposal, cutoff: Cutoff) -> TieRule {
+    /// other's, after a root that nobody knew when they committed to them. None where there are too
+    /// few.
+    fn tie_seed(&self, proposal: &Proposal, cutoff: Cutoff) -> Option<[u8; 32]> {
         if self.version == 1 {
-            return TieRule::Lot { seed: cutoff.seed.0 };
+            return Some(cutoff.seed.0);
         }
-        if proposal.body.tie != TieBreak::Lot {
-            return TieRule::Listed;
+        if !matches!(proposal.body.tie, TieRule::Lot { .. }) {
+            return None;
         }
         let secret = |member| self.revealed(proposal, member, cutoff).map(|(_, salt)| salt.0);
         let secrets: Vec<[u8; 32]> = proposal.casts.keys().filter_map(secret).collect();
         if secrets.len() < self.secrets_needed(proposal, 0) {
-            return TieRule::Listed;
+            return None;
         }
-        let seed = decide::tie_seed(&proposal.statement.0, &cutoff.seed.0, &secrets);
-        TieRule::Lot { seed }
+        Some(decide::tie_seed(&proposal.statement.0, &cutoff.seed.0, &secrets))
     }
 
     fn election(
         &self,
         proposal: &Proposal,
         house: Option<House>,
-        lot: Option<&TieRule>,
+        seed: Option<[u8; 32]>,
     ) -> Election {
         let body = &proposal.body;
         let electors = proposal.electorate.count(house) as u64;
@@ -344,17 +343,16 @@ impl State {
         Election {
             options: body.options.iter().enumerate().map(choice).collect(),
             default: body.default.map(u32::from),
-            // Nobody asks for the count of a draw.
-            method: body.method.counted().unwrap_or(decide::Method::Schulze),
-            unranked: body.unranked,
-            tie: match body.tie {
-                TieBreak::Listed => TieRule::Listed,
-                TieBreak::Lot => lot.copied().unwrap_or(TieRule::Listed),
-                TieBreak::Casting(member) => match proposal.electorate.position(&member) {
-                    Some(at) => TieRule::Casting { voter: at as u32 },
-                    None => TieRule::Listed,
-                },
+            method: match body.method {
+                Method::Counted(method) => method,
+                // Nobody asks for the count of a draw.
+                Method::Lot => decide::Method::Schulze,
             },
+            unranked: body.unranked,
+            tie: body.tie.with(
+                |()| seed,
+                |member| proposal.electorate.position(&member).map(|at| at as u32),
+            ),
             seats: u32::from(body.seats),
             employer_cap: self.cap(proposal),
             held: self.held_employers(proposal),
@@ -395,7 +393,7 @@ impl State {
         let quorum = Quorum::Root { times: Ratio::new(num, den) };
         let persons = body.topic == ProposalType::Stewards;
         match quorum.least(electors) {
-            _ if persons && body.method == Method::Approval => Quorum::None,
+            _ if persons && body.method.counts_by(decide::Method::Approval) => Quorum::None,
             least if least > electors => Quorum::Votes(electors),
             _ => quorum,
         }

@@ -221,8 +221,12 @@ impl State {
         let secret = proposal.body.reveal.is_some();
         let fits = match &vote.ballot {
             VoteBody::Commit(_) | VoteBody::Reveal { .. } => secret,
-            VoteBody::Approve(_) => !secret && proposal.body.method == Method::Approval,
-            VoteBody::Ranking(_) => !secret && proposal.body.method != Method::Approval,
+            VoteBody::Approve(_) => {
+                !secret && proposal.body.method.counts_by(decide::Method::Approval)
+            }
+            VoteBody::Ranking(_) => {
+                !secret && !proposal.body.method.counts_by(decide::Method::Approval)
+            }
         };
         if !fits {
             return Err(VoidReason::WrongBallot);
@@ -361,7 +365,7 @@ impl State {
 /// Whether more than half of the ballots in an election of stewards by transferable vote, which has
 /// no default option, put "none of them" first.
 fn wants_none(body: &Propose, count: &Count) -> bool {
-    if body.topic != ProposalType::Stewards || body.method != Method::Stv {
+    if body.topic != ProposalType::Stewards || !body.method.counts_by(decide::Method::Stv) {
         return false;
     }
     let is_none = |option: &u32| {

@@ -2,12 +2,13 @@
 
 use super::{
     bounds::{Bounded, Invalid, NOTE, count, distinct, invalid, name, ratio, text_of},
-    names::named,
+    names::{known_by_name, named},
+    numbered,
     people::{House, guardians},
-    unranked,
+    tie,
 };
 use crate::names::check_genesis;
-use decide::Unranked;
+use decide::{TieRule, Unranked};
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
 
@@ -578,61 +579,40 @@ pub struct Choice {
     pub effect: Effect,
 }
 
-/// How a question is decided: by one of the methods of [`decide::Method`], or by lot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
-#[cbor(index_only)]
+/// How a question is decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// Most approvals.
-    #[n(0)]
-    Approval,
-    /// Schulze, with quorum, ratios and default option as in Debian's constitution, A.5.
-    #[n(1)]
-    Schulze,
-    /// The Schulze order walked down, skipping whoever takes an employer over its cap.
-    #[n(2)]
-    Committee,
-    /// Single transferable vote.
-    #[n(3)]
-    Stv,
-    /// Drawn by lot.
-    #[n(4)]
+    /// Ballots are counted.
+    Counted(decide::Method),
+    /// Whoever sits on a panel is drawn by lot.
     Lot,
 }
 
-named! { Method, "how a question is decided" {
-    Approval = "approval",
-    Schulze = "schulze",
-    Committee = "committee",
-    Stv = "stv",
-    Lot = "lot",
-} }
-
 impl Method {
-    /// How ballots are counted; none where there are none to count.
-    pub const fn counted(self) -> Option<decide::Method> {
+    /// Every value, in the order of the encoding.
+    pub const ALL: &[Self] = &[
+        Self::Counted(decide::Method::Approval),
+        Self::Counted(decide::Method::Schulze),
+        Self::Counted(decide::Method::Committee),
+        Self::Counted(decide::Method::Stv),
+        Self::Lot,
+    ];
+
+    /// Its name, in JSON and wherever people read or write it.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Approval => Some(decide::Method::Approval),
-            Self::Schulze => Some(decide::Method::Schulze),
-            Self::Committee => Some(decide::Method::Committee),
-            Self::Stv => Some(decide::Method::Stv),
-            Self::Lot => None,
+            Self::Counted(method) => method.name(),
+            Self::Lot => "lot",
         }
+    }
+
+    /// Whether ballots are counted, and by this method.
+    pub fn counts_by(self, method: decide::Method) -> bool {
+        self == Self::Counted(method)
     }
 }
 
-/// What settles a tie that the method leaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
-pub enum TieBreak {
-    /// The option listed first.
-    #[n(0)]
-    Listed,
-    /// A draw from the first checkpoint that is witnessed after the close.
-    #[n(1)]
-    Lot,
-    /// The ballot of this member.
-    #[n(2)]
-    Casting(#[n(0)] PeerId),
-}
+known_by_name! { Method, "how a question is decided" }
 
 /// Seats that a panel must give to a stratum of members.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -670,14 +650,15 @@ pub struct Propose {
     #[n(5)]
     pub houses: Vec<House>,
     /// How ballots are counted.
-    #[n(6)]
+    #[cbor(n(6), with = "numbered")]
     pub method: Method,
     /// What not ranking means.
-    #[cbor(n(7), with = "unranked")]
+    #[cbor(n(7), with = "numbered")]
     pub unranked: Unranked,
-    /// What settles a tie.
-    #[n(8)]
-    pub tie: TieBreak,
+    /// What settles a tie: a lot's seed comes from the ballots' secrets, a casting vote is this
+    /// member's.
+    #[cbor(n(8), with = "tie")]
+    pub tie: TieRule<(), PeerId>,
     /// How many win.
     #[n(9)]
     pub seats: u16,

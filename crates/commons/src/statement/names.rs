@@ -1,7 +1,7 @@
 //! The values of an enum and their names: one list for JSON, messages, command lines and whatever
 //! else shows or reads them.
 
-/// Gives an enum `ALL`, `name`, and by it `Display`, `Serialize` and `Deserialize`.
+/// Gives an enum `ALL`, `name`, and what [`known_by_name`] makes of them.
 macro_rules! named {
     ($type:ident, $what:literal { $($variant:ident = $name:literal),* $(,)? }) => {
         impl $type {
@@ -14,6 +14,13 @@ macro_rules! named {
             }
         }
 
+        $crate::statement::names::known_by_name!($type, $what);
+    };
+}
+
+/// Gives an enum that has `ALL` and `name` its `Display`, `Serialize` and `Deserialize`.
+macro_rules! known_by_name {
+    ($type:ident, $what:literal) => {
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.name())
@@ -30,13 +37,12 @@ macro_rules! named {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let text = <String as serde::Deserialize>::deserialize(from)?;
                 let found = Self::ALL.iter().find(|value| value.name() == text).copied();
-                let unknown = || serde::de::Error::invalid_value(
-                    serde::de::Unexpected::Str(&text), &$what,
-                );
+                let unknown =
+                    || serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &$what);
                 found.ok_or_else(unknown)
             }
         }
     };
 }
 
-pub(super) use named;
+pub(super) use {known_by_name, named};

@@ -4,8 +4,8 @@ use crate::{town::*, voting::*};
 use commons::{
     state::{Status, VoidReason},
     statement::{
-        Claim, DeviceKey, Effect, House, Key, KeyOp, Method, ProposalType, Propose, Publish,
-        Rights, Verdict, Vote, VoteBody,
+        Claim, DeviceKey, Effect, House, Key, KeyOp, ProposalType, Propose, Publish, Rights,
+        Verdict, Vote, VoteBody,
     },
     view,
 };
@@ -121,7 +121,7 @@ fn one_house_alone_decides_nothing_for_all() {
 /// Two of five put themselves to the vote, and nobody else.
 #[test]
 fn candidates_without_rivals_can_be_refused() {
-    for method in [Method::Stv, Method::Committee, Method::Approval] {
+    for method in [decide::Method::Stv, decide::Method::Committee, decide::Method::Approval] {
         let mut town = Town::new(6);
         let people = town.people.clone();
         let own = &people[3..];
@@ -137,7 +137,7 @@ fn candidates_without_rivals_can_be_refused() {
         for (at, person) in people.iter().enumerate() {
             let ballot: &[u16] = if at < 4 { &[3] } else { &[0, 1, 2] };
             let vote = match method {
-                Method::Approval => {
+                decide::Method::Approval => {
                     Vote { proposal: asked, ballot: VoteBody::Approve(ballot.to_vec()) }
                 }
                 _ => rank(asked, ballot),
@@ -332,8 +332,8 @@ fn what_is_overturned_gives_back_what_it_took_and_undoes_nothing_later() {
     assert!(matches!(status(&town, second), Status::Passed { in_force: true, .. }));
     town.people.truncate(5);
     let (a, b) = (people[..3].to_vec(), people[2..5].to_vec());
-    let old = decide(&mut town, |town| council(town, Method::Stv, &b), &[0, 1, 2]);
-    let new = decide(&mut town, |town| council(town, Method::Stv, &a), &[0, 1, 2]);
+    let old = decide(&mut town, |town| council(town, decide::Method::Stv, &b), &[0, 1, 2]);
+    let new = decide(&mut town, |town| council(town, decide::Method::Stv, &a), &[0, 1, 2]);
     let seated = |town: &Town| town.state.stewards.iter().map(|s| s.member).collect::<Vec<_>>();
     let elected = seated(&town);
     overturn(&mut town, old);

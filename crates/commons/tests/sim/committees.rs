@@ -16,7 +16,11 @@ fn staggered() -> (Town, Vec<Person>) {
     let mut town =
         Town::with_rules(7, Rules { steward_groups: Some(3), steward_term: 300 * DAY, ..rules() });
     let people = town.people.clone();
-    decide(&mut town, |town| council(town, Method::Committee, &people[..4]), &[0, 1, 2, 3, 4]);
+    decide(
+        &mut town,
+        |town| council(town, decide::Method::Committee, &people[..4]),
+        &[0, 1, 2, 3, 4],
+    );
     let terms: Vec<u64> = town.state.stewards.iter().map(|s| (s.until - town.now) / DAY).collect();
     assert_eq!(terms, [300, 200, 100]);
     (town, people)
@@ -24,7 +28,7 @@ fn staggered() -> (Town, Vec<Person>) {
 
 /// An election of those seats that end, for which these stand.
 fn part(town: &Town, seats: u16, candidates: &[Person]) -> Propose {
-    Propose { seats, ..council(town, Method::Committee, candidates) }
+    Propose { seats, ..council(town, decide::Method::Committee, candidates) }
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn election(town: &Town, held: Option<Hash>) -> Propose {
     let mut options = names.to_vec();
     options.push(no_change());
     Propose {
-        method: Method::Committee,
+        method: Method::Counted(decide::Method::Committee),
         seats: 2,
         cap: Some((1, 2)),
         held,

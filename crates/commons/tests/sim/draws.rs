@@ -5,12 +5,12 @@ use crate::{attacks::*, town::*, voting::*};
 use commons::{
     state::Status,
     statement::{
-        Check, Effect, Evidence, ProposalType, Propose, Rules, Subject, TieBreak, Verdict, Vote,
+        Check, Effect, Evidence, ProposalType, Propose, Rules, Subject, TieRule, Verdict, Vote,
         VoteBody,
     },
     view,
 };
-use decide::{TieRule, panel_seed, tie_seed};
+use decide::{panel_seed, tie_seed};
 use ids::Hash;
 
 /// One round: these commit, these reveal, and time goes by until it is over.
@@ -76,7 +76,10 @@ fn no_tie_is_settled_from_a_root_alone() {
     let mut town = Town::new(6);
     let people = town.people.clone();
     let options = || vec![choice("a", Effect::None), choice("b", Effect::None), no_change()];
-    let ask = Propose { tie: TieBreak::Lot, ..question(&town, ProposalType::Question, options()) };
+    let ask = Propose {
+        tie: TieRule::Lot { seed: () },
+        ..question(&town, ProposalType::Question, options())
+    };
     assert!(town.void(&people[0].key, ask.clone()).contains("lot for ties"));
     // Sealed, it is drawn from the secrets of enough voters, and else not at all.
     for (voters, lot) in [(4, false), (6, true)] {

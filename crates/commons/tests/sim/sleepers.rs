@@ -3,7 +3,7 @@
 use crate::{attacks::*, town::*, voting::*};
 use commons::{
     state::Status,
-    statement::{Effect, House, Method, ProposalType, Propose, Rules},
+    statement::{Effect, House, ProposalType, Propose, Rules},
 };
 
 /// C2: an election that closes in a year, by those who are members today.
@@ -12,8 +12,10 @@ fn no_question_is_open_for_longer_than_the_rules_say() {
     let mut town = Town::new(3);
     let people = town.people.clone();
     let longest = town.state.rules.longest_open.unwrap();
-    let sleeper =
-        Propose { close: town.now + longest + 1, ..council(&town, Method::Committee, &people) };
+    let sleeper = Propose {
+        close: town.now + longest + 1,
+        ..council(&town, decide::Method::Committee, &people)
+    };
     assert!(town.void(&people[0].key, sleeper.clone()).contains("at the latest"));
     town.must(&people[0].key, Propose { close: town.now + longest, ..sleeper });
 }

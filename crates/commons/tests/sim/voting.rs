@@ -4,7 +4,7 @@ use crate::town::*;
 use commons::{
     state::Status,
     statement::{
-        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieBreak, Unranked,
+        Choice, Effect, House, Method, ProposalType, Propose, Quota, Rules, TieRule, Unranked,
         Vote, VoteBody,
     },
     view,
@@ -28,9 +28,9 @@ pub fn closing(close: u64, topic: ProposalType, options: Vec<Choice>) -> Propose
         default: Some(options.len() as u16 - 1),
         options,
         houses: vec![],
-        method: Method::Schulze,
+        method: Method::Counted(decide::Method::Schulze),
         unranked: Unranked::Last,
-        tie: TieBreak::Listed,
+        tie: TieRule::Listed,
         seats: 1,
         cap: None,
         quotas: vec![],
@@ -104,13 +104,14 @@ pub fn vote_all(town: &mut Town, proposal: Hash, options: &[u16]) {
 }
 
 /// An election of three stewards.
-pub fn council(town: &Town, method: Method, candidates: &[Person]) -> Propose {
+pub fn council(town: &Town, method: decide::Method, candidates: &[Person]) -> Propose {
     let mut options: Vec<Choice> = candidates
         .iter()
         .map(|p| choice(&format!("member {}", p.id.short()), Effect::Seat(p.id)))
         .collect();
     options.push(choice("none of these", Effect::None));
-    let default = (method != Method::Stv).then_some(candidates.len() as u16);
+    let default = (method != decide::Method::Stv).then_some(candidates.len() as u16);
+    let method = Method::Counted(method);
     Propose { method, seats: 3, default, ..question(town, ProposalType::Stewards, options) }
 }
 
@@ -150,7 +151,7 @@ fn stewards_are_elected_under_the_cap_and_lose_their_say_when_they_change_jobs()
     let people = town.people.clone();
     town.work_at(&people[0], "Acme");
     town.work_at(&people[1], "Acme");
-    let asked = town.must(&people[0].key, council(&town, Method::Committee, &people));
+    let asked = town.must(&people[0].key, council(&town, decide::Method::Committee, &people));
     vote_all(&mut town, asked, &[0, 1, 2, 3, 4]);
     town.tick(DAY);
     town.tick(2 * DAY);
@@ -168,7 +169,8 @@ fn stewards_whom_nobody_wants_get_no_seat() {
         let mut town = Town::new(4);
         let people = town.people.clone();
         let before = town.state.active_stewards();
-        let asked = town.must(&people[0].key, council(&town, Method::Committee, &people[..3]));
+        let asked =
+            town.must(&people[0].key, council(&town, decide::Method::Committee, &people[..3]));
         vote_all(&mut town, asked, ranking);
         town.tick(DAY);
         town.tick(2 * DAY);
@@ -229,13 +231,13 @@ fn a_question_for_two_houses_that_cannot_be_counted_is_void() {
     let ask = |town: &Town| Propose { options: plain.clone(), default: Some(2), ..ask(town) };
     for unfit in [
         Propose { default: None, ..ask(&town) },
-        Propose { method: Method::Committee, seats: 2, ..ask(&town) },
-        Propose { method: Method::Stv, default: None, ..ask(&town) },
+        Propose { method: Method::Counted(decide::Method::Committee), seats: 2, ..ask(&town) },
+        Propose { method: Method::Counted(decide::Method::Stv), default: None, ..ask(&town) },
     ] {
         let reason = town.void(&anna, unfit);
         assert!(reason.contains("both houses need"), "{reason}");
     }
-    town.must(&anna, Propose { method: Method::Approval, ..ask(&town) });
+    town.must(&anna, Propose { method: Method::Counted(decide::Method::Approval), ..ask(&town) });
 }
 
 /// Four contributors of whom one is against, and users who vote so; what the charter becomes.
@@ -463,7 +465,7 @@ fn an_appeal_may_not_make_one_answer_harder() {
         with(vec![harder, uphold.clone()]),
         with(vec![choice("uphold it", Effect::None), uphold.clone()]),
         with(vec![uphold, overturn]),
-        Propose { method: Method::Approval, ..fair.clone() },
+        Propose { method: Method::Counted(decide::Method::Approval), ..fair.clone() },
     ] {
         let reason = town.void(&asker, unfair);
         assert!(reason.contains("an appeal asks"), "{reason}");

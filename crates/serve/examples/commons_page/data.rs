@@ -2,7 +2,7 @@
 
 use commons::statement::{
     Choice, Claim, Component, Derive, Effect, House, Method, Parent, ProposalType, Propose,
-    Publish, Quota, Relation, Reproducible, Rights, Rules, TieBreak, Unranked, Verdict, Vote,
+    Publish, Quota, Relation, Reproducible, Rights, Rules, TieRule, Unranked, Verdict, Vote,
     VoteBody,
 };
 use ids::{Hash, canonical};
@@ -139,9 +139,9 @@ fn question(town: &Town, topic: ProposalType, title: &str, options: Vec<Choice>)
         default: options.len().checked_sub(1).map(|last| last as u16),
         options,
         houses: vec![],
-        method: Method::Schulze,
+        method: Method::Counted(decide::Method::Schulze),
         unranked: Unranked::Last,
-        tie: TieBreak::Listed,
+        tie: TieRule::Listed,
         seats: 1,
         cap: None,
         quotas: vec![],
@@ -221,7 +221,7 @@ fn stewards(town: &mut Town) {
     let mut options = [0, 1, 2, 3, 4].map(seat).to_vec();
     options.push(option("none of these", Effect::None));
     let ask = Propose {
-        method: Method::Committee,
+        method: Method::Counted(decide::Method::Committee),
         seats: 3,
         ..question(town, ProposalType::Stewards, "Stewards for the next year", options)
     };
@@ -261,7 +261,7 @@ fn corpora(town: &mut Town) {
     let names = ["forum threads", "court records", "song texts"];
     let options = names.map(|name| option(name, Effect::None)).to_vec();
     let ask = Propose {
-        method: Method::Approval,
+        method: Method::Counted(decide::Method::Approval),
         default: None,
         seats: 2,
         ..question(town, ProposalType::Question, "Which corpora are cleaned first?", options)
@@ -284,7 +284,7 @@ fn council(town: &mut Town) {
     let names = ["Emil Sørensen", "Ivo Tamm", "Juma Odhiambo", "Kaja Lepp"];
     let options = names.map(|name| option(name, Effect::None)).to_vec();
     let ask = Propose {
-        method: Method::Stv,
+        method: Method::Counted(decide::Method::Stv),
         default: None,
         seats: 2,
         ..question(town, ProposalType::Question, "Two readers for the summer school", options)

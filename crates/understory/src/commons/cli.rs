@@ -2,7 +2,7 @@
 
 use super::flags::Flag;
 use clap::{Args, Subcommand, ValueEnum};
-use commons::statement::{House, Method, ProposalType, Relation, Unranked, Verdict};
+use commons::statement::{House, ProposalType, Relation, TieRule, Unranked, Verdict};
 use ids::{Hash, PeerId};
 use std::path::PathBuf;
 
@@ -440,16 +440,6 @@ pub enum Shown {
     Waiting,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TieName {
-    /// The option listed first
-    Listed,
-    /// A lot drawn from the secrets of the ballots; only with --secret
-    Lot,
-    /// The proposer's ballot
-    Mine,
-}
-
 #[derive(Args, Debug)]
 pub struct ProposeArgs {
     /// Ask this question, in one line
@@ -470,13 +460,13 @@ pub struct ProposeArgs {
     pub default: String,
     /// Count the ballots by this method. The default is schulze, for stewards stv
     #[arg(long, value_enum)]
-    pub method: Option<Flag<Method>>,
+    pub method: Option<Flag<decide::Method>>,
     /// Choose what it means that a ballot does not rank an option
     #[arg(long, value_enum, default_value_t = Flag(Unranked::Last))]
     pub unranked: Flag<Unranked>,
     /// Choose what settles a tie. The default is the option listed first; with --secret it is a lot
     #[arg(long, value_enum)]
-    pub tie: Option<TieName>,
+    pub tie: Option<Flag<TieRule<(), ()>>>,
     /// Let this many options win, or this many members sit on the panel. The default for stewards is
     /// the seats whose terms end
     #[arg(long)]

@@ -1,7 +1,8 @@
 //! Flags whose values are those of an enum in a statement, under the names that they have in JSON.
 
 use clap::{ValueEnum, builder::PossibleValue};
-use commons::statement::{House, Method, ProposalType, Relation, Unranked, Verdict};
+use commons::statement::{House, ProposalType, Relation, TieRule, Unranked, Verdict};
+use decide::Method;
 
 /// A value as a flag takes it. `ValueEnum` is another crate's, and so are the enums: hence this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,26 @@ flag_values! {
     Verdict { Confirmed, Mismatch, Unavailable, Disputed }
     // Who witnesses is not an option that can be written as a text.
     ProposalType { Question, Charter, Rules, Licence, Rights, Stewards, Removal, Panel, Appeal }
-    // A lot follows from the topic.
+    // Whether members are drawn by lot follows from the topic.
     Method { Approval, Schulze, Committee, Stv }
     Unranked {
         Last = "Below everything ranked, as in Debian",
         NoOpinion = "No opinion, as in Kubernetes",
+    }
+}
+
+impl FlagValue for TieRule<(), ()> {
+    const FLAGS: &'static [Flag<Self>] =
+        &[Flag(Self::Listed), Flag(Self::Lot { seed: () }), Flag(Self::Casting { voter: () })];
+
+    fn words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Listed => ("listed", Some("The option listed first")),
+            Self::Lot { .. } => {
+                ("lot", Some("A lot drawn from the secrets of the ballots; only with --secret"))
+            }
+            Self::Casting { .. } => ("mine", Some("The proposer's ballot")),
+        }
     }
 }
 
@@ -77,7 +93,8 @@ mod tests {
     #[test]
     fn values_are_read_by_the_names_that_json_has() {
         for method in Method::FLAGS {
-            let name = serde_json::to_value(method.0).expect("a name");
+            let name = commons::statement::Method::Counted(method.0);
+            let name = serde_json::to_value(name).expect("a name");
             let name = name.as_str().expect("a text");
             assert_eq!(Flag::<Method>::from_str(name, false).as_ref(), Ok(method));
         }

@@ -1,8 +1,9 @@
 //! `understory propose` and `understory vote`.
 
 use super::{
-    cli::{ProposeArgs, TieName, VoteArgs},
+    cli::{ProposeArgs, VoteArgs},
     create::read_rules,
+    flags::Flag,
     opening::{self, MAX_DOCUMENT},
 };
 use crate::{
@@ -16,11 +17,12 @@ use commons::{
     names::check_options,
     state::{Proposal, State},
     statement::{
-        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieBreak,
+        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieRule,
         Vote, VoteBody,
     },
     view::EffectView,
 };
+use decide::Method::{Approval, Schulze, Stv};
 use ids::{Hash, plain_short};
 use std::path::Path;
 
@@ -45,12 +47,12 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     }
     let method = match args.method {
         _ if lot => Method::Lot,
-        Some(method) => method.0,
-        None if elects => Method::Stv,
-        None => Method::Schulze,
+        Some(Flag(method)) => Method::Counted(method),
+        None if elects => Method::Counted(Stv),
+        None => Method::Counted(Schulze),
     };
     // A transferable vote has no default option: there "none of these" is a candidate.
-    let default = (!lot && method != Method::Stv).then_some(options.len() as u16);
+    let default = (!lot && !method.counts_by(Stv)).then_some(options.len() as u16);
     if default.is_some() || elects {
         options.push(plain(&args.default, (1, 1)));
     }
@@ -83,11 +85,13 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         method,
         unranked: args.unranked.0,
         tie: match args.tie {
-            Some(TieName::Lot) => TieBreak::Lot,
+            Some(Flag(TieRule::Casting { voter: () })) => {
+                TieRule::Casting { voter: workspace.me()? }
+            }
+            Some(Flag(rule)) => rule.with(Some, |()| None),
             // A lot needs what kept ballots secret.
-            None if reveal.is_some() => TieBreak::Lot,
-            Some(TieName::Mine) => TieBreak::Casting(workspace.me()?),
-            Some(TieName::Listed) | None => TieBreak::Listed,
+            None if reveal.is_some() => TieRule::Lot { seed: () },
+            None => TieRule::Listed,
         },
         seats,
         cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
@@ -272,7 +276,7 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
                 &proposal.statement,
                 &workspace.me()?,
             )?,
-            (None, Method::Approval) => VoteBody::Approve(groups.concat()),
+            (None, Method::Counted(Approval)) => VoteBody::Approve(groups.concat()),
             (None, _) => VoteBody::Ranking(groups),
         }
     };
