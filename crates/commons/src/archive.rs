@@ -1,20 +1,14 @@
 //! The log on disk: statements, the nodes of their tree, checkpoints, and what still waits for a
 //! place in the log. One redb file: a change is there whole or not at all, whatever crashes.
 
-use crate::{
-    Statement, StatementError,
-    follow::Overlay,
-    operator::OperatorError,
-    receipt::Receipt,
-    state::{Roots, State},
-};
-use ids::{Hash, Identity};
+use crate::{Statement, StatementError, receipt::Receipt};
+use ids::Hash;
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use std::{ops::Range, path::Path};
-use tlog::{Checkpoint, Hash as TreeHash, Nodes, SignedCheckpoint, TreeError};
+use tlog::{Hash as TreeHash, Nodes, SignedCheckpoint, TreeError};
 
 /// Index in the log → the statement's bytes.
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
@@ -237,29 +231,6 @@ impl Archive {
         keep_checkpoint(&write, checkpoint)?;
         write.commit()?;
         Ok(size)
-    }
-
-    /// Appends statements and keeps the checkpoint that `operator` signs over the log with them,
-    /// in one change. Returns the state after them.
-    ///
-    /// Errors: `operator` does not operate the log that has them.
-    pub(crate) fn append_signed(
-        &self,
-        statements: &[Statement],
-        state: &State,
-        operator: &Identity,
-    ) -> Result<(State, SignedCheckpoint), OperatorError> {
-        let log = self.snapshot()?;
-        let overlay = Overlay::new(&log, statements)?;
-        let mut next = state.clone();
-        next.apply_all(statements, &overlay)?;
-        if next.operator() != operator.id() {
-            return Err(OperatorError::NotOperator(next.operator()));
-        }
-        let head = Checkpoint::new(self.origin(), next.size, overlay.root_at(next.size)?);
-        let checkpoint = head.sign(operator)?;
-        self.adopt(statements, &checkpoint)?;
-        Ok((next, checkpoint))
     }
 
     /// Forgets statements beyond the newest checkpoint: the beginning of a range whose head turned

@@ -4,7 +4,8 @@ use crate::{
     Home, HomeError,
     author::{self, AuthorError},
     keys::Card,
-    names::{self, FindError, NameError, Named},
+    names::{self, FindError},
+    naming::{self, NameError, Named},
     state::State,
     statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, Witnesses},
 };
@@ -119,7 +120,7 @@ pub fn create(
         created: now,
         version: Some(RULES_VERSION),
     };
-    names::check_genesis(&genesis)?;
+    genesis.check_names()?;
     let (genesis, head) = author::found(me, operator, genesis)?;
     let home = Home::create(dir, &genesis, Some(&head))?;
     home.objects()?.put(founding.charter.as_bytes())?;
@@ -138,7 +139,7 @@ pub fn fork(
     forking: Forking,
     now: u64,
 ) -> Result<Home, FoundingError> {
-    names::check(Named::Name, &forking.name)?;
+    naming::check(Named::Name, &forking.name)?;
     let size = match forking.size {
         Some(size) => size,
         None => old.archive()?.snapshot().map_err(HomeError::from)?.size(),
@@ -209,7 +210,7 @@ fn comrades(old: &State, me: &Identity, with: &[String]) -> Result<Vec<Founder>,
 fn name_in_fork(before: &[Founder], id: &PeerId, name: &str) -> String {
     let fits = |name: &str| {
         let alike = before.iter().any(|founder| ids::name::alike(&founder.name, name));
-        !alike && names::check(Named::Founder, name).is_ok()
+        !alike && naming::check(Named::Founder, name).is_ok()
     };
     if fits(name) {
         return name.to_owned();

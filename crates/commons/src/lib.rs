@@ -13,6 +13,7 @@ mod home;
 pub mod judge;
 pub mod keys;
 pub mod names;
+pub mod naming;
 pub mod operator;
 pub mod peer_keys;
 pub mod portable;

@@ -1,11 +1,15 @@
 //! The operator: gives waiting statements their place in the log, and signs the new head. It adds
 //! nothing of its own and can leave out nobody for long without an alarm.
 
+mod promise;
+
+pub use promise::promise;
+
 use crate::{
     Archive, ArchiveError, Body, Pending, Statement,
     author::AuthorError,
-    follow::MAX_RANGE_BYTES,
-    state::{ReplayError, State, Status},
+    follow::{MAX_RANGE_BYTES, Overlay},
+    state::{ReplayError, Roots, State, Status},
     statement::{Asset, Candidate, Check, Evidence, Subject, Verdict},
 };
 use ids::{Hash, Identity, PeerId};
@@ -90,11 +94,34 @@ pub fn integrate_some(
         return Ok(batch);
     }
     // The head must be signed by whoever operates the log after the batch: a hand-over is in it.
-    let (next, checkpoint) = archive.append_signed(&ready, state, operator)?;
+    let (next, checkpoint) = append_signed(archive, &ready, state, operator)?;
     *state = next;
     batch.taken = ready.len();
     batch.checkpoint = Some(checkpoint);
     Ok(batch)
+}
+
+/// Appends statements and keeps the checkpoint that `operator` signs over the log with them, in one
+/// change. Returns the state after them.
+///
+/// Errors: `operator` does not operate the log that has them.
+fn append_signed(
+    archive: &Archive,
+    statements: &[Statement],
+    state: &State,
+    operator: &Identity,
+) -> Result<(State, SignedCheckpoint), OperatorError> {
+    let log = archive.snapshot()?;
+    let overlay = Overlay::new(&log, statements)?;
+    let mut next = state.clone();
+    next.apply_all(statements, &overlay)?;
+    if next.operator() != operator.id() {
+        return Err(OperatorError::NotOperator(next.operator()));
+    }
+    let head = Checkpoint::new(archive.origin(), next.size, overlay.root_at(next.size)?);
+    let checkpoint = head.sign(operator)?;
+    archive.adopt(statements, &checkpoint)?;
+    Ok((next, checkpoint))
 }
 
 /// Signs a checkpoint of the log as it is.

@@ -5,7 +5,8 @@ use commons::{
     ballot::{OptionError, SealedError},
     founding::FoundingError,
     keys::KeyError,
-    names::{FindError, NameError},
+    names::FindError,
+    naming::NameError,
 };
 use std::{error::Error, fmt};
 

@@ -1,7 +1,7 @@
 //! Whether a question may be asked as it is.
 
 use super::{Detail, Held, Proposal, State, Status, VoidReason};
-use crate::names::check_options;
+use crate::naming::check_options;
 use crate::statement::{Choice, Effect, HeldSeats, Method, ProposalType, Propose, TieRule};
 
 impl State {

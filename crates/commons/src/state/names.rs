@@ -8,7 +8,7 @@
 //! another.
 
 use super::{State, VoidReason};
-use crate::names::{self, NameError, Named};
+use crate::naming::{self, NameError, Named};
 use ids::{PeerId, name};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl State {
     ///
     /// Errors: [`NameError::Unfit`], [`NameError::Taken`].
     pub fn check_name(&self, who: Option<&PeerId>, name: &str) -> Result<(), NameError> {
-        names::check(Named::Name, name)?;
+        naming::check(Named::Name, name)?;
         match self.namesake(who, name) {
             None => Ok(()),
             Some(id) => {

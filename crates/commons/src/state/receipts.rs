@@ -27,6 +27,16 @@ pub struct Promised {
     place: (u64, Option<Hash>),
 }
 
+impl Receipt {
+    /// Whether it is of this log, and by whoever operated it at that size, which the log has
+    /// reached: a promise for a log that does not exist yet would never be due.
+    pub fn is_of(&self, state: &State) -> bool {
+        self.log == state.id
+            && (1..=state.size).contains(&self.size)
+            && self.operator == state.operator_at(self.size)
+    }
+}
+
 impl State {
     /// A receipt with its statement, brought by anybody: both prove themselves.
     pub(super) fn take_receipt(&mut self, index: u64, check: &Check) -> Result<(), VoidReason> {

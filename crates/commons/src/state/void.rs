@@ -7,7 +7,7 @@ mod detail;
 
 pub use detail::Detail;
 
-use crate::names::{NameError, Named};
+use crate::naming::{NameError, Named};
 use crate::statement::ProposalType;
 use decide::{DecideError, SortitionError};
 use ids::{Hash, PeerId, Plain};

@@ -7,7 +7,7 @@ use super::{
     people::{House, guardians},
     tie,
 };
-use crate::names::check_genesis;
+use crate::naming::{self, NameError, Named};
 use decide::{TieRule, Unranked};
 use ids::{Hash, PeerId};
 use minicbor::{Decode, Encode};
@@ -297,6 +297,20 @@ impl Genesis {
     }
 }
 
+impl Genesis {
+    /// Errors: the commons or a founder has a name that is none, or two founders look the same.
+    pub fn check_names(&self) -> Result<(), NameError> {
+        naming::check(Named::Name, &self.name)?;
+        for (at, founder) in self.founders.iter().enumerate() {
+            naming::check(Named::Founder, &founder.name)?;
+            for before in &self.founders[..at] {
+                naming::refuse_alike(&founder.name, &before.name, &before.member)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Bounded for Genesis {
     fn check(&self) -> Result<(), Invalid> {
         if self.version.is_some_and(|version| !(2..=RULES_VERSION).contains(&version)) {
@@ -320,7 +334,7 @@ impl Bounded for Genesis {
             return Err(invalid("founders", "have no steward among them"));
         }
         if self.rules_version() > 2 {
-            check_genesis(self).map_err(|e| invalid("names", format!("do not hold: {e}")))?;
+            self.check_names().map_err(|e| invalid("names", format!("do not hold: {e}")))?;
         }
         Ok(())
     }

@@ -1,13 +1,8 @@
 //! What can go wrong where a person works with a commons, and what to do about it.
 
 use crate::{
-    ArchiveError, HomeError,
-    author::AuthorError,
-    cosigner::CosignError,
-    keys::KeyError,
-    names::{FindError, NameError},
-    operator::OperatorError,
-    state::VoidReason,
+    ArchiveError, HomeError, author::AuthorError, cosigner::CosignError, keys::KeyError,
+    names::FindError, naming::NameError, operator::OperatorError, state::VoidReason,
 };
 use ids::{Hash, PeerId};
 

@@ -2,8 +2,9 @@
 
 use crate::{town::*, voting::*};
 use commons::{
-    Statement, follow, operator,
-    receipt::{Receipt, promise},
+    Statement, follow,
+    operator::{self, promise},
+    receipt::Receipt,
     statement::{
         Check, Claim, DeviceKey, Effect, Evidence, Key, KeyOp, ProposalType, Rights, Subject,
         Verdict,

@@ -1,7 +1,7 @@
 //! Reasons for which statements count for nothing: codes and data for programs, words for people.
 
 use commons::{
-    names::Named,
+    naming::Named,
     state::{Detail, VoidReason},
     statement::ProposalType,
     view::Reason,

@@ -1,10 +1,7 @@
 //! Receipts between members: the operator's for what waits, and what others pass on of them.
 
 use super::replica::{Replica, ReplicaError};
-use commons::{
-    ArchiveError, Snapshot, Statement,
-    receipt::{self, Receipt},
-};
+use commons::{ArchiveError, Snapshot, Statement, operator, receipt::Receipt};
 use ids::{Hash, Identity};
 use std::{collections::BTreeSet, time::Instant};
 
@@ -30,7 +27,7 @@ impl Replica {
             }
             drop(log);
             let mut admit = |s: &Statement| gate.lets_in(s, waiting.origin(s));
-            receipt::promise(archive, state, operator, &wanted, &mut admit)?;
+            operator::promise(archive, state, operator, &wanted, &mut admit)?;
             Ok(kept(&archive.snapshot()?, &wanted)?)
         })
     }

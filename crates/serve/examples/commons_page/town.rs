@@ -5,7 +5,7 @@ use commons::statement::{
     Attest, Check, Claim, DeviceKey, Evidence, Founder, Genesis, House, Key, KeyOp, Purpose,
     RULES_VERSION, Rules, Subject, Use, Verdict, Vote, VoteBody, WitnessKey, Witnesses,
 };
-use commons::{Archive, Body, Place, Statement, author, operator, receipt, view};
+use commons::{Archive, Body, Place, Statement, author, operator, view};
 use ids::{Hash, Identity, PeerId};
 use redb::backends::InMemoryBackend;
 use serve::commons::Reading;
@@ -154,7 +154,7 @@ impl Town {
     pub fn promise(&mut self, statement: Hash) {
         let wanted = [statement].into();
         let mut all = |_: &Statement| true;
-        receipt::promise(&self.archive, &self.state, &self.operator, &wanted, &mut all)
+        operator::promise(&self.archive, &self.state, &self.operator, &wanted, &mut all)
             .expect("a log");
     }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use commons::{
     Workspace,
     ballot::{self, SealedBallot},
-    names::check_options,
+    naming::check_options,
     state::{Proposal, State},
     statement::{
         Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieRule,
