@@ -4,6 +4,7 @@ mod errors;
 mod layout;
 mod paths;
 mod printing;
+mod reading;
 
 use crate::tree::Tree;
 
@@ -22,6 +23,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "no unwrap in what ships", offences: errors::unwraps },
     Rule { name: "nothing left to do in the source", offences: errors::leftovers },
     Rule { name: "only terminal.rs writes to the terminal", offences: printing::streams },
+    Rule { name: "whatever is read whole has a limit", offences: reading::unbounded },
     Rule { name: "modules are NAME.rs beside NAME/", offences: layout::modules },
     Rule { name: "kernel depends on nothing", offences: layout::kernel_dependencies },
     Rule { name: "every library denies missing docs", offences: layout::undocumented },

@@ -172,7 +172,7 @@ impl Run {
 
 /// Largest resident memory of this process so far in MiB; `None` where `/proc` does not tell.
 pub fn peak_rss_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = bounded::read_text("/proc/self/status".as_ref(), 1 << 16).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)

@@ -3,11 +3,14 @@
 use ids::Hash;
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
 };
+
+/// Most bytes of an object that is read: far more than the largest tensor of a model.
+const MAX_OBJECT: u64 = 1 << 36;
 
 /// A folder of objects and refs. Cheap to clone; safe to share between threads and processes
 /// (writers never touch a finished object).
@@ -261,18 +264,12 @@ impl Store {
     }
 
     fn read_verified(&self, hash: &Hash, path: &Path) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        // Before opening it: a pipe would wait for a writer, a device would never end.
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(io_error("read", path)(io::Error::other("not a file")));
-        }
-        match File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)) {
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing { hash: *hash, path: self.root.to_path_buf() });
+        let bytes = bounded::read(path, MAX_OBJECT).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => {
+                StoreError::Missing { hash: *hash, path: self.root.to_path_buf() }
             }
-            Err(e) => return Err(io_error("read", path)(e)),
-        }
+            _ => io_error("read", path)(e),
+        })?;
         let actual = Hash::of(&bytes);
         if actual != *hash {
             return Err(StoreError::Damaged { hash: *hash, actual, path: path.to_path_buf() });

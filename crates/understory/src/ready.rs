@@ -48,7 +48,7 @@ pub fn failed(error: ReadyError, path: &Path) -> anyhow::Error {
 
 /// Bytes that programs can still get, where the system tells.
 fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let text = bounded::read_text("/proc/meminfo".as_ref(), 1 << 16).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)

@@ -4,7 +4,7 @@
 use crate::units;
 use engine::template::{Render, TemplateError};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use text::chat::{ChatError, Job};
@@ -15,9 +15,16 @@ pub struct Isolated;
 impl Render for Isolated {
     fn render(&self, job: &Job) -> Result<String, TemplateError> {
         let (status, answer) = child(job)?;
+        let answer = match answer {
+            Err(error) if bounded::is_too_long(&error) => {
+                let most = units::bytes(MAX_ANSWER);
+                return Err(TemplateError::Excess(format!("makes more than {most}")));
+            }
+            answer => answer?,
+        };
         match serde_json::from_slice::<Result<String, ChatError>>(&answer) {
             Ok(result) => Ok(result?),
-            Err(_) => Err(TemplateError::Excess(excess(status, answer.len()))),
+            Err(_) => Err(TemplateError::Excess(excess(status))),
         }
     }
 }
@@ -28,8 +35,7 @@ pub fn serve() -> anyhow::Result<()> {
     {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    let mut bytes = Vec::new();
-    std::io::stdin().take(MAX_JOB).read_to_end(&mut bytes)?;
+    let bytes = bounded::read_from(std::io::stdin(), MAX_JOB)?;
     let result = serde_json::from_slice::<Job>(&bytes)?.run();
     let mut out = crate::terminal::raw_stdout().lock();
     serde_json::to_writer(&mut out, &result)?;
@@ -37,7 +43,7 @@ pub fn serve() -> anyhow::Result<()> {
 }
 
 /// How a child that does this job ended, and what it answered.
-fn child(job: &Job) -> io::Result<(ExitStatus, Vec<u8>)> {
+fn child(job: &Job) -> io::Result<(ExitStatus, io::Result<Vec<u8>>)> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg(COMMAND)
         .env_clear()
@@ -49,22 +55,15 @@ fn child(job: &Job) -> io::Result<(ExitStatus, Vec<u8>)> {
     // It reads all before it writes. If it ends early, its status says why.
     let _ = serde_json::to_writer(&mut input, job).map(|()| input.flush());
     drop(input);
-    let mut answer = Vec::new();
-    let output = child.stdout.take().expect("it is piped");
-    let read = output.take(MAX_ANSWER).read_to_end(&mut answer);
+    let answer = bounded::read_from(child.stdout.take().expect("it is piped"), MAX_ANSWER);
     let _ = child.kill();
-    let status = child.wait()?;
-    read?;
-    Ok((status, answer))
+    Ok((child.wait()?, answer))
 }
 
 /// Of what a template took too much.
-fn excess(status: ExitStatus, written: usize) -> String {
+fn excess(status: ExitStatus) -> String {
     let memory = units::bytes(MEMORY);
     match status.signal() {
-        _ if written as u64 == MAX_ANSWER => {
-            format!("makes more than {}", units::bytes(MAX_ANSWER))
-        }
         // What the allocator does when it gets no more.
         Some(SIGABRT) => format!("took more than {memory} of memory"),
         Some(SIGSEGV | SIGBUS) => "is nested too deeply".to_owned(),

@@ -9,7 +9,8 @@ use crate::{MODEL_REF, RUN_REF};
 use ids::Hash;
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, File},
+    io::{self, BufReader, Read},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Mutex,
@@ -166,9 +167,10 @@ fn read_log(folder: &Path, copy: &Path, found: &mut Found) -> Result<LogContents
         Err(LogError::Torn { at, entry, .. }) => {
             // An append that never returned, or one that goes on just now: nobody relies on it.
             found.find(Finding::TornLog { log: log.clone(), entry });
-            let mut bytes = fs::read(&log).map_err(file_error("cannot read", &log))?;
-            bytes.truncate(at as usize);
-            fs::write(copy, bytes).map_err(file_error("cannot write", copy))?;
+            let whole = File::open(&log).map_err(file_error("cannot read", &log))?.take(at);
+            let mut to = File::create(copy).map_err(file_error("cannot write", copy))?;
+            io::copy(&mut BufReader::new(whole), &mut to)
+                .map_err(file_error("cannot copy", &log))?;
             Log::read(copy)?
         }
         Err(error) => {

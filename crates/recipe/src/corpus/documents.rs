@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Most bytes one file may unpack to; a bomb is an error, not an outage.
-const MAX_FILE: u64 = 1 << 30;
+pub(super) const MAX_FILE: u64 = 1 << 30;
 /// Most bytes a corpus may hold in this version (it is held in memory).
 const MAX_CORPUS: u64 = 4 << 30;
 /// Most bytes of one line of JSON, which takes several times that in memory.
@@ -270,11 +270,10 @@ impl Documents {
     fn add_text(
         &mut self,
         path: &Path,
-        mut reader: impl Read,
+        reader: impl Read,
         mark: usize,
     ) -> Result<bool, DocumentError> {
-        let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(|e| failed(path, e))?;
+        let bytes = bounded::read_from(reader, MAX_FILE).map_err(|e| failed(path, e))?;
         let not_text = |at: usize| DocumentError::NotText { path: path.into(), at: at + mark };
         let text = String::from_utf8(bytes).map_err(|e| not_text(e.utf8_error().valid_up_to()))?;
         if let Some(at) = text.find('\0') {

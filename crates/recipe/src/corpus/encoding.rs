@@ -1,6 +1,6 @@
 //! Bytes as UTF-8, whatever mark a file begins with.
 
-use super::left_out::WhyFile;
+use super::{documents::MAX_FILE, left_out::WhyFile};
 use std::io::{self, Cursor, Read};
 
 /// Bytes of the beginning from which an encoding is told.
@@ -41,9 +41,8 @@ pub(super) fn decode(mut bytes: Box<dyn Read>) -> io::Result<Decoded> {
     })
 }
 
-fn utf16(head: &[u8], mut rest: Box<dyn Read>, order: fn([u8; 2]) -> u16) -> io::Result<Decoded> {
-    let mut bytes = head[2..].to_vec();
-    rest.read_to_end(&mut bytes)?;
+fn utf16(head: &[u8], rest: Box<dyn Read>, order: fn([u8; 2]) -> u16) -> io::Result<Decoded> {
+    let bytes = bounded::read_from(head[2..].chain(rest), MAX_FILE)?;
     let (pairs, half) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(bytes.len() / 2);
     let mut at = 2;

@@ -2,10 +2,7 @@
 //! with a Rust toolchain already has.
 
 use super::{DocumentError, Documents, left_out::WhyFile};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Longer files are generated tables rather than prose.
 const MAX_SOURCE: u64 = 1 << 20;
@@ -62,13 +59,14 @@ fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentE
         }
         let name = entry.path().strip_prefix(folder.parent().unwrap_or(folder));
         let name = name.unwrap_or(entry.path()).to_string_lossy();
-        if entry.metadata().is_ok_and(|m| m.len() > MAX_SOURCE) {
-            documents.left_out.file(WhyFile::TooLarge, &name);
-            continue;
-        }
-        let Ok(text) = fs::read_to_string(entry.path()) else {
-            documents.left_out.file(WhyFile::Unreadable, &name);
-            continue;
+        let text = match bounded::read_text(entry.path(), MAX_SOURCE) {
+            Ok(text) => text,
+            Err(error) => {
+                let long = bounded::is_too_long(&error);
+                let why = if long { WhyFile::TooLarge } else { WhyFile::Unreadable };
+                documents.left_out.file(why, &name);
+                continue;
+            }
         };
         documents.begin(&name);
         files += u64::from(documents.add(&prose(&text)));
@@ -80,9 +78,9 @@ fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentE
     Ok(())
 }
 
-/// The `license` field of the package's manifest.
+/// The `license` field of the package's manifest; unstated too where that cannot be read.
 fn licence(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    let text = bounded::read_text(&folder.join("Cargo.toml"), MAX_SOURCE).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap_or_default();
     let licence = table.get("package").and_then(|p| p.get("license")).and_then(|l| l.as_str());
     licence.unwrap_or("unstated").to_owned()
@@ -116,6 +114,7 @@ fn doc_comments(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const LOCK: &str = r#"
 version = 4

@@ -117,8 +117,8 @@ fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
     }
     // The whole of it, before anybody is asked for a passphrase: age may be asking for one now.
     let mut secret = Zeroizing::new(Vec::with_capacity(33));
-    let mut input = std::io::stdin().lock().take(33);
-    input.read_to_end(&mut secret).context("cannot read standard input")?;
+    let input = std::io::stdin().lock().take(33).read_to_end(&mut secret);
+    input.context("cannot read standard input")?;
     let seed: Seed = secret
         .as_slice()
         .try_into()
