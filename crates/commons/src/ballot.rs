@@ -6,8 +6,9 @@ pub use sealed::{SealedBallot, SealedError};
 
 use crate::statement::Choice;
 use ids::{
-    Plain,
+    IN_LINE, Quoted,
     name::{composed_alike, folded, skeleton},
+    plain,
 };
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// It is no option's.
-    #[error("{text:?} is no option of this question")]
+    #[error("{} is no option of this question", Quoted(text))]
     None {
         /// The text.
         text: String,
@@ -23,7 +24,7 @@ pub enum OptionError {
         options: String,
     },
     /// Several options can be meant.
-    #[error("{text:?} can be read as {readings}")]
+    #[error("{} can be read as {readings}", Quoted(text))]
     Several {
         /// The text.
         text: String,
@@ -31,7 +32,7 @@ pub enum OptionError {
         readings: String,
     },
     /// It is an option's name, and also several options that are joined.
-    #[error("{text:?} can be read as {whole} and as {joined}")]
+    #[error("{} can be read as {whole} and as {joined}", Quoted(text))]
     WholeOrJoined {
         /// The text.
         text: String,
@@ -164,10 +165,19 @@ fn list(options: &[Choice], all: impl IntoIterator<Item = usize>, between: &str)
     all.into_iter().map(|at| label(options, at)).collect::<Vec<_>>().join(between)
 }
 
+/// An option's name as a part of a line: one that is too long for that begins with its number, so
+/// that no other one looks the same.
+pub fn short_name(name: &str, at: usize) -> String {
+    match name.chars().count() > IN_LINE {
+        true => format!("#{} {}", at + 1, Quoted(name)),
+        false => plain(name),
+    }
+}
+
 fn label(options: &[Choice], at: usize) -> String {
     let name = options.get(at).map_or("", |option| &option.name);
     // Quoted, so that no name passes for more than one.
-    format!("#{} {:?}", at + 1, Plain(name).to_string())
+    format!("#{} {}", at + 1, Quoted(name))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     statement::Claim,
 };
 use ids::{
-    PeerId, Plain,
+    IN_LINE, PeerId, Quoted,
     name::{self, SHORTEST_ID},
 };
 
@@ -18,7 +18,7 @@ use ids::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
     /// Nobody is called so.
-    #[error("nobody here is {:?}", Plain(text).to_string())]
+    #[error("nobody here is {}", Quoted(text))]
     Nobody {
         /// The text.
         text: String,
@@ -26,10 +26,7 @@ pub enum FindError {
         like: Option<(PeerId, String)>,
     },
     /// Several can be meant.
-    #[error(
-        "{:?} can be read as more than one: {}",
-        Plain(text).to_string(), listed(found)
-    )]
+    #[error("{} can be read as more than one: {}", Quoted(text), listed(found))]
     Several {
         /// The text.
         text: String,
@@ -46,7 +43,7 @@ impl FindError {
                 "`understory commons show members` lists names and ids".to_owned()
             }
             Self::Nobody { like: Some((id, name)), .. } => {
-                format!("{} is called {:?}", id.short(), Plain(name).to_string())
+                format!("{} is called {}", id.short(), Quoted(name))
             }
             Self::Several { .. } => "give the whole id instead".to_owned(),
         }
@@ -105,14 +102,18 @@ fn listed(ids: &[PeerId]) -> String {
     ids.iter().map(PeerId::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-/// What somebody is called; with the beginning of its id where that is no name, or where it is no
-/// member, so that it passes for none.
+/// What somebody is called, for commands and pages: with the beginning of its id where that is no
+/// name, too long for a part of a line, or looks like another member's, and where it is no member.
 pub fn name_of(state: &State, id: &PeerId) -> String {
-    let fits = |name: &str| naming::check(Named::Name, name).is_ok();
+    let fits = |name: &str| {
+        naming::check(Named::Name, name).is_ok()
+            && name.chars().count() <= IN_LINE
+            && !state.has_namesake(id)
+    };
     match state.members.get(id) {
         Some(member) if member.is_member && fits(&member.name) => member.name.clone(),
         Some(member) if !member.name.is_empty() => {
-            format!("\"{}\" ({})", Plain(&member.name), id.short())
+            format!("{} ({})", Quoted(&member.name), id.short())
         }
         _ => id.short(),
     }
@@ -189,6 +190,20 @@ mod tests {
         assert_eq!(name_of(&state, &anna), "Anna");
         let bait = person(2).id();
         assert_eq!(name_of(&state, &bait), format!("\"{}\" ({})", anna.short(), bait.short()));
+    }
+
+    #[test]
+    fn names_that_look_alike_or_are_long_are_shown_with_their_ids() {
+        let long = "long ".repeat(20).trim_end().to_owned();
+        let state = state(&["Anna", "\u{410}nna", "Bert", &long]);
+        for (number, name) in [(1, "Anna"), (2, "\u{410}nna")] {
+            let id = person(number).id();
+            assert_eq!(name_of(&state, &id), format!("\"{name}\" ({})", id.short()));
+        }
+        assert_eq!(name_of(&state, &person(3).id()), "Bert");
+        let shown = name_of(&state, &person(4).id());
+        assert!(shown.chars().count() < long.len(), "{shown}");
+        assert!(shown.ends_with(&format!("({})", person(4).id().short())), "{shown}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the log itself ([`crate::state::State::check_name`]). What other programs wrote into a log of an
 //! older version may break it.
 
-use ids::{PeerId, Plain, name};
+use ids::{PeerId, Quoted, name};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ impl std::fmt::Display for Named {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// People cannot read or type it, or it reads like something else.
-    #[error("the {of} \"{}\" {why}", Plain(name))]
+    #[error("the {of} {} {why}", Quoted(name))]
     Unfit {
         /// What is called so.
         of: Named,
@@ -44,10 +44,7 @@ pub enum NameError {
         why: name::NameError,
     },
     /// It looks like the name of a member.
-    #[error(
-        "\"{}\" looks like \"{}\", which is what {} is called",
-        Plain(name), Plain(other), id.short()
-    )]
+    #[error("{} looks like {}, which is what {} is called", Quoted(name), Quoted(other), id.short())]
     Taken {
         /// The name.
         name: String,
@@ -57,13 +54,13 @@ pub enum NameError {
         id: PeerId,
     },
     /// An option's name that reads like its number.
-    #[error("the option {name:?} reads like a place on the ballot")]
+    #[error("the option {} reads like a place on the ballot", Quoted(name))]
     LikePlace {
         /// The name.
         name: String,
     },
     /// Two options that people cannot tell apart.
-    #[error("the options {other:?} and {name:?} look alike")]
+    #[error("the options {} and {} look alike", Quoted(other), Quoted(name))]
     AlikeOptions {
         /// The one that is listed first.
         other: String,

@@ -354,6 +354,7 @@ impl State {
     /// Errors: the log cannot be read, or is of a version of the rules without such statements.
     pub fn apply(&mut self, statement: &Statement, log: &impl Roots) -> Result<(), ArchiveError> {
         let index = self.size;
+        self.forget_alike();
         statement
             .check_version(self.version)
             .map_err(|why| ArchiveError::Statement { index, why })?;

@@ -21,4 +21,6 @@ pub use canonical::DecodeError;
 pub use hash::{Hash, ParseHashError};
 pub use identity::{Identity, ParsePeerIdError, PeerId, Signature};
 pub use object_ref::ObjectRef;
-pub use plain::{Plain, PlainStream, is_plain, plain, plain_lines, plain_short};
+pub use plain::{
+    IN_LINE, Plain, PlainStream, Quoted, Short, is_plain, plain, plain_lines, plain_short,
+};

@@ -37,6 +37,30 @@ pub fn plain_short(text: &str, most: usize) -> String {
     }
 }
 
+/// Characters of a foreign text that are shown where it is a part of a line.
+pub const IN_LINE: usize = 60;
+
+/// A foreign text as a part of a line: [`plain_short`] of it, with at most [`IN_LINE`] characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Short<T>(pub T);
+
+impl<T: AsRef<str>> Display for Short<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&plain_short(self.0.as_ref(), IN_LINE))
+    }
+}
+
+/// [`Short`] in quotation marks; those inside are escaped, so that none ends it early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quoted<T>(pub T);
+
+impl<T: AsRef<str>> Display for Quoted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = plain_short(self.0.as_ref(), IN_LINE);
+        f.pad(&format!("\"{}\"", text.replace('"', "\\\"")))
+    }
+}
+
 /// [`plain_lines`] of a text that comes in pieces.
 #[derive(Debug, Default, Clone)]
 pub struct PlainStream {
@@ -240,5 +264,11 @@ mod tests {
         assert_eq!(format!("{:4}|", Plain("ab")), "ab  |");
         assert_eq!(plain_short("abc\u{1b}d", 4), r"abc\u001b… (5 bytes)");
         assert_eq!(plain_short("abc", 3), "abc");
+        let long = "x".repeat(IN_LINE + 1);
+        let cut = format!("{}… ({} bytes)", &long[1..], long.len());
+        assert_eq!(Short(&long).to_string(), cut);
+        assert_eq!(Quoted(&long).to_string(), format!("\"{cut}\""));
+        assert_eq!(Short(&long[1..]).to_string(), long[1..]);
+        assert_eq!(Quoted("a\"\u{1b}").to_string(), r#""a\"\u001b""#);
     }
 }

@@ -7,10 +7,13 @@
 //! who come. Whoever becomes a member under a name that one has by then, has none until it says
 //! another.
 
-use super::{State, VoidReason};
+use super::{Member, State, VoidReason};
 use crate::naming::{self, NameError, Named};
 use ids::{PeerId, name};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 /// Who holds which name.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub(super) struct Names {
     holders: BTreeSet<PeerId>,
     /// Who became a member since names were settled last.
     fresh: Vec<PeerId>,
+    /// Members whose names look alike, found when somebody asks.
+    alike: OnceLock<BTreeSet<PeerId>>,
 }
 
 impl State {
@@ -51,6 +56,30 @@ impl State {
             .filter(|(id, member)| Some(*id) != who && member.is_member && !member.name.is_empty());
         let alike = |other: &str| name::looks(other).iter().any(|look| looks.contains(look));
         others.find(|(_, member)| alike(&member.name)).map(|(id, _)| *id)
+    }
+
+    /// Whether a member's name looks like another member's, as it may before version 3 of the rules.
+    pub fn has_namesake(&self, id: &PeerId) -> bool {
+        !self.names_hold() && self.names.alike.get_or_init(|| self.alike()).contains(id)
+    }
+
+    /// Members whose name looks like another member's.
+    fn alike(&self) -> BTreeSet<PeerId> {
+        let mut first: BTreeMap<String, PeerId> = BTreeMap::new();
+        let mut alike = BTreeSet::new();
+        let named = |(_, member): &(&PeerId, &Member)| member.is_member && !member.name.is_empty();
+        for (id, member) in self.members.iter().filter(named) {
+            for look in name::looks(&member.name) {
+                let known = *first.entry(look).or_insert(*id);
+                alike.extend((known != *id).then_some([known, *id]).into_iter().flatten());
+            }
+        }
+        alike
+    }
+
+    /// Members and their names may be others from here on.
+    pub(super) fn forget_alike(&mut self) {
+        self.names.alike.take();
     }
 
     /// Whether names that mislead count for nothing in this log.

@@ -10,7 +10,7 @@ pub use detail::Detail;
 use crate::naming::{NameError, Named};
 use crate::statement::ProposalType;
 use decide::{DecideError, SortitionError};
-use ids::{Hash, PeerId, Plain};
+use ids::{Hash, PeerId, Quoted};
 use serde::{Deserialize, Serialize};
 
 /// A statement that counts for nothing, and why.
@@ -125,7 +125,7 @@ pub enum VoidReason {
 
     // Names, since version 3 of the rules.
     /// A name that people cannot read or type, or that reads like something else.
-    #[error("the {of} \"{}\" {why}", Plain(name))]
+    #[error("the {of} {} {why}", Quoted(name))]
     UnfitName {
         /// What is called so.
         of: Named,
@@ -136,8 +136,8 @@ pub enum VoidReason {
     },
     /// A name that looks like that of a member.
     #[error(
-        "\"{}\" looks like \"{}\", which is what {} is called",
-        Plain(name), Plain(other), by.short()
+        "{} looks like {}, which is what {} is called",
+        Quoted(name), Quoted(other), by.short()
     )]
     NameTaken {
         /// The name.
@@ -148,13 +148,13 @@ pub enum VoidReason {
         by: PeerId,
     },
     /// An option that reads like its number.
-    #[error("the option {name:?} reads like a place on the ballot")]
+    #[error("the option {} reads like a place on the ballot", Quoted(name))]
     OptionLikePlace {
         /// Its name.
         name: String,
     },
     /// Two options that people cannot tell apart.
-    #[error("the options {other:?} and {name:?} look alike")]
+    #[error("the options {} and {} look alike", Quoted(other), Quoted(name))]
     OptionsAlike {
         /// The name of the first.
         other: String,

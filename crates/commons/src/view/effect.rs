@@ -5,7 +5,7 @@ use crate::{
     state::State,
     statement::{Effect, HeldSeats, Rules},
 };
-use ids::{Hash, PeerId};
+use ids::{Hash, PeerId, Quoted};
 
 /// What an option does: its kind and data for programs, words for people.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -109,10 +109,10 @@ fn changes(now: &Rules, then: &Rules) -> Vec<(String, serde_json::Value, serde_j
 fn words(state: &State, effect: &EffectData) -> String {
     let member = |id: &PeerId| match name_of(state, id) {
         name if name.contains(&id.short()) => name,
-        name => format!("{name:?} ({})", id.short()),
+        name => format!("{} ({})", Quoted(name), id.short()),
     };
-    let quoted = |names: Vec<&String>| {
-        names.into_iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+    let quoted = |names: &[String]| {
+        names.iter().map(|name| Quoted(name).to_string()).collect::<Vec<_>>().join(", ")
     };
     match effect {
         EffectData::None => String::new(),
@@ -125,7 +125,7 @@ fn words(state: &State, effect: &EffectData) -> String {
             format!("the rules change: {}", changes.iter().map(one).collect::<Vec<_>>().join(", "))
         }
         EffectData::Witnesses { threshold, keys } => {
-            let keys = keys.iter().map(|(name, key)| format!("{name:?} ({})", key.short()));
+            let keys = keys.iter().map(|(name, key)| format!("{} ({})", Quoted(name), key.short()));
             let keys = keys.collect::<Vec<_>>().join(", ");
             format!("the witnesses become {keys}, of which {threshold} must cosign")
         }
@@ -133,7 +133,7 @@ fn words(state: &State, effect: &EffectData) -> String {
         EffectData::Remove { member: id, .. } => format!("{} is no member any more", member(id)),
         EffectData::Overturn => "the result that is appealed against is void".to_owned(),
         EffectData::Seats { committee, names } => {
-            format!("seats of {committee:?} are held by {}", quoted(names.iter().collect()))
+            format!("seats of {} are held by {}", Quoted(committee), quoted(names))
         }
     }
 }

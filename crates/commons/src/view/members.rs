@@ -2,6 +2,7 @@
 
 use super::Bounds;
 use crate::{
+    names::name_of,
     state::{Affiliation, State},
     statement::House,
 };
@@ -33,6 +34,8 @@ pub struct Person {
     /// What is known of it alone.
     #[serde(flatten)]
     pub member: MemberView,
+    /// What it is called where people read it, by commands and pages alike ([`name_of`]).
+    pub shown: String,
     /// The organisation that counts where only one can.
     pub employer: Option<String>,
     /// Members that vouch for it.
@@ -103,7 +106,8 @@ pub fn members(state: &State, bounds: Bounds) -> Members {
 fn person(state: &State, member: MemberView) -> Person {
     let known = &state.members[&member.id];
     let employer = known.employer(state.now()).map(str::to_owned);
-    Person { employer, vouchers: known.support as usize, member }
+    let shown = name_of(state, &member.id);
+    Person { shown, employer, vouchers: known.support as usize, member }
 }
 
 /// All of them, by where they began in the log.

@@ -3,11 +3,12 @@
 use super::effect::EffectView;
 use super::{Bounds, Margin, Standing, margin::margin, standing::standings};
 use crate::{
+    ballot::short_name,
     state::{Count, HouseCount, Proposal, State, Status},
     statement::{Choice, House, Method, ProposalType},
 };
-use decide::{Pairwise, SpoiltBallot, Step};
-use ids::{Hash, PeerId};
+use decide::{Election, Pairwise, SpoiltBallot, Step};
+use ids::{Hash, PeerId, Short};
 
 /// The questions.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -194,8 +195,18 @@ fn house_tally(count: &HouseCount, bounds: Bounds) -> HouseTally {
         standings: standings(outcome),
         pairwise: outcome.pairwise.clone(),
         steps: outcome.steps.iter().take(bounds.lines).cloned().collect(),
-        explanation: bounded(decide::explain(&count.election, outcome), bounds.lines),
+        explanation: bounded(decide::explain(&readable(&count.election), outcome), bounds.lines),
     }
+}
+
+/// The election with names as they are shown inside a line.
+fn readable(election: &Election) -> Election {
+    let mut election = election.clone();
+    for (at, option) in election.options.iter_mut().enumerate() {
+        option.name = short_name(&option.name, at);
+        option.employer = option.employer.as_ref().map(|employer| Short(employer).to_string());
+    }
+    election
 }
 
 /// So many lines at most; the last one, which has the result, is always there.
@@ -212,9 +223,11 @@ fn bounded(mut lines: Vec<String>, most: usize) -> Vec<String> {
 
 fn together(count: &Count) -> Vec<String> {
     match count.houses.as_slice() {
-        [users, contributors] => {
-            decide::explain_houses(&users.election, &users.outcome, &contributors.outcome)
-        }
+        [users, contributors] => decide::explain_houses(
+            &readable(&users.election),
+            &users.outcome,
+            &contributors.outcome,
+        ),
         _ => Vec::new(),
     }
 }

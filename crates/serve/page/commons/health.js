@@ -2,7 +2,7 @@
 
 import { byId, h, s, setText, whenChanged } from "./dom.js";
 import { plural, whole } from "./format.js";
-import { clean, facts, hash, list, span, table, when, who } from "./words.js";
+import { clean, facts, hash, list, said, span, table, when, who } from "./words.js";
 
 /** What cannot wait, above every view. */
 export const alarms = (() => {
@@ -53,11 +53,11 @@ export const showHealth = whenChanged((health) => {
         ["Marks", whole(health.marks)],
         ["Time", !health.one_decides ? null : `one witness alone decides it, up to ${span(health.step)} beyond what two members have seen`],
         ["Held mark", health.held === null ? null : `${when(health.held)}: counts once members’ statements have seen it and another follows`],
-        ["Witnesses to come", health.coming && [`${whole(health.coming.threshold)} of `, h("bdi", { text: clean(health.coming.names.join(", ")) }), ` have to cosign a head of more than ${plural(health.coming.since, "statement")}`]],
+        ["Witnesses to come", health.coming && [`${whole(health.coming.threshold)} of `, h("span", {}, list(health.coming.names.map((name) => said(name)))), ` have to cosign a head of more than ${plural(health.coming.since, "statement")}`]],
         ["Not yet witnessed", plural(health.unwitnessed, "statement")],
       ])),
       section("The commons", facts([
-        ["Name", h("bdi", { text: clean(health.name) })],
+        ["Name", said(health.name)],
         ["Id", hash(health.id)],
         ["Charter", hash(health.charter)],
         ["Forked from", health.parent && [hash(health.parent.id), ` after ${plural(health.parent.size, "statement")}`]],

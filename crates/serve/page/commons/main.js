@@ -7,7 +7,7 @@ import { makeLineage } from "./lineage.js";
 import { makeMembers } from "./members.js";
 import { showTallies } from "./tallies.js";
 import { showTally } from "./tally.js";
-import { clean, knowPeople } from "./words.js";
+import { knowPeople, short } from "./words.js";
 
 const VIEWS = ["members", "lineage", "tallies", "tally", "health"];
 const TITLES = { members: "Members", lineage: "Lineage", tallies: "Questions", tally: "Question", health: "Health" };
@@ -107,7 +107,7 @@ function trouble(text) {
 }
 
 function showHead(health) {
-  setText(byId("name"), clean(health.name));
+  setText(byId("name"), short(health.name, 60));
   setText(byId("id"), health.id.slice(0, 8));
   byId("id").title = `commons ${health.id}`;
   setText(byId("size"), plural(health.size, "statement"));
@@ -115,5 +115,5 @@ function showHead(health) {
   const wrong = health.counts.overdue + health.counts.splits + health.counts.equivocations;
   byId("count-health").replaceChildren(...(wrong ? [h("span", { class: "unseen", text: "problems: " }), whole(wrong)] : []));
   byId("count-health").classList.toggle("alarm", wrong > 0);
-  document.title = `${clean(health.name)}: ${TITLES[route().view]} · understory`;
+  document.title = `${short(health.name, 60)}: ${TITLES[route().view]} · understory`;
 }

@@ -2,7 +2,7 @@
 
 import { byId, h, setText, whenChanged } from "./dom.js";
 import { plural, whole } from "./format.js";
-import { clean, list, said, span, when, who } from "./words.js";
+import { list, said, span, when, who } from "./words.js";
 
 export const TOPICS = {
   question: "question", charter: "charter", rules: "rules", licence: "licence", rights: "rights", stewards: "election of stewards",
@@ -56,7 +56,7 @@ function row(question, now) {
   const path = `${question.method === "lot" ? "panel" : "tally"}/${question.proposal}`;
   return h("li", { class: "question panel" },
     h("div", { class: "question-head" },
-      h("h3", {}, h("a", { href: `#${path}` }, h("bdi", { text: clean(question.title) }))),
+      h("h3", {}, h("a", { href: `#${path}` }, said(question.title))),
       h("span", { class: `chip ${kind}`, text: word })),
     h("p", {}, standing(question, now)),
     h("p", { class: "note" }, about(question)));

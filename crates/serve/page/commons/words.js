@@ -16,20 +16,20 @@ export function short(text, most) {
   return letters.length > most ? `${letters.slice(0, Math.max(1, most - 1)).join("")}…` : letters.join("");
 }
 
-/** A text of somebody's as an element, apart from the direction of what is around it. */
-export const said = (text, attributes = {}) => h("bdi", { ...attributes, text: clean(text) });
+/** Characters of somebody's text that are shown as a part of a line, as commands do. */
+const IN_LINE = 60;
+
+/** A text of somebody's as an element, apart from the direction of what is around it. What is too long for a line is in its tooltip. */
+export function said(text, attributes = {}) {
+  const line = short(text, IN_LINE);
+  return h("bdi", { ...(line === clean(text) ? {} : { title: clean(text) }), ...attributes, text: line });
+}
 
 let people = new Map();
 
-/** Takes in the members, so that ids have names everywhere. Two of one name get their ids beside. */
+/** Takes in the members, so that ids have names everywhere: those that commands show too. */
 export function knowPeople(members) {
-  const taken = new Map();
-  const form = (name) => clean(name).normalize("NFKC").trim().toLowerCase();
-  for (const { name } of members) taken.set(form(name), (taken.get(form(name)) ?? 0) + 1);
-  people = new Map(members.map(({ id, name }) => {
-    const text = clean(name).trim() || "unnamed";
-    return [id, text === "unnamed" || taken.get(form(name)) > 1 ? `${text} (${id.slice(0, 8)})` : text];
-  }));
+  people = new Map(members.map(({ id, shown }) => [id, clean(shown)]));
 }
 
 /** A member's name, or the beginning of its id. */

@@ -16,6 +16,7 @@ use commons::{
     keys::{Keys, Role},
     statement::{Rules, WitnessKey, Witnesses},
 };
+use ids::Quoted;
 use std::path::Path;
 
 pub fn create(args: &CreateArgs) -> Result<()> {
@@ -54,7 +55,7 @@ pub fn fork(args: &ForkArgs) -> Result<()> {
     let fork = founding::fork(&home, &args.to, &me, &operator, forking, now())
         .map_err(elsewhere("name another folder"))?;
     if !args.place.json {
-        println!("forked from {:?} at statement {size} of {}", state.name, state.size);
+        println!("forked from {} at statement {size} of {}", Quoted(&state.name), state.size);
     }
     begin(&fork, keys, args.place.json)
 }
@@ -74,7 +75,7 @@ fn begin(home: &Home, keys: Keys, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::json!({ "commons": workspace.state.id, "dir": home.dir() }));
     } else {
-        println!("{:?} is commons {}", workspace.state.name, workspace.state.id);
+        println!("{} is commons {}", Quoted(&workspace.state.name), workspace.state.id);
         println!("kept in {}; its rules: `understory commons show rules`", home.dir().display());
         println!("`understory commons serve` lets others join");
     }

@@ -11,6 +11,7 @@ use commons::{
     judge::{self, Found, Verdict},
     portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit},
 };
+use ids::plain_short;
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -146,7 +147,8 @@ fn evidence(proof: &Portable, found: &Found) -> String {
             let (statement, head) = (&logged.statement, logged.proof.checkpoint.checkpoint());
             let _ = writeln!(out, "  statement  {}", statement.hash());
             let _ = writeln!(out, "  signed by  {}", statement.author);
-            let _ = writeln!(out, "  says       {:?}", statement.body);
+            let said = format!("{:?}", statement.body);
+            let _ = writeln!(out, "  says       {}", plain_short(&said, 1000));
             let _ = writeln!(out, "  log        {} statements, root {}", head.size, head.root);
             for (key, at) in cosigned {
                 let _ = writeln!(out, "  cosigned   by {}, {}", key.name(), time(*at));

@@ -8,11 +8,13 @@ use super::{
 use crate::units::time;
 use anyhow::Result;
 use commons::{
+    ballot,
     names::name_of,
     state::{State, Status},
     statement::House,
     view::{self, Bounds, Margin, Question, Tallies, Tally},
 };
+use ids::{Quoted, Short};
 use std::fmt::Write;
 
 /// `understory tally`.
@@ -33,12 +35,12 @@ pub fn margin(args: &QuestionArgs) -> Result<()> {
     let state = workspace.at(args.at)?;
     let proposal = workspace.question(&state, &args.question)?;
     let Some(margin) = view::margin(&state, proposal, Bounds::NONE) else {
-        anyhow::bail!("{:?} has no votes that are counted", proposal.body.title);
+        anyhow::bail!("{} has no votes that are counted", Quoted(&proposal.body.title));
     };
     print(args.place.json, &margin, || {
-        let options: Vec<&str> = margin.options.iter().map(String::as_str).collect();
+        let options = short_names(margin.options.iter());
         let standing = standing(&margin.status, &options, proposal.close);
-        format!("{:?}: {standing}\n\n{}", margin.title, margin_text(&state, &margin))
+        format!("{}: {standing}\n\n{}", Quoted(&margin.title), margin_text(&state, &margin))
     })
 }
 
@@ -48,12 +50,12 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
     let state = workspace.at(args.at)?;
     let proposal = workspace.question(&state, &args.question)?;
     let Some(panel) = view::panel(&state, proposal) else {
-        anyhow::bail!("{:?} is decided by votes, not by lot", proposal.body.title);
+        anyhow::bail!("{} is decided by votes, not by lot", Quoted(&proposal.body.title));
     };
     print(args.place.json, &panel, || {
         // What is drawn has no options.
         let standing = standing(&panel.question.status, &[], proposal.close);
-        let mut out = format!("{:?}: {standing}\n", proposal.body.title);
+        let mut out = format!("{}: {standing}\n", Quoted(&proposal.body.title));
         let _ = writeln!(out, "drawn from {} members with {} secrets", panel.pool, panel.secrets);
         for (at, round) in panel.rounds.iter().enumerate() {
             let names: Vec<String> =
@@ -73,7 +75,7 @@ pub fn panel(args: &QuestionArgs) -> Result<()> {
         for (what, seats) in [("seat", &panel.drawn), ("stand-in", &panel.stand_ins)] {
             for seat in seats {
                 let name = name_of(&state, &seat.member);
-                let org = seat.employer.as_deref().unwrap_or("");
+                let org = Short(seat.employer.as_deref().unwrap_or(""));
                 let _ = writeln!(out, "  {what:8}  {}  {name} {org}", seat.member.short());
             }
         }
@@ -86,13 +88,14 @@ pub fn questions(all: &Tallies) -> String {
     let mut out = String::new();
     for question in all.questions.iter().rev() {
         let Question { index, proposal, title, .. } = question;
-        let _ = writeln!(out, "  {index:5}  {}  {title:?}: {}", proposal.short(), status(question));
+        let (title, status) = (Quoted(title), status(question));
+        let _ = writeln!(out, "  {index:5}  {}  {title}: {status}", proposal.short());
     }
     if out.is_empty() { "nothing was asked here yet\n".into() } else { out }
 }
 
 fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
-    let mut out = format!("{:?}: {}\n", tally.question.title, status(&tally.question));
+    let mut out = format!("{}: {}\n", Quoted(&tally.question.title), status(&tally.question));
     if tally.unopened > 0 {
         let _ = writeln!(out, "sealed and not opened, so not counted: {}", tally.unopened);
     }
@@ -100,9 +103,10 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
         let _ = writeln!(out, "it cannot be counted: {problem}");
     }
     for option in tally.question.options.iter().filter(|option| !option.effect.words.is_empty()) {
-        let _ = writeln!(out, "if {:?} wins, {}", option.name, option.effect.words);
+        let _ = writeln!(out, "if {} wins, {}", Quoted(&option.name), option.effect.words);
     }
     let options = option_names(&tally.question);
+    let columns: Vec<&str> = options.iter().map(String::as_str).collect();
     for house in &tally.counts {
         let who = match house.house {
             Some(House::Users) => "the users' house",
@@ -111,7 +115,7 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
         };
         let _ = writeln!(out, "\n{who}: {} of {} voted", house.ballots, house.electors);
         if explain {
-            for line in decide::matrix_table(&options, &house.pairwise) {
+            for line in decide::matrix_table(&columns, &house.pairwise) {
                 let _ = writeln!(out, "  {line}");
             }
             for line in &house.explanation {
@@ -135,7 +139,7 @@ fn tally_text(state: &State, tally: &Tally, explain: bool) -> String {
 
 /// Who could make a result another, in sentences.
 fn margin_text(state: &State, margin: &Margin) -> String {
-    let options: Vec<&str> = margin.options.iter().map(String::as_str).collect();
+    let options = short_names(margin.options.iter());
     let result = |winners: &[u32]| match names(&options, winners) {
         nothing if nothing.is_empty() => "nothing is decided".to_owned(),
         names => format!("the result is {names}"),
@@ -163,7 +167,7 @@ fn margin_text(state: &State, margin: &Margin) -> String {
     let others = |what: &str| (margin.untried == 0).then(|| format!("no single {what} decides it"));
     lines.extend(match &margin.employer {
         Some(missing) => {
-            let (who, count) = (&missing.who, voters(missing.voters));
+            let (who, count) = (Short(&missing.who), voters(missing.voters));
             Some(format!("without the people of {who} ({count}) {}", result(&missing.winners)))
         }
         None => others("employer"),
@@ -187,11 +191,15 @@ fn status(question: &Question) -> String {
     standing(&question.status, &option_names(question), question.close)
 }
 
-fn option_names(question: &Question) -> Vec<&str> {
-    question.options.iter().map(|option| option.name.as_str()).collect()
+fn option_names(question: &Question) -> Vec<String> {
+    short_names(question.options.iter().map(|option| &option.name))
 }
 
-fn standing(status: &Status, options: &[&str], close: u64) -> String {
+fn short_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    names.enumerate().map(|(at, name)| ballot::short_name(name, at)).collect()
+}
+
+fn standing(status: &Status, options: &[String], close: u64) -> String {
     let names = |winners: &[u32]| names(options, winners);
     match status {
         Status::Open => format!("open until {}", time(close)),
@@ -214,7 +222,7 @@ fn voters(count: u64) -> String {
     if count == 1 { "1 voter".into() } else { format!("{count} voters") }
 }
 
-fn names(options: &[&str], winners: &[u32]) -> String {
-    let name = |winner: &u32| options.get(*winner as usize).copied();
+fn names(options: &[String], winners: &[u32]) -> String {
+    let name = |winner: &u32| options.get(*winner as usize).map(String::as_str);
     winners.iter().filter_map(name).collect::<Vec<_>>().join(", ")
 }

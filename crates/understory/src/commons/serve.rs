@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{Home, Workspace, keys::Role};
+use ids::Quoted;
 use net::commons::{Config, Status, Ticket, Visit};
 use serve::commons::Folder;
 use std::{
@@ -166,7 +167,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     if place.json {
         println!("{}", serde_json::json!({ "commons": workspace.state.id, "size": visited.size }));
     } else {
-        println!("{:?}: {} statements, all checked", workspace.state.name, visited.size);
+        println!("{}: {} statements, all checked", Quoted(&workspace.state.name), visited.size);
         match workspace.me() {
             Ok(me) => println!("you are {:?} here", workspace.name(&me)),
             Err(_) => println!("begin with `understory commons introduce NAME`"),

@@ -10,11 +10,11 @@ use anyhow::Result;
 use commons::{
     Workspace,
     names::name_of,
-    state::State,
+    state::{Affiliation, State},
     statement::House,
     view::{self, Bounds},
 };
-use ids::{Hash, PeerId};
+use ids::{Hash, PeerId, Quoted, Short};
 use std::fmt::Write;
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
@@ -72,8 +72,8 @@ pub fn print(
 
 fn members(state: &State, view: &view::Members) -> String {
     let mut out = format!(
-        "{:?}, {} statements, {}\n",
-        state.name,
+        "{}, {} statements, {}\n",
+        Quoted(&state.name),
         view.size,
         if state.marks.is_empty() { "never witnessed".into() } else { time(view.now) }
     );
@@ -98,8 +98,10 @@ fn members(state: &State, view: &view::Members) -> String {
         let at = view.now;
         let employers =
             member.affiliations.iter().filter(|a| a.from <= at && a.to.is_none_or(|to| at < to));
-        notes.extend(employers.map(|a| format!("{:?} at {:?}", a.role, a.org)));
-        notes.extend(member.conflicts.iter().map(|c| format!("interest in {c:?}")));
+        let works = |a: &Affiliation| format!("{} at {}", Quoted(&a.role), Quoted(&a.org));
+        notes.extend(some(employers.map(works)));
+        let conflicts = member.conflicts.iter();
+        notes.extend(some(conflicts.map(|with| format!("interest in {}", Quoted(with)))));
         if member.recoveries > 0 {
             notes.push("keys are being recovered".to_owned());
         }
@@ -118,10 +120,20 @@ fn members(state: &State, view: &view::Members) -> String {
     out
 }
 
+/// The first of what somebody said, and how much more there is: a line has an end.
+fn some(all: impl Iterator<Item = String>) -> Vec<String> {
+    const SOME: usize = 8;
+    let mut all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(SOME);
+    all.truncate(SOME);
+    all.extend((more > 0).then(|| format!("and {more} more (--json has them)")));
+    all
+}
+
 fn lineage(state: &State, view: &view::Lineage) -> String {
     let name = |digest: &Hash| {
         let known = view.nodes.iter().find(|n| n.digest == *digest).and_then(|n| n.name.clone());
-        known.map_or(digest.short(), |name| format!("{name} ({})", digest.short()))
+        known.map_or(digest.short(), |name| format!("{} ({})", Short(name), digest.short()))
     };
     let mut out = String::new();
     for edge in &view.edges {
@@ -220,7 +232,7 @@ fn clock(health: &view::LogHealth) -> String {
             "witnesses   to come: {} of {} ({}) have to cosign a head of more than {} statements",
             coming.threshold,
             coming.names.len(),
-            coming.names.join(", "),
+            some(coming.names.iter().map(|name| Quoted(name).to_string())).join(", "),
             coming.since
         );
     }
@@ -309,4 +321,54 @@ fn waiting(workspace: &Workspace, json: bool) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commons::{
+        author,
+        statement::{Founder, Genesis, Key, Rules, WitnessKey, Witnesses},
+    };
+    use ids::Identity;
+
+    fn state() -> State {
+        let key = |number: u8| Identity::from_seed([number; 32]);
+        let founder = Founder {
+            name: "Anna".to_owned(),
+            member: key(1).id(),
+            next: Key::digest(&key(2).id()),
+            guardians: Vec::new(),
+            threshold: 0,
+            steward: true,
+        };
+        let witness = WitnessKey { name: "w".to_owned(), key: key(3).id() };
+        let genesis = Genesis {
+            name: "Garden".to_owned(),
+            charter: Hash::of(b"charter"),
+            rules: Rules::default(),
+            founders: vec![founder],
+            operator: key(4).id(),
+            witnesses: Witnesses { keys: vec![witness], threshold: 1 },
+            parent: None,
+            created: 1_700_000_000,
+            version: Some(3),
+        };
+        let (statement, _) = author::found(&key(1), &key(4), genesis).expect("a genesis");
+        State::begin(&statement, None).expect("a state")
+    }
+
+    #[test]
+    fn what_members_say_of_themselves_does_not_fill_the_screen() {
+        let mut state = state();
+        let long = "\u{202e}so long".repeat(30);
+        let anna = state.members.values_mut().next().expect("a founder");
+        let (org, role) = (long.clone(), long.clone());
+        anna.affiliations = vec![Affiliation { org, role, from: 0, to: None, index: 0 }; 100];
+        anna.conflicts = vec![long.clone(); 100];
+        let text = members(&state, &view::members(&state, Bounds::NONE));
+        assert!(text.contains("and 92 more (--json has them)"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 4000), "{text}");
+        assert!(!text.contains('\u{202e}') && !text.contains(&long), "{text}");
+    }
 }

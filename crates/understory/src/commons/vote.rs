@@ -23,7 +23,7 @@ use commons::{
     view::EffectView,
 };
 use decide::Method::{Approval, Schulze, Stv};
-use ids::{Hash, plain_short};
+use ids::{Hash, Quoted, Short};
 use std::path::Path;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
@@ -134,7 +134,7 @@ fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
 /// what another one is called.
 fn with_id(option: &mut Choice) {
     if let Effect::Seat(member) | Effect::Remove(member, _) = &option.effect {
-        let name = plain_short(&ids::name::composed(&option.name), 60);
+        let name = Short(ids::name::composed(&option.name));
         option.name = format!("{name} ({})", member.short());
     }
 }
@@ -301,12 +301,12 @@ pub fn vote(args: &VoteArgs) -> Result<()> {
 fn say_ballot(args: &VoteArgs, state: &State, proposal: &Proposal, groups: &[Vec<u16>]) {
     let options = &proposal.body.options;
     let words = ballot::words(options, groups);
-    let mut words = format!("your ballot on {:?}: {words}", proposal.body.title);
+    let mut words = format!("your ballot on {}: {words}", Quoted(&proposal.body.title));
     // An option is called what its author likes; this is what counts.
     for option in groups.iter().flatten().filter_map(|&at| options.get(usize::from(at))) {
         let effect = EffectView::new(state, &option.effect).words;
         if !effect.is_empty() {
-            words.push_str(&format!("\nif {:?} wins, {effect}", option.name));
+            words.push_str(&format!("\nif {} wins, {effect}", Quoted(&option.name)));
         }
     }
     match args.place.json {
