@@ -19,6 +19,7 @@
 mod cycler;
 mod files;
 mod filters;
+mod floats;
 mod job;
 mod methods;
 mod percent;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::{cycler, methods, percent, texts};
+use super::{cycler, floats, methods, percent, texts};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -21,6 +21,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
     texts::add(environment);
     percent::add(environment);
+    floats::add(environment);
     environment.add_filter("forceescape", escape);
     cycler::add(environment);
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
@@ -95,28 +96,17 @@ fn separators(pair: Option<Value>) -> Result<Option<(String, String)>, Error> {
     }
 }
 
-/// A number as Python writes it: the shortest digits that are read back as the same float, with an
-/// exponent where that is below -4 or above 15.
+/// A number as Python's `json` writes it.
 fn number_text(value: &Value) -> String {
     if value.is_integer() {
         return value.to_string();
     }
-    let Ok(float) = f64::try_from(value.clone()) else { return value.to_string() };
-    if float.is_nan() {
-        return "NaN".to_owned();
-    }
-    if float.is_infinite() {
-        return if float > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    let shortest = format!("{float:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    match exponent {
-        -4..16 => format!("{float:?}"),
-        _ => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.abs())
-        }
+    match f64::try_from(value.clone()) {
+        Ok(float) if float.is_nan() => "NaN".to_owned(),
+        Ok(f64::INFINITY) => "Infinity".to_owned(),
+        Ok(f64::NEG_INFINITY) => "-Infinity".to_owned(),
+        Ok(float) => floats::repr(float),
+        Err(_) => value.to_string(),
     }
 }
 
@@ -236,4 +226,4 @@ impl Writer {
 const MAX_INDENT: usize = 16;
 const MAX_DEPTH: usize = 64;
 const MAX_JSON: usize = 1 << 24;
-const MAX_ITEMS: usize = 1 << 17;
+pub(super) const MAX_ITEMS: usize = 1 << 17;

@@ -267,12 +267,20 @@ pub(super) fn roles(
     configs: &[&Config],
     mut ends: Vec<u32>,
 ) -> Result<Roles, TokenizerError> {
-    let token = |name: fn(&Config) -> Option<&Named>| {
-        let text = configs.iter().find_map(|config| name(config)).map(Named::text);
-        text.and_then(|text| vocab.id(text))
+    let named = |name: fn(&Config) -> Option<&Named>| {
+        configs.iter().find_map(|config| name(config)).map(Named::text)
     };
-    let bos = token(|config| config.bos_token.as_ref());
-    let eos = token(|config| config.eos_token.as_ref());
+    let bos = named(|config| config.bos_token.as_ref());
+    let bos = match bos.map(|text| (text, vocab.id(text))) {
+        // One that is not put before texts has no task, and many models name one that they lack.
+        Some((text, None)) if configs[0].add_bos_token == Some(true) => {
+            return Err(invalid(format!("bos_token is {text:?}, which is no token")));
+        }
+        bos => bos.and_then(|(_, id)| id),
+    };
+    let no_token = |text| invalid(format!("eos_token is {text:?}, which is no token"));
+    let eos = named(|config| config.eos_token.as_ref());
+    let eos = eos.map(|text| vocab.id(text).ok_or_else(|| no_token(text))).transpose()?;
     let eot = TURN_ENDS.iter().find_map(|name| vocab.id(name));
     ends.extend(eos.into_iter().chain(eot));
     ends.sort_unstable();

@@ -72,6 +72,18 @@ fn end_tokens_come_from_every_file_and_must_exist() {
 }
 
 #[test]
+fn a_token_with_a_task_that_is_none_is_refused() {
+    let refused = |config: Value| read(&small(), &config).map(|_| ()).map_err(|e| e.to_string());
+    for config in [json!({"eos_token": "</end>"}), json!({"eos_token": {"content": "</end>"}})] {
+        let why = refused(config).expect_err("no token ends a text so");
+        assert!(why.contains("eos_token is \"</end>\", which is no token"), "{why}");
+    }
+    let why = refused(json!({"bos_token": "<begin>", "add_bos_token": true}));
+    assert!(why.is_err_and(|why| why.contains("bos_token is \"<begin>\"")));
+    assert_eq!(refused(json!({"bos_token": "<begin>"})), Ok(()), "nothing puts it anywhere");
+}
+
+#[test]
 fn refuses_by_name_what_it_would_encode_differently() {
     let bad_split =
         json!({"type": "Split", "pattern": {"Regex": "(?<=a)b"}, "behavior": "Isolated"});
