@@ -1,16 +1,17 @@
 //! `understory inspect`: what a model is, from its headers.
 
 use crate::cli::InspectArgs;
-use crate::model_source::opened;
+use crate::model_source::{opened, run_of};
 use crate::progress::Screen;
 use crate::template::Isolated;
 use crate::units::{bytes, count};
 use anyhow::Result;
 use engine::Opened;
-use engine::inspection::Inspection;
+use engine::inspection::{Inspection, Told};
 use engine::metadata::{FACTS, find};
 use engine::template::Render;
-use ids::Plain;
+use ids::{Hash, Plain};
+use serde::Serialize;
 use std::io::Write;
 use text::Tokenizer;
 use text::chat::Job;
@@ -20,12 +21,15 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     let mut screen = Screen::new();
     let found = engine::inspect(&model, args.tensors, &mut |progress| screen.tell(progress))?;
     drop(screen);
+    let run = run(&model);
     let mut out = crate::terminal::stdout();
     if args.json {
-        writeln!(out, "{}", serde_json::to_value(&found)?)?;
+        let mut object = serde_json::to_value(&found)?;
+        object["run"] = serde_json::to_value(&run)?;
+        writeln!(out, "{object}")?;
         return Ok(());
     }
-    print(&model, &found, &mut out)?;
+    print(&model, &found, run.as_ref(), &mut out)?;
     for tensor in &found.tensors {
         let (hash, shape) = (tensor.blake3.to_string(), shape(&tensor.shape));
         writeln!(out, "{hash:.16}  {:<7} {shape:>14}  {}", tensor.element, Plain(&tensor.name))?;
@@ -33,7 +37,30 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
-fn print(model: &Opened, found: &Inspection, out: &mut impl Write) -> Result<()> {
+/// What the run that made a model says of it.
+#[derive(Serialize)]
+struct Run {
+    id: Hash,
+    /// Which arithmetic gives the bits of training.
+    arithmetic: String,
+}
+
+/// The run that made the model, where its store keeps one, or why that cannot be read.
+fn run(model: &Opened) -> Option<Told<Run>> {
+    match run_of(model) {
+        Ok(run) => run.map(|(manifest, id)| {
+            Told::Known(Run { id, arithmetic: manifest.arithmetic.to_string() })
+        }),
+        Err(error) => Some(Told::Unknown { error: format!("{error:#}") }),
+    }
+}
+
+fn print(
+    model: &Opened,
+    found: &Inspection,
+    run: Option<&Told<Run>>,
+    out: &mut impl Write,
+) -> Result<()> {
     let mut line = |name: &str, text: String| writeln!(out, "{name:<13} {}", Plain(text));
     line("model", found.model.clone())?;
     let tensors = found.types.iter().map(|kind| kind.tensors).sum::<usize>();
@@ -43,6 +70,14 @@ fn print(model: &Opened, found: &Inspection, out: &mut impl Write) -> Result<()>
     }
     if let Some(root) = found.root {
         line("root", root.to_string())?;
+    }
+    match run {
+        None => {}
+        Some(Told::Known(run)) => {
+            line("run", run.id.to_string())?;
+            line("arithmetic", run.arithmetic.clone())?;
+        }
+        Some(Told::Unknown { error }) => line("run", format!("not read here: {error}"))?,
     }
     match model.decoder() {
         Ok(decoder) => {

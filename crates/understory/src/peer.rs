@@ -1,6 +1,7 @@
 //! One peer of a run as a process: `understory swarm start`, `join` and `continue`.
 
 mod hints;
+mod traces;
 
 use crate::{
     cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
@@ -28,6 +29,7 @@ use net::{
 };
 use std::{fs, io::Write, path::Path, sync::Arc};
 use tokio::io::AsyncReadExt;
+use traces::Traces;
 
 /// The most bytes of a ticket that is read from standard input.
 const MAX_TICKET: u64 = 32 << 10;
@@ -54,6 +56,12 @@ fn told(json: bool, result: Result<()>) -> Result<()> {
 }
 
 fn found(args: &StartArgs) -> Result<()> {
+    let traces = Traces::before(&args.peer.dir);
+    let (peer, source) = traces.undone_unless_ok(founder(args))?;
+    take_part(&peer, &args.peer, source)
+}
+
+fn founder(args: &StartArgs) -> Result<(Peer, Source)> {
     let mut peer = open(&args.peer)?;
     let commons = args.peer.commons.as_deref();
     let source = match peer.founded().map_err(for_peer)? {
@@ -75,10 +83,16 @@ fn found(args: &StartArgs) -> Result<()> {
             peer.found(&config, &documents, &founding).map_err(for_peer)?
         }
     };
-    take_part(&peer, &args.peer, source)
+    Ok((peer, source))
 }
 
 fn found_from_old(args: &ContinueArgs) -> Result<()> {
+    let traces = Traces::before(&args.peer.dir);
+    let (peer, source) = traces.undone_unless_ok(founder_from_old(args))?;
+    take_part(&peer, &args.peer, source)
+}
+
+fn founder_from_old(args: &ContinueArgs) -> Result<(Peer, Source)> {
     let folders = peer_folders(&args.from);
     let folder = folders
         .first()
@@ -101,7 +115,7 @@ fn found_from_old(args: &ContinueArgs) -> Result<()> {
     let source = peer
         .go_on_from(&old, &changes, &founding)
         .map_err(|error| for_changes(error, args.config.as_deref()))?;
-    take_part(&peer, &args.peer, source)
+    Ok((peer, source))
 }
 
 /// Joins a run, or goes on with the one in the folder.
@@ -110,6 +124,12 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 }
 
 fn take_part_in(args: &JoinArgs) -> Result<()> {
+    let traces = Traces::before(&args.peer.dir);
+    let (peer, source) = traces.undone_unless_ok(joiner(args))?;
+    take_part(&peer, &args.peer, source)
+}
+
+fn joiner(args: &JoinArgs) -> Result<(Peer, Source)> {
     let mut peer = open_as(&args.peer, args.peer.key.as_deref(), RunRecorder::of_member)?;
     let text = match args.ticket.as_deref() {
         Some("-") => bounded::text(bounded::read_from(std::io::stdin(), MAX_TICKET)?)?,
@@ -128,7 +148,7 @@ fn take_part_in(args: &JoinArgs) -> Result<()> {
         compare_with_commons(&mut peer, dir, &admission)?;
     }
     let source = peer.join(admission)?;
-    take_part(&peer, &args.peer, source)
+    Ok((peer, source))
 }
 
 /// Has the run's records as a commons knows them held against the history that is shown.
