@@ -124,7 +124,10 @@ fn a_reader_that_goes_away_is_no_failure() {
     let commons = Commons::found();
     let question = commons.ask(&["Where?", "--option", "North", "--option", "South"]);
     let (keys, dir) = (commons.path("keys"), commons.path("commons"));
-    for args in [
+    let drawn = commons.ask(&["Who?", "--topic", "panel", "--seats", "1"]);
+    let (child, parent) = ("a".repeat(64), "b".repeat(64));
+    let fork = commons.path("fork");
+    let in_commons = [
         &["commons", "show", "members"][..],
         &["commons", "show", "members", "--json"],
         &["commons", "show", "log"],
@@ -137,11 +140,43 @@ fn a_reader_that_goes_away_is_no_failure() {
         &["tally", &question, "--json"],
         &["margin", &question],
         &["vote", &question, "North"],
-    ] {
+        &["panel", &drawn],
+        &["propose", "When?", "--option", "Now"],
+        &["commons", "introduce", "Anna Berta"],
+        &["commons", "affiliation", "Bakery"],
+        &["commons", "conflict", "Mill"],
+        &["commons", "publish", "Bread", &child, "--licence", "MIT"],
+        &["commons", "derive", &child, "--parent", &parent, "--recipe", &parent],
+        &["commons", "use", &child],
+        &["commons", "settle"],
+        &["commons", "fork", "Meadow", text(&fork)],
+    ];
+    let with_keys = [
+        &["key", "show"][..],
+        &["key", "create"],
+        &["commons", "witness-key"],
+        &["commons", "operator-key"],
+    ];
+    // A key that is there is never made anew, so that one is made elsewhere.
+    let elsewhere = commons.path("other-keys");
+    let place = |args: &[&str]| -> Vec<String> {
+        let keys = if args == ["key", "create"] { &elsewhere } else { &keys };
+        let dir = ["--dir".to_owned(), text(&dir).to_owned()];
+        let dir = if with_keys.contains(&args) { &[][..] } else { &dir };
+        let args = args.iter().map(|arg| (*arg).to_owned());
+        let args = args.chain(["--keys".to_owned(), text(keys).to_owned()]);
+        args.chain(dir.iter().cloned()).collect()
+    };
+    let cases: Vec<Vec<String>> =
+        in_commons.iter().chain(&with_keys).map(|args| place(args)).collect();
+    let cases: Vec<Vec<&str>> =
+        cases.iter().map(|args| args.iter().map(String::as_str).collect()).collect();
+    let cases: Vec<&[&str]> = cases.iter().map(Vec::as_slice).collect();
+    common::end_quietly_without_a_reader("commons", &cases, || {
         let mut command = understory();
-        command.args(args).args(["--keys", text(&keys), "--dir", text(&dir)]);
-        common::ends_quietly_without_a_reader(command.env("UNDERSTORY_PASSPHRASE", "soil"));
-    }
+        command.env("UNDERSTORY_PASSPHRASE", "soil");
+        command
+    });
 }
 
 /// Commands and page give one schema: docs/commons.md has it.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Said, say, text, tiny_run};
+use common::{Said, end_quietly_without_a_reader, say, text, tiny_run, understory};
 use ids::Hash;
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,8 @@ fn a_run_is_confirmed_and_any_change_to_it_is_found() {
     let before = snapshot(run);
 
     goes_on_with_a_text_in_every_format_as_in_the_store(run);
+    is_inspected_with_its_arithmetic(run);
+    verifies_quietly_without_a_reader(run);
     confirms_everything_and_the_expulsion(run);
     confirms_from_one_peers_folder_alone(run);
     assert_eq!(snapshot(run), before, "verifying wrote into the run");
@@ -47,6 +49,25 @@ fn goes_on_with_a_text_in_every_format_as_in_the_store(run: &Path) {
     });
     let texts: Vec<_> = texts.collect();
     assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+}
+
+fn is_inspected_with_its_arithmetic(run: &Path) {
+    let said = say(&["inspect", text(run)]);
+    assert!(said.out.contains("\narithmetic    strict-1\n"), "{}", said.out);
+    let said = say(&["inspect", text(run), "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
+    assert_eq!(object["run"]["arithmetic"], "strict-1");
+    assert_eq!(object["run"]["id"].as_str().map(str::len), Some(64));
+}
+
+fn verifies_quietly_without_a_reader(run: &Path) {
+    let peer = run.join("peer-1");
+    let cases = [
+        &["verify", text(run), "--seed", "5"][..],
+        &["verify", text(run), "--seed", "5", "--json"],
+        &["swarm", "status", text(&peer)],
+    ];
+    end_quietly_without_a_reader("verify", &cases, understory);
 }
 
 fn confirms_everything_and_the_expulsion(run: &Path) {

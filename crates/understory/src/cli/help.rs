@@ -63,6 +63,35 @@ mod tests {
         assert_eq!(grouped, visible);
     }
 
+    /// A new command has a case there, or a reason why not.
+    #[test]
+    fn every_command_is_in_the_list_of_those_that_run_without_a_reader() {
+        let listed = include_str!("../../tests/without_a_reader.txt").lines();
+        let listed = listed.filter(|line| !line.starts_with('#')).map(|line| {
+            let end = line.find(" = ").or(line.find(" ! ")).unwrap_or(line.len());
+            let (command, rest) = line.split_at(end);
+            assert!(rest.len() > 3, "{line}: says neither where nor why not");
+            command.to_owned()
+        });
+        let mut listed: Vec<String> = listed.collect();
+        let mut known = Vec::new();
+        leaves("", &Cli::command(), &mut known);
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    /// The commands that have none below them.
+    fn leaves(above: &str, command: &Command, found: &mut Vec<String>) {
+        for inner in command.get_subcommands() {
+            let name = format!("{above} {}", inner.get_name()).trim_start().to_owned();
+            match inner.has_subcommands() {
+                true => leaves(&name, inner, found),
+                false => found.push(name),
+            }
+        }
+    }
+
     #[test]
     fn the_help_fits_one_screen() {
         let help = grouped(Cli::command()).render_long_help().to_string();

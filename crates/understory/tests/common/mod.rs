@@ -52,6 +52,25 @@ pub fn ends_quietly_without_a_reader(command: &mut Command) {
     assert!(!err.contains("error") && !err.contains("panicked"), "{command:?}: {err}");
 }
 
+/// Runs commands without a reader: `cases` are all that the list of commands says `file` runs, and no
+/// others.
+pub fn end_quietly_without_a_reader(
+    file: &str,
+    cases: &[&[&str]],
+    mut command: impl FnMut() -> Command,
+) {
+    let listed = include_str!("../without_a_reader.txt").lines();
+    let listed = listed.filter_map(|line| line.split_once(" = "));
+    let mut missing: Vec<&str> =
+        listed.filter(|(_, by)| *by == file).map(|(command, _)| command).collect();
+    for args in cases {
+        let line = format!("{} ", args.join(" "));
+        missing.retain(|command| !line.starts_with(&format!("{command} ")));
+        ends_quietly_without_a_reader(command().args(*args));
+    }
+    assert!(missing.is_empty(), "{file}.rs runs none of {missing:?}");
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test folders have plain names")
