@@ -10,8 +10,8 @@ use model::FormatError;
 use text::Tokenizer;
 
 use crate::Opened;
-use crate::progress::{Counter, Tell, Work};
 use names::{Aligned, align};
+use progress::{Counter, Tell, Work};
 
 pub use compare::{Compared, Distance};
 pub use facts::Differing;

@@ -26,7 +26,7 @@ pub use error::{ListingError, NameError};
 pub use source::{HUB, HubName, Source};
 
 use crate::Opened;
-use crate::progress::{Counter, Note, Progress, Tell, Work};
+use progress::{Counter, Note, Progress, Tell, Work};
 use download::Wanted;
 use http::{Client, Part};
 use listing::Hub;

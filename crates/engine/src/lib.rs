@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod causes;
 pub mod difference;
 pub mod expect;
 pub mod export;
@@ -30,7 +31,7 @@ mod lineage;
 pub mod metadata;
 mod names;
 mod opened;
-pub mod progress;
+
 pub mod ready;
 pub mod template;
 pub mod units;

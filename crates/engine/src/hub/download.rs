@@ -11,7 +11,8 @@ use url::Url;
 use super::digest::{Digests, Expected, Hashing};
 use super::error::DownloadError as E;
 use super::http::{self, Answer, Client, Part};
-use crate::progress::{Counter, Note, whole};
+use crate::causes::whole;
+use progress::{Counter, Note};
 
 /// A file to be fetched.
 #[derive(Debug, Clone)]

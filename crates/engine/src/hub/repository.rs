@@ -8,7 +8,7 @@ use super::error::{DownloadError, HubError};
 use super::listing::{Hub, Listing};
 use super::source::HubName;
 use super::{Pulled, PulledFile, Settings, room};
-use crate::progress::{Note, Progress, Tell};
+use progress::{Note, Progress, Tell};
 
 /// Fetches what `name` means at the hub.
 pub(super) fn pull(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::download::{self, Wanted};
 use super::error::HubError;
-use crate::progress::{Counter, Note, Progress, Tell, Work};
+use progress::{Counter, Note, Progress, Tell, Work};
 
 /// Tells what will be fetched and refuses what does not fit on the disk.
 pub(super) fn begin<'a, 't>(

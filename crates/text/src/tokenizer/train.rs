@@ -25,6 +25,15 @@ impl Tokenizer {
         texts: impl IntoIterator<Item = &'a str>,
         vocab_size: usize,
     ) -> Result<Tokenizer, TokenizerError> {
+        Tokenizer::train_told(texts, vocab_size, &mut |_| {})
+    }
+
+    /// The same; `learned` hears after each merge how many tokens there are.
+    pub fn train_told<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        vocab_size: usize,
+        learned: &mut dyn FnMut(usize),
+    ) -> Result<Tokenizer, TokenizerError> {
         if !(MIN_VOCAB..=MAX_VOCAB).contains(&vocab_size) {
             return Err(TokenizerError::VocabSize(vocab_size));
         }
@@ -33,9 +42,9 @@ impl Tokenizer {
             least_count: 2,
             longest: MAX_LETTERS,
         };
-        let (learned, merges) = learn(&count_words(texts), &bounds);
+        let (texts, merges) = learn(&count_words(texts), &bounds, &mut |count| learned(count + 1));
         let mut tokens = vec![END_OF_TEXT.to_owned()];
-        tokens.extend(learned);
+        tokens.extend(texts);
         let special = tokens.iter().enumerate().map(|(id, _)| id == 0).collect();
         Tokenizer::from_parts(tokens, special, merges)
     }

@@ -1,14 +1,19 @@
 //! What long work tells, in words.
 
 use crate::units::{bytes, count, plural};
-use engine::progress::{Note, Work};
 use ids::Plain;
+use progress::{Note, Work};
 
 /// What is being done.
 pub fn work(work: Work) -> &'static str {
     match work {
         Work::Fetching => "fetching",
         Work::Hashing => "hashing",
+        Work::Learning => "learning the tokens of the text",
+        Work::Tokenizing => "cutting the text into tokens",
+        Work::CatchingUp => "catching up",
+        Work::AddingUp => "adding up",
+        Work::Rerunning => "re-running",
         Work::Loading => "loading the weights",
         Work::Reading => "reading the prompt",
         Work::Scoring => "scoring",
@@ -58,6 +63,7 @@ pub fn of(note: &Note) -> String {
             let all = Plain(all.join(", "));
             format!("[of the chat templates {all} none is the default; --template-name chooses]")
         }
+        Note::NotRun { why } => format!("it is not run here: {}", Plain(why)),
         Note::TemplateLeftOut { why } => {
             format!("the model's chat template is left out: {}", Plain(why))
         }

@@ -65,7 +65,7 @@ fn the_corpus_is_that_of_the_json_lines() {
         let mut documents = documents(golden().join(name)).expect("reads");
         assert_eq!(documents.left_out.texts[&WhyText::Empty].number, 1);
         documents.source = "the same".to_owned();
-        build(&store, &documents, &options, &mut |_, _| {}).expect("builds").root.hash
+        build(&store, &documents, &options, &mut |_| {}).expect("builds").root.hash
     });
     roots.sort();
     assert_eq!(roots[0], roots[1]);
