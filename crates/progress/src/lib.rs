@@ -130,6 +130,11 @@ pub enum Note {
         /// Its name.
         model: String,
     },
+    /// A model that was fetched has lost or changed files since: these are fetched again.
+    NotWhole {
+        /// Its name.
+        model: String,
+    },
     /// A repository has several models, and the person named none.
     Chosen {
         /// The file that is taken.
@@ -154,6 +159,11 @@ pub enum Note {
     Retry {
         /// The error with its causes.
         why: String,
+    },
+    /// Another program fetches a file: this one waits, and goes on if that one ends without it.
+    Waiting {
+        /// The file's name.
+        file: String,
     },
     /// What is here of a file is damaged; it is fetched once more.
     Damaged {

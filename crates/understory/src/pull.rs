@@ -77,7 +77,7 @@ fn print(args: &PullArgs, pulled: &Pulled) -> Result<()> {
     if args.json {
         let files: Vec<_> = files.iter().map(to_json).collect();
         let object = serde_json::json!({
-            "source": args.source, "commit": commit, "path": path, "files": files,
+            "source": hub::shown(&args.source), "commit": commit, "path": path, "files": files,
         });
         return Ok(writeln!(out, "{object}")?);
     }

@@ -27,6 +27,9 @@ pub fn of(note: &Note) -> String {
     match note {
         Note::Commit { repository, commit } => format!("{repository} at commit {commit}"),
         Note::NotHere { model } => format!("{model} is not here yet: it is fetched"),
+        Note::NotWhole { model } => {
+            format!("what is here of {model} is not whole any more: the rest is fetched again")
+        }
         Note::Chosen { name, others } => {
             format!("taking {}; there are also {}", Plain(name), Plain(others.join(", ")))
         }
@@ -39,6 +42,9 @@ pub fn of(note: &Note) -> String {
             bytes(*free)
         ),
         Note::Retry { why } => format!("{}; trying again", Plain(why)),
+        Note::Waiting { file } => {
+            format!("another program is fetching {}: waiting for it", Plain(file))
+        }
         Note::Damaged { file } => {
             format!("what was there of {} is damaged: once more", Plain(file))
         }
