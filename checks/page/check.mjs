@@ -42,6 +42,26 @@ await check("loads and shows the run", async () => {
   await desk.waitForSelector("#peers > li", { timeout: 60_000 });
 });
 
+await check("shows what peers prepare with as bars with a text", async () => {
+  const page = await open({ width: 1440, height: 900 }, "light");
+  const snapshot = await (await fetch(new URL("/api/snapshot", url))).json();
+  const works = [["tokenizing", 10], ["fetching", 5], [null, 0], ["catching_up", 2]];
+  snapshot.peers = works.map(([work, done], at) =>
+    ({ ...snapshot.peers[0], id: "", name: `peer ${at + 1}`, work: work && { work, done, total: 20, fresh: done } }));
+  const event = `retry: 200\nevent: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n`;
+  await page.route("**/api/events", (route) => route.fulfill({ contentType: "text/event-stream", body: event }));
+  await page.reload();
+  const bar = page.getByRole("progressbar", { name: "cutting the text into tokens: 50 % of 20 B" });
+  await bar.waitFor({ timeout: 20_000 });
+  expect((await bar.evaluate((element) => element.value)) === 0.5, "the bar is not half full");
+  // The stream ends and begins again: peers that have no key yet stay one card each.
+  await page.waitForTimeout(1000);
+  expect((await page.locator("#peers > li").count()) === 4, "there is not one card for each peer");
+  expect((await page.locator(".work:visible").count()) === 3, "there is not one bar for each that works");
+  if (folder) await page.screenshot({ path: join(folder, "page-preparing.png"), fullPage: true });
+  await page.close();
+});
+
 await check("draws the curve through more than one point", async () => {
   // Counted and measured in one call: the page redraws the curve as points come in.
   const drawn = await desk.waitForFunction(() => {

@@ -3,6 +3,7 @@
 
 use crate::marks::Mark;
 use ids::{Hash, PeerId};
+use progress::At;
 use recipe::corpus::LeftOut;
 use serde::{Deserialize, Serialize};
 use swarm::Notice;
@@ -15,9 +16,9 @@ pub enum PeerEvent {
     Preparing {
         /// What is being done.
         what: String,
-        /// How far it is, 0 to 1, where that can be told.
-        done: Option<f64>,
     },
+    /// How far such work is, where it can be counted.
+    Working(At),
     /// A ticket or an invitation was taken.
     Joining {
         /// Into this run.

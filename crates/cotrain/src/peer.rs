@@ -25,6 +25,7 @@ use net::{
     swarm::{Admission, Outcome, Source},
     with_causes,
 };
+use progress::{Progress, Work};
 use recipe::{
     CorpusManifest, RunManifest,
     corpus::{self, Documents},
@@ -40,6 +41,10 @@ use watch::Watch;
 /// The most bytes of one object of a run.
 const MAX_TICKET: u64 = 32 << 10;
 const MAX_OBJECT: u64 = 1 << 30;
+
+/// What building a corpus consists of.
+const LEARNING: &str = "learning the tokens of the text";
+const TOKENIZING: &str = "cutting the text into tokens";
 
 /// How a peer is to take part.
 pub struct Options {
@@ -172,16 +177,17 @@ impl Peer {
         founding: &Founding,
     ) -> Result<Source, PeerError> {
         self.check(config, founding)?;
-        let mut last = -1.0;
-        let built =
-            corpus::build(&self.store, documents, &config.data.options, &mut |what, done| {
-                if done == 0.0 || done - last > 0.05 {
-                    last = done;
-                    let done = (done > 0.0).then_some(done);
-                    self.tell(&PeerEvent::Preparing { what: what.to_owned(), done });
-                }
-            })
-            .map_err(PeerError::Text);
+        let mut work = None;
+        let tell = &mut |progress| {
+            let Progress::At(at) = progress else { return };
+            if work.replace(at.work) != Some(at.work) {
+                let what = if at.work == Work::Learning { LEARNING } else { TOKENIZING };
+                self.tell(&PeerEvent::Preparing { what: what.to_owned() });
+            }
+            self.tell(&PeerEvent::Working(at));
+        };
+        let built = corpus::build(&self.store, documents, &config.data.options, tell);
+        let built = built.map_err(PeerError::Text);
         let mut left_out = documents.left_out.clone();
         if let Ok(built) = &built {
             left_out.merge(built.left_out.clone());

@@ -22,6 +22,7 @@ use history::History;
 use ids::{Hash, ObjectRef};
 use kernel::Kernel;
 pub use marks::{MarkChecked, MarkFound, MarksFound};
+use progress::{At, Work};
 use recipe::{ContributionError, Corpus, CorpusError, CorpusManifest, RunError, RunManifest};
 use std::{
     io,
@@ -81,11 +82,8 @@ pub enum VerifyError {
 /// How far a verification is.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// The updates of this round were added up again.
-    AddedUp {
-        /// Which.
-        round: u32,
-    },
+    /// Rounds are added up again, or contributions computed again, in whatever order.
+    At(At),
     /// Contributions are about to be re-run.
     Estimate {
         /// So many.
@@ -97,17 +95,16 @@ pub enum Progress<'a> {
     },
     /// The next contribution in order was re-run.
     Reran(&'a Rerun),
-    /// Contributions were re-run, in whatever order.
-    Done {
-        /// So many.
-        done: usize,
-        /// Of so many.
-        all: usize,
-    },
 }
 
 /// Whoever is told how far it is, and may have it stop.
 pub type Tell<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Tells that so much of `total` is done.
+fn counted(tell: &mut Tell<'_>, work: Work, done: usize, total: usize) -> Result<(), VerifyError> {
+    let (done, total) = (done as u64, total as u64);
+    told(tell, Progress::At(At { work, done, total, fresh: done }))
+}
 
 fn told(tell: &mut Tell<'_>, progress: Progress<'_>) -> Result<(), VerifyError> {
     match tell(progress) {

@@ -2,16 +2,16 @@
 
 mod compare;
 mod facts;
-mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::FormatError;
+use model::families::{Shared, shared};
+use model::weights::TensorInfo;
+use model::{FormatError, Weights};
 use text::Tokenizer;
 
 use crate::Opened;
-use crate::progress::{Counter, Tell, Work};
-use names::{Aligned, align};
+use progress::{Counter, Tell, Work};
 
 pub use compare::{Compared, Distance};
 pub use facts::Differing;
@@ -60,7 +60,7 @@ impl Difference {
     pub fn layers(&self) -> BTreeMap<Option<usize>, Distance> {
         let mut layers: BTreeMap<Option<usize>, Distance> = BTreeMap::new();
         for (name, found) in &self.tensors {
-            let distance = layers.entry(names::layer(name)).or_default();
+            let distance = layers.entry(layer(name)).or_default();
             if let Some(Compared::Distance(other)) = &found.compared {
                 distance.add(other);
             }
@@ -69,11 +69,30 @@ impl Difference {
     }
 }
 
+/// A tensor, and what it is beside those of other formats.
+struct Aligned<'a> {
+    tensor: &'a TensorInfo,
+    shared: Shared,
+}
+
+/// All tensors by the names that formats share.
+fn align(weights: &Weights) -> BTreeMap<String, Aligned<'_>> {
+    let one = |(name, shared): (String, Shared)| {
+        Some((shared.name.clone(), Aligned { tensor: weights.tensors().get(&name)?, shared }))
+    };
+    shared(weights).into_iter().filter_map(one).collect()
+}
+
+/// The layer of a shared name; what comes before and after the layers stands for itself.
+fn layer(name: &str) -> Option<usize> {
+    let rest =
+        name.strip_prefix("model.layers.").or_else(|| name.strip_prefix("transformer.h."))?;
+    rest.split('.').next()?.parse().ok()
+}
+
 fn find(a: &Opened, b: &Opened, tell: &mut Tell<'_>) -> Result<Difference, FormatError> {
     let decoders = [a, b].map(|model| model.decoder().ok());
-    let is_gguf = |model: &Opened| model.kind() == "GGUF";
-    let left = align(a.weights().tensors(), decoders[0].as_ref(), is_gguf(a));
-    let right = align(b.weights().tensors(), decoders[1].as_ref(), is_gguf(b));
+    let (left, right) = (align(a.weights()), align(b.weights()));
     let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let mut tensors = BTreeMap::new();
     let mut count = Counter::new(Work::Comparing, a.bytes().saturating_add(b.bytes()), tell);
@@ -139,4 +158,16 @@ fn template(a: &Opened, b: &Opened) -> Option<String> {
         _ => None,
     });
     Some(said.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_read_off_names() {
+        assert_eq!(layer("model.layers.12.mlp.up_proj.weight"), Some(12));
+        assert_eq!(layer("transformer.h.3.ln_mlp.weight"), Some(3));
+        assert_eq!(layer("model.norm.weight"), None);
+    }
 }

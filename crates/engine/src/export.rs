@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use model::{FormatError, Parameters};
 use text::Tokenizer;
 
-use crate::progress::{Counter, Tell, Work};
 use crate::{EngineError, Lineage, gguf, hf};
+use progress::{Counter, Tell, Work};
 
 /// Formats of other programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use kernel::{Activations, Kernel};
 use model::{Finish, Sampler, Session, Step};
 use text::{Stops, StreamDecoder};
 
-use crate::progress::{At, Progress, Work};
 use crate::{EngineError, Ready};
+use progress::{At, Progress, Work};
 
 /// A model that continues texts, and the text it continued last.
 pub struct Generator {

@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod http;
 mod listing;
+mod reach;
 mod repository;
 mod room;
 mod source;
@@ -23,13 +24,14 @@ use url::Url;
 pub use digest::{Digests, Expected};
 pub use error::{ChoiceError, DigestError, DownloadError, HttpError, HubError};
 pub use error::{ListingError, NameError};
-pub use source::{HUB, HubName, Source};
+pub use source::{HUB, HubName, Source, shown};
 
 use crate::Opened;
-use crate::progress::{Counter, Note, Progress, Tell, Work};
+use cached::{Cached, Found};
 use download::Wanted;
 use http::{Client, Part};
 use listing::Hub;
+use progress::{Counter, Note, Progress, Tell, Work};
 
 /// Where models come from and where they are kept.
 #[derive(Clone, Default)]
@@ -102,7 +104,8 @@ pub fn pull(pull: &Pull<'_>, settings: &Settings, tell: &mut Tell<'_>) -> Result
 }
 
 /// The file or folder by which the model of a hub is opened: as it was fetched last, if all of it is
-/// here, which asks nobody; else it is fetched.
+/// here, which asks nobody; else it is fetched. Files that were written to since they were fetched
+/// are hashed again.
 ///
 /// Errors: see [`pull`].
 pub fn located(
@@ -110,24 +113,29 @@ pub fn located(
     settings: &Settings,
     tell: &mut Tell<'_>,
 ) -> Result<PathBuf, HubError> {
-    if let Some(here) = cached::find(name, settings.cache()?) {
-        let (repository, commit) = (name.repository.clone(), here.commit);
-        tell(Progress::Note(Note::Commit { repository, commit }));
-        return Ok(here.path);
+    let model = || name.to_string();
+    match cached::find(name, settings.cache()?, tell) {
+        Found::Here(Cached { path, commit }) => {
+            let repository = name.repository.clone();
+            tell(Progress::Note(Note::Commit { repository, commit }));
+            return Ok(path);
+        }
+        Found::NotWhole => tell(Progress::Note(Note::NotWhole { model: model() })),
+        Found::Nothing => tell(Progress::Note(Note::NotHere { model: model() })),
     }
-    tell(Progress::Note(Note::NotHere { model: name.to_string() }));
     let source = Source::Hub(name.clone());
     let wanted = Pull { source: &source, to: None, expected: None };
     Ok(pull(&wanted, settings, tell)?.path)
 }
 
-/// Says whether there is a token, and not which.
+/// Says whether there is a token, and not which; nor the hub's password.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { endpoint, token, cache } = self;
         let token = token.as_ref().map(|_| "secret");
+        let endpoint = endpoint.as_deref().map(shown);
         let mut all = f.debug_struct("Settings");
-        all.field("endpoint", endpoint).field("token", &token).field("cache", cache).finish()
+        all.field("endpoint", &endpoint).field("token", &token).field("cache", cache).finish()
     }
 }
 
@@ -176,7 +184,8 @@ fn from_url(
     let tag = tag.or_else(|| http::text(&answer.headers, "last-modified")).map(str::to_owned);
     drop(answer);
     let (to, expected) = (folder.join(&name), pull.expected.cloned());
-    let wanted = Wanted { url: url.clone(), to: to.clone(), bytes, expected, tag };
+    let place = download::Place::Theirs;
+    let wanted = Wanted { url: url.clone(), to: to.clone(), bytes, expected, tag, place };
     let mut count = room::begin(std::slice::from_ref(&wanted), &folder, tell)?;
     let fetched = download::fetch(&client, &wanted, &mut count)?;
     let download::Fetched { digests, was_there } = fetched;
@@ -250,7 +259,9 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let settings = Settings { token: Some("hf_s3cret".to_owned()), ..Settings::default() };
+        let endpoint = Some("https://me:s3cret@hub.example".to_owned());
+        let token = Some("hf_s3cret".to_owned());
+        let settings = Settings { endpoint, token, cache: None };
         let shown = format!("{settings:?}");
         assert!(!shown.contains("s3cret") && shown.contains("token: Some"), "{shown}");
     }

@@ -8,8 +8,8 @@ use model::{FormatError, families};
 use store::{FileEntry, GGUF_METADATA, ModelManifest, Store, TensorEntry, Whereabouts};
 
 use crate::hf::small_files;
-use crate::progress::{Counter, Tell, Work};
 use crate::{EngineError, Opened};
+use progress::{Counter, Tell, Work};
 
 /// Hashes every tensor of a model of other files and keeps its manifest in `store`; returns the
 /// root. `tell` hears how many bytes of how many are hashed.

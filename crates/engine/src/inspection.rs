@@ -10,7 +10,7 @@ use model::weights::{Origin, TensorInfo};
 use serde::Serialize;
 
 use crate::Opened;
-use crate::progress::{Counter, Tell, Work};
+use progress::{Counter, Tell, Work};
 
 /// What the headers of a model say.
 #[derive(Debug, Clone, Serialize)]

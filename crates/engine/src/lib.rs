@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod causes;
 pub mod difference;
 pub mod expect;
 pub mod export;
@@ -30,7 +31,7 @@ mod lineage;
 pub mod metadata;
 mod names;
 mod opened;
-pub mod progress;
+
 pub mod ready;
 pub mod template;
 pub mod units;
@@ -61,7 +62,7 @@ use text::{
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// There is no model of any kind.
-    #[error("no model at {}", .0.display())]
+    #[error("no model at {}", hub::shown(&.0.to_string_lossy()))]
     NoModel(PathBuf),
     /// A model cannot be fetched.
     #[error(transparent)]
@@ -91,7 +92,7 @@ impl EngineError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             EngineError::NoModel(path) => {
-                let text = path.to_string_lossy();
+                let text = hub::shown(&path.to_string_lossy());
                 let elsewhere = ["https://", "http://"];
                 vec![match elsewhere.iter().any(|start| text.starts_with(start)) {
                     true => format!("`understory pull {text}` fetches it and says its path"),

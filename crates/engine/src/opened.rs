@@ -15,8 +15,8 @@ use text::chat::ChatTemplates;
 
 use crate::hub::{self, HUB, HubName, Settings};
 use crate::names::{files_at, store_at};
-use crate::progress::{Counter, Tell, Work};
 use crate::{EngineError, metadata, tokenizer};
+use progress::{Counter, Tell, Work};
 
 /// An opened model.
 pub struct Opened {

@@ -14,9 +14,9 @@ use text::chat::{Conversation, Json};
 
 pub use room::RoomError;
 
-use crate::progress::{Counter, Note, Progress, Tell, Work};
 use crate::template::{Render, Template, TemplateError};
 use crate::{EngineError, Opened};
+use progress::{Counter, Note, Progress, Tell, Work};
 
 /// A model with what turns text into its tokens and back.
 pub struct Ready {
@@ -154,7 +154,7 @@ impl Ready {
         let template = match template {
             // A template that cannot be used is no reason not to continue texts.
             Err(error) if opening.template.is_none() => {
-                let why = crate::progress::whole(&error);
+                let why = crate::causes::whole(&error);
                 tell(Progress::Note(Note::TemplateLeftOut { why }));
                 None
             }

@@ -18,12 +18,14 @@ mod gguf;
 mod hf;
 mod hf_rope;
 pub(crate) mod names;
+mod shared;
 #[cfg(test)]
 mod tests;
 pub mod write;
 
 pub use gguf::decoder_of_metadata;
 pub use hf::decoder_of_config;
+pub use shared::{Rows, Shared, shared};
 
 use crate::weights::{Origin, Weights};
 use crate::{Decoder, FormatError};

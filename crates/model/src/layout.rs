@@ -129,7 +129,7 @@ impl Layout {
             let shape = decoder.shape(part, kind);
             let range = len..len + shape.iter().product::<usize>();
             len = range.end;
-            let name = llama_name(decoder, part, layer, "model.", "lm_head");
+            let name = llama_name(decoder.post_norms, part, layer, "model.", "lm_head");
             let name = format!("{name}.{}", kind.suffix());
             Tensor { name, shape, range, part, layer, kind }
         };

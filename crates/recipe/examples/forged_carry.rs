@@ -56,7 +56,7 @@ fn main() {
         held_out_bytes: 64 << 10,
         ..DataOptions::default()
     };
-    let root = corpus::build(&store, &documents, &options, &mut |_, _| ()).expect("built").root;
+    let root = corpus::build(&store, &documents, &options, &mut |_| ()).expect("built").root;
     let corpus = Arc::new(Corpus::load(&store, &root.hash).expect("loaded"));
     let run = Arc::new(manifest(root, corpus.manifest.vocab as usize));
     let mut race = Race::new(run, corpus);

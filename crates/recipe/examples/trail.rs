@@ -116,7 +116,7 @@ fn text(store: &Store, folder: &std::path::Path) -> Corpus {
     std::fs::write(&path, words).expect("written");
     let documents = Documents::from_paths(&[path]).expect("read");
     let options = DataOptions { vocab: 512, ..DataOptions::default() };
-    let root = corpus::build(store, &documents, &options, &mut |_, _| ()).expect("built").root;
+    let root = corpus::build(store, &documents, &options, &mut |_| ()).expect("built").root;
     Corpus::load(store, &root.hash).expect("loaded")
 }
 

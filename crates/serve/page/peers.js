@@ -3,6 +3,11 @@
 import { byId, glyph, h, hashChip, keyed, s, setText, show, whenChanged } from "./dom.js";
 import { OVER, bytes, plural, whole } from "./format.js";
 
+const WORKS = {
+  fetching: "fetching the run", learning: "learning the tokens of the text", tokenizing: "cutting the text into tokens",
+  hashing: "hashing", loading: "loading the weights", catching_up: "catching up",
+};
+
 const STATES = {
   joined: "joined", training: "training", auditing: "auditing", waiting: "waiting", down: "not reachable", ejected: "out",
 };
@@ -31,7 +36,7 @@ export function showPeers(snapshot) {
   setText(byId("peers-note"), peers.length === 0
     ? "Nobody has joined yet."
     : `${plural(working, "peer")} ${OVER.includes(snapshot.phase) ? "to the end" : "at work"}${out ? `, ${whole(out)} out` : ""}`);
-  keyed(byId("peers"), peers, (peer) => peer.id, makeCard, (card, peer, at) => fillCard(card, peer, at, snapshot));
+  keyed(byId("peers"), peers, (peer) => peer.id || peer.name, makeCard, (card, peer, at) => fillCard(card, peer, at, snapshot));
 }
 
 function remember({ elapsed_s: now, peers }) {
@@ -53,6 +58,7 @@ function makeCard() {
       part("name", "h3"), part("state", "span", { class: "state" })),
     h("p", { class: "card-line" }, part("key", "code", { class: "key" }), part("tags", "span", { class: "tags" })),
     part("reason", "p", { class: "reason", hidden: true }),
+    part("work", "label", { class: "work", hidden: true }),
     h("div", { class: "speed" },
       h("span", { class: "speed-now" }, part("speed", "strong"), " tokens/s"),
       s("svg", { class: "spark", viewBox: "0 0 90 24", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -61,7 +67,14 @@ function makeCard() {
       h("div", { class: "bar", "aria-hidden": "true" }, part("bar", "i")),
       part("steps")),
     h("dl", { class: "card-facts" }, fact("sent", "sent"), fact("received", "received"), fact("audits passed", "audits"), fact("standing", "standing"), fact("root", "root")));
+  const workText = h("span");
+  const workBar = h("progress", { max: "1", value: "0" });
+  card.work = (work) => {
+    setText(workText, workWords(work));
+    workBar.value = work.total ? Math.min(1, work.done / work.total) : 0;
+  };
   card.parts = Object.fromEntries([...card.querySelectorAll("[data-part]")].map((element) => [element.dataset.part, element]));
+  card.parts.work.append(workText, workBar);
   card.tags = whenChanged(([you, cheat]) => card.parts.tags.replaceChildren(
     ...(you ? [h("span", { class: "tag", text: "this machine" })] : []),
     ...(cheat ? [h("span", { class: "tag cheat", title: "the demo told this peer to cheat", text: `cheats: ${cheat}` })] : [])));
@@ -90,9 +103,18 @@ function fillCard(card, peer, at, snapshot) {
   card.root(standing(peer, snapshot));
   show(parts.reason, Boolean(peer.reason));
   setText(parts.reason, peer.reason ?? "");
+  show(parts.work, Boolean(peer.work));
+  if (peer.work) card.work(peer.work);
   const line = spark(speeds.get(peer.id));
   card.querySelector(".spark-line").setAttribute("d", line);
   card.querySelector(".spark-under").setAttribute("d", `${line}V24H${line.slice(1).split(" ")[0]}Z`);
+}
+
+/** What a peer prepares with and how far that is: "fetching the run: 40 % of 12.3 MB". */
+function workWords({ work, done, total }) {
+  const share = total ? Math.floor(Math.min(100, (100 * done) / total)) : 0;
+  const all = { learning: `${whole(total)} tokens`, catching_up: plural(total, "record") }[work] ?? bytes(total);
+  return `${WORKS[work] ?? work}: ${share} % of ${all}`;
 }
 
 /** Whether a peer holds the newest root, an older one of this run, or another altogether. */

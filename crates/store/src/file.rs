@@ -1,11 +1,12 @@
 //! Single files that are old or new, whatever happens in between.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
 };
 use zeroize::Zeroizing;
 
@@ -112,6 +113,12 @@ pub fn settle_new(from: &Path, to: &Path) -> io::Result<()> {
 /// that cannot be looked at.
 pub fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// When a file was changed last, in nanoseconds since 1970, where the system tells it.
+pub fn modified(metadata: &Metadata) -> Option<u64> {
+    let since = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// A hidden file of this call alone, in which a file is written before it gets its name.

@@ -5,16 +5,15 @@
 //! file that has another length or time now is not read.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::PathBuf,
-    time::SystemTime,
 };
 
 use ids::Hash;
 use serde::{Deserialize, Serialize};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, file::modified};
 
 /// Where the bytes of an object lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,12 +119,6 @@ impl Store {
 
 /// Most bytes of a note that are read.
 const MAX_NOTE: u64 = 1 << 16;
-
-/// The time of the last change in nanoseconds since 1970, where the system tells it.
-fn modified(metadata: &Metadata) -> Option<u64> {
-    let since = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_nanos()).ok()
-}
 
 #[cfg(test)]
 mod tests {

@@ -383,6 +383,8 @@ pub struct Status {
     pub height: Option<u64>,
     /// Hash of the newest record.
     pub record: Option<Hash>,
+    /// The newest height that a member says it has; nobody has checked that.
+    pub others: Option<u64>,
     /// Rounds done.
     pub round: u32,
     /// Rounds in all.

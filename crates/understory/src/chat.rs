@@ -134,7 +134,7 @@ impl Chat {
             );
             return Err(error).hint("/undo takes a message back, /new begins again");
         }
-        let (answer, done) = tell(&mut self.generator, &self.cancel, &ids, &self.wanted, true)?;
+        let (answer, done) = tell(&mut self.generator, &self.cancel, &ids, &self.wanted, false)?;
         println!();
         self.report(&done, context);
         Ok(answer)

@@ -68,9 +68,12 @@ fn for_parquet(why: &ParquetError) -> &'static str {
             "fetch it again and whole; where Git has left a pointer in its place, `git lfs pull` \
              fetches the file"
         }
-        ParquetError::NoText(_) => {
+        ParquetError::NoText { .. } => {
             "rename the column that holds the texts: duckdb -c \"COPY (SELECT body AS text FROM \
              'FILE.parquet') TO 'NEW.parquet'\""
+        }
+        ParquetError::Swells { .. } | ParquetError::LargeDictionary { .. } => {
+            "cut it into several files, or write its texts as .jsonl.zst"
         }
         ParquetError::Encrypted | ParquetError::Elsewhere => {
             "write it again as one plain file: with pandas, \

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 /// Exit status: 0 nothing changed, 1 something did.
 pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
-    let (a, b) = (opened(&args.a)?, opened(&args.b)?);
-    let mut screen = Screen::new();
+    let (a, b) = (opened(&args.a, args.json)?, opened(&args.b, args.json)?);
+    let mut screen = Screen::new(args.json);
     let difference = engine::diff(&a, &b, &mut |progress| screen.tell(progress))?;
     drop(screen);
     let mut out = crate::terminal::stdout();

@@ -9,10 +9,7 @@ use swarm::Notice;
 /// An event in words, for terminals; `None` for what would only be noise there.
 pub fn words(event: &PeerEvent) -> Option<String> {
     Some(match event {
-        PeerEvent::Preparing { what, done: Some(done) } => {
-            format!("{what} … {:.0} %", done * 100.0)
-        }
-        PeerEvent::Preparing { what, done: None } => format!("{what} …"),
+        PeerEvent::Preparing { what } => format!("{what} …"),
         PeerEvent::Corpus(c) => format!(
             "corpus: {} files, {:.1} MB, {} tokens; {}",
             c.files,
@@ -67,7 +64,8 @@ pub fn words(event: &PeerEvent) -> Option<String> {
         }
         PeerEvent::Failed { error, .. } => format!("failed: {}", Plain(error)),
         PeerEvent::Stopped => "stopped; the same command goes on from here".to_owned(),
-        PeerEvent::Progress { .. }
+        PeerEvent::Working(_)
+        | PeerEvent::Progress { .. }
         | PeerEvent::Traffic { .. }
         | PeerEvent::Work { .. }
         | PeerEvent::Standing { .. }

@@ -10,9 +10,9 @@ use engine::Lineage;
 use engine::export::Format;
 
 pub fn export(args: &ExportArgs) -> Result<()> {
-    let opened = opened(&args.model)?;
+    let opened = opened(&args.model, args.json)?;
     let run = run_of(&opened)?;
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(args.json);
     let tell = &mut |progress| screen.tell(progress);
     let model = opened.parameters(tell)?;
     let lineage = Lineage {

@@ -8,24 +8,24 @@ use model::Finish;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-/// Continues `ids` and gives the text; with `print` it also goes to standard output as it comes. A
+/// Continues `ids` and gives the text; unless `json` it also goes to standard output as it comes. A
 /// reader that goes away ends it with that error, and `cancel` without one.
 pub fn tell(
     generator: &mut Generator,
     cancel: &Cancel,
     ids: &[u32],
     wanted: &Wanted,
-    print: bool,
+    json: bool,
 ) -> Result<(String, Generated)> {
     let (mut text, mut out, mut broken) = (String::new(), crate::terminal::stdout(), None);
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(json);
     cancel.begin();
     let done = generator.continue_ids(ids, wanted, &mut |event| {
         match event {
             Event::Progress(progress) => screen.tell(progress),
             Event::Text(piece) => {
                 text.push_str(piece);
-                if print && !piece.is_empty() && broken.is_none() {
+                if !json && !piece.is_empty() && broken.is_none() {
                     broken = write!(out, "{piece}").and_then(|()| out.flush()).err();
                 }
             }

@@ -5,18 +5,20 @@ use crate::model_source::opened;
 use crate::progress::Screen;
 use crate::terminal;
 use anyhow::Result;
+use progress::{Note, Progress};
 use std::io::Write;
 use store::{MODEL_REF, Store};
 
 pub fn import(args: &ImportArgs) -> Result<()> {
-    let model = opened(&args.model)?;
+    let model = opened(&args.model, args.json)?;
     let store = Store::open(&args.store)?;
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(args.json);
     let root = engine::import(&model, &store, &mut |progress| screen.tell(progress))?;
     store.set_ref(MODEL_REF, &root)?;
     if let Some(why) = model.refusal() {
-        eprintln!("it is not run here: {why}");
+        screen.tell(Progress::Note(Note::NotRun { why }));
     }
+    drop(screen);
     let name = format!("{}@{root}", args.store.display());
     let mut out = terminal::stdout();
     if args.json {

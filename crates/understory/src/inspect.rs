@@ -17,8 +17,8 @@ use text::Tokenizer;
 use text::chat::Job;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let model = opened(&args.model)?;
-    let mut screen = Screen::new();
+    let model = opened(&args.model, args.json)?;
+    let mut screen = Screen::new(args.json);
     let found = engine::inspect(&model, args.tensors, &mut |progress| screen.tell(progress))?;
     drop(screen);
     let run = run(&model);

@@ -12,9 +12,9 @@ use store::Store;
 
 /// Opens what `text` names, without its weights: the folder of a demo, of a peer or of a store (its
 /// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, a
-/// folder with one, or a model of a hub, which is fetched unless it is here.
-pub fn opened(text: &str) -> Result<Opened> {
-    let mut screen = Screen::new();
+/// folder with one, or a model of a hub, which is fetched unless it is here. `json` is for programs.
+pub fn opened(text: &str, json: bool) -> Result<Opened> {
+    let mut screen = Screen::new(json);
     let opened = engine::open(text, &settings, &mut |progress| screen.tell(progress));
     drop(screen);
     opened.map_err(|error| explained(error, Path::new(split_root(text).0)))

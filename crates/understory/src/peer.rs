@@ -13,6 +13,7 @@ use crate::{
     kernel_for,
     model_source::peer_folders,
     peer_key,
+    progress::Screen,
 };
 use anyhow::{Context, Result};
 use cotrain::{
@@ -27,7 +28,13 @@ use net::{
     Relay,
     swarm::{Admission, Source},
 };
-use std::{fs, io::Write, path::Path, sync::Arc};
+use progress::Progress;
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::io::AsyncReadExt;
 use traces::Traces;
 
@@ -50,7 +57,7 @@ pub fn go_on(args: &ContinueArgs) -> Result<()> {
 fn told(json: bool, result: Result<()>) -> Result<()> {
     if let (true, Err(error)) = (json, &result) {
         let (error, hints) = hint::told(error);
-        say(json, &PeerEvent::Failed { error, hints });
+        say(json, &mut Screen::new(json), &PeerEvent::Failed { error, hints });
     }
     result
 }
@@ -78,7 +85,7 @@ fn founder(args: &StartArgs) -> Result<(Peer, Source)> {
             let config = run_config(path)?;
             let founding = founding::asked(&args.founding, commons)?;
             peer.check(&config, &founding).map_err(for_peer)?;
-            peer.tell(&PeerEvent::Preparing { what: "reading the text".to_owned(), done: None });
+            peer.tell(&PeerEvent::Preparing { what: "reading the text".to_owned() });
             let documents = corpus_source::documents(&config.data.paths)?;
             peer.found(&config, &documents, &founding).map_err(for_peer)?
         }
@@ -106,7 +113,7 @@ fn founder_from_old(args: &ContinueArgs) -> Result<(Peer, Source)> {
     peer.must_be_free_for(None).map_err(for_continuing)?;
     let founding = founding::asked(&args.founding, args.peer.commons.as_deref())?;
     let what = format!("taking over {}", old.words());
-    peer.tell(&PeerEvent::Preparing { what, done: None });
+    peer.tell(&PeerEvent::Preparing { what });
     let changes = args.config.as_deref().map(|path| {
         bounded::read_named_text(path, MAX_CONFIG)
             .with_context(|| format!("cannot read {}", path.display()))
@@ -198,7 +205,11 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
         mark_every: args.mark_every,
     };
     let json = args.json;
-    let peer = Peer::open(options, Box::new(move |event| say(json, event))).map_err(for_peer)?;
+    let screen = Mutex::new(Screen::new(json));
+    let tell = move |event: &PeerEvent| {
+        say(json, &mut screen.lock().unwrap_or_else(PoisonError::into_inner), event);
+    };
+    let peer = Peer::open(options, Box::new(tell)).map_err(for_peer)?;
     Ok(match args.cheat {
         Some(cheat) => {
             peer.working_as(Arc::new(move |worker| Arc::new(Cheater::new(worker, cheat))))
@@ -215,7 +226,12 @@ fn take_part(peer: &Peer, args: &PeerArgs, source: Source) -> Result<()> {
     result.map_err(for_peer)
 }
 
-fn say(json: bool, event: &PeerEvent) {
+/// Tells of an event on standard output, and of how far work is on standard error.
+fn say(json: bool, screen: &mut Screen, event: &PeerEvent) {
+    if let PeerEvent::Working(at) = event {
+        return screen.tell(Progress::At(*at));
+    }
+    screen.clear();
     let mut out = crate::terminal::stdout();
     // Whoever reads this may be gone; the run does not depend on it.
     if json {

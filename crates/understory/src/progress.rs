@@ -1,51 +1,74 @@
-//! How far long work is, on standard error: notes as lines, and on a terminal one line that is
-//! drawn over and goes away at the end.
+//! How far long work is, on standard error. For people: notes as lines, and on a terminal one line
+//! that is drawn over and goes away at the end. For programs (`--json`): lines of JSON.
 
-mod words;
+mod lines;
+pub mod words;
 
 use crate::{terminal, units};
-use engine::progress::{At, Progress, Unit, Work};
+use lines::Lines;
+use progress::{At, Progress, Unit, Work};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Shows what work tells; whatever line is left goes away with it.
 pub struct Screen {
-    /// Only where standard error is a terminal.
-    line: Option<Line>,
+    to: To,
+}
+
+/// Who looks.
+enum To {
+    /// Programs.
+    Lines(Lines),
+    /// People, with a line that is drawn over where standard error is a terminal.
+    People(Option<Line>),
 }
 
 impl Screen {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        Self { line: std::io::stderr().is_terminal().then(Line::default) }
+    /// Nothing yet; `json` is for programs.
+    pub fn new(json: bool) -> Self {
+        let line = || std::io::stderr().is_terminal().then(Line::default);
+        Self { to: if json { To::Lines(Lines::default()) } else { To::People(line()) } }
     }
 
     /// Takes in what work tells.
     pub fn tell(&mut self, progress: Progress) {
-        match progress {
-            Progress::At(at) => {
-                let line = self.line.as_mut().and_then(|line| line.at(at, Instant::now()));
+        match (&mut self.to, progress) {
+            (To::Lines(lines), progress) => {
+                lines.tell(progress, Instant::now()).iter().for_each(put)
+            }
+            (To::People(line), Progress::At(at)) => {
+                let line = line.as_mut().and_then(|line| line.at(at, Instant::now()));
                 if let Some(line) = line {
                     terminal::eprint_over(&line);
                 }
             }
-            Progress::Note(note) => {
+            (To::People(_), Progress::Note(note)) => {
                 self.clear();
                 eprintln!("{}", words::of(&note));
             }
         }
     }
 
-    fn clear(&mut self) {
-        if self.line.as_mut().is_some_and(|line| line.shown.take().is_some()) {
+    /// Takes the line away, so that something else can be printed.
+    pub fn clear(&mut self) {
+        if let To::People(Some(line)) = &mut self.to
+            && line.shown.take().is_some()
+        {
             terminal::eprint_over("");
         }
     }
 }
 
+fn put(line: &progress::Line) {
+    eprintln!("{}", serde_json::to_string(line).expect("a line has a JSON form"));
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         self.clear();
+        if let To::Lines(lines) = &mut self.to {
+            lines.rest().iter().for_each(put);
+        }
     }
 }
 
@@ -93,6 +116,9 @@ fn amount(count: u64, unit: Unit) -> String {
     match unit {
         Unit::Bytes => units::bytes(count),
         Unit::Tokens => format!("{count} tokens"),
+        Unit::Records => format!("{count} records"),
+        Unit::Rounds => format!("{count} rounds"),
+        Unit::Contributions => format!("{count} contributions"),
     }
 }
 

@@ -17,8 +17,9 @@ pub fn pull(args: &PullArgs) -> Result<()> {
     let source = Source::parse(&args.source).map_err(|error| hinted_by_hub(error.into()))?;
     let expected = args.sha256.as_deref().map(sha256).transpose()?;
     let wanted = Pull { source: &source, to: args.to.as_deref(), expected: expected.as_ref() };
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(args.json);
     let pulled = hub::pull(&wanted, &settings(), &mut |progress| screen.tell(progress));
+    drop(screen);
     print(args, &pulled.map_err(|error| failed(error, &source))?)
 }
 
@@ -76,7 +77,7 @@ fn print(args: &PullArgs, pulled: &Pulled) -> Result<()> {
     if args.json {
         let files: Vec<_> = files.iter().map(to_json).collect();
         let object = serde_json::json!({
-            "source": args.source, "commit": commit, "path": path, "files": files,
+            "source": hub::shown(&args.source), "commit": commit, "path": path, "files": files,
         });
         return Ok(writeln!(out, "{object}")?);
     }
@@ -88,7 +89,7 @@ fn print(args: &PullArgs, pulled: &Pulled) -> Result<()> {
     if files.iter().all(|file| file.was_there) && !files.is_empty() {
         eprintln!("all of it was here and is whole");
     }
-    match opened(&path.to_string_lossy()).and_then(|opened| Ok(opened.decoder()?)) {
+    match opened(&path.to_string_lossy(), args.json).and_then(|opened| Ok(opened.decoder()?)) {
         Ok(decoder) => {
             let parameters = units::count(decoder.parameters());
             eprintln!("{}, {parameters} parameters", decoder.family);

@@ -17,10 +17,10 @@ use text::chat::Json;
 
 /// Opens what `text` names, as [`opened`] does, and loads its weights as they are, of every family
 /// and format.
-pub fn open(text: &str, opening: &Opening<'_>, kernel: &Kernel) -> Result<Ready> {
-    let model = opened(text)?;
+pub fn open(text: &str, opening: &Opening<'_>, kernel: &Kernel, json: bool) -> Result<Ready> {
+    let model = opened(text, json)?;
     let opening = Opening { free: free_memory(), ..*opening };
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(json);
     let tell = &mut |progress| screen.tell(progress);
     let ready = Ready::open(&model, &opening, kernel, Arc::new(Isolated), tell);
     ready.map_err(|error| failed(error, Path::new(text)))

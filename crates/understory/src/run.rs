@@ -29,7 +29,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         template: args.template_name.as_deref(),
         free: None,
     };
-    let ready = ready::open(&args.model, &opening, &kernel)?;
+    let ready = ready::open(&args.model, &opening, &kernel, args.json)?;
     let talks = ready.template.is_some();
     if args.system.is_some() && !talks {
         bail!("there is no place for a system prompt: the text is continued as it is");
@@ -58,7 +58,10 @@ fn sampler(args: &RunArgs) -> Result<Sampler> {
             let [a, b, c, d, ..] = store::file::random()?;
             // Short enough to be typed again.
             let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
-            eprintln!("[seed {seed}]");
+            // With --json it is in the object.
+            if !args.json {
+                eprintln!("[seed {seed}]");
+            }
             seed
         }
     };
@@ -107,7 +110,7 @@ fn once(
         write!(out, "{prompt}")?;
         out.flush()?;
     }
-    let (text, done) = tell(&mut generator, &cancel, &ids, wanted, !args.json)?;
+    let (text, done) = tell(&mut generator, &cancel, &ids, wanted, args.json)?;
     let model = generator.ready();
     if args.json {
         let object = serde_json::json!({

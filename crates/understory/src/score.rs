@@ -9,10 +9,10 @@ use crate::{
     units::plural,
 };
 use anyhow::{Result, bail};
-use engine::progress::{At, Progress, Work};
 use engine::{Opening, Ready, Tell};
 use kernel::math::exp64;
 use model::{Session, sampler::log_sum};
+use progress::{At, Progress, Work};
 use serde_json::{Value, json};
 use std::f64::consts::LN_2;
 use std::io::Write;
@@ -22,7 +22,7 @@ pub fn score(args: &ScoreArgs) -> Result<()> {
     let text = given(&args.text)?;
     let kernel = kernel_for(args.threads)?;
     let opening = Opening { context: args.context, raw: true, ..Opening::of(text.len()) };
-    let model = ready::open(&args.model, &opening, &kernel)?;
+    let model = ready::open(&args.model, &opening, &kernel, args.json)?;
     let prefix = model.prefix.len();
     let ids = model.text_ids(&text, args.text.special)?;
     // A text that spells the prefix itself is not given it twice.
@@ -32,9 +32,10 @@ pub fn score(args: &ScoreArgs) -> Result<()> {
     }
     let mut session = Session::with(model.model.clone(), kernel, args.inputs.into());
     session.set_context(model.context);
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(args.json);
     let tell = &mut |progress| screen.tell(progress);
     let scores = scores(&mut session, &ids, text_starts, model.context, tell)?;
+    drop(screen);
     print(args, &model, &text, &ids[text_starts..], &scores)
 }
 

@@ -14,7 +14,7 @@ use text::Tokenizer;
 
 pub fn tokens(args: &TokensArgs) -> Result<()> {
     let text = given(&args.text)?;
-    let model = opened(&args.model)?;
+    let model = opened(&args.model, args.json)?;
     let tokenizer = model.tokenizer()?;
     let prefix = if args.bare { Vec::new() } else { model.prefix(tokenizer) };
     let ids = text_ids(tokenizer, &prefix, &text, args.text.special)?;

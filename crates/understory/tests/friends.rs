@@ -56,6 +56,13 @@ fn an_invitation_makes_one_key_a_founding_voter_and_a_second_use_none() {
     for peer in [&founder, &first, &second] {
         peer.wait_for("\"finished\"");
     }
+    for (peer, works) in [(&founder, &["learning", "tokenizing"][..]), (&second, &["fetching"])] {
+        for work in works {
+            let told = common::told(&peer.errors(), work);
+            let last = told.last().unwrap_or_else(|| panic!("{work}: {}", peer.errors()));
+            assert_eq!(last["done"], last["total"], "{work}: {}", peer.errors());
+        }
+    }
     drop(second);
     drop(thief);
     let weights = weights(&dir("founder"));

@@ -166,7 +166,12 @@ fn seeds_may_be_negative_or_drawn_and_penalties_change_what_is_written() {
     };
     let (drawn, told) = run(&["--seed", "-1"]);
     let seed = drawn["seed"].as_u64().expect("a number");
-    assert!(told.contains(&format!("[seed {seed}]")), "{told}");
+    assert!(!told.contains("[seed"), "the object has it: {told}");
+    let said = say(&["run", model, "the", "-n", "12", "--seed", "-1"]);
+    let seed_told =
+        said.err.lines().find_map(|line| line.strip_prefix("[seed ")?.strip_suffix(']'));
+    let same = say(&["run", model, "the", "-n", "12", "--seed", seed_told.expect("it is told")]);
+    assert_eq!(same.out, said.out);
     assert_eq!(run(&["--seed", &seed.to_string()]).0["text"], drawn["text"]);
     assert_ne!(run(&["--seed=-1"]).0["seed"], drawn["seed"]);
     assert_eq!(run(&["--seed", "-7"]).0["seed"], u64::MAX - 6);
@@ -430,9 +435,12 @@ fn a_template_is_chosen_by_name_and_told() {
     };
     let (name, told) = used(&[]);
     assert_eq!(name, "default");
-    assert!(told.contains("chat template default of default, tool_use"), "{told}");
+    let note = |chosen: &str| format!(r#"{{"note":{{"templates":{{"chosen":"{chosen}","all":"#);
+    assert!(told.contains(&note("default")), "{told}");
     let (name, told) = used(&["--template-name", "tool_use"]);
-    assert!(name == "tool_use" && told.contains("chat template tool_use"), "{told}");
+    assert!(name == "tool_use" && told.contains(&note("tool_use")), "{told}");
+    let words = say(&base[..5]).err;
+    assert!(words.contains("chat template default of default, tool_use"), "{words}");
     let said = say(&[&base[..], &["--template-name", "rag"]].concat());
     refused(&said, &["no chat template rag", "hint: the model has default, tool_use"]);
 }

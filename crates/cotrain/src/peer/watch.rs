@@ -13,6 +13,7 @@ use net::{
     swarm::{Handle, NetStatus, Outcome, Report},
     with_causes,
 };
+use progress::{At, Work};
 use recipe::{Checkpoint, CorpusManifest, RunManifest};
 use std::{pin::pin, time::Duration};
 use swarm::{Lobby, Notice, RecordSummary};
@@ -35,6 +36,10 @@ pub(super) struct Watch<'a> {
     unset: Option<Hash>,
     /// The clock is wrong, and that was told.
     wrong_clock: bool,
+    /// How far fetching was when that was told last.
+    fetching: Option<At>,
+    /// The height at which this peer was when it was found to be behind.
+    behind_at: Option<u64>,
 }
 
 impl<'a> Watch<'a> {
@@ -54,6 +59,8 @@ impl<'a> Watch<'a> {
             unwritten: false,
             unset: None,
             wrong_clock: false,
+            fetching: None,
+            behind_at: None,
         }
     }
 
@@ -89,9 +96,13 @@ impl<'a> Watch<'a> {
                 let why = format!("this peer was ejected: {evidence}");
                 return Ok(Some(Outcome::Failed { why }));
             }
-            Report::Fetching { bytes, bytes_known, .. } => {
-                let done = (bytes_known > 0).then(|| bytes as f64 / bytes_known as f64);
-                self.tell(&PeerEvent::Preparing { what: "fetching the run".to_owned(), done });
+            Report::Fetching { bytes, bytes_known, bytes_fetched, .. } => {
+                self.fetching(At {
+                    work: Work::Fetching,
+                    done: bytes,
+                    total: bytes_known,
+                    fresh: bytes_fetched,
+                });
             }
             Report::Started { run } => self.started(run)?,
             Report::Connected { peer } => self.tell(&PeerEvent::Connection { peer, up: true }),
@@ -103,6 +114,16 @@ impl<'a> Watch<'a> {
             Report::Traffic { .. } => {}
         }
         Ok(None)
+    }
+
+    /// Says how far the run's objects are here; what is known of them grows while they come.
+    fn fetching(&mut self, at: At) {
+        if self.fetching.replace(at).is_none() {
+            self.tell(&PeerEvent::Preparing { what: "fetching the run".to_owned() });
+        }
+        if at.total > 0 {
+            self.tell(&PeerEvent::Working(at));
+        }
     }
 
     /// The run is over, for this peer at least.
@@ -143,6 +164,7 @@ impl<'a> Watch<'a> {
         let ticket = self.handle.ticket().to_string();
         self.write_status(&Status::of(&net, &ticket))?;
         self.tell_clock(&net);
+        self.tell_catching_up(&net);
         self.tell_lobby(&net);
         self.tell_standing(&net);
         if let Some(marking) = &mut self.marking {
@@ -182,6 +204,22 @@ impl<'a> Watch<'a> {
         if std::mem::replace(&mut self.wrong_clock, wrong) != wrong {
             let (ahead_s, others) = net.clock.map_or((0, 0), |doubt| (doubt.ahead_s, doubt.others));
             self.tell(&PeerEvent::Clock { ahead_s, others });
+        }
+    }
+
+    /// Says how far behind this peer is while it is more than a record, and that it is not any more.
+    fn tell_catching_up(&mut self, net: &NetStatus) {
+        let Some(node) = &net.node else { return };
+        let (Some(height), Some(others)) = (node.height, node.others) else { return };
+        if others <= height.saturating_add(1) && self.behind_at.is_none() {
+            return;
+        }
+        let from = *self.behind_at.get_or_insert(height);
+        let (done, total) = (height.saturating_add(1), others.max(height).saturating_add(1));
+        let fresh = height.saturating_sub(from);
+        self.tell(&PeerEvent::Working(At { work: Work::CatchingUp, done, total, fresh }));
+        if done == total {
+            self.behind_at = None;
         }
     }
 

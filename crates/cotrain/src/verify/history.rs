@@ -1,12 +1,12 @@
 //! The chain of records, and every root on it computed again from the stored updates.
 
 use super::{
-    OpenRun, Progress, Tell, VerifyError,
+    OpenRun, Tell, VerifyError, counted,
     found::{Finding, Found, OtherSum},
     stores::Peer,
-    told,
 };
 use ids::Hash;
+use progress::Work;
 use swarm::{
     AggregateJob, ChainState, Commit, Evidence, Included, Kind, Record, Signed, SignedRecord,
     State, WorkError, Worker, walk_chain,
@@ -106,11 +106,13 @@ impl History {
         tell: &mut Tell<'_>,
     ) -> Result<(), VerifyError> {
         let worker = run.worker(run.kernel.threads())?;
-        for (height, link) in (0..).zip(&self.links) {
-            let Some(sum) = &link.sum else { continue };
-            let body = link.body();
-            found.root(again(&worker, height, sum, body.state));
-            told(tell, Progress::AddedUp { round: body.round })?;
+        let sums = (0..)
+            .zip(&self.links)
+            .filter_map(|(height, link)| Some((height, link.sum.as_ref()?, link.body().state)));
+        let sums: Vec<_> = sums.collect();
+        for (done, (height, sum, state)) in (1..).zip(&sums) {
+            found.root(again(&worker, *height, sum, *state));
+            counted(tell, Work::AddingUp, done, sums.len())?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Contributions computed again and compared with what their authors signed.
 
 use super::{
-    OpenRun, Progress, Tell, VerifyError,
+    OpenRun, Progress, Tell, VerifyError, counted,
     found::{Found, Outcome, Rerun},
     history::{Decided, History},
     schedule::Queue,
@@ -9,6 +9,7 @@ use super::{
 };
 use ids::{Hash, PeerId};
 use kernel::{Kernel, random::Stream};
+use progress::Work;
 use recipe::{Contributor, Task};
 use std::{
     sync::mpsc::{Receiver, channel},
@@ -86,7 +87,7 @@ fn gather(
             found.reruns.push(rerun);
             next += 1;
         }
-        told(tell, Progress::Done { done, all: jobs.len() })?;
+        counted(tell, Work::Rerunning, done, jobs.len())?;
     }
     Ok(())
 }

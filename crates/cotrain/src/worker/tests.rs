@@ -42,7 +42,7 @@ fn peer() -> Peer {
     std::fs::write(&text, words).expect("written");
     let documents = recipe::corpus::Documents::from_paths(&[text]).expect("read");
     let options = DataOptions { vocab: 512, held_out_every: 1 << 30, ..DataOptions::default() };
-    let root = corpus::build(&store, &documents, &options, &mut |_, _| ()).expect("built").root;
+    let root = corpus::build(&store, &documents, &options, &mut |_| ()).expect("built").root;
     let corpus = Arc::new(Corpus::load(&store, &root.hash).expect("loaded"));
     let manifest = run(root, corpus.manifest.vocab as usize);
     manifest.validate().expect("a valid run");

@@ -1,8 +1,9 @@
 //! How far two tensors are apart, read piece by piece.
 
-use super::names::{Aligned, Order};
+use super::Aligned;
 use std::ops::Range;
 
+use model::families::Rows;
 use model::weights::TensorInfo;
 use model::{FormatError, Weights};
 use serde::Serialize;
@@ -100,17 +101,22 @@ pub(super) fn compare(
     a.0.check_tensor(left, &mut |_| {})?;
     b.0.check_tensor(right, &mut |_| {})?;
     let (a_weights, b_weights) = (a.0.weights(), b.0.weights());
-    let same_order = a.1.order == b.1.order;
-    let alike = left.element == right.element && same_order && a.1.offset == b.1.offset;
+    let same_order = a.1.shared.rows == b.1.shared.rows;
+    let same_offset = a.1.shared.offset == b.1.shared.offset;
+    let alike = left.element == right.element && same_order && same_offset;
     if alike && same_bytes((a_weights, left), (b_weights, right))? {
         return Ok(Compared::Identical);
     }
     if left.element.format.is_none() || right.element.format.is_none() {
         return Ok(Compared::Types);
     }
-    let order = |order| if same_order { Order::Same } else { order };
-    let sides = [(a.1, a_weights, order(a.1.order)), (b.1, b_weights, order(b.1.order))];
-    distance(sides).map(Compared::Distance)
+    // In whatever order rows lie, alike they can be compared as they lie.
+    let as_they_lie = Rows::default();
+    let (left, right) = match same_order {
+        true => (&as_they_lie, &as_they_lie),
+        false => (&a.1.shared.rows, &b.1.shared.rows),
+    };
+    distance([(a.1, a_weights, left), (b.1, b_weights, right)]).map(Compared::Distance)
 }
 
 fn same_bytes(a: (&Weights, &TensorInfo), b: (&Weights, &TensorInfo)) -> Result<bool, FormatError> {
@@ -130,7 +136,7 @@ fn same_bytes(a: (&Weights, &TensorInfo), b: (&Weights, &TensorInfo)) -> Result<
     Ok(true)
 }
 
-fn distance(sides: [(&Aligned<'_>, &Weights, Order); 2]) -> Result<Distance, FormatError> {
+fn distance(sides: [(&Aligned<'_>, &Weights, &Rows); 2]) -> Result<Distance, FormatError> {
     let tensor = sides[0].0.tensor;
     let width = tensor.rows().1.max(1);
     let rows = tensor.elements() as usize / width;
@@ -140,7 +146,7 @@ fn distance(sides: [(&Aligned<'_>, &Weights, Order); 2]) -> Result<Distance, For
     for first in (0..rows).step_by(some) {
         let piece = first..rows.min(first + some);
         for ((aligned, weights, order), values) in sides.iter().zip(&mut values) {
-            read_values(aligned, weights, *order, piece.clone(), values)?;
+            read_values(aligned, weights, order, piece.clone(), values)?;
         }
         distance.add_values(&values[0], &values[1]);
     }
@@ -151,7 +157,7 @@ fn distance(sides: [(&Aligned<'_>, &Weights, Order); 2]) -> Result<Distance, For
 fn read_values(
     aligned: &Aligned<'_>,
     weights: &Weights,
-    order: Order,
+    order: &Rows,
     rows: Range<usize>,
     values: &mut Vec<f32>,
 ) -> Result<(), FormatError> {
@@ -173,8 +179,8 @@ fn read_values(
     if let Some(format) = aligned.tensor.element.format {
         format.dequantize(&raw, values);
     }
-    if aligned.offset != 0.0 {
-        values.iter_mut().for_each(|x| *x += aligned.offset);
+    if aligned.shared.offset != 0.0 {
+        values.iter_mut().for_each(|x| *x += aligned.shared.offset);
     }
     Ok(())
 }

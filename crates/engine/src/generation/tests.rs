@@ -8,10 +8,10 @@ use text::Tokenizer;
 use text::chat::{Job, message};
 
 use super::*;
-use crate::progress::Note;
 use crate::ready::ReadyError;
 use crate::template::{Render, TemplateError};
 use crate::{Lineage, Opened, Opening};
+use progress::Note;
 
 /// Runs templates here: those of the tests are known.
 struct Here;

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::DigestError;
@@ -17,7 +18,7 @@ pub enum Expected {
 }
 
 /// The hashes of a file, in lower-case hex.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// Its length.
     pub bytes: u64,

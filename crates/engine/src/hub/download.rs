@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use url::Url;
 use super::digest::{Digests, Expected, Hashing};
 use super::error::DownloadError as E;
 use super::http::{self, Answer, Client, Part};
-use crate::progress::{Counter, Note, whole};
+use crate::causes::whole;
+use progress::{Counter, Note};
 
 /// A file to be fetched.
 #[derive(Debug, Clone)]
@@ -24,6 +26,25 @@ pub(super) struct Wanted {
     pub expected: Option<Expected>,
     /// The server's tag of the file, to go on only with the same.
     pub tag: Option<String>,
+    /// What to think of another file in its place.
+    pub place: Place,
+}
+
+/// Whose the place of a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The person's: another file there is not touched.
+    Theirs,
+    /// The cache's: another file there is a damaged one, unless it is what was noted when the same
+    /// commit was fetched. Then the hub has changed its word.
+    Ours { noted: Option<Digests> },
+}
+
+/// What is in a file's place.
+enum There {
+    Nothing,
+    Whole(Digests),
+    Damaged,
 }
 
 /// A file that is there.
@@ -40,15 +61,59 @@ pub(super) fn fetch(
     wanted: &Wanted,
     count: &mut Counter<'_, '_>,
 ) -> Result<Fetched, E> {
-    if let Some(digests) = already(wanted, count)? {
-        return Ok(Fetched { digests, was_there: true });
+    match already(wanted, count)? {
+        There::Whole(digests) => return Ok(Fetched { digests, was_there: true }),
+        There::Damaged => count.note(Note::Damaged { file: wanted.name() }),
+        There::Nothing => {}
     }
     let folder = folder_of(&wanted.to);
     fs::create_dir_all(folder).map_err(E::file("make", folder))?;
-    let mut download = Download::open(client, wanted)?;
+    let part = part_path(wanted);
+    let file = locked(&part, wanted, count)?;
+    // Another program may have fetched it until now.
+    if let There::Whole(digests) = already(wanted, count)? {
+        fs::remove_file(&part).map_err(E::file("remove", &part))?;
+        return Ok(Fetched { digests, was_there: true });
+    }
+    let mut download = Download::open(client, wanted, part, file)?;
     let digests = download.run(count)?;
     download.finish()?;
     Ok(Fetched { digests, was_there: false })
+}
+
+/// The hidden file of a file on its way, for this program alone: others that fetch the same wait
+/// until this one ends, however it does.
+fn locked(part: &Path, wanted: &Wanted, count: &mut Counter<'_, '_>) -> Result<File, E> {
+    let mut waited = false;
+    loop {
+        let open =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part);
+        let file = open.map_err(E::file("write", part))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                if !std::mem::replace(&mut waited, true) {
+                    count.note(Note::Waiting { file: wanted.name() });
+                }
+                file.lock().map_err(E::file("lock", part))?;
+            }
+            // Some network folders have no locks.
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+        // Who had the lock may have given the file its name, or removed it.
+        if is_at(&file, part) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether an open file is the one that has this name now.
+fn is_at(file: &File, path: &Path) -> bool {
+    let which = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => which(open) == which(named),
+        _ => false,
+    }
 }
 
 /// Bytes of a file that came in an earlier attempt.
@@ -82,18 +147,36 @@ pub(super) fn hash_file(
     hashed().map_err(E::file("read", path))
 }
 
-/// The hashes of the file if it is there; another file of its name is not touched.
-fn already(wanted: &Wanted, count: &mut Counter<'_, '_>) -> Result<Option<Digests>, E> {
-    let Ok(found) = fs::metadata(&wanted.to) else { return Ok(None) };
-    let differs = |how: String| Err(E::Exists { path: wanted.to.clone(), how: format!(": {how}") });
-    if !found.is_file() || found.len() != wanted.bytes {
-        return differs(format!("{} bytes, not {}", found.len(), wanted.bytes));
+/// Looks at what is in the file's place.
+///
+/// Errors: another file of the person's, or the one that was fetched where the hub has changed its
+/// word.
+fn already(wanted: &Wanted, count: &mut Counter<'_, '_>) -> Result<There, E> {
+    let Ok(found) = fs::metadata(&wanted.to) else { return Ok(There::Nothing) };
+    let mut how = format!("{} bytes, not {}", found.len(), wanted.bytes);
+    if found.is_file() && found.len() == wanted.bytes {
+        let digests = hash_file(&wanted.to, wanted.expected.as_ref(), &mut |n| count.had(n))?;
+        match wanted.expected.as_ref().map(|expected| expected.check(&digests)) {
+            Some(Err(error)) => how = error.to_string(),
+            _ => return Ok(There::Whole(digests)),
+        }
+        count.lost(wanted.bytes);
     }
-    let digests = hash_file(&wanted.to, wanted.expected.as_ref(), &mut |n| count.had(n))?;
-    match wanted.expected.as_ref().map(|expected| expected.check(&digests)) {
-        Some(Err(error)) => differs(error.to_string()),
-        _ => Ok(Some(digests)),
+    match &wanted.place {
+        Place::Ours { noted } if found.is_file() => match noted {
+            Some(noted) if is_still(&wanted.to, noted)? => {
+                Err(E::OtherWord { path: wanted.to.clone(), how })
+            }
+            _ => Ok(There::Damaged),
+        },
+        _ => Err(E::Exists { path: wanted.to.clone(), how: format!(": {how}") }),
     }
+}
+
+/// Whether a file has the bytes that were noted.
+pub(super) fn is_still(path: &Path, noted: &Digests) -> Result<bool, E> {
+    let length = fs::metadata(path).map_err(E::file("read", path))?.len();
+    Ok(length == noted.bytes && hash_file(path, None, &mut |_| {})?.blake3 == noted.blake3)
 }
 
 /// A file on its way, in a hidden file beside its place.
@@ -114,17 +197,12 @@ enum Trouble {
 }
 
 impl<'a> Download<'a> {
-    fn open(client: &'a Client, wanted: &'a Wanted) -> Result<Self, E> {
-        let part = part_path(wanted);
-        let open =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part);
-        let mut file = open.map_err(E::file("write", &part))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(E::Busy(wanted.to.clone())),
-            // Some network folders have no locks.
-            Err(TryLockError::Error(_)) => {}
-        }
+    fn open(
+        client: &'a Client,
+        wanted: &'a Wanted,
+        part: PathBuf,
+        mut file: File,
+    ) -> Result<Self, E> {
         // Without a hash or a tag nobody knows whether the rest would be of the same file.
         let can_go_on = wanted.expected.is_some() || wanted.tag.is_some();
         let mut hashing = Hashing::new(wanted.expected.as_ref(), wanted.bytes);
@@ -262,7 +340,13 @@ impl<'a> Download<'a> {
     }
 
     fn name(&self) -> String {
-        let name = self.wanted.to.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.wanted.name()
+    }
+}
+
+impl Wanted {
+    fn name(&self) -> String {
+        let name = self.to.file_name().map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_default()
     }
 }

@@ -239,10 +239,10 @@ pub enum ChoiceError {
 /// Why a file cannot be fetched or copied.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// A file or folder cannot be made, read or written.
+    /// A file or folder cannot be made, read, written, locked or removed.
     #[error("cannot {doing} {}", .path.display())]
     File {
-        /// `make`, `read` or `write`.
+        /// `make`, `read`, `write`, `lock` or `remove`.
         doing: &'static str,
         /// The file.
         path: PathBuf,
@@ -257,9 +257,14 @@ pub enum DownloadError {
         /// `: ` and how it differs, or nothing.
         how: String,
     },
-    /// Another program fetches it.
-    #[error("another program is fetching {}", .0.display())]
-    Busy(PathBuf),
+    /// The hub says another thing of a file than when the same commit of it was fetched.
+    #[error("{}: the hub now says other bytes of the same commit than when it was fetched: {how}", .path.display())]
+    OtherWord {
+        /// The file, as it was fetched.
+        path: PathBuf,
+        /// How it differs from what the hub says now.
+        how: String,
+    },
     /// The server does not give it.
     #[error("cannot get {name}")]
     Get {
@@ -410,7 +415,10 @@ impl DownloadError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             DownloadError::Exists { .. } => Some("remove it, or name another folder with --to"),
-            DownloadError::Busy(_) => Some("wait for it, or end it"),
+            DownloadError::OtherWord { .. } => Some(
+                "a commit does not change: ask whoever runs the hub. The file here is what was \
+                 fetched then and is run by its path; remove it to take what the hub says now",
+            ),
             DownloadError::GaveUp(_) => {
                 Some("what came is kept: the same command goes on from there")
             }

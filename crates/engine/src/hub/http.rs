@@ -1,15 +1,22 @@
 //! HTTP as far as fetching files needs it: redirects followed by hand, so that a token is sent to
-//! the hub and to nobody else, and no timeout but for silence, for files are large.
+//! the hub and to nobody else and no server sends us into our own network, and no timeout but for
+//! silence, for files are large.
 
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, header};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 use url::{Host, Origin, Url};
+
+use super::reach::{self, Far, Near};
+use super::source;
 
 /// Asks servers; keeps connections.
 pub struct Client {
     agent: Agent,
+    /// Reaches nothing on this machine or in its own network.
+    far: Agent,
     token: Option<(Origin, String)>,
 }
 
@@ -68,7 +75,7 @@ pub enum HttpError {
     Redirect {
         /// The server.
         host: String,
-        /// Where it leads, as one plain line.
+        /// Where it leads: scheme and server, for the rest of an address may hold secrets.
         to: String,
     },
 }
@@ -78,6 +85,9 @@ impl HttpError {
     pub fn advice(&self) -> &'static str {
         match self {
             HttpError::Unreached { .. } => OFFLINE,
+            HttpError::Redirect { .. } => {
+                "do not trust this server; a server of your own network is asked by its own address"
+            }
             HttpError::Status { status: 404 | 410, .. } => {
                 "there is no such file; look at the spelling"
             }
@@ -116,15 +126,18 @@ impl Client {
             .timeout_per_read(Some(SILENCE))
             .build();
         let home = home.filter(|url| is_private(url)).map(Url::origin);
-        Client { agent: config.into(), token: home.zip(token) }
+        let far = Agent::with_parts(config.clone(), DefaultConnector::default(), Far::default());
+        Client { agent: config.into(), far, token: home.zip(token) }
     }
 
     /// Asks for `url`, or a part of it.
     pub fn get(&self, url: &Url, part: &Part<'_>) -> Result<Answer, HttpError> {
         let asked = url.origin();
         let (mut url, mut way) = (url.clone(), Vec::new());
+        // The server that sent us on, once one of the open network has.
+        let mut far_from = None;
         loop {
-            let response = self.ask(&url, part)?;
+            let response = self.ask(&url, part, far_from.as_ref())?;
             let (parts, body) = response.into_parts();
             if !parts.status.is_redirection() || way.len() == MAX_REDIRECTS {
                 let status = parts.status.as_u16();
@@ -135,13 +148,25 @@ impl Client {
                 };
             }
             let to = text(&parts.headers, header::LOCATION.as_str()).unwrap_or_default();
-            url = redirect(&url, to)?;
+            let next = redirect(&url, to)?;
+            if far_from.is_some() || !reach::leads_near(&url) {
+                must_be_far(&url, &next)?;
+                far_from = Some(url);
+            }
+            url = next;
             way.push(parts.headers);
         }
     }
 
-    fn ask(&self, url: &Url, part: &Part<'_>) -> Result<Response<Body>, HttpError> {
-        let mut request = self.agent.get(url.as_str());
+    /// Asks one server; with `sent_by` it must not be near.
+    fn ask(
+        &self,
+        url: &Url,
+        part: &Part<'_>,
+        sent_by: Option<&Url>,
+    ) -> Result<Response<Body>, HttpError> {
+        let agent = if sent_by.is_some() { &self.far } else { &self.agent };
+        let mut request = agent.get(url.as_str());
         if let Some((_, token)) = self.token.as_ref().filter(|(home, _)| *home == url.origin()) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -152,7 +177,10 @@ impl Client {
         if let Some(tag) = part.same_as {
             request = request.header(header::IF_RANGE, tag);
         }
-        request.call().map_err(|source| unanswered(url, source))
+        request.call().map_err(|source| match (&source, sent_by) {
+            (ureq::Error::Other(error), Some(from)) if error.is::<Near>() => refused(from, url),
+            _ => unanswered(url, source),
+        })
     }
 }
 
@@ -198,10 +226,24 @@ fn unanswered(url: &Url, source: ureq::Error) -> HttpError {
 
 /// Where a redirect leads: never from a private connection to one that others can read.
 fn redirect(from: &Url, to: &str) -> Result<Url, HttpError> {
-    let refused = || HttpError::Redirect { host: host(from), to: format!("{:?}", plain(to)) };
-    let url = from.join(to).map_err(|_| refused())?;
+    let nowhere = || HttpError::Redirect { host: host(from), to: "what is no address".to_owned() };
+    if to.is_empty() {
+        return Err(nowhere());
+    }
+    let mut url = from.join(to).map_err(|_| nowhere())?;
+    source::drop_login(&mut url);
     let good = matches!(url.scheme(), "http" | "https") && (is_private(&url) || !is_private(from));
-    if to.is_empty() || !good { Err(refused()) } else { Ok(url) }
+    if good { Ok(url) } else { Err(refused(from, &url)) }
+}
+
+/// Refuses what a server of the open network must not send us to.
+fn must_be_far(from: &Url, to: &Url) -> Result<(), HttpError> {
+    if reach::is_near_by_name(to) { Err(refused(from, to)) } else { Ok(()) }
+}
+
+fn refused(from: &Url, to: &Url) -> HttpError {
+    let to = plain(&format!("{}://{}", to.scheme(), host(to)));
+    HttpError::Redirect { host: host(from), to }
 }
 
 /// Whether nobody between here and there can read along.
@@ -247,6 +289,35 @@ mod tests {
         }
         assert!(redirect(&url("http://127.0.0.1:1/"), "http://other.example/").is_err());
         assert!(redirect(&url("http://plain.example/"), "http://other.example/").is_ok());
+    }
+
+    #[test]
+    fn a_server_far_away_sends_us_to_nothing_near() {
+        let from = url("https://hub.example/a");
+        for near in ["https://127.0.0.1:8443/x?key=s3cret", "https://[::1]/", "https://10.0.0.7/"] {
+            let to = redirect(&from, near).expect("an address");
+            let error = must_be_far(&from, &to).expect_err(near).to_string();
+            assert!(error.contains("not followed") && !error.contains("s3cret"), "{error}");
+        }
+        let to = redirect(&from, "https://cdn.example/x").expect("an address");
+        assert!(must_be_far(&from, &to).is_ok());
+        // A name is looked at as what it stands for, when it is connected to.
+        let client = Client::new(None, None);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        let near = url(&format!("http://localhost:{port}/x"));
+        let error = client.ask(&near, &Part::default(), Some(&from)).expect_err("refused");
+        assert!(matches!(error, HttpError::Redirect { .. }), "{error}");
+        listener.set_nonblocking(true).expect("it can be asked");
+        assert!(listener.accept().is_err(), "nothing was connected");
+    }
+
+    #[test]
+    fn what_a_redirect_holds_of_secrets_is_not_told() {
+        let from = url("https://hub.example/a");
+        let error = redirect(&from, "http://me:s3cret@cdn.example/x?signature=s3cret");
+        let error = error.expect_err("not private").to_string();
+        assert!(error.contains("cdn.example") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::digest::Expected;
 use super::error::{DigestError, HubError, ListingError};
 use super::http::{self, Answer, Client, HttpError, Part};
 use super::is_hex;
-use super::source::{HubName, check_name};
+use super::source::{self, HubName, check_name};
 
 /// A hub, and who we are there.
 pub(super) struct Hub {
@@ -37,10 +37,11 @@ pub(super) struct Known {
 impl Hub {
     /// The hub at an address, for whoever has this token.
     pub fn new(endpoint: &str, token: Option<&str>) -> Result<Hub, HubError> {
-        let endpoint = Url::parse(endpoint.trim())
+        let mut endpoint = Url::parse(endpoint.trim())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| HubError::Endpoint(endpoint.to_owned()))?;
+            .ok_or_else(|| HubError::Endpoint(source::shown(endpoint)))?;
+        source::drop_login(&mut endpoint);
         let token = token.map(str::trim);
         let is_token =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -128,9 +129,9 @@ impl Hub {
             HttpError::Status { status: 404, .. } => {
                 "there is no such repository, revision or file; look at the spelling".to_owned()
             }
-            HttpError::Status { status: 429 | 500..=599, .. } | HttpError::Unreached { .. } => {
-                error.advice().to_owned()
-            }
+            HttpError::Status { status: 429 | 500..=599, .. }
+            | HttpError::Unreached { .. }
+            | HttpError::Redirect { .. } => error.advice().to_owned(),
             _ => self.doubt(),
         }
     }
@@ -272,6 +273,11 @@ mod tests {
             let error = Hub::new(endpoint, None).err().expect("refused");
             assert!(matches!(error, HubError::Endpoint(_)), "{endpoint}: {error}");
         }
+        let error = Hub::new("ftp://me:s3cret@hub", None).err().expect("refused").to_string();
+        assert!(error.contains("hub") && !error.contains("s3cret"), "{error}");
+        let hub = Hub::new("https://me:s3cret@hub.example", None).expect("good");
+        let said = hub.doubt() + hub.path(&[], "a/b").as_str();
+        assert!(said.contains("hub.example") && !said.contains("s3cret"), "{said}");
         assert!(Hub::new(" https://hub.example\n", Some(" hf_x\n")).is_ok());
         for token in ["", " ", "with\nnew lines", "ä"] {
             let error = Hub::new("https://hub.example", Some(token)).err().expect("refused");

@@ -1,14 +1,16 @@
 //! A model of a repository: what is to be taken of it, and all of that fetched.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::choose::{self, Choice};
-use super::download::{self, Fetched, Wanted};
+use super::digest::Digests;
+use super::download::{self, Fetched, Place, Wanted};
 use super::error::{DownloadError, HubError};
 use super::listing::{Hub, Listing};
 use super::source::HubName;
-use super::{Pulled, PulledFile, Settings, room};
-use crate::progress::{Note, Progress, Tell};
+use super::{Pulled, PulledFile, Settings, cached, room};
+use progress::{Note, Progress, Tell};
 
 /// Fetches what `name` means at the hub.
 pub(super) fn pull(
@@ -30,7 +32,11 @@ pub(super) fn pull(
     };
     let (repository, commit) = (name.repository.clone(), listing.commit.clone());
     tell(Progress::Note(Note::Commit { repository, commit }));
-    let checkout = Checkout { hub, name, listing: &listing, folder: &folder };
+    let noted = match to {
+        Some(_) => None,
+        None => Some(cached::noted(name, settings.cache()?, &listing.commit)),
+    };
+    let checkout = Checkout { hub, name, listing: &listing, folder: &folder, noted };
     let (path, files) = match choice {
         Choice::Gguf(parts) => {
             let models = choose::ggufs(&listing).map_err(refused)?;
@@ -56,6 +62,8 @@ struct Checkout<'a> {
     name: &'a HubName,
     listing: &'a Listing,
     folder: &'a Path,
+    /// What was noted of its files when it was fetched into the cache; `None` elsewhere.
+    noted: Option<BTreeMap<String, Digests>>,
 }
 
 impl Checkout<'_> {
@@ -64,8 +72,12 @@ impl Checkout<'_> {
         for name in names {
             let (bytes, hash) = self.hub.know(self.name, self.listing, name)?;
             let url = self.hub.file(self.name, &self.listing.commit, name);
-            let to = self.folder.join(name);
-            all.push((name, Wanted { url, to, bytes, expected: Some(hash), tag: None }));
+            let (to, expected) = (self.folder.join(name), Some(hash));
+            let place = match &self.noted {
+                Some(noted) => Place::Ours { noted: noted.get(name).cloned() },
+                None => Place::Theirs,
+            };
+            all.push((name, Wanted { url, to, bytes, expected, tag: None, place }));
         }
         // What tells whether the rest is of use comes first.
         all.sort_by_key(|(_, wanted)| wanted.bytes);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::download::{self, Wanted};
 use super::error::HubError;
-use crate::progress::{Counter, Note, Progress, Tell, Work};
+use progress::{Counter, Note, Progress, Tell, Work};
 
 /// Tells what will be fetched and refuses what does not fit on the disk.
 pub(super) fn begin<'a, 't>(
@@ -43,6 +43,7 @@ const MARGIN: u64 = 1 << 26;
 mod tests {
     use url::Url;
 
+    use super::super::download::Place;
     use super::*;
 
     #[test]
@@ -55,6 +56,7 @@ mod tests {
             bytes,
             expected: None,
             tag: None,
+            place: Place::Theirs,
         };
         let begin = |wanted: &[Wanted]| begin(wanted, &folder, &mut |_| {}).map(drop);
         assert!(begin(&[wanted(1)]).is_ok());

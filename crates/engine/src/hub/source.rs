@@ -40,7 +40,8 @@ impl Source {
             return Ok(Source::Hub(HubName::parse(text)?));
         }
         if text.starts_with("https://") || text.starts_with("http://") {
-            let url = Url::parse(text).map_err(|_| NameError::Address(text.to_owned()))?;
+            let mut url = Url::parse(text).map_err(|_| NameError::Address(shown(text)))?;
+            drop_login(&mut url);
             return Ok(Source::Url(Box::new(url)));
         }
         Ok(Source::Path(PathBuf::from(text)))
@@ -75,6 +76,29 @@ impl fmt::Display for HubName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{HUB}{}@{}", self.repository, self.revision)?;
         self.file.as_ref().map_or(Ok(()), |file| write!(f, ":{file}"))
+    }
+}
+
+/// Takes the name and password of an address away. Nobody is sent them: a server that wants
+/// something of us gets a token.
+pub(super) fn drop_login(url: &mut Url) {
+    // An address without a server has neither.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+}
+
+/// An address as it may be printed and kept: without the name and the password that may stand before
+/// the server, also where it is no good address. A text that is no address stays as it is.
+pub fn shown(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    if let Ok(mut url) = Url::parse(address) {
+        drop_login(&mut url);
+        return url.into();
+    }
+    // What stands before the last @ may be a password with a slash in it, which ends a server's name.
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}://{rest}"),
+        None => address.to_owned(),
     }
 }
 
@@ -132,6 +156,28 @@ mod tests {
         for text in bad.into_iter().chain(["hf:a/b:../x", "hf:a b/c", "hf:a/b@x y", "https://"]) {
             assert!(Source::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for address in [
+            "https://me:s3cret@hub.example/x.gguf",
+            "https://s3cret@hub.example/x.gguf",
+            "http://me:s3/cret@[hub/x.gguf",
+            "https://me:s3@cret@hub.example:99999/x.gguf",
+        ] {
+            let said = match Source::parse(address) {
+                Ok(Source::Url(url)) => url.to_string(),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => error.to_string(),
+            };
+            for said in [said, shown(address)] {
+                assert!(!said.contains("cret") && said.contains("x.gguf"), "{said}");
+            }
+        }
+        assert_eq!(shown("https://a.example/x?y=1"), "https://a.example/x?y=1");
+        assert_eq!(shown("https://a.example/b@v1/y"), "https://a.example/b@v1/y");
+        assert_eq!(shown("folder/a@b"), "folder/a@b");
     }
 
     #[test]

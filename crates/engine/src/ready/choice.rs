@@ -3,7 +3,7 @@
 use text::chat::ChatTemplates;
 
 use super::ReadyError;
-use crate::progress::{Note, Progress, Tell};
+use progress::{Note, Progress, Tell};
 
 /// Name and source of the template to use; tells which where there are several.
 pub(super) fn choose<'t>(

@@ -59,6 +59,12 @@ impl Kind {
 }
 
 impl Part {
+    /// Every part that a model may have.
+    pub(crate) fn all() -> impl Iterator<Item = Part> {
+        let outside = [Part::Embedding, Part::FinalNorm, Part::Head];
+        outside.into_iter().chain(BLOCK.into_iter().flatten().copied())
+    }
+
     /// Whether it is a norm.
     pub fn is_norm(self) -> bool {
         matches!(

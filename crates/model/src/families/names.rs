@@ -79,7 +79,9 @@ impl Style {
             Style::Gguf { second_norm_first, .. } => {
                 gguf_name(part, layer, *second_norm_first, fused)
             }
-            Style::Llama { prefix, head, .. } => llama_name(d, part, layer, prefix, head),
+            Style::Llama { prefix, head, .. } => {
+                llama_name(d.post_norms, part, layer, prefix, head)
+            }
             Style::Falcon { prefix, .. } => falcon_name(d, part, layer, prefix),
         };
         Source { name, rows: self.rows(d, part, fused) }
@@ -158,7 +160,7 @@ fn gguf_name(part: Part, layer: usize, second_norm_first: bool, fused: bool) -> 
 
 /// The name that Hugging Face has for a part of Llama, also for the parts that only others have.
 pub(crate) fn llama_name(
-    d: &Decoder,
+    post_norms: bool,
     part: Part,
     layer: usize,
     prefix: &str,
@@ -169,7 +171,7 @@ pub(crate) fn llama_name(
         Part::Head => return head.to_owned(),
         Part::FinalNorm => return format!("{prefix}norm"),
         Part::AttentionNorm => "input_layernorm",
-        Part::FfnNorm if d.post_norms => "pre_feedforward_layernorm",
+        Part::FfnNorm if post_norms => "pre_feedforward_layernorm",
         Part::FfnNorm | Part::AfterAttention => "post_attention_layernorm",
         Part::AfterFfn => "post_feedforward_layernorm",
         Part::Query => "self_attn.q_proj",
@@ -183,6 +185,16 @@ pub(crate) fn llama_name(
         Part::Down => "mlp.down_proj",
     };
     format!("{prefix}layers.{layer}.{short}")
+}
+
+/// What a tensor of a GGUF would be called in a Hugging Face folder of Llama, by the form of its name:
+/// for families that are not known.
+pub(super) fn llama_like(name: &str, post_norms: bool) -> Option<String> {
+    let (stem, kind) = name.rsplit_once('.')?;
+    let layer = stem.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    let layer = layer.unwrap_or(0);
+    let part = Part::all().find(|&part| gguf_name(part, layer, false, false) == stem)?;
+    Some(format!("{}.{kind}", llama_name(post_norms, part, layer, "model.", "lm_head")))
 }
 
 fn falcon_name(d: &Decoder, part: Part, layer: usize, prefix: &str) -> String {
@@ -201,10 +213,16 @@ fn falcon_name(d: &Decoder, part: Part, layer: usize, prefix: &str) -> String {
         Part::Down => "mlp.dense_4h_to_h",
         // No Falcon has these; whoever makes one up gets Llama's names.
         Part::QueryNorm | Part::KeyNorm | Part::Gate | Part::AfterAttention | Part::AfterFfn => {
-            return llama_name(d, part, layer, prefix, "lm_head");
+            return llama_name(d.post_norms, part, layer, prefix, "lm_head");
         }
     };
     format!("{prefix}h.{layer}.{short}")
+}
+
+/// GGUF's names.
+#[cfg(test)]
+pub(super) fn gguf_style(paired: bool, second_norm_first: bool) -> Style {
+    Style::Gguf { paired, second_norm_first }
 }
 
 #[cfg(test)]

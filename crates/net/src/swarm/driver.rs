@@ -33,6 +33,7 @@ use tokio::{
 /// Events handled before their actions are carried out together (with one flush to disk).
 const BATCH: usize = 64;
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+const FETCH_INTERVAL: Duration = Duration::from_millis(500);
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -365,13 +366,19 @@ impl Driver {
         let here = self.shared.store.clone();
         let lacking: Vec<Hash> =
             objects.iter().map(|o| o.hash).filter(|hash| !here.has(hash)).collect();
+        // A state is large; other objects are parts of a round, which is shown as such.
+        let are_models = !models.is_empty();
         let models = models.into_iter().map(|model| FetchRequest::manifest(model, parts.clone()));
         let wants = models.chain(objects.into_iter().map(FetchRequest::from)).collect();
         let (fetcher, results) = (self.shared.fetcher.clone(), self.results_in.clone());
         let reports = self.shared.reports.clone();
         let task = tokio::spawn(async move {
             let progress = Arc::new(FetchProgress::default());
-            let fetched = fetcher.fetch(wants, providers, urgency, &progress).await;
+            let fetch = fetcher.fetch(wants, providers, urgency, &progress);
+            let fetched = match are_models {
+                true => told(fetch, &reports, &progress).await,
+                false => fetch.await,
+            };
             let stored = lacking.into_iter().filter(|hash| here.has(hash)).collect();
             let _ = results.send(match fetched {
                 Ok(_) => Event::Fetched { id, stored },
@@ -446,4 +453,18 @@ async fn sleep_to(at: Option<Instant>) {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for a fetch and reports how far it is meanwhile.
+async fn told<T>(fetch: impl Future<Output = T>, reports: &Reports, progress: &FetchProgress) -> T {
+    let mut tick = interval(FETCH_INTERVAL);
+    tokio::pin!(fetch);
+    let fetched = loop {
+        tokio::select! {
+            fetched = &mut fetch => break fetched,
+            _ = tick.tick() => reports.fetching(progress),
+        }
+    };
+    reports.fetching(progress);
+    fetched
 }

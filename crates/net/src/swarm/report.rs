@@ -2,11 +2,11 @@
 
 use crate::{
     causes::with_causes,
-    transport::{clocks::ClockDoubt, traffic::Traffic},
+    transport::{clocks::ClockDoubt, fetch::FetchProgress, traffic::Traffic},
 };
 use ids::{Hash, PeerId};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use swarm::{Notice, Progress, State};
 use tokio::sync::broadcast;
 
@@ -14,7 +14,8 @@ use tokio::sync::broadcast;
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "report", rename_all = "kebab-case")]
 pub enum Report {
-    /// The manifest and what it names are being brought here before the node starts.
+    /// The manifest and what it names are being brought here before the node starts, or later the
+    /// state that it goes on from.
     Fetching {
         /// Objects that are here.
         objects: u64,
@@ -24,6 +25,8 @@ pub enum Report {
         bytes: u64,
         /// Bytes of all objects that are known to be needed so far.
         bytes_known: u64,
+        /// Bytes that came over the network just now.
+        bytes_fetched: u64,
     },
     /// The node takes part from now on.
     Started {
@@ -133,6 +136,17 @@ pub(crate) struct Reports(pub broadcast::Sender<Report>);
 impl Reports {
     pub fn send(&self, report: Report) {
         let _ = self.0.send(report);
+    }
+
+    /// How far a fetch is.
+    pub fn fetching(&self, progress: &FetchProgress) {
+        self.send(Report::Fetching {
+            objects: progress.objects.load(Relaxed),
+            objects_known: progress.objects_known.load(Relaxed),
+            bytes: progress.bytes.load(Relaxed),
+            bytes_known: progress.bytes_known.load(Relaxed),
+            bytes_fetched: progress.bytes_fetched.load(Relaxed),
+        });
     }
 
     /// Something of this machine keeps the node from going on, and it is tried again.

@@ -25,7 +25,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use store::{Log, LogError, Store, StoreError};
@@ -376,12 +376,12 @@ async fn gather(
             tokio::select! {
                 fetched = &mut fetch => break fetched,
                 _ = tick.tick() => {
-                    report_fetching(shared, &progress);
+                    shared.reports.fetching(&progress);
                     shared.publish(Stage::Fetching, None);
                 }
             }
         };
-        report_fetching(shared, &progress);
+        shared.reports.fetching(&progress);
         match (fetched, config.source.ticket()) {
             (Ok(all), _) => return Ok(all),
             (Err(FetchError::Missing(hash)), Some(_)) => {
@@ -400,15 +400,6 @@ async fn gather(
 
 fn newest_record(status: &swarm::Status) -> Option<Mark> {
     Some(Mark { height: status.height?, record: status.record?, standing: status.weight })
-}
-
-fn report_fetching(shared: &Shared, progress: &FetchProgress) {
-    shared.reports.send(Report::Fetching {
-        objects: progress.objects.load(Relaxed),
-        objects_known: progress.objects_known.load(Relaxed),
-        bytes: progress.bytes.load(Relaxed),
-        bytes_known: progress.bytes_known.load(Relaxed),
-    });
 }
 
 /// A running node. Dropping it without [`Handle::stop`] ends it as a crash would: at once, with

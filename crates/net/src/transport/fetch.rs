@@ -123,6 +123,8 @@ pub(crate) struct FetchProgress {
     pub objects_known: AtomicU64,
     pub bytes: AtomicU64,
     pub bytes_known: AtomicU64,
+    /// What of `bytes` was not here already.
+    pub bytes_fetched: AtomicU64,
 }
 
 /// Fetches objects into one store.
@@ -251,7 +253,7 @@ impl Fetcher {
                 (self.clone(), fetch_task.clone(), progress.clone());
             running.spawn(async move {
                 let len = request.object.len;
-                let parts = fetcher.object(request, &fetch_task).await?;
+                let parts = fetcher.object(request, &fetch_task, &progress).await?;
                 progress.objects.fetch_add(1, Relaxed);
                 progress.bytes.fetch_add(len, Relaxed);
                 Ok(parts)
@@ -268,6 +270,7 @@ impl Fetcher {
         self: &Arc<Self>,
         request: FetchRequest,
         fetch_task: &FetchTask,
+        progress: &FetchProgress,
     ) -> Result<Vec<FetchRequest>, FetchError> {
         let ObjectRef { hash, len } = request.object;
         if len > self.max_object {
@@ -276,7 +279,11 @@ impl Fetcher {
         if let Some(parts) = self.parts_of(&request).await? {
             return Ok(parts);
         }
-        match self.bring(request.object, fetch_task).await {
+        let brought = self.bring(request.object, fetch_task).await;
+        if brought.is_ok() {
+            progress.bytes_fetched.fetch_add(len, Relaxed);
+        }
+        match brought {
             Ok(()) if request.parts.is_none() => Ok(Vec::new()),
             Ok(()) => self.parts_of(&request).await?.ok_or(FetchError::Missing(hash)),
             Err(None) => Err(FetchError::Missing(hash)),

@@ -12,7 +12,7 @@ fn contributor(threads: usize) -> (Contributor, Vec<f32>) {
     std::fs::write(&text, words).expect("written");
     let documents = Documents::from_paths(&[text]).expect("read");
     let options = DataOptions { vocab: 512, ..DataOptions::default() };
-    let root = corpus::build(&store, &documents, &options, &mut |_, _| ()).expect("built").root;
+    let root = corpus::build(&store, &documents, &options, &mut |_| ()).expect("built").root;
     let corpus = Corpus::load(&store, &root.hash).expect("loaded");
     let run = crate::run::tests::manifest();
     let inner = Inner { seq: 16, batch: 2, ..Inner::default() };

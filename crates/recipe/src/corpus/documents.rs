@@ -259,8 +259,8 @@ impl Documents {
         match read {
             Ok(rows) => Ok(rows > 0),
             Err(why) => Err(match why.why() {
-                ParquetError::TooLarge => {
-                    DocumentError::TooLarge { path: path.into(), limit: MAX_FILE }
+                &ParquetError::TooLarge { most } => {
+                    DocumentError::TooLarge { path: path.into(), limit: most }
                 }
                 _ => DocumentError::Parquet { path: path.into(), why },
             }),
@@ -367,7 +367,7 @@ impl DocumentError {
             Self::UnmarkedUtf16 { .. } => WhyFile::UnmarkedUtf16,
             Self::Utf32 { .. } => WhyFile::Utf32,
             Self::PackedParquet { .. } => WhyFile::PackedParquet,
-            Self::Parquet { why: ParquetError::NoText(_), .. } => WhyFile::NoDocuments,
+            Self::Parquet { why: ParquetError::NoText { .. }, .. } => WhyFile::NoDocuments,
             // Settings and the like are in JSON too.
             Self::Entry { number: 1, .. } => WhyFile::NoDocuments,
             _ => return None,

@@ -31,13 +31,19 @@ pub enum ParquetError {
     /// Its columns are in other files.
     #[error("its columns are in other files")]
     Elsewhere,
-    /// None of its columns holds texts.
+    /// None of its columns holds texts under a name that is looked for.
     #[error(
-        "no column of texts: neither \"text\" nor \"content\", nor \"prompt\" with \"completion\", \
-         nor \"messages\" with \"content\"; its columns are {}",
-        .0.join(", ")
+        "no column of texts is called \"text\" or \"content\", or \"prompt\" beside one called \
+         \"completion\", or \"messages\" and has \"content\"; its columns are {}{}",
+        .columns.join(", "),
+        something_else(.no_texts)
     )]
-    NoText(Vec<String>),
+    NoText {
+        /// The first of its columns.
+        columns: Vec<String>,
+        /// Those that have such a name and hold something else than texts.
+        no_texts: Vec<String>,
+    },
     /// Its pages are packed in a way that is not read.
     #[error("its pages are packed with {}", codec(*.0))]
     Codec(i64),
@@ -67,8 +73,27 @@ pub enum ParquetError {
     #[error("two of its columns are called {:?}", ids::Plain(.0).to_string())]
     Twice(String),
     /// More than a file may hold.
-    #[error("it holds more text than is read")]
-    TooLarge,
+    #[error("it holds more than {most} bytes of text")]
+    TooLarge {
+        /// The most that is read.
+        most: u64,
+    },
+    /// More than a file of its length may hold.
+    #[error("it unpacks to more than {most} bytes, the most for a file of {bytes} bytes")]
+    Swells {
+        /// Its length.
+        bytes: u64,
+        /// The most that is read of it, unpacked.
+        most: u64,
+    },
+    /// A dictionary with too many texts.
+    #[error("it has a dictionary of {number} texts, at most {most} are read")]
+    LargeDictionary {
+        /// How many.
+        number: u64,
+        /// How many may be.
+        most: u64,
+    },
 }
 
 impl ParquetError {
@@ -91,8 +116,8 @@ pub(super) fn read(
     let file = File::open(path)?;
     let footer = footer::read(&file)?;
     // A small file that claims to hold much is a trap, not a corpus.
-    let most = most.min(FREE.saturating_add(file.metadata()?.len().saturating_mul(RATIO)));
-    let mut budget = Budget { unpacked: most, texts: most };
+    let bytes = file.metadata()?.len();
+    let mut budget = Budget::new(most, bytes);
     let mut row = 0;
     for (number, group) in footer.groups.iter().enumerate().filter(|(_, group)| group.rows > 0) {
         let mut rows = Rows::new(&file, &footer.columns, group);
@@ -113,6 +138,16 @@ pub(super) fn read(
 struct Budget {
     unpacked: u64,
     texts: u64,
+    limit: Limit,
+}
+
+/// What more than may be read is.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// Of any file.
+    All { most: u64 },
+    /// Of a file of this length.
+    Swelling { bytes: u64, most: u64 },
 }
 
 /// What a value counts besides its bytes, absent ones too: a few bytes may claim billions of them.
@@ -123,14 +158,40 @@ const FREE: u64 = 64 << 20;
 const RATIO: u64 = 1024;
 
 impl Budget {
+    /// For a file of `bytes` bytes of which at most `all` are read.
+    fn new(all: u64, bytes: u64) -> Self {
+        let swollen = FREE.saturating_add(bytes.saturating_mul(RATIO));
+        let (most, limit) = match swollen < all {
+            true => (swollen, Limit::Swelling { bytes, most: swollen }),
+            false => (all, Limit::All { most: all }),
+        };
+        Self { unpacked: most, texts: most, limit }
+    }
+
     fn page(&mut self, bytes: u64) -> Result<(), ParquetError> {
-        self.unpacked = self.unpacked.checked_sub(bytes).ok_or(ParquetError::TooLarge)?;
+        self.unpacked = self.unpacked.checked_sub(bytes).ok_or(self.limit)?;
         Ok(())
     }
 
     fn text(&mut self, bytes: u64) -> Result<(), ParquetError> {
-        self.texts = self.texts.checked_sub(bytes + VALUE).ok_or(ParquetError::TooLarge)?;
+        self.texts = self.texts.checked_sub(bytes + VALUE).ok_or(self.limit)?;
         Ok(())
+    }
+}
+
+impl From<Limit> for ParquetError {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::All { most } => Self::TooLarge { most },
+            Limit::Swelling { bytes, most } => Self::Swells { bytes, most },
+        }
+    }
+}
+
+fn something_else(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; what is in \"{}\" is not text", names.join("\" and \"")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Documents, LeftOut, left_out::WhyText};
 use ids::{Hash, ObjectRef};
+use progress::{Counter, Tell, Work};
 use store::{Store, StoreError};
 use text::Tokenizer;
 
@@ -145,30 +146,28 @@ pub enum CorpusError {
 /// Splits, trains the tokenizer, tokenizes and keeps everything in `store`.
 ///
 /// A pure function of the documents and options: the same input gives the same root on any
-/// machine. `progress` is told what is being done and how far it is, in 0..=1.
+/// machine. `tell` hears how far learning the tokens and cutting the text into them are.
 pub fn build(
     store: &Store,
     documents: &Documents,
     options: &DataOptions,
-    progress: &mut dyn FnMut(&str, f64),
+    tell: &mut Tell<'_>,
 ) -> Result<Built, CorpusError> {
     options.validate()?;
     let Split { train, held_out, left_out } = split(documents, options)?;
-    progress("training the tokenizer", 0.0);
-    let tokenizer = train_tokenizer(&train, options)?;
+    let tokenizer = train_tokenizer(&train, options, tell)?;
     let json = tokenizer.to_json().map_err(|e| CorpusError::Tokenizer(e.to_string()))?;
     let vocab = tokenizer.len() as u32;
 
     let mut shards = Vec::new();
     let mut pending: Vec<u16> = Vec::new();
     let total: usize = train.iter().map(|t| t.len()).sum();
-    let mut done = 0;
+    let mut count = Counter::new(Work::Tokenizing, total as u64, tell);
     for batch in batches(&train) {
         for tokens in encode_all(&tokenizer, batch) {
             pending.extend(tokens);
         }
-        done += batch.iter().map(|t| t.len()).sum::<usize>();
-        progress("tokenizing", done as f64 / total as f64);
+        count.add(batch.iter().map(|text| text.len() as u64).sum());
         while pending.len() >= SHARD_TOKENS {
             let rest = pending.split_off(SHARD_TOKENS);
             shards.push(put(store, &to_bytes(&pending))?);
@@ -280,14 +279,26 @@ fn split_by_bytes<'a>(
     Ok(split)
 }
 
-fn train_tokenizer(train: &[&str], options: &DataOptions) -> Result<Tokenizer, CorpusError> {
-    let mut bytes = 0;
+fn train_tokenizer(
+    train: &[&str],
+    options: &DataOptions,
+    tell: &mut Tell<'_>,
+) -> Result<Tokenizer, CorpusError> {
+    let mut count = Counter::new(Work::Learning, options.vocab as u64, tell);
+    count.add(0);
+    let (mut bytes, mut known) = (0, 0);
     let sample = train.iter().copied().take_while(|text| {
         let take = bytes < options.tokenizer_bytes;
         bytes += text.len() as u64;
         take
     });
-    Tokenizer::train(sample, options.vocab).map_err(|e| CorpusError::Tokenizer(e.to_string()))
+    let tokenizer = Tokenizer::train_told(sample, options.vocab, &mut |learned| {
+        count.add((learned - std::mem::replace(&mut known, learned)) as u64);
+    });
+    let tokenizer = tokenizer.map_err(|e| CorpusError::Tokenizer(e.to_string()))?;
+    // Little text has fewer tokens than there may be.
+    count.end();
+    Ok(tokenizer)
 }
 
 /// Runs of documents of about a megabyte, so that progress moves and memory stays small.
@@ -420,6 +431,31 @@ fn put(store: &Store, bytes: &[u8]) -> Result<ObjectRef, CorpusError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn building_tells_how_far_it_is() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(folder.path().join("store")).expect("opens");
+        let path = folder.path().join("x.txt");
+        let line = |i: usize| format!("line {i} of the text is about soil and roots\n");
+        std::fs::write(&path, (0..2000).map(line).collect::<String>()).expect("writes");
+        let documents = Documents::from_paths(&[path]).expect("reads");
+        let options = DataOptions { vocab: 600, held_out_bytes: 500, ..DataOptions::default() };
+        let mut told = Vec::new();
+        build(&store, &documents, &options, &mut |progress| told.push(progress)).expect("builds");
+        let of = |work| {
+            let at = told.iter().filter_map(|told| match told {
+                progress::Progress::At(at) if at.work == work => Some((at.done, at.total)),
+                _ => None,
+            });
+            at.collect::<Vec<_>>()
+        };
+        let (learning, tokenizing) = (of(Work::Learning), of(Work::Tokenizing));
+        assert!(learning.is_sorted() && learning.len() > 100, "{learning:?}");
+        assert_eq!((learning[0], learning.last()), ((0, 600), Some(&(600, 600))));
+        let &(done, total) = tokenizing.last().expect("told");
+        assert!(done == total && total > 80_000, "{done} of {total}");
+    }
 
     #[test]
     fn documents_that_are_not_used_are_told() {

@@ -1,6 +1,7 @@
 //! A made-up run that looks like a real one: four peers, twelve rounds, one cheat.
 
 use cotrain::events::{CorpusInfo, ModelInfo};
+use progress::{At, Work};
 use serve::{
     Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary, Totals,
 };
@@ -95,9 +96,20 @@ fn peers(t: f64, done: u32, caught: bool, finished: bool) -> Vec<Peer> {
         audits_passed: if at == CHEAT { done.min(2) } else { done.min(4) + done / 3 },
         standing: if out { 0 } else { u64::from(done) * u64::from(STEPS[at]) },
         vote: if out { 0.0 } else { 0.25 },
+        work: work(at, t),
       }
     })
     .collect()
+}
+
+/// What a peer prepares with in the first second: who founds builds the corpus, the others fetch it.
+fn work(at: usize, t: f64) -> Option<At> {
+    let (work, total) = match at {
+        0 => (Work::Tokenizing, 31_480_112),
+        _ => (Work::Fetching, 22_600_000),
+    };
+    let done = (t * total as f64) as u64 / (1 + at as u64 / 2);
+    (t < 1.0).then_some(At { work, done, total, fresh: done })
 }
 
 fn status(out: bool, finished: bool, t: f64, done: u32, within: f64) -> &'static str {

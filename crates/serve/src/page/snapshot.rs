@@ -1,6 +1,7 @@
 //! What a screen shows of one run: the page, the terminal view and `--json` all read this.
 
 use cotrain::events::{CorpusInfo, ModelInfo};
+use progress::At;
 use serde::{Deserialize, Serialize};
 
 /// Everything a screen shows of one run, at one moment.
@@ -109,6 +110,9 @@ pub struct Peer {
     pub standing: u64,
     /// Its part of the votes, 0 to 1; 0 for who has none yet.
     pub vote: f64,
+    /// How far the work is that it prepares with: building the corpus, fetching the run; absent
+    /// while there is none.
+    pub work: Option<At>,
 }
 
 /// A round that has ended.

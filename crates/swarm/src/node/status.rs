@@ -16,6 +16,10 @@ impl Node {
             me: core.id(),
             height: chain.map(|c| c.height),
             record: chain.map(|c| c.hash),
+            others: chain.and_then(|c| {
+                let heads = c.members.iter().map(|m| core.peers.get(&m.id)?.head);
+                heads.flatten().max()
+            }),
             round: chain.map_or(0, |c| c.round),
             rounds: core.run.rules.rounds,
             phase: self.phase(),

@@ -1,7 +1,7 @@
 //! Tokenizers of Hugging Face folders: `tokenizer.json` of any kind that is understood, with
 //! `tokenizer_config.json`, `special_tokens_map.json` and `generation_config.json` beside it.
 
-mod parts;
+pub(super) mod parts;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use super::budget::{Budget, Part};
 use super::cut::Cut;
 use super::engine::{Engine, MergeOptions, Merges, split_merge};
 use super::gguf::{TURN_ENDS, find_ends};
+use super::json::is_plain;
 use super::normal::{Normal, normalize};
 use super::pattern::{Pattern, PatternError};
 use super::vocab::{Kind, Vocab};
@@ -59,7 +60,7 @@ impl Tokenizer {
         // What would be written as it was read.
         tokenizer.plain = tokenizer.is_byte_level()
             && tokenizer.cuts == [Cut::Words]
-            && Tokenizer::from_json(files.tokenizer).is_ok();
+            && is_plain(&file, &tokenizer);
         Ok(tokenizer)
     }
 }

@@ -22,13 +22,19 @@ pub(super) struct Bounds {
 }
 
 /// Tokens by id, the 256 bytes first, and the merges in their order, all in the byte alphabet.
-pub(super) fn learn(words: &HashMap<&str, u64>, bounds: &Bounds) -> (Vec<String>, Vec<Pair>) {
+/// `learned` hears after each merge how many tokens there are.
+pub(super) fn learn(
+    words: &HashMap<&str, u64>,
+    bounds: &Bounds,
+    learned: &mut dyn FnMut(usize),
+) -> (Vec<String>, Vec<Pair>) {
     let mut learner = Learner::new(words, bounds);
     let mut merges = Vec::new();
     while learner.tokens.len() < bounds.tokens {
         match learner.most_frequent() {
             Some(next) if next.count >= bounds.least_count.max(1) => {
-                merges.push(learner.merge(next))
+                merges.push(learner.merge(next));
+                learned(learner.tokens.len());
             }
             _ => break,
         }
@@ -239,7 +245,7 @@ mod tests {
         let text = include_str!("../../../../docs/protocol.md");
         let words = counts(text);
         let bounds = Bounds { tokens: 1500, ..BOUNDS };
-        let (tokens, merges) = learn(&words, &bounds);
+        let (tokens, merges) = learn(&words, &bounds, &mut |_| {});
         assert_eq!(tokens.len(), bounds.tokens);
         assert_eq!((tokens, merges), reference(&words, &bounds));
     }
@@ -248,7 +254,7 @@ mod tests {
     fn no_token_is_longer_than_it_may_be() {
         let text = "abcdefgh ".repeat(9);
         let words = counts(&text);
-        let (tokens, _) = learn(&words, &Bounds { longest: 5, ..BOUNDS });
+        let (tokens, _) = learn(&words, &Bounds { longest: 5, ..BOUNDS }, &mut |_| {});
         assert!(tokens.iter().any(|token| token.len() == 4));
         assert!(tokens.iter().all(|token| token.len() < 5));
     }
@@ -260,7 +266,7 @@ mod tests {
         ) {
             let bounds = Bounds { tokens, ..BOUNDS };
             let words = counts(&text);
-            prop_assert_eq!(learn(&words, &bounds), reference(&words, &bounds));
+            prop_assert_eq!(learn(&words, &bounds, &mut |_| {}), reference(&words, &bounds));
         }
     }
 }

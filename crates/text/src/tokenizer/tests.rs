@@ -97,6 +97,10 @@ fn streams_never_cut_a_character() {
     assert!(tokenizer.bytes(lone).starts_with(&[0xc3]));
 }
 
+fn from_hf(json: &str) -> Result<Tokenizer, TokenizerError> {
+    Tokenizer::from_hf(&HfFiles { tokenizer: json.as_bytes(), ..HfFiles::default() })
+}
+
 #[test]
 fn refuses_other_kinds_of_tokenizer() {
     let json = json(&trained());
@@ -127,7 +131,11 @@ fn refuses_other_kinds_of_tokenizer() {
         assert!(json.contains(from), "{from}");
         let json = json.replace(from, to);
         assert!(Tokenizer::from_json(json.as_bytes()).is_err(), "{to}");
+        // Where it is read as one of another kind, it is not written as one of ours.
+        assert!(!from_hf(&json).is_ok_and(|other| other.to_json().is_ok()), "{to}");
     }
+    let same = from_hf(&json).expect("a file of ours");
+    assert_eq!(same.to_json(), Ok(json));
     assert!(Tokenizer::train([TEXT], 256).is_err());
 }
 

@@ -25,6 +25,15 @@ impl Tokenizer {
         texts: impl IntoIterator<Item = &'a str>,
         vocab_size: usize,
     ) -> Result<Tokenizer, TokenizerError> {
+        Tokenizer::train_told(texts, vocab_size, &mut |_| {})
+    }
+
+    /// The same; `learned` hears after each merge how many tokens there are.
+    pub fn train_told<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        vocab_size: usize,
+        learned: &mut dyn FnMut(usize),
+    ) -> Result<Tokenizer, TokenizerError> {
         if !(MIN_VOCAB..=MAX_VOCAB).contains(&vocab_size) {
             return Err(TokenizerError::VocabSize(vocab_size));
         }
@@ -33,9 +42,9 @@ impl Tokenizer {
             least_count: 2,
             longest: MAX_LETTERS,
         };
-        let (learned, merges) = learn(&count_words(texts), &bounds);
+        let (texts, merges) = learn(&count_words(texts), &bounds, &mut |count| learned(count + 1));
         let mut tokens = vec![END_OF_TEXT.to_owned()];
-        tokens.extend(learned);
+        tokens.extend(texts);
         let special = tokens.iter().enumerate().map(|(id, _)| id == 0).collect();
         Tokenizer::from_parts(tokens, special, merges)
     }
@@ -48,17 +57,15 @@ impl Tokenizer {
         special: Vec<bool>,
         merges: Vec<Pair>,
     ) -> Result<Tokenizer, TokenizerError> {
-        if !(MIN_VOCAB..=MAX_VOCAB).contains(&tokens.len()) || special.len() != tokens.len() {
-            return Err(TokenizerError::VocabSize(tokens.len()));
-        }
+        check_sizes(tokens.len(), special.len())?;
         let kinds = special.iter().map(|&special| match special {
             true => Kind::Control,
             false => Kind::Normal,
         });
         let vocab = Vocab::new(tokens.iter().map(String::as_str).zip(kinds))?;
-        check_bytes(&vocab)?;
-        check_merges(&merges)?;
-        let end = end_of_text(&tokens, &special)?;
+        let texts: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        check_parts(&texts, &special, borrowed(&merges), &vocab)?;
+        let end = end_of_text(&texts, &special)?;
         let options = MergeOptions {
             byte_level: true,
             ignore_merges: false,
@@ -119,6 +126,26 @@ fn pieces(mut word: &str) -> impl Iterator<Item = &str> {
 /// Longest word that is learned from as a whole, in bytes.
 const MAX_LEARNED: usize = 512;
 
+/// Refuses parts that make no tokenizer of GPT-2's kind; `vocab` has the same tokens.
+pub(super) fn check_parts<'a>(
+    tokens: &[&str],
+    special: &[bool],
+    merges: impl Iterator<Item = (&'a str, &'a str)>,
+    vocab: &Vocab,
+) -> Result<(), TokenizerError> {
+    check_sizes(tokens.len(), special.len())?;
+    check_bytes(vocab)?;
+    check_merges(merges)?;
+    end_of_text(tokens, special).map(drop)
+}
+
+fn check_sizes(tokens: usize, special: usize) -> Result<(), TokenizerError> {
+    match (MIN_VOCAB..=MAX_VOCAB).contains(&tokens) && special == tokens {
+        true => Ok(()),
+        false => Err(TokenizerError::VocabSize(tokens)),
+    }
+}
+
 fn check_bytes(vocab: &Vocab) -> Result<(), TokenizerError> {
     for byte in 0..=255u8 {
         let known = vocab.id(&to_alphabet(&[byte]));
@@ -129,9 +156,11 @@ fn check_bytes(vocab: &Vocab) -> Result<(), TokenizerError> {
     Ok(())
 }
 
-fn check_merges(merges: &[Pair]) -> Result<(), TokenizerError> {
-    let mut seen = HashMap::with_capacity(merges.len());
-    for (rank, (a, b)) in merges.iter().enumerate() {
+fn check_merges<'a>(
+    merges: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), TokenizerError> {
+    let mut seen = HashMap::new();
+    for (rank, (a, b)) in merges.enumerate() {
         if seen.insert((a, b), rank).is_some() {
             let text = format!("merge {rank} ({a:?}, {b:?}) is there twice");
             return Err(TokenizerError::Invalid(text));
@@ -141,7 +170,7 @@ fn check_merges(merges: &[Pair]) -> Result<(), TokenizerError> {
 }
 
 /// The special token of that name, or else the first special token.
-fn end_of_text(tokens: &[String], special: &[bool]) -> Result<u32, TokenizerError> {
+fn end_of_text(tokens: &[&str], special: &[bool]) -> Result<u32, TokenizerError> {
     let named = |id: &usize| special[*id] && tokens[*id] == END_OF_TEXT;
     let named = (0..tokens.len()).find(named);
     let end = named.or_else(|| special.iter().position(|&special| special));

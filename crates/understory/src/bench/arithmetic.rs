@@ -64,7 +64,7 @@ pub fn arithmetic(options: &Options, print_json: bool) -> Result<()> {
     let store = Store::open(scratch.path())?;
     let documents = corpus_source::documents(&options.data)?;
     let data = DataOptions { max_bytes: 64 << 20, ..options.config.data.options.clone() };
-    let root = corpus::build(&store, &documents, &data, &mut |_, _| ())?.root;
+    let root = corpus::build(&store, &documents, &data, &mut |_| ())?.root;
     let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
     for seed in 1..=options.seeds {
         let manifest = manifest(options, seed, &corpus, root)?;

@@ -51,7 +51,7 @@ pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
         .with_context(|| format!("reading {}", args.text.display()))?;
     let path = args.model.to_str().context("the model's path is not UTF-8")?;
     let window = args.window as usize;
-    let open = ready::open(path, &Opening::of(window), &kernel)?;
+    let open = ready::open(path, &Opening::of(window), &kernel, false)?;
     if window > open.model.context() {
         bail!("a window of {window} tokens, the model's context is {}", open.model.context());
     }

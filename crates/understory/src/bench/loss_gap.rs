@@ -73,7 +73,7 @@ fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {
     let store = Store::open(folder)?;
     let documents = corpus_source::documents(&options.data)?;
     let data = DataOptions { max_bytes: 24 << 20, ..options.config.data.options.clone() };
-    let root = corpus::build(&store, &documents, &data, &mut |_, _| ())?.root;
+    let root = corpus::build(&store, &documents, &data, &mut |_| ())?.root;
     let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
     let mut config = options.config.clone();
     config.rounds.rounds = options.rounds;

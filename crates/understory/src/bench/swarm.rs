@@ -194,7 +194,7 @@ impl Alone {
         let store = Store::open(folder)?;
         let config = config(RunConfig::default().rounds.keep_every);
         let documents = corpus_source::documents(&config.data.paths)?;
-        let root = corpus::build(&store, &documents, &config.data.options, &mut |_, _| ())?.root;
+        let root = corpus::build(&store, &documents, &config.data.options, &mut |_| ())?.root;
         let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
         let vocab = corpus.manifest.vocab as usize;
         let manifest =

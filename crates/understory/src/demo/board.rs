@@ -5,6 +5,7 @@ use cotrain::{
     events::{PeerEvent, Standing},
 };
 use ids::{Hash, PeerId};
+use progress::At;
 use serve::{
     Audit, Baseline, Contribution, CurvePoint, Evidence, Peer, RoundInfo, Snapshot, Summary,
 };
@@ -90,7 +91,8 @@ impl Board {
     /// Takes in one line of one peer.
     pub fn event(&mut self, from: usize, event: PeerEvent) {
         match event {
-            PeerEvent::Preparing { what, done } => self.preparing(from, &what, done),
+            PeerEvent::Preparing { what } => self.preparing(from, what),
+            PeerEvent::Working(at) => self.working(from, at),
             PeerEvent::Corpus(corpus) => self.snapshot.corpus = corpus,
             PeerEvent::Started { run, name, peer, rounds, step_tokens, model, .. } => {
                 self.index.insert(peer, from);
@@ -98,6 +100,7 @@ impl Board {
                 self.parameters = model.params;
                 let s = &mut self.snapshot;
                 s.peers[from].id = peer.to_string();
+                s.peers[from].work = None;
                 (s.run, s.name, s.rounds, s.model) = (run.to_string(), name, rounds, model);
                 if s.phase == "preparing" {
                     s.phase = "lobby".to_owned();
@@ -121,6 +124,7 @@ impl Board {
             }
             PeerEvent::Model { root, .. } => {
                 self.snapshot.peers[from].root = Some(root.to_string());
+                self.snapshot.peers[from].work = None;
             }
             PeerEvent::Standing { height, members } => self.standing(height, &members),
             PeerEvent::Failed { error, .. } => self.down(from, &error),
@@ -167,6 +171,7 @@ impl Board {
             peer.reason = Some(why.to_owned());
         }
         peer.tokens_per_s = 0.0;
+        peer.work = None;
     }
 
     /// A peer that was down is started again.
@@ -233,11 +238,15 @@ impl Board {
         self.decided.values().next_back()
     }
 
-    fn preparing(&mut self, from: usize, what: &str, done: Option<f64>) {
+    fn preparing(&mut self, from: usize, what: String) {
         if from == 0 && self.snapshot.phase == "preparing" {
-            let far = done.map_or_else(String::new, |d| format!(", {:.0} %", d * 100.0));
-            self.snapshot.message = Some(format!("{what}{far}"));
+            self.snapshot.message = Some(what);
         }
+    }
+
+    /// How far a peer's work is; what is done is not shown any more.
+    fn working(&mut self, from: usize, at: At) {
+        self.snapshot.peers[from].work = (at.done < at.total).then_some(at);
     }
 
     fn progress(&mut self, from: usize, step: u32, steps: u32, tokens: u64) {

@@ -6,6 +6,7 @@ use super::{
 };
 use anyhow::{Context, Result};
 use cotrain::{cheat::Cheat, events::PeerEvent};
+use progress::Progress;
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -245,7 +246,13 @@ async fn follow(i: usize, mut child: Child, lines: mpsc::Sender<Line>) {
 async fn listen(i: usize, stderr: ChildStderr, lines: mpsc::Sender<Line>) {
     let mut reader = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = reader.next_line().await {
-        if lines.send(Line::Aside(i, line)).await.is_err() {
+        let line = match serde_json::from_str(&line) {
+            Ok(progress::Line::Progress(Progress::At(at))) => {
+                Line::Event(i, Box::new(PeerEvent::Working(at)))
+            }
+            _ => Line::Aside(i, line),
+        };
+        if lines.send(line).await.is_err() {
             return;
         }
     }

@@ -67,7 +67,7 @@ impl Screen {
     /// Tells what is news to people; each thing once, whoever reports it.
     pub fn event(&mut self, board: &Board, from: usize, event: &PeerEvent) {
         let news = match event {
-            PeerEvent::Preparing { what, done: None } if from == 0 => Some(format!("{what} …")),
+            PeerEvent::Preparing { what } if from == 0 => Some(format!("{what} …")),
             PeerEvent::Corpus(c) if from == 0 => Some(format!(
                 "{}: {} files, {:.1} MB of text, {} tokens; {}",
                 c.source,

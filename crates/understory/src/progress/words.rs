@@ -1,14 +1,19 @@
 //! What long work tells, in words.
 
 use crate::units::{bytes, count, plural};
-use engine::progress::{Note, Work};
 use ids::Plain;
+use progress::{Note, Work};
 
 /// What is being done.
 pub fn work(work: Work) -> &'static str {
     match work {
         Work::Fetching => "fetching",
         Work::Hashing => "hashing",
+        Work::Learning => "learning the tokens of the text",
+        Work::Tokenizing => "cutting the text into tokens",
+        Work::CatchingUp => "catching up",
+        Work::AddingUp => "adding up",
+        Work::Rerunning => "re-running",
         Work::Loading => "loading the weights",
         Work::Reading => "reading the prompt",
         Work::Scoring => "scoring",
@@ -22,6 +27,9 @@ pub fn of(note: &Note) -> String {
     match note {
         Note::Commit { repository, commit } => format!("{repository} at commit {commit}"),
         Note::NotHere { model } => format!("{model} is not here yet: it is fetched"),
+        Note::NotWhole { model } => {
+            format!("what is here of {model} is not whole any more: the rest is fetched again")
+        }
         Note::Chosen { name, others } => {
             format!("taking {}; there are also {}", Plain(name), Plain(others.join(", ")))
         }
@@ -34,6 +42,9 @@ pub fn of(note: &Note) -> String {
             bytes(*free)
         ),
         Note::Retry { why } => format!("{}; trying again", Plain(why)),
+        Note::Waiting { file } => {
+            format!("another program is fetching {}: waiting for it", Plain(file))
+        }
         Note::Damaged { file } => {
             format!("what was there of {} is damaged: once more", Plain(file))
         }
@@ -58,6 +69,7 @@ pub fn of(note: &Note) -> String {
             let all = Plain(all.join(", "));
             format!("[of the chat templates {all} none is the default; --template-name chooses]")
         }
+        Note::NotRun { why } => format!("it is not run here: {}", Plain(why)),
         Note::TemplateLeftOut { why } => {
             format!("the model's chat template is left out: {}", Plain(why))
         }

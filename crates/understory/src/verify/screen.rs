@@ -1,35 +1,32 @@
-//! How far a verification is, for people only.
+//! How far a verification is, and for people what it finds on the way.
 
 use super::words::{duration, rerun_words};
-use crate::terminal;
+use crate::{progress, terminal};
 use cotrain::verify::{Progress, Rerun};
 use std::{
-    io::{self, IsTerminal, Write, stderr},
+    io::{self, Write},
     ops::ControlFlow,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What is on the terminal meanwhile.
 pub struct Screen {
     json: bool,
-    begun: Instant,
-    on_screen: bool,
+    work: progress::Screen,
     failed: Option<io::Error>,
 }
 
 impl Screen {
-    /// Nothing yet, and nothing at all if what is found is printed as JSON.
+    /// Nothing yet. What is found is not told if all of it is printed as JSON at the end.
     pub fn new(json: bool) -> Self {
-        Self { json, begun: Instant::now(), on_screen: false, failed: None }
+        Self { json, work: progress::Screen::new(json), failed: None }
     }
 
     /// Shows how far it is; to break off once there is nobody to show it to.
     pub fn show(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
-        if self.json {
-            return ControlFlow::Continue(());
-        }
         match progress {
-            Progress::AddedUp { round } => self.over(&format!("adding up round {round} …")),
+            Progress::At(at) => self.work.tell(::progress::Progress::At(at)),
+            _ if self.json => {}
             Progress::Estimate { contributions, steps, time } => {
                 self.estimate(contributions, steps, time);
             }
@@ -39,7 +36,6 @@ impl Screen {
                     return ControlFlow::Break(());
                 }
             }
-            Progress::Done { done, all } => self.over(&format!("re-run {done} of {all} …")),
         }
         ControlFlow::Continue(())
     }
@@ -47,37 +43,21 @@ impl Screen {
     /// Takes what is on the screen off it.
     ///
     /// Errors: a line could not be written.
-    pub fn end(mut self) -> io::Result<()> {
-        self.clear();
+    pub fn end(self) -> io::Result<()> {
         self.failed.map_or(Ok(()), Err)
     }
 
     fn line(&mut self, rerun: &Rerun) -> io::Result<()> {
-        self.clear();
+        self.work.clear();
         let (round, worker) = (rerun.round, rerun.worker.short());
         writeln!(terminal::stdout(), "round {round:<4} {worker}  {}", rerun_words(rerun))
     }
 
     fn estimate(&mut self, contributions: usize, steps: u32, time: Duration) {
         if time > Duration::from_secs(2) {
-            self.clear();
+            self.work.clear();
             let time = duration(time.as_secs_f64());
             eprintln!("re-running {contributions} contributions, {steps} steps: about {time}");
-        }
-    }
-
-    /// A line that the next one replaces, only if it takes long.
-    fn over(&mut self, text: &str) {
-        let late = self.begun.elapsed() > Duration::from_millis(250);
-        if late && stderr().is_terminal() {
-            terminal::eprint_over(text);
-            self.on_screen = true;
-        }
-    }
-
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.on_screen) {
-            terminal::eprint_over("");
         }
     }
 }

@@ -71,6 +71,15 @@ pub fn end_quietly_without_a_reader(
     assert!(missing.is_empty(), "{file}.rs runs none of {missing:?}");
 }
 
+/// What lines of JSON on standard error tell of this kind of work. There is nothing else.
+pub fn told(err: &str, work: &str) -> Vec<serde_json::Value> {
+    let line = |line: &str| -> serde_json::Value {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    };
+    let lines = err.lines().map(line).map(|line| line["progress"]["at"].clone());
+    lines.filter(|at| at["work"] == work).collect()
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test folders have plain names")
@@ -81,12 +90,13 @@ pub struct Peer {
     child: Child,
     leash: Option<ChildStdin>,
     lines: Receiver<String>,
+    errors: PathBuf,
 }
 
 impl Peer {
     /// Starts `understory swarm …` with a folder and a key of its own.
     pub fn spawn(args: &[&str], folder: &Path, key: u32, more: &[&str]) -> Self {
-        let key = key.to_string();
+        let (key, errors) = (key.to_string(), folder.with_extension("stderr"));
         let mut child = understory()
             .args(["swarm"])
             .args(args)
@@ -96,6 +106,7 @@ impl Peer {
             .env("UNDERSTORY_PASSPHRASE", "soil")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(&errors).expect("its folder's folder is there"))
             .spawn()
             .expect("the program starts");
         let (sender, lines) = channel();
@@ -108,7 +119,7 @@ impl Peer {
             }
         });
         let leash = child.stdin.take();
-        Self { child, leash, lines }
+        Self { child, leash, lines, errors }
     }
 
     /// Waits for the first line with `what` in it.
@@ -118,9 +129,14 @@ impl Peer {
             match self.lines.recv_timeout(Duration::from_secs(300)) {
                 Ok(line) if line.contains(what) => return line,
                 Ok(_) => {}
-                Err(error) => panic!("the peer never said {what}: {error}"),
+                Err(error) => panic!("the peer never said {what}: {error}: {}", self.errors()),
             }
         }
+    }
+
+    /// What it has said on standard error.
+    pub fn errors(&self) -> String {
+        fs::read_to_string(&self.errors).expect("it was created")
     }
 }
 

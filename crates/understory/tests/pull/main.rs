@@ -4,13 +4,14 @@
 mod common;
 mod server;
 
-use common::{Said, run, text, understory};
+use common::{Said, run, text, told, understory};
 use engine::Lineage;
 use model::{Decoder, Parameters};
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::{COMMIT, How, Reply, Repository, Request, Server, sha256};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +105,67 @@ fn a_token_goes_to_the_hub_and_nowhere_else() {
     }
     let unusual = run(pull(&home, &hub, &["hf:some/model"]).env("HF_TOKEN", "with\nnew lines"));
     fails(&unusual, "HF_TOKEN");
+}
+
+#[test]
+fn a_hub_of_the_open_network_sends_us_to_nothing_of_our_own() {
+    let home = home();
+    let bytes = noise(10_000);
+    let repository = Repository::of([("m.gguf", bytes.clone())]);
+    let copy = repository.clone();
+    let inside = Server::start(move |request| copy.store(request));
+    let mut hub = repository.clone();
+    hub.storage = Some(inside.address);
+    let ours = hub.clone();
+    // The proxy of this machine leads to the hub; what is on this machine is asked without it.
+    let proxy = Server::start(move |request| hub.answer(request));
+    let mut command = with(&home, "http://hub.example", &["pull", "hf:some/model"]);
+    command.env("HTTP_PROXY", proxy.url("")).env("NO_PROXY", "127.0.0.1");
+    let said = run(&mut command);
+    fails(&said, "do not trust this server");
+    assert!(said.err.contains(&format!("sends us to http://{}", inside.address)), "{}", said.err);
+    assert!(!said.err.contains("s3cret"), "{}", said.err);
+    assert_eq!((proxy.count("/resolve/"), inside.asked().len()), (1, 0));
+    // A hub on this machine may have its storage there.
+    let hub = Server::start(move |request| ours.answer(request));
+    let said = run(&mut pull(&home, &hub, &["hf:some/model"]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(fs::read(said.out.trim_end()).expect("it is there"), bytes);
+}
+
+#[test]
+fn a_password_in_an_address_is_told_to_nobody() {
+    let home = home();
+    let silent = Server::start(|_| Reply::of(404));
+    let garbage = Server::start(|_| Reply { body: b"<html>".to_vec(), ..Reply::of(200) });
+    let barred = Server::start(|_| Reply::of(401));
+    let gguf = gguf(home.path());
+    let server = Server::start(move |request| Reply::file(request, &gguf));
+    let at = |server: &Server| format!("http://me:s3cret@{}", server.address);
+    let file = format!("{}/m.gguf", at(&server));
+    let no_address = "http://me:s3cret@[/m.gguf";
+    let hubs = [at(&silent), at(&garbage), at(&barred), "ftp://me:s3cret@hub".to_owned()];
+    let asked = hubs.iter().map(|hub| (hub.as_str(), ["pull", "hf:some/model"]));
+    let missing = format!("{}/x.gguf", at(&silent));
+    for (hub, args) in asked.chain([
+        ("", ["pull", &*file]),
+        ("", ["pull", &*missing]),
+        ("", ["inspect", &*file]),
+        ("", ["pull", no_address]),
+        ("", ["inspect", no_address]),
+    ]) {
+        for more in [&[][..], &["--json"]] {
+            let said = run(with(&home, hub, &args).args(more));
+            assert!(!said.err.contains("s3cret") && !said.out.contains("s3cret"), "{said:?}");
+        }
+    }
+    let kept = files(home.path());
+    assert!(!kept.is_empty(), "the file was fetched");
+    for path in kept {
+        let bytes = fs::read(&path).expect("it is there");
+        let holds = bytes.windows(6).any(|part| part == b"s3cret");
+        assert!(!holds && !text(&path).contains("s3cret"), "{}", path.display());
+    }
 }
 
 #[test]
@@ -268,24 +330,102 @@ fn a_program_that_is_killed_leaves_nothing_under_the_name() {
 }
 
 #[test]
-fn two_at_once_do_not_write_into_each_other() {
+fn of_many_at_once_one_fetches_and_the_others_wait() {
     let home = home();
-    let repository = Repository::of([("m.gguf", noise(200_000))]);
+    let files = hf_files(home.path());
+    let repository = Repository { files: files.clone(), ..Repository::default() };
+    let hub = Server::start(move |request| {
+        // Long enough for all to come meanwhile.
+        let slow = request.path.contains("model.safetensors");
+        std::thread::sleep(std::time::Duration::from_millis(if slow { 800 } else { 20 }));
+        repository.answer(request)
+    });
+    let said: Vec<Said> = std::thread::scope(|scope| {
+        let one = || scope.spawn(|| run(&mut pull(&home, &hub, &["hf:some/model"])));
+        let all: Vec<_> = (0..6).map(|_| one()).collect();
+        all.into_iter().map(|one| one.join().expect("it ends")).collect()
+    });
+    let first = said[0].out.clone();
+    for said in &said {
+        assert_eq!((said.code, &said.out), (Some(0), &first), "{}", said.err);
+    }
+    let waited = said.iter().filter(|said| said.err.contains("waiting for it")).count();
+    assert!(waited > 0, "{said:?}");
+    assert_eq!(hub.count("/resolve/"), files.len(), "every file was fetched once");
+    assert_eq!(leftovers(home.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn who_waits_goes_on_when_the_other_dies() {
+    let home = home();
+    let bytes = noise(200_000);
+    let repository = Repository::of([("m.gguf", bytes.clone())]);
     let slow = Server::start(move |request| {
         let reply = repository.answer(request);
-        if request.path.contains("resolve") { reply.sent(How::StallAfter(150_000)) } else { reply }
+        let stalls = request.path.contains("resolve") && request.header("range").is_none();
+        if stalls { reply.sent(How::StallAfter(150_000)) } else { reply }
     });
-    let mut child = pull(&home, &slow, &["hf:some/model"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    while slow.count("/resolve/") == 0 {
+    let mut first = pull(&home, &slow, &["hf:some/model"]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    while files(home.path()).iter().map(|file| size_of(file)).sum::<u64>() < 150_000 {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    fails(&run(&mut pull(&home, &slow, &["hf:some/model"])), "wait for it");
-    child.kill().expect("it is killed");
-    child.wait().expect("it ends");
+    let mut second = pull(&home, &slow, &["hf:some/model"]);
+    let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut second = second.expect("it starts");
+    let mut lines = BufReader::new(second.stderr.take().expect("it is piped")).lines();
+    let waiting = lines.any(|line| line.expect("text").contains("waiting for it"));
+    assert!(waiting, "it says that it waits");
+    first.kill().expect("it is killed");
+    first.wait().expect("it ends");
+    let said = second.wait_with_output().expect("it ends");
+    assert_eq!(said.status.code(), Some(0));
+    let path = String::from_utf8(said.stdout).expect("text");
+    assert_eq!(fs::read(path.trim_end()).expect("it is there"), bytes);
+    assert_eq!(ranges(&slow), [None, Some("bytes=150000-".to_owned())]);
+}
+
+#[test]
+fn a_fetched_file_that_became_another_is_found_and_mended() {
+    let (home, name) = (home(), "hf:some/model");
+    let mut files = hf_files(home.path());
+    let repository = Repository { files: files.clone(), ..Repository::default() };
+    let hub = Server::start(move |request| repository.answer(request));
+    let said = run(&mut pull(&home, &hub, &[name]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let weights = PathBuf::from(said.out.trim_end()).join("model.safetensors");
+    let good = fs::read(&weights).expect("it is there");
+    let time = fs::metadata(&weights).and_then(|found| found.modified()).expect("told");
+    let spoil = |keep_time: bool| {
+        let mut bytes = good.clone();
+        *bytes.last_mut().expect("not empty") ^= 1;
+        fs::write(&weights, bytes).expect("written");
+        let file = fs::File::options().write(true).open(&weights).expect("it is there");
+        let later = time + std::time::Duration::from_secs(5);
+        file.set_modified(if keep_time { time } else { later }).expect("set");
+    };
+    spoil(false);
+    let said = run(&mut with(&home, &hub.url(""), &["tokens", name, "the soil"]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("not whole any more"), "{}", said.err);
+    assert!(said.err.contains("model.safetensors is damaged"), "{}", said.err);
+    assert_eq!(fs::read(&weights).expect("it is there"), good);
+    // Of a change that left the time as it was, `pull` knows: it hashes everything.
+    spoil(true);
+    let said = run(&mut pull(&home, &hub, &[name]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("model.safetensors is damaged"), "{}", said.err);
+    assert_eq!(fs::read(&weights).expect("it is there"), good);
+
+    // A hub that says other bytes of the same commit is not believed over what it said before.
+    let other = files.get_mut("model.safetensors").expect("it is there");
+    *other.last_mut().expect("not empty") ^= 1;
+    let repository = Repository { files, ..Repository::default() };
+    let changed = Server::start(move |request| repository.answer(request));
+    let said = run(&mut pull(&home, &changed, &[name]));
+    fails(&said, "a commit does not change");
+    assert_eq!(fs::read(&weights).expect("it is there"), good);
+    assert_eq!(changed.count("model.safetensors"), 0);
 }
 
 #[test]
@@ -367,8 +507,9 @@ fn a_name_of_a_hub_is_a_model_in_every_command() {
     let say = |args: &[&str]| run(&mut with(&home, &hub.url(""), args));
     let first = say(&["run", name, "the soil", "-n", "4", "--json"]);
     assert_eq!(first.code, Some(0), "{}", first.err);
-    assert!(first.err.contains("hf:some/model@main is not here yet: it is fetched"), "{first:?}");
-    assert!(first.err.contains(&format!("some/model at commit {COMMIT}")), "{first:?}");
+    let commit = json!({ "commit": { "repository": "some/model", "commit": COMMIT } });
+    let not_here = json!({ "not_here": { "model": "hf:some/model@main" } });
+    assert!(notes(&first).starts_with(&[not_here.clone(), commit.clone()]), "{first:?}");
 
     // From here on nobody is asked.
     let asked = hub.asked().len();
@@ -378,8 +519,7 @@ fn a_name_of_a_hub_is_a_model_in_every_command() {
         serde_json::from_str::<Value>(&said.out).expect("one object")["text"].clone()
     };
     assert_eq!(text_of(&again), text_of(&first));
-    assert!(again.err.contains(&format!("some/model at commit {COMMIT}")), "{again:?}");
-    assert!(!again.err.contains("not here yet"), "{again:?}");
+    assert!(notes(&again).starts_with(std::slice::from_ref(&commit)), "{again:?}");
     let inspected = say(&["inspect", name, "--json"]);
     let object: Value = serde_json::from_str(&inspected.out).expect("one object");
     assert_eq!((&object["model"], &object["format"]), (&name.into(), &"Hugging Face".into()));
@@ -402,6 +542,42 @@ fn a_name_of_a_hub_is_a_model_in_every_command() {
     let said = say(&["tokens", name, "the soil"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!((hub.count("/api/"), hub.count("/resolve/")), (listed + 1, fetched + 1));
+}
+
+#[test]
+fn with_json_what_long_work_tells_is_lines_of_json() {
+    let (home, name) = (home(), "hf:some/model");
+    let files = hf_files(home.path());
+    let bytes: usize = files.values().map(Vec::len).sum();
+    let repository = Repository { files, ..Repository::default() };
+    let hub = Server::start(move |request| repository.answer(request));
+    let begun = std::time::Instant::now();
+    let said = run(&mut pull(&home, &hub, &[name, "--json"]));
+    let most = begun.elapsed().as_millis() as usize / 250 + 2;
+    let fetching = told(&said.err, "fetching");
+    assert!((2..=most).contains(&fetching.len()), "{said:?}");
+    let last = json!({ "work": "fetching", "done": bytes, "total": bytes, "fresh": bytes });
+    assert_eq!(fetching.last(), Some(&last));
+    assert!(notes(&said).iter().any(|note| note["to_fetch"]["bytes"] == bytes), "{said:?}");
+    let object: Value = serde_json::from_str(&said.out).expect("one object and nothing else");
+    assert_eq!(object["commit"], COMMIT);
+    let (store, out) = (home.path().join("store"), home.path().join("out"));
+    for (work, args) in [
+        ("loading", &["run", name, "the soil", "-n", "4", "--json"][..]),
+        ("reading", &["run", name, "the soil", "-n", "4", "--json"]),
+        ("scoring", &["score", name, "the soil", "--json"]),
+        ("hashing", &["inspect", name, "--json", "--tensors"]),
+        ("comparing", &["diff", name, name, "--json"]),
+        ("hashing", &["import", name, "--store", text(&store), "--json"]),
+        ("writing", &["export", name, "--to", "gguf", text(&out), "--json"]),
+    ] {
+        let said = run(&mut with(&home, &hub.url(""), args));
+        assert_eq!(said.code, Some(0), "{args:?}: {}", said.err);
+        serde_json::from_str::<Value>(&said.out).expect("one object and nothing else");
+        let told = told(&said.err, work);
+        let last = told.last().unwrap_or_else(|| panic!("{args:?}: {}", said.err));
+        assert_eq!(last["done"], last["total"], "{args:?}: {}", said.err);
+    }
 }
 
 #[test]
@@ -493,6 +669,12 @@ fn a_path_is_checked_and_copied_where_asked() {
     fs::write(&garbage, "GGUF is not enough").expect("written");
     fails(&run(&mut pull(&home, &nobody, &[text(&garbage)])), "");
     assert_eq!(nobody.asked().len(), 0);
+}
+
+/// The notes among the lines of JSON on standard error.
+fn notes(said: &Said) -> Vec<Value> {
+    let note = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("note").cloned();
+    said.err.lines().filter_map(note).collect()
 }
 
 /// `understory pull` with a home and a cache of its own.

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Clone)]
 pub struct Request {
     pub path: String,
+    /// Whether a connection to another server is wanted.
+    is_connect: bool,
     /// By lower-case names.
     pub headers: BTreeMap<String, String>,
 }
@@ -52,7 +54,7 @@ impl Server {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (requests, answer) = (requests.clone(), answer.clone());
                 std::thread::spawn(move || {
-                    let Some(request) = read(&stream) else { return };
+                    let Some(request) = asked_through(&stream) else { return };
                     requests.lock().expect("no panic").push(request.clone());
                     // Whoever asked may go away at any time.
                     let _ = write(stream, &answer(&request));
@@ -115,14 +117,25 @@ impl Reply {
     }
 }
 
+/// What is asked here, or of another server with this one as the proxy.
+fn asked_through(mut stream: &TcpStream) -> Option<Request> {
+    let first = read(stream)?;
+    if !first.is_connect {
+        return Some(first);
+    }
+    stream.write_all(b"HTTP/1.1 200 connected\r\n\r\n").ok()?;
+    read(stream)
+}
+
 fn read(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let line = lines.next()?;
+    let (is_connect, path) = (line.starts_with("CONNECT "), line.split(' ').nth(1)?.to_owned());
     let headers = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     });
-    Some(Request { path, headers: headers.collect() })
+    Some(Request { path, is_connect, headers: headers.collect() })
 }
 
 fn write(mut stream: TcpStream, reply: &Reply) -> std::io::Result<()> {

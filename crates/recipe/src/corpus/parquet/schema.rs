@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 /// Deepest nesting of a schema.
 const MAX_DEPTH: u32 = 64;
+/// Names of the columns that texts are looked for in.
+const KNOWN: [&str; 5] = ["text", "prompt", "completion", "content", "messages"];
 /// So many names of columns are told.
 const NAMES: usize = 12;
 
@@ -90,8 +92,12 @@ pub(super) fn columns(elements: Vec<Element>) -> Result<(Vec<Column>, usize), Pa
     if whole.into_iter().any(has) || (has(Field::Prompt) && has(Field::Completion)) {
         return Ok((columns, tree.leaves));
     }
-    let names = root.children.into_iter().map(|node| node.name).take(NAMES).collect();
-    Err(ParquetError::NoText(names))
+    // A prompt alone may well be text; what is missing is its completion.
+    let other = |node: &&Node| KNOWN.contains(&node.name.as_str()) && column(node).is_none();
+    let no_texts = root.children.iter().filter(other).map(|node| node.name.clone());
+    let no_texts = no_texts.take(NAMES).collect();
+    let columns = root.children.into_iter().map(|node| node.name).take(NAMES).collect();
+    Err(ParquetError::NoText { columns, no_texts })
 }
 
 /// A name that two columns with texts share.

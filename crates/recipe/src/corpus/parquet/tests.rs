@@ -65,7 +65,7 @@ fn the_corpus_is_that_of_the_json_lines() {
         let mut documents = documents(golden().join(name)).expect("reads");
         assert_eq!(documents.left_out.texts[&WhyText::Empty].number, 1);
         documents.source = "the same".to_owned();
-        build(&store, &documents, &options, &mut |_, _| {}).expect("builds").root.hash
+        build(&store, &documents, &options, &mut |_| {}).expect("builds").root.hash
     });
     roots.sort();
     assert_eq!(roots[0], roots[1]);
@@ -79,7 +79,10 @@ fn what_is_not_read_is_named() {
         ("bad-bytes", &["row group 2, row 3: a text is not UTF-8, at byte 3"]),
         ("bad-null", &["row group 2, row 3: no \"text\" in it"]),
         ("bad-columns", &["no column of texts", "its columns are body"]),
-        ("bad-number", &["no column of texts", "its columns are text"]),
+        (
+            "bad-number",
+            &["no column of texts", "its columns are text; what is in \"text\" is not text"],
+        ),
         ("bad-encrypted", &["it is encrypted"]),
         ("bad-encrypted-column", &["it is encrypted"]),
     ] {
@@ -134,13 +137,21 @@ fn what_is_read_is_bounded() {
     let mut texts = 0;
     let mut count = |document: Document| texts += document.text.len();
     let error = read(&at("texts-none"), 1000, &mut count).expect_err("more than 1000 bytes");
-    assert!(matches!(error.why(), ParquetError::TooLarge), "{error}");
+    assert!(matches!(error.why(), ParquetError::TooLarge { most: 1000 }), "{error}");
+    assert!(error.to_string().contains("more than 1000 bytes"), "{error}");
     // 200 short texts from a dictionary of five: a page of a few bytes, and more than that in text.
     let mut rows = 0;
     let error = read(&at("repeated-dictionary"), 3000, &mut |_| rows += 1).expect_err("repeats");
-    assert!(matches!(error.why(), ParquetError::TooLarge) && rows > 5, "{error}, {rows}");
+    assert!(matches!(error.why(), ParquetError::TooLarge { most: 3000 }), "{error}");
+    assert!(rows > 5, "{rows}");
     let all = read(&at("repeated-dictionary"), 1 << 20, &mut |_| {}).expect("reads");
     assert_eq!(all, 200);
+    // What a short file claims is bounded by its length.
+    let short = ParquetError::from(Budget::new(1 << 30, 100).limit);
+    let said = short.to_string();
+    assert!(said.contains("67211264 bytes") && said.contains("a file of 100 bytes"), "{said}");
+    let long = ParquetError::from(Budget::new(1 << 30, 1 << 20).limit);
+    assert!(matches!(long, ParquetError::TooLarge { most } if most == 1 << 30), "{long}");
 }
 
 static CASE: AtomicU32 = AtomicU32::new(0);

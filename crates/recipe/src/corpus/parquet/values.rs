@@ -29,7 +29,7 @@ impl Dictionary {
     /// So many texts, one after the other.
     pub fn new(bytes: Vec<u8>, number: u64) -> Result<Self, ParquetError> {
         if number > MAX_DICTIONARY {
-            return Err(ParquetError::TooLarge);
+            return Err(ParquetError::LargeDictionary { number, most: MAX_DICTIONARY });
         }
         let (mut at, mut ranges) = (0, Vec::new());
         for _ in 0..number {

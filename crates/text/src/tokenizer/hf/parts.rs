@@ -13,7 +13,7 @@ use super::{
 };
 
 #[derive(Deserialize)]
-pub(super) struct File {
+pub(in super::super) struct File {
     #[serde(default)]
     pub added_tokens: Vec<Added>,
     pub normalizer: Option<Normalizer>,
@@ -24,7 +24,7 @@ pub(super) struct File {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Added {
+pub(in super::super) struct Added {
     pub id: u32,
     pub content: String,
     #[serde(default)]
@@ -41,7 +41,7 @@ pub(super) struct Added {
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-pub(super) enum Normalizer {
+pub(in super::super) enum Normalizer {
     Sequence {
         normalizers: Vec<Normalizer>,
     },
@@ -96,7 +96,7 @@ impl Normalizer {
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-pub(super) enum PreTokenizer {
+pub(in super::super) enum PreTokenizer {
     Sequence {
         pretokenizers: Vec<PreTokenizer>,
     },
@@ -124,7 +124,7 @@ pub(super) enum PreTokenizer {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Metaspace {
+pub(in super::super) struct Metaspace {
     replacement: char,
     #[serde(default = "yes")]
     add_prefix_space: bool,
@@ -142,7 +142,7 @@ enum Scheme {
 }
 
 #[derive(Deserialize, Clone, Copy, Default)]
-pub(super) enum Behavior {
+pub(in super::super) enum Behavior {
     #[default]
     Isolated,
     Removed,
@@ -153,7 +153,7 @@ pub(super) enum Behavior {
 
 /// What is looked for.
 #[derive(Deserialize)]
-pub(super) enum Source {
+pub(in super::super) enum Source {
     String(String),
     Regex(String),
 }
@@ -260,7 +260,7 @@ fn escape(c: char) -> String {
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-pub(super) enum PostProcessor {
+pub(in super::super) enum PostProcessor {
     Sequence {
         processors: Vec<PostProcessor>,
     },
@@ -273,13 +273,13 @@ pub(super) enum PostProcessor {
 }
 
 #[derive(Deserialize)]
-pub(super) enum Slot {
+pub(in super::super) enum Slot {
     Sequence {},
     SpecialToken { id: String },
 }
 
 #[derive(Deserialize)]
-pub(super) struct Special {
+pub(in super::super) struct Special {
     ids: Vec<u32>,
 }
 
@@ -330,7 +330,7 @@ fn template(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Model {
+pub(in super::super) struct Model {
     #[serde(rename = "type")]
     kind: Option<String>,
     dropout: Option<f32>,
@@ -366,7 +366,7 @@ impl Model {
 }
 
 /// Tokens and ids in the order of the file. Read directly, because a map would first sort them.
-pub(super) struct Entries(pub Vec<(String, u32)>);
+pub(in super::super) struct Entries(pub Vec<(String, u32)>);
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Entries, D::Error> {
@@ -391,7 +391,7 @@ impl<'de> Deserialize<'de> for Entries {
 }
 
 /// `"left right"` or `["left", "right"]`.
-pub(super) enum Merge {
+pub(in super::super) enum Merge {
     Text(String),
     Pair(String, String),
 }

@@ -1,14 +1,15 @@
 //! What long work tells while it goes on: one type for everything that takes a while, so that a
-//! terminal, a page and a program show it in one way. (A verification of a run tells what it finds,
-//! and may be broken off there: that is `cotrain::verify::Progress`, another thing.)
+//! terminal, a page and a program show it in one way. It is a crate of its own since what fetches a
+//! model, what builds a corpus and what verifies a run know nothing of each other.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
-use std::error::Error;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something that long work tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// How far a piece of work is.
@@ -17,12 +18,32 @@ pub enum Progress {
     Note(Note),
 }
 
+/// What a program that is asked for JSON writes on standard error, one a line:
+/// `{"progress":{"at":{…}}}` or `{"note":{…}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// How far a piece of work is.
+    Progress(Progress),
+    /// Something worth knowing that is no error.
+    Note(Note),
+}
+
+impl From<Progress> for Line {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::Note(note) => Line::Note(note),
+            at => Line::Progress(at),
+        }
+    }
+}
+
 /// Whom long work tells; it is called often, so whoever shows it thins it out.
 pub type Tell<'a> = dyn FnMut(Progress) + 'a;
 
 /// How far a piece of work is. `done == total` is its end; work that fails or is ended tells no
 /// end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
     /// What is being done.
     pub work: Work,
@@ -35,13 +56,23 @@ pub struct At {
 }
 
 /// Kinds of long work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// Files come over the network.
     Fetching,
     /// Bytes of a model are hashed, to give it a root or to compare it with one.
     Hashing,
+    /// The tokens of a vocabulary are learned from a text.
+    Learning,
+    /// A text is cut into tokens.
+    Tokenizing,
+    /// Records that others of a run have come and are followed.
+    CatchingUp,
+    /// Rounds of a run are added up again.
+    AddingUp,
+    /// Contributions to a run are computed again.
+    Rerunning,
     /// Weights are read and packed.
     Loading,
     /// Tokens of a prompt are read.
@@ -55,27 +86,36 @@ pub enum Work {
 }
 
 /// What work is counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Bytes.
     Bytes,
-    /// Tokens of a text.
+    /// Tokens.
     Tokens,
+    /// Records of a run.
+    Records,
+    /// Rounds of a run.
+    Rounds,
+    /// Contributions to a run.
+    Contributions,
 }
 
 impl Work {
     /// What it is counted in.
     pub fn unit(self) -> Unit {
         match self {
-            Work::Reading | Work::Scoring => Unit::Tokens,
+            Work::Reading | Work::Scoring | Work::Learning => Unit::Tokens,
+            Work::CatchingUp => Unit::Records,
+            Work::AddingUp => Unit::Rounds,
+            Work::Rerunning => Unit::Contributions,
             _ => Unit::Bytes,
         }
     }
 }
 
 /// Something worth knowing that is no error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
     /// A repository of a hub is taken at this commit.
@@ -87,6 +127,11 @@ pub enum Note {
     },
     /// A model that was named is not on this machine: it is fetched.
     NotHere {
+        /// Its name.
+        model: String,
+    },
+    /// A model that was fetched has lost or changed files since: these are fetched again.
+    NotWhole {
         /// Its name.
         model: String,
     },
@@ -115,7 +160,12 @@ pub enum Note {
         /// The error with its causes.
         why: String,
     },
-    /// What an earlier attempt left of a file is damaged; it is fetched once more.
+    /// Another program fetches a file: this one waits, and goes on if that one ends without it.
+    Waiting {
+        /// The file's name.
+        file: String,
+    },
+    /// What is here of a file is damaged; it is fetched once more.
     Damaged {
         /// The file's name.
         file: String,
@@ -156,6 +206,11 @@ pub enum Note {
         /// All of them.
         all: Vec<String>,
     },
+    /// A model is not run here.
+    NotRun {
+        /// What of it is not understood.
+        why: String,
+    },
     /// A model's chat template cannot be used: texts are continued without it.
     TemplateLeftOut {
         /// The error with its causes.
@@ -164,7 +219,7 @@ pub enum Note {
 }
 
 /// Counts work of one kind and tells how far it is.
-pub(crate) struct Counter<'a, 't> {
+pub struct Counter<'a, 't> {
     at: At,
     tell: &'a mut Tell<'t>,
 }
@@ -177,7 +232,8 @@ impl<'a, 't> Counter<'a, 't> {
 
     /// So much more was found done.
     pub fn had(&mut self, count: u64) {
-        self.at.done = self.at.done.saturating_add(count);
+        // A total that was estimated is no less than all of it.
+        self.at.done = self.at.done.saturating_add(count).min(self.at.total);
         self.show();
     }
 
@@ -208,18 +264,6 @@ impl<'a, 't> Counter<'a, 't> {
     }
 }
 
-/// An error and its causes in one line.
-pub(crate) fn whole(error: &dyn Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    texts.dedup();
-    texts.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,10 +276,12 @@ mod tests {
         counter.had(4);
         counter.add(6);
         counter.lost(7);
+        counter.add(8);
+        counter.lost(7);
         counter.note(Note::Damaged { file: "a".to_owned() });
         let at = |done, fresh| Progress::At(At { work: Work::Fetching, done, total: 10, fresh });
         let note = Progress::Note(Note::Damaged { file: "a".to_owned() });
-        assert_eq!(told, [at(4, 0), at(10, 6), at(3, 6), note]);
+        assert_eq!(told, [at(4, 0), at(10, 6), at(3, 6), at(10, 14), at(3, 14), note]);
     }
 
     #[test]
@@ -244,6 +290,15 @@ mod tests {
         let json = serde_json::to_value(Progress::At(at)).expect("it has a JSON form");
         let want = serde_json::json!({ "work": "reading", "done": 1, "total": 2, "fresh": 1 });
         assert_eq!(json, serde_json::json!({ "at": want }));
+        let note = Note::Damaged { file: "a".to_owned() };
+        for (progress, want) in [
+            (Progress::At(at), serde_json::json!({ "progress": { "at": want } })),
+            (Progress::Note(note), serde_json::json!({ "note": { "damaged": { "file": "a" } } })),
+        ] {
+            let line = Line::from(progress);
+            assert_eq!(serde_json::to_value(&line).expect("it has a JSON form"), want);
+            assert_eq!(serde_json::from_value::<Line>(want).expect("a line"), line);
+        }
         assert_eq!((Work::Reading.unit(), Work::Loading.unit()), (Unit::Tokens, Unit::Bytes));
     }
 }
