@@ -17,8 +17,8 @@ use std::ops::Range;
 use crate::kernel::Kernel;
 use crate::scratch::{Scratch, Shared};
 use crate::simd::{Simd, each_isa};
-use pack::{add_sums, pack, pack_body};
-use tile::{Tile, Tiles};
+use pack::{add_sums, pack, pack_rows};
+use tile::{Form, Tile, Tiles};
 
 /// The longest sum of products that fits 32 bits: 2¹⁷ · 127² is below 2³¹.
 pub const LONGEST_SUM: usize = 1 << 17;
@@ -77,21 +77,22 @@ impl Kernel {
     /// The part of a product that is one sum.
     fn one_sum(&self, job: &Product<'_>) {
         let (m, n, k) = (job.a.lines(), job.b.lines(), job.depth.len());
-        let Tiles { rows, panel, offset, .. } = job.tiles;
-        let slab = (SLAB / k / panel).max(1) * panel;
+        let Tiles { rows, panel, form, .. } = job.tiles;
+        let size = panel * k * form.words();
+        let slab = (SLAB / size).max(1) * panel;
         let blocks = m.div_ceil(ROWS).next_multiple_of(self.threads());
         let run = m.div_ceil(blocks).next_multiple_of(rows);
         for start in (0..n).step_by(slab) {
             let columns = start..n.min(start + slab);
             let panels = columns.len().div_ceil(panel);
-            let mut packed = Scratch::new(panels * panel * k);
+            let mut packed = Scratch::new(panels * size);
             let shared = Shared::new(packed.words());
-            self.split(panels, 1, panel * k, |some| {
+            self.split(panels, 1, size, |some| {
                 // SAFETY: runs of panels do not overlap.
-                let to = unsafe { shared.part(some.start * panel * k..some.end * panel * k) };
+                let to = unsafe { shared.part(some.start * size..some.end * size) };
                 let end = columns.end.min(columns.start + some.end * panel);
                 let lines = columns.start + some.start * panel..end;
-                pack(self.cpu, to, panel, job.b, lines, job.depth.clone(), offset);
+                pack(self.cpu, to, panel, job.b, lines, job.depth.clone(), form);
             });
             let packed: &[u32] = packed.words();
             self.parallel(m.div_ceil(run), |task| {
@@ -120,15 +121,15 @@ each_isa! {
 /// All panels against a run of rows.
 #[inline(always)]
 fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns: Range<usize>) {
-    let Tiles { rows: height, panel, .. } = job.tiles;
-    let (groups, k) = (rows.len().div_ceil(height), job.depth.len());
+    let Tiles { rows: height, panel, form, .. } = job.tiles;
+    let (groups, k, words) = (rows.len().div_ceil(height), job.depth.len(), form.words());
     // As even as can be.
-    let block = k.div_ceil(k.div_ceil(DEPTH));
-    let chunk = (CHUNK / block).min(COLUMNS) / panel * panel;
+    let block = k.div_ceil(k.div_ceil(DEPTH / words));
+    let chunk = (CHUNK / block / words).min(COLUMNS) / panel * panel;
     let width = columns.len().min(chunk.max(panel)).next_multiple_of(panel);
     // In one block a group is finished before the next one begins.
     let held = if block < k { groups } else { 1 };
-    let mut packed = Scratch::new(groups * height * block);
+    let mut packed = Scratch::new(groups * height * block * words);
     let mut sums = Scratch::new(held * height * width);
     let mut offsets = vec![0; groups * height];
     for first in columns.clone().step_by(width) {
@@ -141,15 +142,18 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
             // One block serves all chunks.
             if block < k || first == columns.start {
                 let from = job.depth.start + depth.start..job.depth.start + depth.end;
-                pack_rows::<S>(job, packed.words(), &mut offsets, rows.clone(), from);
+                pack_rows::<S>(packed.words(), height, job.a, rows.clone(), from, form);
+                if form == Form::Offset {
+                    add_sums(&mut offsets, packed.words(), height, depth.len());
+                }
             }
             for group in 0..groups {
                 let lines = group * height..rows.len().min((group + 1) * height);
-                let a = packed.words()[group * height * depth.len()..].as_ptr();
+                let a = packed.words()[group * height * depth.len() * words..].as_ptr();
                 let sums = &mut sums.integers()[group.min(held - 1) * height * width..];
                 let sums = &mut sums[..height * width];
                 for j in (first..last).step_by(panel) {
-                    let at = (j - columns.start) * k + depth.start * panel;
+                    let at = ((j - columns.start) * k + depth.start * panel) * words;
                     // SAFETY: A is packed in whole groups, B in whole panels, and sums have room
                     // for both; the tiles are those of this machine.
                     unsafe {
@@ -174,22 +178,6 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
     }
 }
 
-/// Packs some rows of A, and adds up what the offset of B adds to their sums.
-#[inline(always)]
-fn pack_rows<S: Simd>(
-    job: &Product<'_>,
-    to: &mut [u32],
-    offsets: &mut [i32],
-    rows: Range<usize>,
-    depth: Range<usize>,
-) {
-    let (height, size) = (job.tiles.rows, depth.len());
-    pack_body::<S>(to, height, job.a, rows, depth, 0);
-    if job.tiles.offset != 0 {
-        add_sums(offsets, to, height, size);
-    }
-}
-
 /// Turns the sums of a row into values.
 #[inline(always)]
 fn finish<S: Simd>(job: &Product<'_>, sums: &[i32], total: i32, row: usize, columns: Range<usize>) {
@@ -197,7 +185,7 @@ fn finish<S: Simd>(job: &Product<'_>, sums: &[i32], total: i32, row: usize, colu
     // SAFETY: this task's rows of C.
     let c = unsafe { job.c.part(row * n + columns.start..row * n + columns.end) };
     let (scale, scales) = (job.a.scales[row], &job.b.scales[columns]);
-    let less = total.wrapping_mul(i32::from(job.tiles.offset));
+    let less = if job.tiles.form == Form::Offset { total.wrapping_mul(128) } else { 0 };
     if job.accumulate {
         for ((c, sum), other) in c.iter_mut().zip(sums).zip(scales) {
             *c = S::fma(sum.wrapping_sub(less) as f32, scale * other, *c);

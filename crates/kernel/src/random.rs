@@ -57,15 +57,28 @@ impl Stream {
         ((u128::from(self.u64_at(index)) * u128::from(n)) >> 64) as u64
     }
 
-    /// Sixteen blocks of four numbers from `4 · first` on, side by side: number `i` of block
-    /// `first + n` is `[i][n]`.
+    /// Eight random bits: byte `index mod 4`, little-endian, of `u32_at(index / 4)`.
+    pub fn byte_at(&self, index: u64) -> u8 {
+        self.u32_at(index / 4).to_le_bytes()[(index % 4) as usize]
+    }
+
+    /// [`Stream::byte_at`] from `first` on, which is a multiple of [`BYTES`].
     #[inline(always)]
-    pub(crate) fn blocks_at<S: Simd>(&self, first: u64) -> [[u32; LANES]; 4] {
-        let counters: [_; LANES] = std::array::from_fn(|n| halves(first.wrapping_add(n as u64)));
-        let (low, high) = (counters.map(|c| c[0]), counters.map(|c| c[1]));
-        let counter = [low, high, [self.item[0]; LANES], [self.item[1]; LANES]];
+    pub(crate) fn bytes_at<S: Simd>(&self, first: u64) -> [u8; BYTES] {
+        debug_assert!(first.is_multiple_of(BYTES as u64));
+        // Sixteen blocks from a multiple of sixteen on: no carry.
+        let [low, high] = halves(first / 16);
+        let low = std::array::from_fn(|n| low | n as u32);
+        let counter = [low, [high; LANES], [self.item[0]; LANES], [self.item[1]; LANES]];
         // SAFETY: whoever is compiled for an instruction set runs on a machine that has it.
-        unsafe { S::philox(counter, self.key) }
+        let words = unsafe { S::philox(counter, self.key) };
+        let mut bytes = [0; BYTES];
+        for (n, block) in bytes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            for (i, to) in block.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *to = words[i][n].to_le_bytes();
+            }
+        }
+        bytes
     }
 
     fn block(&self, index: u64) -> [u32; 4] {
@@ -112,6 +125,9 @@ fn normal_with<S: Simd>(bits: u64) -> f32 {
     let radius = (-2.0 * math::ln_with::<S>(1.0 - unit(low))).sqrt();
     radius * math::cos64(f64::from(std::f32::consts::TAU * unit(high))) as f32
 }
+
+/// Bytes that are made at a time: sixteen blocks.
+pub(crate) const BYTES: usize = 16 * LANES;
 
 /// What the counters are multiplied with.
 pub(crate) const FACTORS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
@@ -184,25 +200,25 @@ mod tests {
     }
 
     #[test]
-    fn blocks_side_by_side_are_those_one_by_one() {
-        let stream = Stream::new(4, "blocks", 11);
+    fn bytes_at_once_are_those_one_by_one() {
+        let stream = Stream::new(4, "bytes", 11);
         for isa in crate::Isa::available() {
-            for first in [0, 5, u64::from(u32::MAX) - 3, u64::MAX - 2] {
-                let all = blocks(crate::isa::Cpu::new(isa).expect("it is there"), &stream, first);
-                let one_by_one: [_; LANES] =
-                    std::array::from_fn(|n| stream.block(first.wrapping_add(n as u64)));
-                assert_eq!(all, [0, 1, 2, 3].map(|i| one_by_one.map(|b| b[i])), "{isa} {first}");
+            for first in [0, 5 << 8, (u64::from(u32::MAX) << 4) - 240, u64::MAX - 255] {
+                let all = bytes(crate::isa::Cpu::new(isa).expect("it is there"), &stream, first);
+                let one_by_one = std::array::from_fn(|i| stream.byte_at(first + i as u64));
+                assert_eq!(all, one_by_one, "{isa} {first}");
             }
         }
+        assert_eq!(stream.byte_at(7), (stream.u32_at(1) >> 24) as u8);
     }
 
     each_isa! {
-        fn blocks(stream: &Stream, first: u64) -> [[u32; LANES]; 4] = blocks_body;
+        fn bytes(stream: &Stream, first: u64) -> [u8; BYTES] = bytes_body;
     }
 
     #[inline(always)]
-    fn blocks_body<S: Simd>(stream: &Stream, first: u64) -> [[u32; LANES]; 4] {
-        stream.blocks_at::<S>(first)
+    fn bytes_body<S: Simd>(stream: &Stream, first: u64) -> [u8; BYTES] {
+        stream.bytes_at::<S>(first)
     }
 
     #[test]

@@ -50,11 +50,9 @@ fn specified(x: &[f32], cols: usize, by: Scales, rounding: Rounding<'_>) -> Vec<
             Rounding::Nearest => x[i] * factor,
             Rounding::Stochastic { stream, first } => {
                 let row = first.wrapping_add(row as u64);
-                let round = row.wrapping_mul(cols.div_ceil(256) as u64) + (col / 256) as u64;
-                let block = round.wrapping_mul(16) + (col % 16) as u64;
-                let byte = col / 16 % 16;
-                let word = stream.u32_at(block.wrapping_mul(4) + (byte / 4) as u64);
-                let byte = f32::from(word.to_le_bytes()[byte % 4]);
+                let at = row.wrapping_mul(cols as u64).wrapping_add(col as u64);
+                let word = stream.u32_at(at / 4);
+                let byte = f32::from(word.to_le_bytes()[(at % 4) as usize]);
                 x[i].mul_add(factor, (byte - 127.5) / 256.0)
             }
         };

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::slice::ChunksExactMut;
 
 use super::quantize::{Quantized, Scales};
+use super::tile::Form;
+use crate::scratch::Scratch;
 use crate::simd::{Simd, each_isa};
 
 impl Quantized {
@@ -14,9 +16,29 @@ impl Quantized {
 }
 
 each_isa! {
-    /// Packs lines side by side, `width` to a panel, with `offset` added to each integer:
-    /// `to[panel][q][line]` for the words `depth`, with lines of zeros where the last panel has none.
-    pub(super) fn pack(to: &mut [u32], width: usize, from: &Quantized, lines: Range<usize>, depth: Range<usize>, offset: u8) = pack_body;
+    /// Packs lines of B side by side, `width` to a panel, as `form` says: `to[panel][q][word][line]`
+    /// for the groups `depth`, with lines of zeros where the last panel has none.
+    pub(super) fn pack(to: &mut [u32], width: usize, from: &Quantized, lines: Range<usize>, depth: Range<usize>, form: Form) = pack_body;
+}
+
+/// The same for A, inside a task: `to[panel][q][line][word]`, never with an offset.
+#[inline(always)]
+pub(super) fn pack_rows<S: Simd>(
+    to: &mut [u32],
+    width: usize,
+    from: &Quantized,
+    lines: Range<usize>,
+    depth: Range<usize>,
+    form: Form,
+) {
+    if form != Form::Halves {
+        return pack_body::<S>(to, width, from, lines, depth, Form::Bytes);
+    }
+    let mut bytes = Scratch::new(to.len() / 2);
+    pack_body::<S>(bytes.words(), width, from, lines, depth, Form::Bytes);
+    // SAFETY: words are whole halves and bytes, of which any bits are valid.
+    let (to, bytes) = unsafe { (to.align_to_mut::<i16>().1, bytes.words().align_to::<i8>().1) };
+    to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = i16::from(*byte));
 }
 
 /// [`pack()`] inside a task.
@@ -27,9 +49,9 @@ pub(super) fn pack_body<S: Simd>(
     from: &Quantized,
     lines: Range<usize>,
     depth: Range<usize>,
-    offset: u8,
+    form: Form,
 ) {
-    let size = width * depth.len();
+    let size = width * depth.len() * form.words();
     assert!(to.len() >= lines.len().div_ceil(width) * size, "pack: room");
     let panels = lines.len().div_ceil(width);
     let to = &mut to[..panels * size];
@@ -37,12 +59,12 @@ pub(super) fn pack_body<S: Simd>(
         to[(panels - 1) * size..].fill(0);
     }
     match from.by {
-        Scales::Rows => along_rows::<S>(to, width, from, lines, depth),
-        Scales::Columns => down_columns(to, width, from, lines, depth),
+        Scales::Rows => along_rows::<S>(to, width, from, lines, depth, form),
+        Scales::Columns => down_columns(to, width, from, lines, depth, form),
     }
-    if offset != 0 {
+    if form == Form::Offset {
         // Adding 128 to a byte flips its first bit.
-        let flip = u32::from_ne_bytes([offset; 4]);
+        let flip = u32::from_ne_bytes([128; 4]);
         to.iter_mut().for_each(|word| *word ^= flip);
     }
 }
@@ -55,19 +77,30 @@ fn along_rows<S: Simd>(
     from: &Quantized,
     lines: Range<usize>,
     depth: Range<usize>,
+    form: Form,
 ) {
-    let stride = from.stride();
+    let (stride, size) = (from.stride(), width * depth.len());
     assert!(depth.end <= stride);
-    for (panel, first) in to.chunks_exact_mut(width * depth.len()).zip(lines.clone().step_by(width))
-    {
+    let mut bytes = Scratch::new(if form == Form::Halves { size } else { 0 });
+    let bytes = bytes.words();
+    let panels = to.chunks_exact_mut(size * form.words()).zip(lines.clone().step_by(width));
+    for (to, first) in panels {
+        let panel = if form == Form::Halves { &mut *bytes } else { &mut *to };
         let count = width.min(lines.end - first);
         let words = &from.words[first * stride..(first + count) * stride];
         // SAFETY: words are moved, not computed with, so their type does not matter; `count` rows
         // of `depth` lie in the slice, and the panel holds `width` × `depth`.
         unsafe {
             let start = words.as_ptr().add(depth.start).cast::<f32>();
-            let to = panel.as_mut_ptr().cast::<f32>();
-            S::transpose(to, width, start, stride, count, depth.len());
+            let panel = panel.as_mut_ptr().cast::<f32>();
+            S::transpose(panel, width, start, stride, count, depth.len());
+        }
+        if form == Form::Halves {
+            let rows = bytes.chunks_exact(width).zip(to.chunks_exact_mut(2 * width));
+            for (row, to) in rows {
+                let (first, second) = to.split_at_mut(width);
+                halves(first, second, row);
+            }
         }
     }
 }
@@ -80,30 +113,56 @@ fn down_columns(
     from: &Quantized,
     lines: Range<usize>,
     depth: Range<usize>,
+    form: Form,
 ) {
     /// Columns at a time, a multiple of each width.
     const SOME: usize = 192;
-    let (stride, size) = (4 * from.stride(), width * depth.len());
+    let (stride, size) = (4 * from.stride(), width * depth.len() * form.words());
     // SAFETY: any four bytes are a word and the other way round.
     let bytes = unsafe { from.words.align_to::<u8>().1 };
-    let mut together = [0; SOME];
+    let (mut together, mut first, mut second) = ([0; SOME], [0; SOME], [0; SOME]);
     for (at, q) in depth.enumerate() {
-        for first in lines.clone().step_by(SOME) {
-            let columns = first..lines.end.min(first + SOME);
+        for some in lines.clone().step_by(SOME) {
+            let columns = some..lines.end.min(some + SOME);
             let row = |i: usize| &bytes[(4 * q + i) * stride..][columns.clone()];
             interleave(&mut together[..columns.len()], [row(0), row(1), row(2), row(3)]);
-            let panels = to[(first - lines.start) / width * size..].chunks_exact_mut(size);
-            let words = &together[..columns.len()];
-            match width {
-                4 => spread::<4>(panels, words, at),
-                6 => spread::<6>(panels, words, at),
-                8 => spread::<8>(panels, words, at),
-                12 => spread::<12>(panels, words, at),
-                16 => spread::<16>(panels, words, at),
-                32 => spread::<32>(panels, words, at),
-                _ => unreachable!("a panel of {width} lines"),
+            let panels = &mut to[(some - lines.start) / width * size..];
+            let words = ..columns.len();
+            if form == Form::Halves {
+                halves(&mut first[words], &mut second[words], &together[words]);
+                spread_to(panels, width, size, &first[words], 2 * at);
+                spread_to(panels, width, size, &second[words], 2 * at + 1);
+            } else {
+                spread_to(panels, width, size, &together[words], at);
             }
         }
+    }
+}
+
+/// Bytes as halves with their signs: the first two of each word, and the other two.
+#[inline(always)]
+fn halves(first: &mut [u32], second: &mut [u32], words: &[u32]) {
+    let widened = |word: u32| {
+        let (low, high) = ((word << 24).cast_signed() >> 24, (word << 16).cast_signed() >> 8);
+        (low & 0xffff | high & !0xffff).cast_unsigned()
+    };
+    for ((first, second), word) in first.iter_mut().zip(second).zip(words) {
+        (*first, *second) = (widened(*word), widened(word >> 16));
+    }
+}
+
+/// Puts the words of some lines into row `at` of their panels, of `size` words each.
+#[inline(always)]
+fn spread_to(to: &mut [u32], width: usize, size: usize, words: &[u32], at: usize) {
+    let panels = to.chunks_exact_mut(size);
+    match width {
+        4 => spread::<4>(panels, words, at),
+        6 => spread::<6>(panels, words, at),
+        8 => spread::<8>(panels, words, at),
+        12 => spread::<12>(panels, words, at),
+        16 => spread::<16>(panels, words, at),
+        32 => spread::<32>(panels, words, at),
+        _ => unreachable!("a panel of {width} lines"),
     }
 }
 
@@ -131,27 +190,31 @@ fn interleave(to: &mut [u32], rows: [&[u8]; 4]) {
     }
 }
 
-/// For each line of packed groups (without offset) the sum of its integers, added to `sums`.
-///
-/// Panics: for a width that no tile has.
+/// For each line of packed groups (in bytes, without offset) the sum of its integers, added to
+/// `sums`.
 #[inline(always)]
 pub(super) fn add_sums(sums: &mut [i32], packed: &[u32], width: usize, depth: usize) {
-    match width {
-        6 => add_sums_of::<6>(sums, packed, depth),
-        12 => add_sums_of::<12>(sums, packed, depth),
-        _ => unreachable!("a group of {width} lines"),
+    /// A multiple of each width, so that a place always belongs to one line.
+    const PLACES: usize = 48;
+    assert!(PLACES.is_multiple_of(width));
+    for (sums, words) in sums.chunks_exact_mut(width).zip(packed.chunks_exact(width * depth)) {
+        let mut places = [0; PLACES];
+        let (chunks, rest) = words.as_chunks::<PLACES>();
+        for chunk in chunks {
+            for (place, word) in places.iter_mut().zip(chunk) {
+                *place += sum_of_bytes(*word);
+            }
+        }
+        for (place, word) in places.iter_mut().zip(rest) {
+            *place += sum_of_bytes(*word);
+        }
+        for places in places.chunks_exact(width) {
+            sums.iter_mut().zip(places).for_each(|(sum, place)| *sum += place);
+        }
     }
 }
 
 #[inline(always)]
-fn add_sums_of<const WIDTH: usize>(sums: &mut [i32], packed: &[u32], depth: usize) {
-    let (groups, words) = (sums.as_chunks_mut::<WIDTH>().0, packed.as_chunks::<WIDTH>().0);
-    for (sums, words) in groups.iter_mut().zip(words.chunks_exact(depth)) {
-        for words in words {
-            for (sum, word) in sums.iter_mut().zip(words) {
-                let bytes = [24, 16, 8, 0].map(|shift| (word << shift).cast_signed() >> 24);
-                *sum += bytes[0] + bytes[1] + bytes[2] + bytes[3];
-            }
-        }
-    }
+fn sum_of_bytes(word: u32) -> i32 {
+    [24, 16, 8, 0].iter().map(|shift| (word << shift).cast_signed() >> 24).sum()
 }

@@ -1,7 +1,9 @@
 //! How values become integers.
 
+use std::ops::Range;
+
 use crate::kernel::Kernel;
-use crate::random::Stream;
+use crate::random::{BYTES, Stream};
 use crate::scratch::Shared;
 use crate::simd::{LANES, Simd, each_isa, larger};
 
@@ -9,8 +11,8 @@ use crate::simd::{LANES, Simd, each_isa, larger};
 /// overflows. The product of two scales may be subnormal, which is kept.
 const TINY: f32 = f32::from_bits((127 - 100) << 23);
 
-/// Columns that one round of random numbers is for: sixteen blocks of sixteen bytes.
-const NOISE: usize = 256;
+/// Values of a row that are rounded at a time: their noise stays in the first cache.
+const PIECE: usize = 4096;
 
 /// Which lines of a matrix have a scale: those that are not summed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Quantized {
             self.rows,
             self.cols
         );
-        self.words[row * self.stride() + col / 4].to_le_bytes()[col % 4].cast_signed()
+        self.words[row * self.stride() + col / 4].to_ne_bytes()[col % 4].cast_signed()
     }
 
     /// Bytes of memory in use.
@@ -129,9 +131,8 @@ impl Kernel {
     /// Bits: for a line with the largest size `a`, `factor = 127 / a` and `scale = a / 127`, each
     /// rounded once; both are zero where `a < 2⁻¹⁰⁰`. To nearest: `q` is `x · factor`, rounded to an
     /// f32 and then to an integer, ties to even. Stochastic: `q` is `x · factor + (b − 127.5) / 256`,
-    /// rounded once to an f32 and then to an integer, ties to even, where for row `r` of the stream
-    /// and column `c` the byte `b` is number `c / 16 mod 16` (little-endian, from 0) of Philox's
-    /// block `16 · (r · ⌈cols / 256⌉ + c / 256) + c mod 16` of the stream. Neither leaves ±127.
+    /// rounded once to an f32 and then to an integer, ties to even, where for row `r` and column `c`
+    /// `b` is byte `r · cols + c` of the stream ([`Stream::byte_at`]). Neither leaves ±127.
     /// Values that are no numbers give arbitrary integers: check with [`Kernel::all_finite`].
     ///
     /// Panics: if `x` is no whole number of rows.
@@ -151,16 +152,17 @@ impl Kernel {
         }
         let stride = out.stride();
         let words = Shared::new(&mut out.words);
+        // SAFETY: runs of rows do not overlap.
+        let to = |run: &Range<usize>| unsafe { words.part(run.start * stride..run.end * stride) };
+        let from = |run: &Range<usize>| &x[run.start * cols..run.end * cols];
         match by {
             Scales::Rows => {
                 let scales = Shared::new(&mut out.scales);
                 self.split(rows, 1, 4 * cols, |run| {
-                    // SAFETY: runs of rows do not overlap.
-                    let to = unsafe { words.part(run.start * stride..run.end * stride) };
                     // SAFETY: as above.
                     let scales = unsafe { scales.part(run.clone()) };
-                    let x = &x[run.start * cols..run.end * cols];
-                    quantize_rows(self.cpu, to, scales, x, cols, rounding.skip(run.start));
+                    let rounding = rounding.skip(run.start);
+                    quantize_rows(self.cpu, to(&run), scales, from(&run), cols, rounding);
                 });
             }
             Scales::Columns => {
@@ -172,10 +174,8 @@ impl Kernel {
                     column_scales(self.cpu, to, scales, x, cols, run.start);
                 });
                 self.split(rows, 1, 4 * cols, |run| {
-                    // SAFETY: runs of rows do not overlap.
-                    let to = unsafe { words.part(run.start * stride..run.end * stride) };
-                    let x = &x[run.start * cols..run.end * cols];
-                    quantize_columns(self.cpu, to, &factors, x, cols, rounding.skip(run.start));
+                    let rounding = rounding.skip(run.start);
+                    quantize_columns(self.cpu, to(&run), &factors, from(&run), cols, rounding);
                 });
             }
         }
@@ -208,12 +208,24 @@ fn rows_body<S: Simd>(
     cols: usize,
     rounding: Rounding<'_>,
 ) {
+    let mut noise = Noise::of(rounding);
     let rows = to.chunks_exact_mut(cols.div_ceil(4)).zip(x.chunks_exact(cols));
     for (row, ((to, x), scale)) in rows.zip(scales).enumerate() {
         let factor;
         (factor, *scale) = factor_and_scale(largest(x));
-        let factors = [factor; NOISE];
-        round_row::<S>(to, x, rounding.skip(row), |_| &factors);
+        let pieces = bytes(to).chunks_mut(PIECE).zip(x.chunks(PIECE));
+        for (piece, (to, x)) in pieces.enumerate() {
+            let to = filled_up(to, x.len());
+            match &mut noise {
+                None => to.iter_mut().zip(x).for_each(|(q, x)| *q = nearest(x * factor)),
+                Some(noise) => {
+                    let noise = noise.take::<S>(row * cols + piece * PIECE, x.len(), cols);
+                    for ((q, x), byte) in to.iter_mut().zip(x).zip(noise) {
+                        *q = nearest(S::fma(*x, factor, shift(*byte)));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -244,74 +256,78 @@ fn columns_body<S: Simd>(
     cols: usize,
     rounding: Rounding<'_>,
 ) {
+    let mut noise = Noise::of(rounding);
     let rows = to.chunks_exact_mut(cols.div_ceil(4)).zip(x.chunks_exact(cols));
     for (row, (to, x)) in rows.enumerate() {
-        round_row::<S>(to, x, rounding.skip(row), |first| &factors[first..]);
-    }
-}
-
-/// Rounds a row. `factors(c)`: those of the columns from `c` on, at least as far as there are
-/// columns or [`NOISE`] of them.
-#[inline(always)]
-fn round_row<'f, S: Simd>(
-    to: &mut [u32],
-    x: &[f32],
-    rounding: Rounding<'_>,
-    factors: impl Fn(usize) -> &'f [f32],
-) {
-    let rounds = x.len().div_ceil(NOISE) as u64;
-    for (round, (to, x)) in to.chunks_mut(NOISE / 4).zip(x.chunks(NOISE)).enumerate() {
-        let factors = &factors(round * NOISE)[..x.len()];
-        let noise = match rounding {
-            Rounding::Nearest => None,
-            Rounding::Stochastic { stream, first } => {
-                let at = first.wrapping_mul(rounds).wrapping_add(round as u64);
-                Some(stream.blocks_at::<S>(at.wrapping_mul(LANES as u64)))
+        let pieces = bytes(to).chunks_mut(PIECE).zip(x.chunks(PIECE));
+        for (piece, ((to, x), factors)) in pieces.zip(factors.chunks(PIECE)).enumerate() {
+            let to = filled_up(to, x.len()).iter_mut().zip(x).zip(factors);
+            match &mut noise {
+                None => to.for_each(|((q, x), factor)| *q = nearest(x * factor)),
+                Some(noise) => {
+                    let noise = noise.take::<S>(row * cols + piece * PIECE, x.len(), cols);
+                    for (((q, x), factor), byte) in to.zip(noise) {
+                        *q = nearest(S::fma(*x, *factor, shift(*byte)));
+                    }
+                }
             }
-        };
-        let mut q = [0; NOISE];
-        match (x.as_array::<NOISE>(), factors.as_array::<NOISE>()) {
-            (Some(x), Some(factors)) => round_some::<S>(&mut q, x, factors, &noise),
-            _ => {
-                let (mut all, mut their) = ([0.0; NOISE], [0.0; NOISE]);
-                all[..x.len()].copy_from_slice(x);
-                their[..x.len()].copy_from_slice(factors);
-                round_some::<S>(&mut q, &all, &their, &noise);
-            }
-        }
-        for (to, q) in to.iter_mut().zip(q.as_chunks::<4>().0) {
-            *to = u32::from_le_bytes(*q);
         }
     }
 }
 
-/// Rounds as many values as a round of random numbers is for.
-#[inline(always)]
-fn round_some<S: Simd>(
-    q: &mut [u8; NOISE],
-    x: &[f32; NOISE],
-    factors: &[f32; NOISE],
-    noise: &Option<[[u32; LANES]; 4]>,
-) {
-    let Some(noise) = noise else {
-        for i in 0..NOISE {
-            q[i] = nearest(x[i] * factors[i]);
-        }
-        return;
-    };
-    let mut shifts = [[0.0; LANES]; NOISE / LANES];
-    for (words, shifts) in noise.iter().zip(shifts.as_chunks_mut::<4>().0) {
-        for (byte, shifts) in shifts.iter_mut().enumerate() {
-            for (shift, word) in shifts.iter_mut().zip(words) {
-                let byte = (word >> (8 * byte) & 0xff).cast_signed() as f32;
-                *shift = (byte - 127.5) * (1.0 / 256.0);
+/// What decides how the values of some rows are rounded, made a little ahead.
+struct Noise<'a> {
+    stream: &'a Stream,
+    /// Number of the first row.
+    first: u64,
+    /// Number in the stream of the first byte at hand.
+    start: u64,
+    ready: bool,
+    bytes: [u8; PIECE + BYTES],
+}
+
+impl<'a> Noise<'a> {
+    fn of(rounding: Rounding<'a>) -> Option<Noise<'a>> {
+        let Rounding::Stochastic { stream, first } = rounding else { return None };
+        Some(Noise { stream, first, start: 0, ready: false, bytes: [0; PIECE + BYTES] })
+    }
+
+    /// The bytes of `len` values, at most [`PIECE`], from value `index` on of rows of `cols`.
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, index: usize, len: usize, cols: usize) -> &[u8] {
+        let index = self.first.wrapping_mul(cols as u64).wrapping_add(index as u64);
+        let mut skipped = index.wrapping_sub(self.start);
+        if !self.ready || skipped > (self.bytes.len() - len) as u64 {
+            skipped = index % BYTES as u64;
+            (self.start, self.ready) = (index - skipped, true);
+            for (run, to) in self.bytes.as_chunks_mut::<BYTES>().0.iter_mut().enumerate() {
+                let start = self.start.wrapping_add((run * BYTES) as u64);
+                *to = self.stream.bytes_at::<S>(start);
             }
         }
+        &self.bytes[skipped as usize..][..len]
     }
-    let shifts = shifts.as_flattened();
-    for i in 0..NOISE {
-        q[i] = nearest(S::fma(x[i], factors[i], shifts[i]));
-    }
+}
+
+/// The four integers of each word, in memory's order.
+#[inline(always)]
+fn bytes(words: &mut [u32]) -> &mut [u8] {
+    // SAFETY: a word is four bytes, of which any bits are valid.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 4 * words.len()) }
+}
+
+/// The first `len` integers; those after them, which fill up the last word, become zero.
+#[inline(always)]
+fn filled_up(to: &mut [u8], len: usize) -> &mut [u8] {
+    let (to, rest) = to.split_at_mut(len);
+    rest.fill(0);
+    to
+}
+
+/// What a byte of noise adds: between −½ and ½.
+#[inline(always)]
+fn shift(byte: u8) -> f32 {
+    (f32::from(byte) - 127.5) * (1.0 / 256.0)
 }
 
 /// The nearest integer, ties to even, of a number within ±127.5.

@@ -2,16 +2,16 @@
 
 use crate::isa::{Cpu, Isa};
 
-/// `c[i, j] = Σ_q a[i, q] · b[q, j]` over words of four integers each, from zero or from `c`; sums
-/// wrap around. Integers of `b` are as [`Tiles::offset`] says.
+/// `c[i, j] = Σ_q a[i, q] · b[q, j]` over groups of four integers each, from zero or from `c`; sums
+/// wrap around. Operands are as [`Tiles::form`] says.
 pub(super) struct Tile {
     /// Rows, at most [`Tiles::rows`].
     pub rows: usize,
-    /// Words of a sum.
+    /// Groups of a sum.
     pub depth: usize,
-    /// `a[i, q]` lies at `q * Tiles::rows + i`.
+    /// Word `w` of `a[i, q]` lies at `(q * Tiles::rows + i) * Form::words() + w`.
     pub a: *const u32,
-    /// A packed panel: `b[q, j]` lies at `q * Tiles::panel + j`.
+    /// A packed panel: word `w` of `b[q, j]` lies at `(q * Form::words() + w) * Tiles::panel + j`.
     pub b: *const u32,
     /// `c[i, j]` lies at `i * c_row + j`; there is room for a whole panel in each row.
     pub c: *mut i32,
@@ -27,9 +27,28 @@ pub(super) struct Tiles {
     pub rows: usize,
     /// Columns of a tile and of a packed panel.
     pub panel: usize,
-    /// What is added to each integer of `b`: some instructions take one operand without a sign.
-    pub offset: u8,
+    /// How operands are packed.
+    pub form: Form,
     run: unsafe fn(&Tile),
+}
+
+/// How four integers that follow each other in a sum are packed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As bytes of a word.
+    Bytes,
+    /// The same, but integers of `b` are 128 higher: some instructions take one operand without a
+    /// sign.
+    Offset,
+    /// As halves of two words.
+    Halves,
+}
+
+impl Form {
+    /// Words of four integers.
+    pub(super) fn words(self) -> usize {
+        if self == Form::Halves { 2 } else { 1 }
+    }
 }
 
 impl Tiles {
@@ -63,7 +82,7 @@ impl Tiles {
 }
 
 /// The specification.
-const SCALAR: Tiles = Tiles { rows: 4, panel: 8, offset: 0, run: scalar };
+const SCALAR: Tiles = Tiles { rows: 4, panel: 8, form: Form::Bytes, run: scalar };
 
 unsafe fn scalar(t: &Tile) {
     // SAFETY: the caller vouches for the addresses in `t`.
@@ -86,11 +105,11 @@ unsafe fn scalar(t: &Tile) {
 }
 
 /// Writes a function for tiles of `$rows` rows or fewer. `$load` and `$store` move a register of
-/// `$lanes` sums or words, `$splat` sends a word to all lanes, and `$dot(sums, a, b)` adds the four
-/// products of each lane.
+/// `$lanes` sums or words, `$splat` sends a word to all lanes, and `$dot(sums, a, b)` adds the
+/// products of each lane; four integers are `$words` words.
 macro_rules! tiles {
-    ($(#[$feature:meta])* $name:ident, $panel:literal / $lanes:literal, $top:literal, $zero:expr,
-     $load:expr, $store:expr, $splat:expr, $prepare:expr, $dot:expr, [$($rows:literal)*]) => {
+    ($(#[$feature:meta])* $name:ident, $panel:literal / $lanes:literal, $top:literal, $words:literal,
+     $zero:expr, $load:expr, $store:expr, $splat:expr, $dot:expr, [$($rows:literal)*]) => {
         $(#[$feature])*
         unsafe fn $name(t: &super::Tile) {
             $(#[$feature])*
@@ -108,18 +127,20 @@ macro_rules! tiles {
                     }
                     let (mut a, mut b) = (t.a, t.b);
                     for _ in 0..t.depth {
-                        let mut panel = [$prepare($zero); VECTORS];
-                        for j in 0..VECTORS {
-                            panel[j] = $prepare($load(b.add(j * $lanes).cast()));
-                        }
-                        for i in 0..ROWS {
-                            let a = $splat(a.add(i));
+                        for w in 0..$words {
+                            let mut panel = [$zero; VECTORS];
                             for j in 0..VECTORS {
-                                sums[i][j] = $dot(sums[i][j], a, panel[j]);
+                                panel[j] = $load(b.add(w * $panel + j * $lanes).cast());
+                            }
+                            for i in 0..ROWS {
+                                let a = $splat(a.add(i * $words + w));
+                                for j in 0..VECTORS {
+                                    sums[i][j] = $dot(sums[i][j], a, panel[j]);
+                                }
                             }
                         }
-                        a = a.add($top);
-                        b = b.add($panel);
+                        a = a.add($words * $top);
+                        b = b.add($words * $panel);
                     }
                     for i in 0..ROWS {
                         for j in 0..VECTORS {
@@ -145,38 +166,33 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use super::Tiles;
+    use super::{Form, Tiles};
 
-    /// Four rows of two registers, so that all fits sixteen registers.
-    pub(super) const AVX2: Tiles = Tiles { rows: 4, panel: 16, offset: 0, run: avx2 };
+    /// Products of halves: those of bytes (`vpmaddubsw`) would need a sign moved over for each, and
+    /// leave less room in sixteen registers.
+    pub(super) const AVX2: Tiles = Tiles { rows: 6, panel: 16, form: Form::Halves, run: avx2 };
     /// `vpdpbusd` takes the panel without a sign: its integers are 128 higher.
-    pub(super) const AVX_VNNI: Tiles = Tiles { rows: 6, panel: 16, offset: 128, run: avx_vnni };
+    pub(super) const AVX_VNNI: Tiles =
+        Tiles { rows: 6, panel: 16, form: Form::Offset, run: avx_vnni };
     /// The same with 512 bits.
-    pub(super) const AVX512: Tiles = Tiles { rows: 12, panel: 32, offset: 128, run: avx512 };
+    pub(super) const AVX512: Tiles = Tiles { rows: 12, panel: 32, form: Form::Offset, run: avx512 };
 
     tiles! {
         #[target_feature(enable = "avx2")]
-        avx2, 16 / 8, 4, _mm256_setzero_si256(),
+        avx2, 16 / 8, 6, 2, _mm256_setzero_si256(),
         |from: *const __m256i| _mm256_loadu_si256(from),
         |to: *mut __m256i, sums| _mm256_storeu_si256(to, sums),
         |word: *const u32| _mm256_set1_epi32(word.read().cast_signed()),
-        // The size of the panel's integers, which the instruction takes without a sign.
-        |b| (b, _mm256_abs_epi8(b)),
-        // 2 · 127 · 127 fits 16 bits, so nothing saturates.
-        |sums, a, (b, size)| {
-            let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(a, b));
-            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        },
-        [1 2 3 4]
+        |sums, a, b| _mm256_add_epi32(sums, _mm256_madd_epi16(a, b)),
+        [1 2 3 4 5 6]
     }
 
     tiles! {
         #[target_feature(enable = "avx2,avxvnni")]
-        avx_vnni, 16 / 8, 6, _mm256_setzero_si256(),
+        avx_vnni, 16 / 8, 6, 1, _mm256_setzero_si256(),
         |from: *const __m256i| _mm256_loadu_si256(from),
         |to: *mut __m256i, sums| _mm256_storeu_si256(to, sums),
         |word: *const u32| _mm256_set1_epi32(word.read().cast_signed()),
-        |b| b,
         // Not the saturating form (`vpdpbusds`): sums wrap around, and the offset is taken off.
         |sums, a, b| _mm256_dpbusd_avx_epi32(sums, b, a),
         [1 2 3 4 5 6]
@@ -184,11 +200,10 @@ mod x86 {
 
     tiles! {
         #[target_feature(enable = "avx512f,avx512vnni")]
-        avx512, 32 / 16, 12, _mm512_setzero_si512(),
+        avx512, 32 / 16, 12, 1, _mm512_setzero_si512(),
         |from: *const __m512i| _mm512_loadu_si512(from),
         |to: *mut __m512i, sums| _mm512_storeu_si512(to, sums),
         |word: *const u32| _mm512_set1_epi32(word.read().cast_signed()),
-        |b| b,
         // As above.
         |sums, a, b| _mm512_dpbusd_epi32(sums, b, a),
         [1 2 3 4 5 6 7 8 9 10 11 12]
@@ -202,31 +217,29 @@ mod neon {
     use std::arch::aarch64::*;
     use std::arch::asm;
 
-    use super::Tiles;
+    use super::{Form, Tiles};
 
     /// With the dot products of bytes that most machines have since 2018.
-    pub(super) const DOT: Tiles = Tiles { rows: 6, panel: 16, offset: 0, run: dot };
+    pub(super) const DOT: Tiles = Tiles { rows: 6, panel: 16, form: Form::Bytes, run: dot };
     /// Without.
-    pub(super) const PLAIN: Tiles = Tiles { rows: 4, panel: 8, offset: 0, run: plain };
+    pub(super) const PLAIN: Tiles = Tiles { rows: 4, panel: 8, form: Form::Bytes, run: plain };
 
     tiles! {
         #[target_feature(enable = "neon,dotprod")]
-        dot, 16 / 4, 6, vdupq_n_s32(0),
+        dot, 16 / 4, 6, 1, vdupq_n_s32(0),
         |from: *const i32| vld1q_s32(from),
         |to: *mut i32, sums| vst1q_s32(to, sums),
         |word: *const u32| vdupq_n_s32(word.read().cast_signed()),
-        |b| b,
         |sums, a, b| dot_bytes(sums, a, b),
         [1 2 3 4 5 6]
     }
 
     tiles! {
         #[target_feature(enable = "neon")]
-        plain, 8 / 4, 4, vdupq_n_s32(0),
+        plain, 8 / 4, 4, 1, vdupq_n_s32(0),
         |from: *const i32| vld1q_s32(from),
         |to: *mut i32, sums| vst1q_s32(to, sums),
         |word: *const u32| vdupq_n_s32(word.read().cast_signed()),
-        |b| b,
         |sums, a, b| {
             let (a, b) = (vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b));
             let low = vmull_s8(vget_low_s8(a), vget_low_s8(b));

@@ -109,7 +109,11 @@ tiles! {
     [1 2 3 4 5 6]
 }
 
-/// Blocks of 8 × 8; what is left over, and panels narrower than 8, in blocks of 4 × 4 and singly.
+/// Blocks of 8 × 8.
+///
+/// A block is stored as whole registers also where it is narrower than 8: the excess falls on
+/// places that the next row overwrites, and the very last row of a panel is stored under a mask.
+/// Four lines or fewer, and what is left of the depth, go singly.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn transpose(
     to: *mut f32,
@@ -119,32 +123,40 @@ unsafe fn transpose(
     count: usize,
     depth: usize,
 ) {
-    let (deep, eights, fours) = (depth / 8 * 8, count / 8 * 8, count / 4 * 4);
-    // SAFETY: every block lies inside `count` × `depth`, and `count` is at most `width`.
+    let deep = depth / 8 * 8;
+    let tail = count % 8;
+    let whole = if tail < 4 { count - tail } else { count };
+    // SAFETY: every block lies inside `count` × `depth`, and `count` is at most `width`; a store
+    // that ends in the next row is followed by those of that row, and the last row has a mask.
     unsafe {
         for p in (0..deep).step_by(8) {
-            for j in (0..eights).step_by(8) {
-                let line = |l: usize| _mm256_loadu_ps(from.add((j + l) * stride + p));
+            for j in (0..whole).step_by(8) {
+                let (last, room) = ((count - j).min(8) - 1, width - j);
+                // The last line stands in for those that are not there.
+                let line = |l: usize| _mm256_loadu_ps(from.add((j + l.min(last)) * stride + p));
+                let to = to.add(p * width + j);
                 let block = turn_8(std::array::from_fn(line));
-                for (r, row) in block.into_iter().enumerate() {
-                    _mm256_storeu_ps(to.add((p + r) * width + j), row);
+                for (r, row) in block.into_iter().enumerate().take(7) {
+                    _mm256_storeu_ps(to.add(r * width), row);
+                }
+                if room >= 8 || p + 8 < depth {
+                    _mm256_storeu_ps(to.add(7 * width), block[7]);
+                } else {
+                    _mm256_maskstore_ps(to.add(7 * width), first_lanes(room), block[7]);
                 }
             }
-            for j in (eights..fours).step_by(4) {
-                for p in [p, p + 4] {
-                    let line = |l: usize| _mm_loadu_ps(from.add((j + l) * stride + p));
-                    let mut x: [__m128; 4] = std::array::from_fn(line);
-                    let [a, b, c, d] = &mut x;
-                    _MM_TRANSPOSE4_PS(a, b, c, d);
-                    for (r, row) in x.into_iter().enumerate() {
-                        _mm_storeu_ps(to.add((p + r) * width + j), row);
-                    }
-                }
-            }
-            transpose_plain(to, width, from, stride, fours..count, p..p + 8);
+            transpose_plain(to, width, from, stride, whole..count, p..p + 8);
         }
         transpose_plain(to, width, from, stride, 0..count, deep..depth);
     }
+}
+
+/// A mask of the first `count` lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn first_lanes(count: usize) -> __m256i {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
 }
 
 /// The transpose of 8 rows of 8.

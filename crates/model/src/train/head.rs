@@ -159,4 +159,4 @@ fn rows(vocab: usize) -> usize {
     (LOGITS_FLOATS / vocab).clamp(16, 512)
 }
 
-const LOGITS_FLOATS: usize = 1 << 20;
+const LOGITS_FLOATS: usize = 1 << 19;

@@ -160,7 +160,7 @@ fn gradients_in_integers_are_those_in_floats_with_some_noise() {
         }
         let mean = distance(&sum, &want);
         // In deep models what the forward pass loses stays in the mean.
-        let less = if decoder.layers.len() < 3 { 0.8 } else { 1.0 };
+        let less = if decoder.layers.len() < 3 { 0.9 } else { 1.0 };
         assert!(one < 0.2 && mean < less * one, "{one} {mean} {decoder:?}");
     }
 }
