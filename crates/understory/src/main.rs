@@ -9,7 +9,6 @@ mod cancel;
 mod chat;
 mod cli;
 mod commons;
-mod compress;
 mod corpus_source;
 mod demo;
 mod diff;

@@ -160,7 +160,7 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
     let dir = &args.dir;
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let seed = match (args.key_seed, named) {
-        (Some(number), _) => peer_key::demo_seed(number),
+        (Some(number), _) => local::plan::numbered_seed(number),
         (None, Some(file)) => peer_key::take(file, &dir.join("key"))?,
         (None, None) => peer_key::own(&dir.join("key"))?,
     };
