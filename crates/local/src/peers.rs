@@ -213,6 +213,11 @@ impl Peers {
     pub async fn stop(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.leash = None);
         self.await_ends(TIME_TO_STOP).await;
+        self.kill().await;
+    }
+
+    /// Kills all that run. None is started after this.
+    pub async fn kill(&mut self) {
         self.killer.order();
         self.await_ends(TIME_TO_KILL).await;
     }
