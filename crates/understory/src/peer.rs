@@ -4,7 +4,7 @@ mod hints;
 
 use crate::{
     cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
-    commons::{RunRecorder, marks},
+    commons::{recorder, recorder_of_member},
     corpus_source,
     events::words,
     founding,
@@ -19,6 +19,7 @@ use cotrain::{
     continuing::OldRun,
     events::PeerEvent,
     peer::{Options, Peer},
+    recorder::{RunRecorder, marks},
 };
 use hints::{for_changes, for_continuing, for_joining};
 pub use hints::{for_peer, invitations, run_config};
@@ -110,7 +111,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 }
 
 fn take_part_in(args: &JoinArgs) -> Result<()> {
-    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), RunRecorder::of_member)?;
+    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), recorder_of_member)?;
     let text = match args.ticket.as_deref() {
         Some("-") => bounded::text(bounded::read_from(std::io::stdin(), MAX_TICKET)?)?,
         Some(ticket) => ticket.to_owned(),
@@ -145,7 +146,7 @@ fn compare_with_commons(peer: &mut Peer, dir: &Path, admission: &Admission) -> R
 
 /// The commons of somebody who has to be a member of it.
 fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<RunRecorder>> {
-    RunRecorder::open(dir, keys).map(Some)
+    recorder(dir, keys).map(Some)
 }
 
 /// How a commons is opened in a folder, with keys from another.
