@@ -85,6 +85,17 @@ pub trait KeyHolder: Send + Sync {
     fn exposed(&self, path: &Path);
 }
 
+/// One who holds the keys of several folders, or of one that is opened more than once.
+impl<H: KeyHolder + ?Sized> KeyHolder for std::sync::Arc<H> {
+    fn passphrase(&self, purpose: Purpose) -> Result<Zeroizing<String>, PassphraseError> {
+        (**self).passphrase(purpose)
+    }
+
+    fn exposed(&self, path: &Path) {
+        (**self).exposed(path);
+    }
+}
+
 /// A folder of keys.
 pub struct Keys {
     dir: PathBuf,

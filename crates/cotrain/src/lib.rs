@@ -12,6 +12,7 @@
 //! | [`peer`] | one participant with a folder of its own; [`events`] is what it tells |
 //! | [`status`] | what a peer writes about itself, for other processes |
 //! | [`marks`], [`marking`] | records of a run that members of a commons vouch for |
+//! | [`recorder`] | what a run and a verification say in a commons by themselves |
 //! | [`verify`] | a run checked from its stored objects alone; what was found, as data |
 //! | [`cheat`] | ways to cheat, for the demo and the tests |
 //!
@@ -29,6 +30,7 @@ pub mod invitations;
 pub mod marking;
 pub mod marks;
 pub mod peer;
+pub mod recorder;
 pub mod status;
 pub mod verify;
 pub mod worker;

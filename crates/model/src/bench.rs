@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use kernel::{AdamW, Kernel, random::Stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Decoder, Family, Sizes};
 use crate::{Arithmetic, Optimizer, Trainer};
@@ -15,7 +15,7 @@ use crate::{Arithmetic, Optimizer, Trainer};
 pub const SIZES: [&str; 3] = ["1m", "10m", "50m"];
 
 /// What [`step`] measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepFigures {
     /// Name of the size.
     pub size: String,

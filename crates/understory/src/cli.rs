@@ -1,8 +1,13 @@
 //! The commands and their flags: one definition feeds parsing, help and the docs.
 
+mod bench;
 mod help;
 mod texts;
 
+pub use bench::{
+    ArithmeticArgs, BenchCommand, BenchInputsArgs, BenchRunArgs, BenchSwarmArgs, BenchTrainArgs,
+    LossGapArgs, TrainedOn,
+};
 pub use texts::{RunArgs, ScoreArgs, Seed, TextArgs, TokensArgs};
 
 use crate::commons::cli::{
@@ -13,7 +18,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use cotrain::cheat::Cheat;
-use model::{Arithmetic, decoder::Family};
+use model::decoder::Family;
 use std::path::PathBuf;
 
 /// Train language models together with people you need not trust, and check every step.
@@ -133,13 +138,6 @@ pub struct SimArgs {
 }
 
 /// The ways to cheat by name.
-fn arithmetics() -> impl TypedValueParser<Value = Arithmetic> {
-    PossibleValuesParser::new(Arithmetic::ALL.map(Arithmetic::name)).map(|name| {
-        let named = Arithmetic::ALL.into_iter().find(|all| all.name() == name);
-        named.expect("one of the possible values")
-    })
-}
-
 fn cheats() -> impl TypedValueParser<Value = Cheat> {
     let named = |cheat: Cheat| PossibleValue::new(cheat.name()).help(in_words(cheat));
     PossibleValuesParser::new(Cheat::ALL.map(named)).try_map(|name| name.parse())
@@ -454,131 +452,6 @@ pub struct PeerArgs {
     #[arg(long)]
     pub once: bool,
     /// Print events as JSON, one object on each line
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum BenchCommand {
-    /// Measure a training step at about 1M, 10M and 50M parameters
-    Train {
-        /// Measure this size: 1m, 10m or 50m. The default is all of them
-        #[arg(long)]
-        size: Vec<String>,
-        /// Work on this many threads. The default is all that the machine has
-        #[arg(long)]
-        threads: Option<usize>,
-        /// Time this many steps
-        #[arg(long, default_value_t = 7)]
-        steps: usize,
-        /// Compute products so: strict-1 (floats) or strict-i8 (8-bit integers)
-        #[arg(long, default_value_t, value_parser = arithmetics())]
-        arithmetic: Arithmetic,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Measure the loss of training in 8-bit integers against floats, at equal tokens and time
-    Arithmetic {
-        /// Train a model of this size: 1m, 10m or 50m
-        #[arg(long, default_value = "1m")]
-        size: String,
-        /// Train on this many tokens
-        #[arg(long, default_value_t = 20_000_000)]
-        tokens: u64,
-        /// Train this many pairs of models, each from other first parameters and data
-        #[arg(long, default_value_t = 3)]
-        seeds: u64,
-        /// Train on these files or folders instead of the documentation in the local cargo registry
-        #[arg(long, value_name = "PATH", num_args = 1..)]
-        data: Vec<PathBuf>,
-        /// Take other settings than the size from this file; `swarm config` prints one
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Print one JSON object for each pair
-        #[arg(long)]
-        json: bool,
-    },
-    /// Measure what co-training costs: four peers against one process
-    Swarm {
-        /// Train for this many seconds on each side
-        #[arg(long, default_value_t = 60.0)]
-        seconds: f64,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Measure tokens per second for a prompt, for decoding and for several streams
-    Run(BenchRunArgs),
-    /// Measure what 8-bit inputs lose against f32 inputs with quantized weights
-    Inputs(BenchInputsArgs),
-    /// Measure the loss of co-training against data-parallel training at equal tokens
-    LossGap {
-        /// Take this many inner steps in a round
-        #[arg(long, default_value_t = 30)]
-        h: u32,
-        /// Train with this many workers
-        #[arg(long, default_value_t = 4)]
-        workers: u32,
-        /// Train for this many rounds
-        #[arg(long, default_value_t = 20)]
-        rounds: u32,
-        /// Train on these files or folders instead of the documentation in the local cargo registry
-        #[arg(long, value_name = "PATH", num_args = 1..)]
-        data: Vec<PathBuf>,
-        /// Take the settings from this file; `swarm config` prints one
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Args, Debug)]
-pub struct BenchRunArgs {
-    /// Measure this model: a .gguf file or a Hugging Face folder
-    pub model: PathBuf,
-    /// Read a prompt of this many tokens
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub prompt: u32,
-    /// Decode this many tokens
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub generate: u32,
-    /// Decode this many sequences side by side in the last test; 1 leaves the test out
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub streams: u32,
-    /// Measure each this many times, in turn
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub turns: u32,
-    /// Work on this many threads. The default is all that the machine has
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// Measure this llama-bench of llama.cpp in turn, with the same file and threads
-    #[arg(long, value_name = "PROGRAM")]
-    pub beside: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Debug)]
-pub struct BenchInputsArgs {
-    /// Measure this model; it is named as for `run`
-    pub model: PathBuf,
-    /// Predict the text in this file
-    #[arg(long, value_name = "FILE")]
-    pub text: PathBuf,
-    /// Use this many tokens of the text; the second half of each window counts
-    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(4..=1 << 24))]
-    pub tokens: u32,
-    /// Read the text in windows of this many tokens
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
-    pub window: u32,
-    /// Work on this many threads. The default is all that the machine has
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -6,22 +6,20 @@ mod flags;
 mod holder;
 mod key;
 mod log;
-mod marked;
 mod opening;
 mod peer_keys;
 mod prove;
 mod questions;
-mod record;
+mod recorder;
 mod say;
 mod serve;
 mod show;
 mod vote;
 
 pub use key::key;
-pub use marked::marks;
 pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
-pub use record::RunRecorder;
+pub use recorder::{judge, recorder, recorder_of_member};
 pub use vote::{propose, vote};
 
 use crate::units::now;

@@ -3,24 +3,26 @@
 //! Each peer is a process of its own (`understory swarm start` and `join`, nothing else), with its
 //! own key and folder; this one only watches them, draws the screen and serves the page.
 
-mod board;
-mod judge;
-mod peers;
-mod plan;
+mod asked;
 mod prompt;
 mod screen;
 
 use crate::{
     cli::DemoArgs,
-    hint::{WithHint, hinted},
+    hint::{WithHint, with_hints},
+    kernel_for,
     model_source::{find_store, stored},
+    units::threads_each,
 };
 use anyhow::{Context, Result, anyhow};
-use board::Board;
 use cotrain::events::PeerEvent;
-use judge::Judge;
-use peers::{Line, Peers};
-use plan::Plan;
+use local::{
+    board::Board,
+    judge::{Answer, Judge},
+    peer_folder, peer_store,
+    peers::{Ending, News, Peers},
+    plan::Plan,
+};
 use prompt::DemoPrompt;
 use screen::Screen;
 use serve::Snapshot;
@@ -37,7 +39,7 @@ use tokio::sync::{oneshot, watch};
 
 /// Runs the demo to its end, or until Ctrl-C.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
-    let (dir, plan) = Plan::prepare(args)?;
+    let (dir, plan) = asked::asked(args)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(Demo::new(args, dir, plan)?.run());
@@ -70,10 +72,10 @@ enum End {
 
 impl<'a> Demo<'a> {
     fn new(args: &'a DemoArgs, dir: PathBuf, plan: Plan) -> Result<Self> {
-        let cheats = plan.cheats();
         let count = plan.peers as usize;
-        let board = Board::new(count, &cheats, plan.minutes);
-        let peers = Peers::new(&dir, &plan)?;
+        let board = Board::new(&plan.cheats(), plan.minutes);
+        let program = std::env::current_exe().context("where this program is")?;
+        let peers = Peers::new(plan.processes(program, &dir, threads_each(count)));
         let screen = Screen::new(args.json);
         let prompt = Arc::new(DemoPrompt::new(&dir, count));
         let feed = watch::Sender::new(Arc::new(Snapshot::default()));
@@ -95,7 +97,7 @@ impl<'a> Demo<'a> {
 
     async fn run(mut self) -> Result<ExitCode> {
         self.open_page().await?;
-        self.peers.start_founder()?;
+        self.peers.begin()?;
         let end = self.watch().await;
         self.draw();
         let code = match end {
@@ -157,10 +159,10 @@ impl<'a> Demo<'a> {
                 biased;
                 _ = tokio::signal::ctrl_c() => return Ok(End::Interrupted),
                 _ = terminate.recv() => return Ok(End::Interrupted),
-                line = self.peers.next() => self.line(line)?,
+                news = self.peers.next() => self.news(news)?,
                 _ = tick.tick() => {
                     self.measured();
-                    self.peers.restart_the_killed(&mut self.board)?;
+                    self.restart_the_killed()?;
                     self.draw();
                 }
             }
@@ -170,31 +172,46 @@ impl<'a> Demo<'a> {
         }
     }
 
-    fn line(&mut self, line: Line) -> Result<()> {
-        match line {
-            Line::Event(from, event) => self.event(from, *event),
-            Line::Ended(from, status) => {
-                let failed = self.peers.ended(from, status, &mut self.board);
-                if failed && from == 0 && self.board.newest().is_none() {
-                    let (error, hints) = self.peers.last_error(0);
-                    let error = anyhow!("peer 1: {error}");
-                    return Err(hints.into_iter().fold(error, hinted));
-                }
-                Ok(())
+    fn news(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Event(from, event) => self.event(from, *event),
+            News::Ended(from, ending) => self.ended(from, ending),
+        }
+    }
+
+    /// A peer's process has ended; without the run's beginner there is no demo.
+    fn ended(&mut self, from: usize, ending: Ending) -> Result<()> {
+        match ending {
+            Ending::Stopped => self.board.down(from, "stopped"),
+            Ending::Killed { signal, again_in } => {
+                let why = self.screen.killed(from, signal, again_in);
+                self.board.down(from, &why);
             }
-            Line::Aside(from, line) => {
-                self.peers.note_aside(from, line);
-                Ok(())
+            Ending::Failed { error, hints } => {
+                self.board.down(from, &error);
+                if from == 0 && self.board.newest().is_none() {
+                    return Err(with_hints(anyhow!("peer 1: {error}"), hints));
+                }
             }
         }
+        Ok(())
+    }
+
+    fn restart_the_killed(&mut self) -> Result<()> {
+        for peer in self.peers.restart_the_killed()? {
+            self.board.back(peer);
+            self.screen.back(peer);
+        }
+        Ok(())
     }
 
     fn event(&mut self, from: usize, event: PeerEvent) -> Result<()> {
         match &event {
             PeerEvent::Started { ticket, .. } if from == 0 => {
-                self.peers.start_others(ticket)?;
+                self.peers.join_all(ticket)?;
                 if self.judge.is_none() {
-                    self.judge = Some(Judge::start(self.dir.join("peer-1/store"))?);
+                    self.judge =
+                        Some(Judge::start(peer_store(&self.dir, 0), kernel_for(Some(1))?)?);
                 }
             }
             PeerEvent::Protocol { notice: Notice::Finished { .. } } => self.finished[from] = true,
@@ -203,10 +220,9 @@ impl<'a> Demo<'a> {
                 self.measured_height = *height;
                 self.prompt.newest(from, *root);
                 if let Some(judge) = &self.judge {
-                    judge.ask(self.dir.join(format!("peer-{}/store", from + 1)), *round, *root);
+                    judge.ask(peer_store(&self.dir, from), *round, *root);
                 }
             }
-            PeerEvent::Failed { error, hints } => self.peers.note_error(from, error, hints),
             _ => {}
         }
         self.screen.event(&self.board, from, &event);
@@ -218,8 +234,8 @@ impl<'a> Demo<'a> {
         let Some(judge) = &self.judge else { return };
         for answer in judge.answers() {
             match answer {
-                judge::Answer::Baseline(name, bits) => self.board.baseline(&name, bits),
-                judge::Answer::Model { round, root, bits } => {
+                Answer::Baseline(name, bits) => self.board.baseline(&name, bits),
+                Answer::Model { round, root, bits } => {
                     self.board.measured(round, root, bits);
                     self.screen.measured(round, self.plan.config.rounds.rounds, bits);
                 }
@@ -255,7 +271,9 @@ impl<'a> Demo<'a> {
         let agree = held.iter().filter(|h| **h).count() as u32;
         let store = find_store(&self.dir)?;
         let judge = self.judge.take().context("a finished run was measured")?;
-        let (bits, bytes) = tokio::task::spawn_blocking(move || judge.finish(&root)).await??;
+        let kernel = kernel_for(None)?;
+        let (bits, bytes) =
+            tokio::task::spawn_blocking(move || judge.finish(&root, &kernel)).await??;
         self.board.measured(newest.round, root, bits);
         let opened = stored(&store, root)?;
         let sample = tokio::task::spawn_blocking(move || prompt::sample(&opened)).await??;
@@ -292,7 +310,7 @@ impl<'a> Demo<'a> {
         let honest = (0..self.finished.len()).filter(|i| cheats[*i].is_none());
         honest
             .map(|i| {
-                let store = find_store(&self.dir.join(format!("peer-{}", i + 1))).ok();
+                let store = find_store(&peer_folder(&self.dir, i)).ok();
                 let held = store.and_then(|s| s.get_ref(cotrain::MODEL_REF).ok().flatten());
                 held.is_some_and(|h| h.to_string() == root)
             })

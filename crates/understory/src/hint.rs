@@ -8,6 +8,7 @@ use commons::{
     names::FindError,
     naming::NameError,
 };
+use cotrain::recorder::RecorderError;
 use std::{error::Error, fmt};
 
 /// An error with a way out of it.
@@ -87,6 +88,7 @@ fn collect_hints(cause: &(dyn Error + 'static), into: &mut Vec<String>) {
 fn of_library(error: &(dyn Error + 'static)) -> Option<String> {
     let known = error.downcast_ref::<WorkspaceError>().map(WorkspaceError::todo);
     let known = known.or_else(|| error.downcast_ref().map(KeyError::todo));
+    let known = known.or_else(|| error.downcast_ref().map(RecorderError::todo));
     let known = known.or_else(|| error.downcast_ref().map(FoundingError::todo));
     let known = known
         .or_else(|| error.downcast_ref().map(|error: &HomeError| error.todo().map(str::to_owned)));

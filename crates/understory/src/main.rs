@@ -9,7 +9,6 @@ mod cancel;
 mod chat;
 mod cli;
 mod commons;
-mod compress;
 mod corpus_source;
 mod demo;
 mod diff;
@@ -39,7 +38,7 @@ mod units;
 mod verify;
 
 use anyhow::Result;
-use cli::{BenchCommand, Cli, Command, SimCommand, SwarmCommand};
+use cli::{Cli, Command, SimCommand, SwarmCommand};
 use cotrain::config::{self, RunConfig};
 use hint::WithHint;
 use kernel::{Isa, Kernel};
@@ -76,7 +75,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Diff(args) => return diff::diff(args),
         Command::Verify(args) => return verify::verify(args),
         Command::Export(args) => export::export(args)?,
-        Command::Bench { command } => run_bench(command)?,
+        Command::Bench { command } => bench::bench(command)?,
         Command::Sim { command: SimCommand::Attacks(args) } => return sim::attacks(args),
         Command::Swarm { command } => swarm_command(command)?,
         Command::Commons { command } => return commons::commons(command),
@@ -102,42 +101,6 @@ fn swarm_command(command: &SwarmCommand) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn run_bench(command: &BenchCommand) -> Result<()> {
-    match command {
-        BenchCommand::LossGap { h, workers, rounds, data, config, json } => {
-            let config = config.as_deref().map(peer::run_config).transpose()?;
-            let options = bench::LossGapOptions {
-                h: *h,
-                workers: *workers,
-                rounds: *rounds,
-                data: data.clone(),
-                config: config.unwrap_or_default(),
-                kernel: kernel_for(None)?,
-            };
-            bench::loss_gap(&options, *json)?;
-        }
-        BenchCommand::Arithmetic { size, tokens, seeds, data, config, json } => {
-            let config = config.as_deref().map(peer::run_config).transpose()?;
-            let options = bench::ArithmeticOptions {
-                size: size.clone(),
-                tokens: *tokens,
-                seeds: *seeds,
-                data: data.clone(),
-                config: config.unwrap_or_default(),
-                kernel: kernel_for(None)?,
-            };
-            bench::arithmetic(&options, *json)?;
-        }
-        BenchCommand::Run(args) => bench::run(args)?,
-        BenchCommand::Inputs(args) => bench::inputs(args)?,
-        BenchCommand::Train { size, threads, steps, arithmetic, json } => {
-            bench::train(size, *threads, *steps, *arithmetic, *json)?;
-        }
-        BenchCommand::Swarm { seconds, json } => bench::swarm(*seconds, *json)?,
-    }
-    Ok(())
 }
 
 /// The kernel that the environment asks for, on `threads` threads or all.

@@ -5,7 +5,7 @@ mod traces;
 
 use crate::{
     cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
-    commons::{RunRecorder, marks},
+    commons::{recorder, recorder_of_member},
     corpus_source,
     events::words,
     founding,
@@ -21,6 +21,7 @@ use cotrain::{
     continuing::OldRun,
     events::PeerEvent,
     peer::{Options, Peer},
+    recorder::{RunRecorder, marks},
 };
 use hints::{for_changes, for_continuing, for_joining};
 pub use hints::{for_peer, invitations, run_config};
@@ -137,7 +138,7 @@ fn take_part_in(args: &JoinArgs) -> Result<()> {
 }
 
 fn joiner(args: &JoinArgs) -> Result<(Peer, Source)> {
-    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), RunRecorder::of_member)?;
+    let mut peer = open_as(&args.peer, args.peer.key.as_deref(), recorder_of_member)?;
     let text = match args.ticket.as_deref() {
         Some("-") => bounded::text(bounded::read_from(std::io::stdin(), MAX_TICKET)?)?,
         Some(ticket) => ticket.to_owned(),
@@ -172,7 +173,7 @@ fn compare_with_commons(peer: &mut Peer, dir: &Path, admission: &Admission) -> R
 
 /// The commons of somebody who has to be a member of it.
 fn of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<RunRecorder>> {
-    RunRecorder::open(dir, keys).map(Some)
+    recorder(dir, keys).map(Some)
 }
 
 /// How a commons is opened in a folder, with keys from another.
@@ -187,7 +188,7 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
     let dir = &args.dir;
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let seed = match (args.key_seed, named) {
-        (Some(number), _) => peer_key::demo_seed(number),
+        (Some(number), _) => local::plan::numbered_seed(number),
         (None, Some(file)) => peer_key::take(file, &dir.join("key"))?,
         (None, None) => peer_key::own(&dir.join("key"))?,
     };

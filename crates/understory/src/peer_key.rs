@@ -31,11 +31,6 @@ pub fn show(args: &SwarmKeyArgs) -> Result<()> {
     Ok(())
 }
 
-/// The key that a demo's peer has by its number.
-pub fn demo_seed(number: u64) -> [u8; 32] {
-    Hash::of_parts("understory 2 demo key", &[&number.to_le_bytes()]).0
-}
-
 /// The secret key in `file`, copied to `path`, so that the next start needs no `--key`.
 pub fn take(file: &Path, path: &Path) -> Result<[u8; 32]> {
     let seed = read_key(file)

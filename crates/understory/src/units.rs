@@ -25,6 +25,12 @@ pub fn span(seconds: u64) -> String {
     format!("{} {name}", seconds.saturating_add(length / 2) / length)
 }
 
+/// Threads for each of so many processes that share this machine.
+pub fn threads_each(processes: usize) -> usize {
+    let all = std::thread::available_parallelism().map_or(1, |n| n.get());
+    (all / processes).max(1)
+}
+
 /// The time by this machine's clock, in Unix seconds.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -6,14 +6,17 @@ mod words;
 
 use crate::{
     cli::VerifyArgs,
-    commons::{RunRecorder, marks},
+    commons::{judge, recorder_of_member},
     hint::WithHint,
     kernel_for,
     model_source::peer_folders,
     scratch::Scratch,
 };
 use anyhow::Result;
-use cotrain::verify::{Found, Verdict, Verification};
+use cotrain::{
+    recorder::{RunRecorder, marks},
+    verify::{Found, Verdict, Verification},
+};
 use kernel::Kernel;
 use report::Report;
 use screen::Screen;
@@ -30,15 +33,13 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     }
     let kernel = kernel_for(args.threads)?;
     let recorder = args.commons.as_deref();
-    let recorder = recorder
-        .map(|dir| RunRecorder::of_member(dir, args.keys.as_deref()))
-        .transpose()?
-        .flatten();
+    let recorder =
+        recorder.map(|dir| recorder_of_member(dir, args.keys.as_deref())).transpose()?.flatten();
     let share = if args.all { 1.0 } else { args.sample };
     let seed = args.seed.map_or_else(drawn_seed, Ok)?;
     let found = find(args, &folders, kernel, (share, seed))?;
     if let Some(recorder) = &recorder {
-        judge(recorder, &found)?;
+        judge_model(recorder, &found)?;
     }
     let seconds = begun.elapsed().as_secs_f64();
     Report { found: &found, share, seed, seconds }.print(args.json)?;
@@ -74,9 +75,9 @@ fn drawn_seed() -> Result<u64> {
 }
 
 /// Says in a commons what was found, if it was found.
-fn judge(recorder: &RunRecorder, found: &Found) -> Result<()> {
+fn judge_model(recorder: &RunRecorder, found: &Found) -> Result<()> {
     let (Some(root), verdict) = (found.newest_model(), found.verdict()) else { return Ok(()) };
-    if verdict != Verdict::Unavailable && !recorder.judge(&root, verdict == Verdict::Confirmed)? {
+    if verdict != Verdict::Unavailable && !judge(recorder, &root, verdict == Verdict::Confirmed)? {
         eprintln!("the commons has no derivation of {root} by somebody else");
     }
     Ok(())

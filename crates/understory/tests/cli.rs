@@ -48,6 +48,7 @@ fn help_says_what_it_said() {
         "bench run",
         "bench inputs",
         "bench loss-gap",
+        "bench arithmetic",
         "sim attacks",
         "commons",
         "commons serve",

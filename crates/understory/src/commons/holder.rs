@@ -7,17 +7,25 @@ use std::{
     fs::File,
     io::IsTerminal,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use zeroize::Zeroizing;
 
 const PASSPHRASE: &str = "UNDERSTORY_PASSPHRASE";
 
+/// The keys in the folder that was asked for, or the usual one.
+pub fn keys(named: Option<&Path>) -> Result<Keys> {
+    Ok(Keys::at(&dir(named)?, Person))
+}
+
 /// The folder that was asked for, or the usual one.
-pub fn keys(dir: Option<&Path>) -> Result<Keys> {
-    Ok(match dir {
-        Some(dir) => Keys::at(dir, Person),
-        None => Keys::at(&usual_dir()?, Person),
-    })
+pub fn dir(named: Option<&Path>) -> Result<PathBuf> {
+    named.map_or_else(usual_dir, |dir| Ok(dir.to_owned()))
+}
+
+/// Who knows the passphrase.
+pub fn person() -> Arc<dyn KeyHolder> {
+    Arc::new(Person)
 }
 
 /// Asks for the passphrase now, if it takes a person to say it.

@@ -8,7 +8,11 @@ use crate::{
     units::{now, span},
 };
 use anyhow::{Context, Result, anyhow};
-use commons::{Body, Statement, Workspace, view::Reason, workspace::Late};
+use commons::{
+    Body, Statement, Workspace,
+    view::Reason,
+    workspace::{Late, Outcome},
+};
 use ids::{Hash, Identity};
 use std::path::Path;
 
@@ -34,7 +38,7 @@ pub fn to_sign(place: &Place) -> Result<Workspace> {
 /// Says something with this device's key and prints what became of it.
 pub fn say(workspace: &mut Workspace, json: bool, body: impl Into<Body>) -> Result<Statement> {
     let statement = workspace.say(body, now())?;
-    report(workspace, json, &statement)?;
+    report(workspace.outcome(&statement), json, &statement)?;
     Ok(statement)
 }
 
@@ -46,13 +50,15 @@ pub fn say_as(
     body: impl Into<Body>,
 ) -> Result<Statement> {
     let statement = workspace.say_as(me, body, now())?;
-    report(workspace, json, &statement)?;
+    report(workspace.outcome(&statement), json, &statement)?;
     Ok(statement)
 }
 
-fn report(workspace: &Workspace, json: bool, statement: &Statement) -> Result<()> {
+/// Prints what became of a statement.
+///
+/// Errors: it counts for nothing.
+pub fn report(outcome: Outcome, json: bool, statement: &Statement) -> Result<()> {
     let (hash, kind) = (statement.hash(), statement.body.kind_name());
-    let outcome = workspace.outcome(statement);
     if json {
         let object = serde_json::json!({
             "statement": hash, "kind": kind, "index": outcome.index,

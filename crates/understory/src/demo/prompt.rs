@@ -24,7 +24,7 @@ pub struct DemoPrompt {
 
 impl DemoPrompt {
     pub fn new(dir: &Path, peers: usize) -> Self {
-        let stores = (1..=peers).map(|n| dir.join(format!("peer-{n}/store"))).collect();
+        let stores = (0..peers).map(|peer| local::peer_store(dir, peer)).collect();
         Self { stores, newest: Mutex::default(), loaded: Mutex::default() }
     }
 

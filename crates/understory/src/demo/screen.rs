@@ -1,14 +1,20 @@
 //! The demo on a terminal: a view that redraws itself, plain lines elsewhere, JSON for machines.
 
-use super::board::Board;
 use crate::{
     events::{left_out_words, licences, words},
     terminal,
 };
 use cotrain::events::PeerEvent;
 use ids::plain;
+use local::{
+    board::Board,
+    peers::{MAX_RESTARTS, Signal},
+};
 use serve::{Peer, Snapshot};
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 use swarm::{Kind, Notice, VerdictKind};
 
 /// Lines of news kept below the view.
@@ -119,6 +125,29 @@ impl Screen {
     fn trouble(&mut self, from: usize, why: &str) -> Option<String> {
         let text = format!("peer {}: {why}", from + 1);
         self.told.insert(text.clone()).then_some(text)
+    }
+
+    /// Tells that a signal ended a peer and whether it is started again; returns what became of it.
+    pub fn killed(&mut self, peer: usize, signal: Signal, again_in: Option<Duration>) -> String {
+        let words = killed_words(signal, again_in);
+        self.tell(format!("peer {}: {words}", peer + 1));
+        self.machine_says(serde_json::json!({
+            "event": "killed", "peer": peer + 1, "signal": signal.number, "name": signal.name(),
+            "again_in_s": again_in.map(|time| time.as_secs()),
+        }));
+        words
+    }
+
+    /// Tells that a peer that was killed is started again.
+    pub fn back(&mut self, peer: usize) {
+        self.tell(format!("peer {} is started again", peer + 1));
+        self.machine_says(serde_json::json!({ "event": "restarted", "peer": peer + 1 }));
+    }
+
+    fn machine_says(&self, value: serde_json::Value) {
+        if self.mode == Mode::Json {
+            put(&value.to_string());
+        }
     }
 
     /// A root was measured.
@@ -359,6 +388,19 @@ impl Screen {
     }
 }
 
+/// Which signal ended a peer, and what comes of it.
+fn killed_words(signal: Signal, again_in: Option<Duration>) -> String {
+    let why = match signal.may_be_want_of_memory() {
+        true => ", which the system sends when memory runs out",
+        false => "",
+    };
+    let then = match again_in {
+        Some(time) => format!("it is started again in {} s", time.as_secs()),
+        None => format!("it is not started again, after {MAX_RESTARTS} restarts of peers"),
+    };
+    format!("ended by {signal}{why}; {then}")
+}
+
 /// Why a peer failed and what to do about it.
 fn failed_words(from: usize, error: &str, hints: &[String]) -> String {
     let mut text = format!("peer {}: {error}", from + 1);
@@ -433,6 +475,20 @@ mod tests {
     fn clips_what_is_seen_and_keeps_colours_closed() {
         assert_eq!(clip("\x1b[31mabcdef\x1b[0m", 3), "\x1b[31mabc\x1b[0m");
         assert_eq!(clip("né", 9), "né");
+    }
+
+    #[test]
+    fn what_ended_a_peer_is_named_with_what_comes_of_it() {
+        let (kill, bus) = (Signal { number: 9 }, Signal { number: 200 });
+        assert_eq!(
+            killed_words(kill, Some(Duration::from_secs(5))),
+            "ended by signal 9 (SIGKILL), which the system sends when memory runs out; it is \
+             started again in 5 s"
+        );
+        assert_eq!(
+            killed_words(bus, None),
+            "ended by signal 200; it is not started again, after 8 restarts of peers"
+        );
     }
 
     #[test]

@@ -1,96 +1,121 @@
 //! What training apart costs: W workers with H inner steps between roots against plain
 //! data-parallel training, at equal tokens.
 
-use crate::{corpus_source, peer::for_peer, scratch::Scratch};
-use anyhow::Result;
+use crate::{BenchError, corpus::prepared};
 use cotrain::{config::RunConfig, founding::Founding};
 use ids::{Hash, PeerId};
 use kernel::Kernel;
 use recipe::{
     Carry, Contributor, Corpus, Task,
-    corpus::{self, DataOptions},
+    corpus::{DataOptions, Documents},
     held_out::HeldOut,
     outer::{self, Weighted},
     run::RunManifest,
     update,
 };
 use serde::Serialize;
-use std::{path::PathBuf, sync::Arc, time::Instant};
-use store::Store;
+use std::{path::Path, sync::Arc, time::Instant};
+
+/// Most bytes of text.
+const TEXT_BYTES: u64 = 24 << 20;
 
 /// What to compare.
+#[derive(Debug)]
 pub struct Options {
+    /// Inner steps of a round.
     pub h: u32,
+    /// Workers that train apart.
     pub workers: u32,
+    /// Rounds.
     pub rounds: u32,
-    pub data: Vec<PathBuf>,
+    /// All other settings.
     pub config: RunConfig,
+    /// What computes.
     pub kernel: Kernel,
 }
 
 /// What came out.
 #[derive(Debug, Serialize)]
 pub struct LossGap {
+    /// Parameters in all.
     pub parameters: usize,
+    /// Parameters outside the embedding table.
     pub non_embedding: u64,
+    /// Workers that trained apart.
     pub workers: u32,
+    /// Inner steps of a round.
     pub h: u32,
+    /// Rounds.
     pub rounds: u32,
+    /// Training tokens of each side.
     pub tokens: u64,
-    /// Held-out nats per token-sized unit are not comparable across tokenizers; bits per byte are.
+    /// Of the held-out text, after training apart. (Nats per token are not comparable across
+    /// tokenizers, bits per byte are.)
     pub apart_bits_per_byte: f64,
+    /// The same after data-parallel training.
     pub together_bits_per_byte: f64,
     /// Loss of training apart over loss of data-parallel training, minus one.
     pub gap: f64,
+    /// Seconds that training apart took, measuring included.
     pub apart_seconds: f64,
+    /// Seconds that data-parallel training took, measuring included.
     pub together_seconds: f64,
 }
 
-/// Trains both ways on the same data, tells of progress on stderr and prints the comparison.
-pub fn loss_gap(options: &Options, print_json: bool) -> Result<()> {
-    let scratch = Scratch::new("bench")?;
-    let gap = run(options, scratch.path())?;
-    if print_json {
-        println!("{}", serde_json::to_string(&gap)?);
-    } else {
-        print(&gap);
-    }
-    Ok(())
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress {
+    /// Training begins.
+    Prepared {
+        /// Parameters of the model.
+        parameters: usize,
+        /// Tokens of text.
+        tokens: usize,
+    },
+    /// A round of training apart is done.
+    Apart {
+        /// Which, from 1.
+        round: u32,
+        /// Of how many.
+        rounds: u32,
+        /// Of the held-out text.
+        bits_per_byte: f64,
+    },
+    /// A round's steps of data-parallel training are done.
+    Together {
+        /// Steps done.
+        step: u32,
+        /// Of how many.
+        steps: u32,
+        /// Of the held-out text.
+        bits_per_byte: f64,
+    },
 }
 
-fn print(gap: &LossGap) {
-    let LossGap { workers, h, rounds, tokens, parameters, non_embedding, .. } = gap;
-    println!("model            {parameters} parameters, {non_embedding} without the embedding");
-    println!(
-        "work             {rounds} rounds, {workers} workers, {h} steps each: {tokens} tokens"
-    );
-    println!("apart            {:.4} bits per byte held out", gap.apart_bits_per_byte);
-    println!("together         {:.4} bits per byte held out", gap.together_bits_per_byte);
-    println!("gap              {:+.1} %", gap.gap * 100.0);
-}
-
-fn run(options: &Options, folder: &std::path::Path) -> Result<LossGap> {
-    let store = Store::open(folder)?;
-    let documents = corpus_source::documents(&options.data)?;
-    let data = DataOptions { max_bytes: 24 << 20, ..options.config.data.options.clone() };
-    let root = corpus::build(&store, &documents, &data, &mut |_| ())?.root;
-    let corpus = Arc::new(Corpus::load(&store, &root.hash)?);
+/// Trains both ways on `documents`, kept in `folder`, and compares.
+///
+/// Errors: the text or the settings give no run, or training fails.
+pub fn loss_gap(
+    options: &Options,
+    documents: &Documents,
+    folder: &Path,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<LossGap, BenchError> {
+    let data = DataOptions { max_bytes: TEXT_BYTES, ..options.config.data.options.clone() };
+    let (corpus, root) = prepared(folder, documents, &data)?;
     let mut config = options.config.clone();
     config.rounds.rounds = options.rounds;
     config.rounds.steps_min = options.h;
     config.rounds.steps_max = options.h;
     let vocab = corpus.manifest.vocab as usize;
-    let manifest = config
-        .manifest(PeerId([1; 32]), &Founding::default(), root, vocab)
-        .map_err(|error| for_peer(error.into()))?;
+    let manifest = config.manifest(PeerId([1; 32]), &Founding::default(), root, vocab)?;
     let mut held_out = HeldOut::new(&corpus, &manifest.model, manifest.inner.seq, 1 << 16);
-    eprintln!("{} parameters, {} tokens of text", manifest.parameters(), corpus.tokens.len());
-
+    tell(Progress::Prepared { parameters: manifest.parameters(), tokens: corpus.tokens.len() });
     let start = Instant::now();
-    let apart = train_apart(options, &manifest, &corpus, &mut held_out)?;
+    let apart = train_apart(options, &manifest, &corpus, &mut held_out, tell)?;
     let apart_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let together = train_together(options, &manifest, &corpus, &mut held_out)?;
+    let together = train_together(options, &manifest, &corpus, &mut held_out, tell)?;
     let together_seconds = start.elapsed().as_secs_f64();
     let tokens = manifest.step_tokens() * u64::from(options.h * options.rounds * options.workers);
     Ok(LossGap {
@@ -113,7 +138,8 @@ fn train_apart(
     manifest: &RunManifest,
     corpus: &Arc<Corpus>,
     held_out: &mut HeldOut,
-) -> Result<f64> {
+    tell: &mut dyn FnMut(Progress),
+) -> Result<f64, BenchError> {
     let kernel = &options.kernel;
     let mut contributor =
         Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
@@ -136,9 +162,9 @@ fn train_apart(
             updates.push(Weighted { weight: 1, standing: 1, values });
         }
         outer::aggregate(kernel, &manifest.outer, &mut params, &mut momentum, &updates)
-            .map_err(|i| anyhow::anyhow!("update {i} has no finite norm"))?;
-        let bits = held_out.bits_per_byte(kernel, &params)?;
-        eprintln!("apart: round {} of {}, {bits:.4} bits per byte", round + 1, options.rounds);
+            .map_err(BenchError::Norm)?;
+        let bits_per_byte = held_out.bits_per_byte(kernel, &params)?;
+        tell(Progress::Apart { round: round + 1, rounds: options.rounds, bits_per_byte });
     }
     Ok(held_out.bits_per_byte(kernel, &params)?)
 }
@@ -148,7 +174,8 @@ fn train_together(
     manifest: &RunManifest,
     corpus: &Arc<Corpus>,
     held_out: &mut HeldOut,
-) -> Result<f64> {
+    tell: &mut dyn FnMut(Progress),
+) -> Result<f64, BenchError> {
     let kernel = &options.kernel;
     let mut manifest = manifest.clone();
     manifest.inner.batch *= options.workers as usize;
@@ -162,8 +189,8 @@ fn train_together(
     for step in 0..steps {
         contributor.step(&task, step, &mut state)?;
         if (step + 1) % options.h == 0 {
-            let bits = held_out.bits_per_byte(kernel, state.params())?;
-            eprintln!("together: step {} of {steps}, {bits:.4} bits per byte", step + 1);
+            let bits_per_byte = held_out.bits_per_byte(kernel, state.params())?;
+            tell(Progress::Together { step: step + 1, steps, bits_per_byte });
         }
     }
     Ok(held_out.bits_per_byte(kernel, state.params())?)

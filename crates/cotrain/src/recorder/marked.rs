@@ -1,19 +1,17 @@
 //! Marks of a training run's records in the log of a commons: read for whoever is shown the run's
 //! history, and written by members who take part in it.
 
-use super::{opening, record::RunRecorder};
-use crate::units::now;
-use anyhow::{Context, Result};
+use super::{RecorderError, RunRecorder, now};
+use crate::{
+    marking::Marked,
+    marks::{self, Mark, Marks, contradictions},
+};
 use commons::{
     Home,
     names::name_of,
     portable::cosigned_head,
     state::{MarkedRecord, State},
     statement::Milestone,
-};
-use cotrain::{
-    marking::Marked,
-    marks::{self, Mark, Marks, contradictions},
 };
 use ids::Hash;
 use std::{collections::BTreeMap, path::Path};
@@ -26,7 +24,7 @@ fn mark(state: &State, marked: &MarkedRecord) -> Mark {
 /// What the log in `dir` says of a run's records, as far as enough witnesses have cosigned it.
 ///
 /// Errors: there is no commons, or it cannot be read.
-pub fn marks(dir: &Path, run: &Hash) -> Result<Marks> {
+pub fn marks(dir: &Path, run: &Hash) -> Result<Marks, RecorderError> {
     let home = Home::open(dir)?;
     let archive = home.archive()?;
     let log = archive.snapshot()?;
@@ -48,11 +46,16 @@ impl RunRecorder {
     /// height. What was marked before is not marked again.
     ///
     /// Errors: the commons cannot be read or written, or its member is none any more.
-    pub fn mark(&self, run: Hash, due: (u64, Hash), own: &BTreeMap<u64, Hash>) -> Result<Marked> {
-        let workspace = opening::open(self.place())?;
+    pub fn mark(
+        &self,
+        run: Hash,
+        due: (u64, Hash),
+        own: &BTreeMap<u64, Hash>,
+    ) -> Result<Marked, RecorderError> {
+        let workspace = self.workspace()?;
         let ahead = workspace.ahead()?;
-        let me = ahead.member_of(&self.me().id()).filter(|me| ahead.is_member(me));
-        let me = me.context("your key is no member's in this commons any more")?;
+        let me = ahead.member_of(&self.me.id()).filter(|me| ahead.is_member(me));
+        let me = me.ok_or(RecorderError::NoMemberAnyMore)?;
         let known = ahead.marked_records(&run);
         let mine = |height: u64| {
             known.iter().any(|m| m.height == height && m.by.iter().any(|(by, _)| *by == me))
@@ -66,7 +69,7 @@ impl RunRecorder {
         let mut said = Vec::new();
         for (height, record) in wanted.into_iter().flatten().filter(|(height, _)| !mine(*height)) {
             let milestone = Milestone { run, height, record };
-            workspace.archive.write_at(&workspace.state, self.me(), now(), milestone)?;
+            workspace.archive.write_at(&workspace.state, &self.me, now(), milestone)?;
             said.push(height);
         }
         let marks: Vec<Mark> =

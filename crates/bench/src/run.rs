@@ -1,39 +1,62 @@
 //! Running a model: prompt, decoding and several streams in one batch; beside llama.cpp's
 //! `llama-bench` on the same file and threads, if it is named.
 
-mod peer;
+mod beside;
 
-use crate::{cli::BenchRunArgs, hint::WithHint, kernel_for};
-use anyhow::{Result, bail};
+use crate::BenchError;
+use beside::Beside;
 use kernel::Kernel;
 use model::{Cache, Chunk, Logits, Model, Plan, Weights, Workspace};
-use peer::Peer;
 use serde::Serialize;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A `.gguf` file or a Hugging Face folder.
+    pub model: PathBuf,
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Tokens that are decoded.
+    pub generate: usize,
+    /// Sequences that are decoded side by side; 1 leaves this test out.
+    pub streams: usize,
+    /// How often each is measured.
+    pub turns: u32,
+    /// The program `llama-bench` of llama.cpp, to be measured in turn.
+    pub beside: Option<PathBuf>,
+}
 
 /// What came out for one kind of work: tokens per second of each turn.
 #[derive(Debug, Serialize)]
-struct Test {
+pub struct Test {
     /// `pp512`, `tg128`, `tg32 x8`.
-    name: String,
-    ours: Vec<f64>,
-    /// The peer's, where it was measured.
-    peer: Vec<f64>,
+    pub name: String,
+    /// This program's.
+    pub ours: Vec<f64>,
+    /// The other program's, where it was measured.
+    pub peer: Vec<f64>,
 }
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
-struct Figures {
-    bench: &'static str,
-    model: String,
-    isa: String,
-    threads: usize,
+pub struct Figures {
+    /// The bench's name.
+    pub bench: &'static str,
+    /// The model's path.
+    pub model: String,
+    /// Instruction set.
+    pub isa: String,
+    /// Threads.
+    pub threads: usize,
     /// Bytes of the packed weights.
-    weights: u64,
+    pub weights: u64,
     /// Seconds from opening the file to the first token after one.
-    first_token_s: f64,
-    peak_rss_mib: Option<f64>,
-    tests: Vec<Test>,
+    pub first_token_s: f64,
+    /// The most memory that the process had, where the system tells.
+    pub peak_rss_mib: Option<f64>,
+    /// One for each kind of work.
+    pub tests: Vec<Test>,
 }
 
 /// Kinds of work.
@@ -47,60 +70,67 @@ enum Work {
     Streams(usize, usize),
 }
 
-/// Measures in turn, ours and the peer's, and prints the figures.
-pub fn run(args: &BenchRunArgs) -> Result<()> {
-    let kernel = kernel_for(args.threads)?;
+/// Measures in turn, this program and the one beside it; `tell` hears the number of each turn, from
+/// 1.
+///
+/// Errors: the model cannot be opened, a test is too long for it, or the other program fails.
+pub fn run(
+    options: &Options,
+    kernel: Kernel,
+    tell: &mut dyn FnMut(u32),
+) -> Result<Figures, BenchError> {
     let begun = Instant::now();
-    let weights =
-        Weights::open(&args.model).hint("bench run takes a .gguf file or a Hugging Face folder")?;
-    let plan = Plan::new(&weights)?;
-    let (tokens, context) = (args.prompt.max(args.generate) as usize, plan.decoder().context);
+    let weights = Weights::open(&options.model).map_err(BenchError::Open)?;
+    let plan = Plan::new(&weights).map_err(BenchError::Load)?;
+    let (tokens, context) = (options.prompt.max(options.generate), plan.decoder().context);
     if tokens > context {
-        bail!("{tokens} tokens do not fit into the model's context of {context}");
+        return Err(BenchError::Context { tokens, context });
     }
-    let model = plan.load(&kernel)?;
-    let mut bench = Bench::new(model, kernel);
+    let mut bench = Bench::new(plan.load(&kernel).map_err(BenchError::Load)?, kernel);
     bench.turn(Work::Decode(1));
     let first_token_s = begun.elapsed().as_secs_f64();
-    let works = works(args);
-    let peer = args.beside.as_deref().map(|path| Peer::new(path, args, bench.kernel.threads()));
-    let peer = peer.transpose()?;
-    for &work in &works {
-        bench.turn(work); // warm up
-    }
-    let mut tests: Vec<Test> = works.iter().map(|&work| empty(work)).collect();
-    for turn in 0..args.turns {
-        eprintln!("turn {} of {}", turn + 1, args.turns);
-        for (test, &work) in tests.iter_mut().zip(&works) {
-            test.ours.push(bench.turn(work));
-            if let Some(peer) = &peer {
-                test.peer.extend(peer.turn(work)?);
-            }
-        }
-    }
-    let figures = Figures {
+    let tests = tests(options, &mut bench, tell)?;
+    Ok(Figures {
         bench: "run",
-        model: args.model.display().to_string(),
+        model: options.model.display().to_string(),
         isa: bench.kernel.isa().to_string(),
         threads: bench.kernel.threads(),
         weights: bench.model.bytes(),
         first_token_s,
         peak_rss_mib: model::bench::peak_rss_mib(),
         tests,
-    };
-    if args.json {
-        println!("{}", serde_json::to_string(&figures)?);
-    } else {
-        print(&figures);
-    }
-    Ok(())
+    })
 }
 
-fn works(args: &BenchRunArgs) -> Vec<Work> {
-    let (prompt, generate) = (args.prompt as usize, args.generate as usize);
-    let mut works = vec![Work::Prompt(prompt), Work::Decode(generate)];
-    if args.streams > 1 {
-        works.push(Work::Streams(args.streams as usize, generate));
+fn tests(
+    options: &Options,
+    bench: &mut Bench,
+    tell: &mut dyn FnMut(u32),
+) -> Result<Vec<Test>, BenchError> {
+    let works = works(options);
+    let beside = options.beside.as_deref();
+    let beside = beside.map(|path| Beside::new(path, &options.model, bench.kernel.threads()));
+    let beside = beside.transpose()?;
+    for &work in &works {
+        bench.turn(work); // warm up
+    }
+    let mut tests: Vec<Test> = works.iter().map(|&work| empty(work)).collect();
+    for turn in 1..=options.turns {
+        tell(turn);
+        for (test, &work) in tests.iter_mut().zip(&works) {
+            test.ours.push(bench.turn(work));
+            if let Some(beside) = &beside {
+                test.peer.extend(beside.turn(work)?);
+            }
+        }
+    }
+    Ok(tests)
+}
+
+fn works(options: &Options) -> Vec<Work> {
+    let mut works = vec![Work::Prompt(options.prompt), Work::Decode(options.generate)];
+    if options.streams > 1 {
+        works.push(Work::Streams(options.streams, options.generate));
     }
     works
 }
@@ -112,34 +142,6 @@ fn empty(work: Work) -> Test {
         Work::Streams(streams, tokens) => format!("tg{tokens} x{streams}"),
     };
     Test { name, ours: Vec::new(), peer: Vec::new() }
-}
-
-fn print(f: &Figures) {
-    let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    println!("model            {}", f.model);
-    println!("on               {} threads, {}", f.threads, f.isa);
-    let peak = f.peak_rss_mib.map_or_else(String::new, |mib| format!(", peak {mib:.0} MiB"));
-    println!("weights          {:.0} MiB packed{peak}", mib(f.weights as f64));
-    println!("first token      {:.2} s after opening the file", f.first_token_s);
-    for Test { name, ours, peer } in &f.tests {
-        let middle = median(ours);
-        print!("{name:<16} {middle:.0} tokens/s ({})", list(ours));
-        if peer.is_empty() {
-            println!();
-        } else {
-            println!("; peer {:.0} ({}): {:.2} x", median(peer), list(peer), middle / median(peer));
-        }
-    }
-}
-
-fn list(rates: &[f64]) -> String {
-    rates.iter().map(|rate| format!("{rate:.0}")).collect::<Vec<_>>().join(", ")
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// A model and the buffers to run it.

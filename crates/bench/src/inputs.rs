@@ -4,35 +4,49 @@
 //! Counted as llama.cpp's `llama-perplexity --kl-divergence` does: windows of their own, of each
 //! the second half.
 
-use crate::{cli::BenchInputsArgs, kernel_for, ready};
-use anyhow::{Context, Result, bail};
-use engine::Opening;
-use kernel::Activations;
-use kernel::math::exp64;
+use crate::BenchError;
+use engine::Ready;
+use kernel::{Activations, Kernel, math::exp64};
 use model::Session;
 use model::sampler::{largest, log_sum};
 use serde::Serialize;
 use std::sync::Arc;
 
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Most tokens of the text.
+    pub tokens: usize,
+    /// Tokens of a window, of which the second half is predicted.
+    pub window: usize,
+}
+
 /// What came out. Divergences are of the prediction with 8-bit inputs from that with f32 inputs,
 /// in nats.
 #[derive(Debug, Serialize)]
-struct Figures {
-    bench: &'static str,
-    model: String,
+pub struct Figures {
+    /// The bench's name.
+    pub bench: &'static str,
+    /// What the model was named by.
+    pub model: String,
     /// Tokens that were predicted.
-    tokens: usize,
-    mean_kl: f64,
-    median_kl: f64,
+    pub tokens: usize,
+    /// Mean divergence.
+    pub mean_kl: f64,
+    /// Half of the tokens have no more.
+    pub median_kl: f64,
     /// 99 of 100 tokens have no more.
-    kl_99: f64,
-    largest_kl: f64,
+    pub kl_99: f64,
+    /// No token has more.
+    pub largest_kl: f64,
     /// Share of tokens whose likeliest successor is the same.
-    same_first: f64,
+    pub same_first: f64,
     /// Mean difference of the text's log-probabilities, without sign.
-    mean_difference: f64,
-    perplexity_int8: f64,
-    perplexity_f32: f64,
+    pub mean_difference: f64,
+    /// Perplexity of the text with 8-bit inputs.
+    pub perplexity_int8: f64,
+    /// The same with f32 inputs.
+    pub perplexity_f32: f64,
 }
 
 /// One predicted token.
@@ -44,40 +58,38 @@ struct Prediction {
     log_int8: f64,
 }
 
-/// Measures and prints the figures.
-pub fn inputs(args: &BenchInputsArgs) -> Result<()> {
-    let kernel = kernel_for(args.threads)?;
-    let text = bounded::read_named_text(&args.text, MAX_TEXT)
-        .with_context(|| format!("reading {}", args.text.display()))?;
-    let path = args.model.to_str().context("the model's path is not UTF-8")?;
-    let window = args.window as usize;
-    let open = ready::open(path, &Opening::of(window), &kernel, false)?;
-    if window > open.model.context() {
-        bail!("a window of {window} tokens, the model's context is {}", open.model.context());
+/// Measures a model, named `name`, on `text`; `tell` hears how many tokens were predicted.
+///
+/// Errors: a window is longer than the context or the text, or a token is not the model's.
+pub fn inputs(
+    name: &str,
+    model: &Ready,
+    kernel: &Kernel,
+    text: &str,
+    options: Options,
+    tell: &mut dyn FnMut(usize),
+) -> Result<Figures, BenchError> {
+    let (window, context) = (options.window, model.model.context());
+    if window > context {
+        return Err(BenchError::Window { window, context });
     }
-    let mut ids = open.tokenizer.encode(&text)?;
-    ids.truncate(args.tokens as usize);
+    let mut ids = model.tokenizer.encode(text)?;
+    ids.truncate(options.tokens);
     if ids.len() < window {
-        bail!("{} tokens of text, a window has {window}", ids.len());
+        return Err(BenchError::TooShort { tokens: ids.len(), window });
     }
-    let session = |kind| Session::with(Arc::clone(&open.model), kernel.clone(), kind);
+    let session = |kind| Session::with(Arc::clone(&model.model), kernel.clone(), kind);
     let (mut exact, mut rounded) = (session(Activations::F32), session(Activations::Int8));
     let mut found = Vec::new();
     for ids in ids.chunks_exact(window) {
         let mut ids = ids.to_vec();
-        if let Some(&first) = open.prefix.first() {
+        if let Some(&first) = model.prefix.first() {
             ids[0] = first;
         }
         predict(&mut exact, &mut rounded, &ids, &mut found)?;
-        eprintln!("{} tokens", found.len());
+        tell(found.len());
     }
-    let figures = figures(path, &found);
-    if args.json {
-        println!("{}", serde_json::to_string(&figures)?);
-    } else {
-        print(&figures);
-    }
-    Ok(())
+    Ok(figures(name, &found))
 }
 
 /// Both sessions' predictions of the second half of a window.
@@ -86,7 +98,7 @@ fn predict(
     rounded: &mut Session,
     ids: &[u32],
     found: &mut Vec<Prediction>,
-) -> Result<()> {
+) -> Result<(), BenchError> {
     let half = ids.len() / 2;
     for session in [&mut *exact, &mut *rounded] {
         session.truncate(0);
@@ -144,25 +156,8 @@ fn figures(model: &str, found: &[Prediction]) -> Figures {
     }
 }
 
-fn print(f: &Figures) {
-    println!("model            {}", f.model);
-    println!("predicted        {} tokens", f.tokens);
-    println!(
-        "divergence       {:.5} on average, {:.5} in the middle, {:.4} of 99 %, {:.4} at most",
-        f.mean_kl, f.median_kl, f.kl_99, f.largest_kl
-    );
-    println!("same first       {:.2} %", 100.0 * f.same_first);
-    println!("log-probability  differs by {:.4} on average", f.mean_difference);
-    println!(
-        "perplexity       {:.4} with 8-bit inputs, {:.4} with f32 inputs",
-        f.perplexity_int8, f.perplexity_f32
-    );
-}
-
 /// Positions whose logits are held at once.
 const AT_ONCE: usize = 32;
-/// Most bytes of text.
-const MAX_TEXT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
