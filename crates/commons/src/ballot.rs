@@ -1,8 +1,10 @@
 //! Ballots: options as people type them, and what opens a sealed ballot again.
 
 mod sealed;
+mod time;
 
 pub use sealed::{SealedBallot, SealedError};
+pub use time::{UntimelyError, in_time};
 
 use crate::statement::Choice;
 use ids::{

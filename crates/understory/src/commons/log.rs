@@ -2,10 +2,13 @@
 
 use super::{cli::Place, opening};
 use crate::hint::WithHint;
-use anyhow::{Context, Result};
-use commons::{Home, HomeError, portable, view};
-use std::{fs, io::IsTerminal, path::Path, process::ExitCode, time::Instant};
-use tlog::{Bundle, Tile};
+use anyhow::Result;
+use commons::{
+    Home, HomeError,
+    tiles::{self, TilesError, Written},
+    view,
+};
+use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 pub fn hash(place: &Place) -> Result<()> {
     let workspace = opening::open(place)?;
@@ -86,44 +89,18 @@ pub fn verify(place: &Place) -> Result<ExitCode> {
 
 pub fn export(to: &Path, place: &Place) -> Result<()> {
     let workspace = opening::open(place)?;
-    if to.exists() && fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(anyhow::anyhow!("{} is not empty", to.display()))
-            .hint("name a folder that does not exist");
-    }
-    let log = workspace.log()?;
-    // The newest head may have nobody's cosignature yet; somebody with a witness policy could do
-    // nothing with it.
-    let head = portable::cosigned_head(&log, &workspace.state)?
-        .context("enough witnesses have cosigned no head of this log yet")
-        .hint("`understory commons serve` or `commons sync` brings the next one")?;
-    let policy = workspace.state.policy();
-    let operator = workspace.state.log_key_at(head.checkpoint().size);
-    let size = head.checkpoint().size;
-    let (mut tiles, mut bundles) = (0u64, 0u64);
-    for tile in Tile::all(size) {
-        write(&to.join(tile.to_string()), &tile.to_bytes(&log)?)?;
-        tiles += 1;
-    }
-    for bundle in Bundle::all(size) {
-        let range = bundle.first()..bundle.first() + u64::from(bundle.width());
-        let entries: Vec<Vec<u8>> = log.entries(range)?.collect::<Result<_, _>>()?;
-        write(&to.join(bundle.to_string()), &bundle.to_bytes(&entries)?)?;
-        bundles += 1;
-    }
-    write(&to.join("policy"), policy.to_text(&operator).as_bytes())?;
-    // Last: whoever sees it finds everything it covers.
-    write(&to.join("checkpoint"), head.to_string().as_bytes())?;
+    let written = tiles::write(&workspace, to);
+    let Written { size, tiles, bundles } = match written {
+        Err(TilesError::NotEmpty(_)) => written.hint("name a folder that does not exist"),
+        Err(TilesError::NoHead) => {
+            written.hint("`understory commons serve` or `commons sync` brings the next one")
+        }
+        written => Ok(written?),
+    }?;
     if place.json {
         println!("{}", serde_json::json!({ "size": size, "tiles": tiles, "bundles": bundles }));
     } else {
         println!("{size} statements as {tiles} tiles and {bundles} bundles in {}", to.display());
     }
     Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)
-        .and_then(|()| fs::write(path, bytes))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

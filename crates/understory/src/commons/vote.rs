@@ -13,17 +13,16 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Workspace,
-    ballot::{self, SealedBallot},
-    naming::check_options,
+    ballot::{self, SealedBallot, UntimelyError},
+    proposal::{Asked, ProposalError, option},
     state::{Proposal, State},
     statement::{
-        Choice, Effect, HeldSeat, HeldSeats, House, Method, ProposalType, Propose, Quota, TieRule,
-        Vote, VoteBody,
+        Choice, Effect, HeldSeat, HeldSeats, Method, ProposalType, Quota, TieRule, Vote, VoteBody,
     },
     view::EffectView,
 };
-use decide::Method::{Approval, Schulze, Stv};
-use ids::{Hash, Quoted, Short};
+use decide::Method::Approval;
+use ids::{Hash, Quoted};
 use std::path::Path;
 
 pub fn propose(args: &ProposeArgs) -> Result<()> {
@@ -35,78 +34,40 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         None => String::new(),
     };
     let majority = ratio(&args.majority, ':')?;
-    let lot = topic == ProposalType::Panel;
-    let elects = topic == ProposalType::Stewards;
-    let mut options = args
-        .options
-        .iter()
-        .map(|option| choice(&workspace, args, topic, majority, option))
-        .collect::<Result<Vec<_>>>()?;
-    if options.is_empty() && !lot {
-        options = default_options(topic, majority)?;
-    }
-    let method = match args.method {
-        _ if lot => Method::Lot,
-        Some(Flag(method)) => Method::Counted(method),
-        None if elects => Method::Counted(Stv),
-        None => Method::Counted(Schulze),
-    };
-    // A transferable vote has no default option: there "none of these" is a candidate.
-    let default = (!lot && !method.counts_by(Stv)).then_some(options.len() as u16);
-    if default.is_some() || elects {
-        options.push(plain(&args.default, (1, 1)));
-    }
-    if check_options(names(&options)).is_err() {
-        options.iter_mut().for_each(with_id);
-    }
-    check_options(names(&options))?;
-    let seats = args.seats.unwrap_or(match topic {
-        ProposalType::Stewards => seats_to_elect(&workspace.state),
-        ProposalType::Panel => 3,
-        _ => 1,
-    });
-    let start = workspace.state.now().max(now());
-    let close = start.saturating_add(workspace.state.rules.notice).saturating_add(args.open);
-    let window = |seconds: u64| seconds.max(workspace.state.rules.notice).max(1);
-    // A panel is always drawn from members' secrets.
-    let secret = args.secret.or(lot.then_some(0));
-    let reveal = secret.map(|seconds| close.saturating_add(window(seconds)));
-    let proposal = Propose {
+    let options = args.options.iter();
+    let options = options.map(|option| choice(&workspace, args, topic, majority, option));
+    let asked = Asked {
         topic,
         title: args.title.clone(),
         text,
-        options,
-        default,
-        houses: if topic.is_constitutional() {
-            vec![House::Users, House::Contributors]
-        } else {
-            Vec::new()
-        },
-        method,
+        options: options.collect::<Result<_>>()?,
+        default: args.default.clone(),
+        majority,
+        method: args.method.map(|Flag(method)| Method::Counted(method)),
         unranked: args.unranked.0,
         tie: match args.tie {
-            Some(Flag(TieRule::Casting { voter: () })) => {
-                TieRule::Casting { voter: workspace.me()? }
+            Some(Flag(rule)) => {
+                let me = workspace.me()?;
+                Some(rule.with(Some, |()| Some(me)))
             }
-            Some(Flag(rule)) => rule.with(Some, |()| None),
-            // A lot needs what kept ballots secret.
-            None if reveal.is_some() => TieRule::Lot { seed: () },
-            None => TieRule::Listed,
+            None => None,
         },
-        seats,
+        seats: args.seats,
         cap: args.cap.as_deref().map(|text| ratio(text, '/')).transpose()?,
         quotas: args.quota.iter().map(|text| quota(text)).collect::<Result<_>>()?,
-        close,
-        reveal,
-        appeals: match &args.appeal {
-            Some(text) => Some(workspace.question(&workspace.state, text)?.statement),
-            None => None,
-        },
-        held: match &args.held {
-            Some(text) => Some(workspace.question(&workspace.state, text)?.statement),
-            None => None,
-        },
+        open: args.open,
+        secret: args.secret,
+        appeals: question(&workspace, args.appeal.as_deref())?,
+        held: question(&workspace, args.held.as_deref())?,
     };
+    let proposal = asked.proposed(&workspace.state, now());
+    let proposal = match proposal {
+        Err(ProposalError::NoOptions) => proposal.hint(
+            "name each with --option: a file for a charter or rules, else a member or a text",
+        ),
+        proposal => Ok(proposal?),
+    }?;
+    let close = proposal.close;
     let statement = opening::say(&mut workspace, args.place.json, proposal)?;
     if !args.place.json {
         println!("open until {}", time(close));
@@ -116,43 +77,10 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
     Ok(())
 }
 
-/// The stewards' seats whose terms end before anything that is asked now is decided; all of them
-/// where none does.
-fn seats_to_elect(state: &State) -> u16 {
-    let soon = state.now().max(now()).saturating_add(state.rules.notice.saturating_mul(2));
-    let stays = |s: &&commons::state::Steward| s.until > soon && state.is_member(&s.member);
-    let all = u16::from(state.rules.steward_seats);
-    let staying = state.stewards.iter().filter(stays).count() as u16;
-    if staying < all { all - staying } else { all }
-}
-
-fn names(options: &[Choice]) -> impl Iterator<Item = &str> {
-    options.iter().map(|option| option.name.as_str())
-}
-
-/// A member's option with the beginning of its id: members call themselves what they like, also
-/// what another one is called.
-fn with_id(option: &mut Choice) {
-    if let Effect::Seat(member) | Effect::Remove(member, _) = &option.effect {
-        let name = Short(ids::name::composed(&option.name));
-        option.name = format!("{name} ({})", member.short());
-    }
-}
-
-fn plain(name: &str, ratio: (u32, u32)) -> Choice {
-    Choice { name: name.to_owned(), digest: None, ratio, effect: Effect::None }
-}
-
-fn default_options(topic: ProposalType, majority: (u32, u32)) -> Result<Vec<Choice>> {
-    match topic {
-        ProposalType::Appeal => {
-            Ok(vec![Choice { effect: Effect::Overturn, ..plain("overturn the result", majority) }])
-        }
-        ProposalType::Question => Ok(vec![plain("yes", majority), plain("no", majority)]),
-        _ => Err(anyhow!("a question of this kind needs options")).hint(
-            "name each with --option: a file for a charter or rules, else a member or a text",
-        ),
-    }
+/// The statement of another question, by what a person calls it.
+fn question(workspace: &Workspace, text: Option<&str>) -> Result<Option<Hash>> {
+    let found = text.map(|text| workspace.question(&workspace.state, text)).transpose()?;
+    Ok(found.map(|question| question.statement))
 }
 
 /// An option as the topic reads it.
@@ -163,7 +91,7 @@ fn choice(
     majority: (u32, u32),
     text: &str,
 ) -> Result<Choice> {
-    let mut choice = plain(text, majority);
+    let mut choice = option(text, majority);
     match topic {
         ProposalType::Charter => {
             let charter = bounded::read_named(Path::new(text), MAX_DOCUMENT)
@@ -321,21 +249,21 @@ fn every_one(all: &[Choice]) -> Vec<Vec<u16>> {
 
 /// Whether a ballot, or what opens a secret one, is taken now.
 fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
-    let (close, end) = (proposal.close, proposal.end());
-    let now = now().max(state.now());
-    if reveals && proposal.body.reveal.is_none() {
-        return Err(anyhow!("the question takes open ballots"))
-            .hint("vote with `understory vote QUESTION OPTION…`; there is nothing to reveal");
+    let late = match ballot::in_time(proposal, reveals, now().max(state.now())) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match late {
+        UntimelyError::Open => Err(anyhow!("the question takes open ballots"))
+            .hint("vote with `understory vote QUESTION OPTION…`; there is nothing to reveal"),
+        UntimelyError::Early { close } => {
+            Err(anyhow!("ballots are still taken, until {}", time(close)))
+                .hint("reveal yours after that: until then nobody should know how it goes")
+        }
+        UntimelyError::Late { reveals, until, now } => {
+            let what = if reveals { "secret ballots were opened" } else { "ballots were taken" };
+            Err(anyhow!("{what} until {}, and it is {}", time(until), time(now)))
+                .hint("`understory tally` shows what came out")
+        }
     }
-    if reveals && now <= close {
-        return Err(anyhow!("ballots are still taken, until {}", time(close)))
-            .hint("reveal yours after that: until then nobody should know how it goes");
-    }
-    if now > if reveals { end } else { close } {
-        let what = if reveals { "secret ballots were opened" } else { "ballots were taken" };
-        let until = time(if reveals { end } else { close });
-        return Err(anyhow!("{what} until {until}, and it is {}", time(now)))
-            .hint("`understory tally` shows what came out");
-    }
-    Ok(())
 }
