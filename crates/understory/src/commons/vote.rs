@@ -16,9 +16,7 @@ use commons::{
     ballot::{self, SealedBallot, UntimelyError},
     proposal::{Asked, ProposalError, option},
     state::{Proposal, State},
-    statement::{
-        Choice, Effect, HeldSeat, HeldSeats, Method, ProposalType, Quota, TieRule, Vote, VoteBody,
-    },
+    statement::{Choice, Effect, HeldSeat, HeldSeats, Method, ProposalType, Quota, Vote, VoteBody},
     view::EffectView,
 };
 use decide::Method::Approval;
