@@ -63,7 +63,9 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
         Err(ProposalError::NoOptions) => proposal.hint(
             "name each with --option: a file for a charter or rules, else a member or a text",
         ),
-        proposal => Ok(proposal?),
+        // Names have hints of their own.
+        Err(ProposalError::Name(error)) => Err(error.into()),
+        Ok(proposal) => Ok(proposal),
     }?;
     let close = proposal.close;
     let statement = opening::say(&mut workspace, args.place.json, proposal)?;
