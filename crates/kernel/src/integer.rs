@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use crate::kernel::Kernel;
 use crate::scratch::{Scratch, Shared};
-use crate::simd::{Simd, each_isa};
+use crate::simd::{LANES, Simd, each_isa};
 use pack::{add_sums, pack, pack_rows};
 use tile::{Form, Tile, Tiles};
 
@@ -153,6 +153,9 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
                 let sums = &mut sums.integers()[group.min(held - 1) * height * width..];
                 let sums = &mut sums[..height * width];
                 for j in (first..last).step_by(panel) {
+                    if depth.end == k {
+                        fetch_tile::<S>(job, rows.start + lines.start..rows.start + lines.end, j);
+                    }
                     let at = ((j - columns.start) * k + depth.start * panel) * words;
                     // SAFETY: A is packed in whole groups, B in whole panels, and sums have room
                     // for both; the tiles are those of this machine.
@@ -174,6 +177,18 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
                     }
                 }
             }
+        }
+    }
+}
+
+/// Brings closer where the sums of a tile will go: rows of C are too far apart for the machine to
+/// foresee.
+#[inline(always)]
+fn fetch_tile<S: Simd>(job: &Product<'_>, rows: Range<usize>, first: usize) {
+    let (n, start) = (job.b.lines(), job.c.start());
+    for row in rows {
+        for line in (0..job.tiles.panel).step_by(LANES) {
+            S::fetch(start.wrapping_add(row * n + first + line));
         }
     }
 }
