@@ -5,7 +5,8 @@
 //! then no removal flips the result. That proves lower bounds; it finds no flip.
 
 use super::election::{Election, Method};
-use super::field::{Field, Left};
+use super::field::Field;
+use super::left::Left;
 use super::outcome::Log;
 use super::schulze::{self, Paths, link, members};
 use super::tie::TieOrder;

@@ -1,7 +1,7 @@
 //! From ballots, or a pairwise matrix, to an outcome.
 
 use super::election::{Ballot, DecideError, Election, Method, Quorum};
-use super::field::Left;
+use super::left::Left;
 use super::outcome::{Log, Outcome, Step, TiePurpose};
 use super::pairwise::Pairwise;
 use super::pile::{Pile, piles};

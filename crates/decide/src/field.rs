@@ -2,8 +2,8 @@
 
 use super::count::decide;
 use super::election::{Ballot, DecideError, Election, Method};
+use super::left::Left;
 use super::outcome::Log;
-use super::pairwise::Pairwise;
 use super::pile::{Pile, piles};
 
 /// All ballots of an election, and what they decide.
@@ -15,17 +15,6 @@ pub(super) struct Field<'a> {
     /// The same as a set.
     pub(super) elected: u64,
     pub(super) all: Left,
-}
-
-/// What is left of the ballots.
-#[derive(Clone)]
-pub(super) struct Left {
-    /// Of each pile.
-    pub(super) counts: Vec<u64>,
-    pub(super) ballots: u64,
-    pub(super) matrix: Pairwise,
-    /// Approvals, for that method only.
-    pub(super) approvals: Vec<u64>,
 }
 
 impl<'a> Field<'a> {
@@ -78,27 +67,6 @@ impl<'a> Field<'a> {
                 left.approvals[option as usize] -= times;
             }
         }
-    }
-}
-
-impl Left {
-    /// All ballots of these piles.
-    pub(super) fn all(election: &Election, piles: &[Pile]) -> Self {
-        let counts: Vec<u64> = piles.iter().map(|pile| pile.voters.len() as u64).collect();
-        let mut matrix = Pairwise::new(election.options.len());
-        let mut approvals = Vec::new();
-        if election.method == Method::Approval {
-            approvals.resize(election.options.len(), 0);
-        }
-        for (pile, &count) in piles.iter().zip(&counts) {
-            matrix.add(&pile.prefers, count);
-            if !approvals.is_empty() {
-                for &option in pile.groups.first().into_iter().flatten() {
-                    approvals[option as usize] += count;
-                }
-            }
-        }
-        Self { ballots: counts.iter().sum(), counts, matrix, approvals }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether any panel meets quotas of houses and of employers together: a flow with bounds.
 
-use super::strata::Quotas;
+use super::quotas::{Quotas, Share};
 use super::ways::Cell;
 
 /// A network of a few nodes.
@@ -14,8 +14,7 @@ struct Network {
 /// quotas follow those of houses.
 pub(super) fn feasible(cells: &[Cell], quotas: &Quotas) -> bool {
     let (houses, size) = (quotas.houses.len(), quotas.size);
-    let least =
-        |shares: &[super::sortition::Share]| shares.iter().map(|s| u64::from(s.min)).sum::<u64>();
+    let least = |shares: &[Share]| shares.iter().map(|s| u64::from(s.min)).sum::<u64>();
     if least(&quotas.houses).max(least(&quotas.employers)) > u64::from(size) {
         return false;
     }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::bound::Bound;
 use super::count::tally;
 use super::election::{Ballot, DecideError, Election, Method, Voter};
-use super::field::{Field, Left};
+use super::field::Field;
+use super::left::Left;
 use super::margin::{Margin, Removal, VoterMargin, Wanted, blocs, fewest, safe};
 use super::outcome::Outcome;
 

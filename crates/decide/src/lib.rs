@@ -13,11 +13,13 @@ mod explain;
 mod field;
 mod flow;
 mod houses;
+mod left;
 mod lot;
 mod margin;
 mod outcome;
 mod pairwise;
 mod pile;
+mod quotas;
 mod schulze;
 mod seats;
 mod sortition;
@@ -39,7 +41,8 @@ pub use houses::{
 pub use margin::{Bloc, MARGIN_EFFORT, Margin, Removal, VoterMargin, margin, voters_margin};
 pub use outcome::{Defeat, Outcome, SpoiltBallot, Step, TiePurpose};
 pub use pairwise::Pairwise;
+pub use quotas::{Quotas, Share};
 pub use sortition::{
-    Attribute, Lottery, Panel, Person, Share, SortitionError, draw_seed, panel_seed, tie_seed,
+    Attribute, Lottery, Panel, Person, SortitionError, draw_seed, panel_seed, tie_seed,
 };
-pub use strata::{Drawn, Quotas, Strata};
+pub use strata::{Drawn, Strata};

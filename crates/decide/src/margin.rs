@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::bound::Bound;
 use super::election::{Ballot, DecideError, Election, Voter};
-use super::field::{Field, Left, set};
+use super::field::{Field, set};
+use super::left::Left;
 
 /// The effort that all members spend, so that all get the same answer, on each of the searches for
 /// voters, an employer and a voucher; the unit is some ten nanoseconds.

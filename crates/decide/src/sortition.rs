@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::lot::Lot;
+use super::quotas::Share;
 use super::ways::{Cell, Uncounted, Ways};
 
 /// The most people of a lottery.
@@ -40,17 +41,6 @@ pub struct Attribute {
     pub name: String,
     /// Quotas; a value without one may have any number.
     pub quotas: Vec<Share>,
-}
-
-/// How many people of one value sit on the panel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Share {
-    /// The value.
-    pub value: String,
-    /// The fewest.
-    pub min: u32,
-    /// The most.
-    pub max: u32,
 }
 
 /// What is published before the draw: together with the seed it fixes the panel.

@@ -11,7 +11,8 @@ use std::ops::Range;
 
 use super::flow::feasible;
 use super::lot::Lot;
-use super::sortition::{Share, SortitionError};
+use super::quotas::{Quotas, Share};
+use super::sortition::SortitionError;
 use super::ways::{Cell, Uncounted, Ways};
 
 /// How much counting a draw may do, in the unit of [`Ways::count`]: some milliseconds.
@@ -30,17 +31,6 @@ pub struct Strata {
     at: Vec<u32>,
     houses: BTreeMap<String, Range<usize>>,
     employers: BTreeMap<(String, String), Range<usize>>,
-}
-
-/// What a panel must be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quotas {
-    /// By house.
-    pub houses: Vec<Share>,
-    /// By employer.
-    pub employers: Vec<Share>,
-    /// How many sit on it.
-    pub size: u32,
 }
 
 /// Who was drawn, by place.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use num_bigint::BigUint;
 
 use super::lot::Lot;
-use super::sortition::Share;
+use super::quotas::Share;
 
 /// People whom the same quotas count.
 pub(super) struct Cell {

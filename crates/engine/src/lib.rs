@@ -30,6 +30,7 @@ pub mod inspection;
 mod lineage;
 pub mod metadata;
 mod names;
+mod open;
 mod opened;
 
 pub mod ready;
@@ -43,7 +44,8 @@ pub use import::import;
 pub use inspection::inspect;
 pub use lineage::Lineage;
 pub use names::{files_at, store_at};
-pub use opened::{Opened, open, split_root};
+pub use open::open;
+pub use opened::{Opened, split_root};
 pub use progress::{Progress, Tell};
 pub use ready::{Opening, Ready};
 

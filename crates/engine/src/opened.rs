@@ -13,7 +13,6 @@ use store::{GGUF_METADATA, MODEL_REF, ModelManifest, Store};
 use text::Tokenizer;
 use text::chat::ChatTemplates;
 
-use crate::hub::{self, HUB, HubName, Settings};
 use crate::names::{files_at, store_at};
 use crate::{EngineError, metadata, tokenizer};
 use progress::{Counter, Tell, Work};
@@ -32,27 +31,6 @@ struct Stored {
     root: Hash,
     /// The BLAKE3 of each tensor.
     hashes: BTreeMap<String, Hash>,
-}
-
-/// Opens what `name` means: as [`Opened::open`] does, or a model of a hub (`hf:OWNER/NAME`), which
-/// is fetched unless it is here. `settings` is asked only then.
-///
-/// Errors: there is no such model, or none that can be read or fetched.
-pub fn open(
-    name: &str,
-    settings: &dyn Fn() -> Settings,
-    tell: &mut Tell<'_>,
-) -> Result<Opened, EngineError> {
-    if !name.starts_with(HUB) {
-        return Opened::open(name);
-    }
-    let named = HubName::parse(name).map_err(|error| Box::new(error.into()))?;
-    let path = hub::located(&named, &settings(), tell).map_err(Box::new)?;
-    // By its files: whatever a stranger calls them, no name of theirs is one of a store.
-    match files_at(&path)? {
-        Some(files) => Opened::files(name, &files),
-        None => Err(EngineError::NoModel(path)),
-    }
 }
 
 impl Opened {

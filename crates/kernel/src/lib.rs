@@ -31,6 +31,7 @@ mod matrix;
 mod memory;
 mod norm;
 mod optim;
+mod philox;
 mod pool;
 mod quant;
 pub mod random;

@@ -87,7 +87,7 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn philox(counter: [[u32; LANES]; 4], key: [u32; 2]) -> [[u32; LANES]; 4] {
         let mut out = [[0; LANES]; 4];
         for n in 0..LANES {
-            let block = crate::random::philox(std::array::from_fn(|i| counter[i][n]), key);
+            let block = crate::philox::philox(std::array::from_fn(|i| counter[i][n]), key);
             (0..4).for_each(|i| out[i][n] = block[i]);
         }
         out

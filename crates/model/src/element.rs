@@ -2,7 +2,7 @@
 
 use kernel::Format;
 
-use crate::safetensors::Dtype;
+use crate::dtype::Dtype;
 
 /// An element type: how many bytes a block of so many elements takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,6 +41,7 @@
 
 pub mod bench;
 pub mod decoder;
+mod dtype;
 pub mod element;
 pub mod families;
 pub mod format;

@@ -8,6 +8,7 @@ mod key;
 mod log;
 mod opening;
 mod peer_keys;
+mod print;
 mod prove;
 mod questions;
 mod recorder;

@@ -18,6 +18,7 @@ mod files;
 mod founding;
 mod generate;
 mod hint;
+mod hub_settings;
 mod import;
 mod inspect;
 mod model_source;

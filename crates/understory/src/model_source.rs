@@ -1,6 +1,6 @@
 //! Finding the model a user means by a path.
 
-use crate::{hint::with_hints, progress::Screen, pull::settings};
+use crate::{hint::with_hints, hub_settings::settings, progress::Screen};
 use anyhow::Result;
 use cotrain::RUN_REF;
 use engine::hub::HUB;

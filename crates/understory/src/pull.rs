@@ -3,15 +3,14 @@
 use crate::{
     cli::PullArgs,
     hint::with_hints,
+    hub_settings::settings,
     model_source::{explained, opened},
     progress::Screen,
     terminal, units,
 };
 use anyhow::{Result, bail};
-use engine::hub::{self, Digests, Expected, HubError, Pull, Pulled, PulledFile, Settings, Source};
-use std::ffi::OsString;
+use engine::hub::{self, Digests, Expected, HubError, Pull, Pulled, PulledFile, Source};
 use std::io::Write;
-use std::path::PathBuf;
 
 pub fn pull(args: &PullArgs) -> Result<()> {
     let source = Source::parse(&args.source).map_err(|error| hinted_by_hub(error.into()))?;
@@ -21,35 +20,6 @@ pub fn pull(args: &PullArgs) -> Result<()> {
     let pulled = hub::pull(&wanted, &settings(), &mut |progress| screen.tell(progress));
     drop(screen);
     print(args, &pulled.map_err(|error| failed(error, &source))?)
-}
-
-/// What this machine's user has set: hub, token, cache.
-pub fn settings() -> Settings {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let endpoint = var("HF_ENDPOINT").map(text).filter(|value| !value.trim().is_empty());
-    let folder = |name: &str| var(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    let cache = cache.map(|cache| cache.join("understory/models"));
-    Settings { endpoint, token: token(var), cache }
-}
-
-/// The token of the usual places: `HF_TOKEN`, else the file that `hf auth login` writes.
-fn token(var: impl Fn(&str) -> Option<OsString>) -> Option<String> {
-    if let Some(given) = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(&var) {
-        return Some(text(given));
-    }
-    let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache")));
-    let folder = var("HF_HOME").map(PathBuf::from);
-    let folder = folder.or_else(|| Some(cache?.join("huggingface")));
-    let path = var("HF_TOKEN_PATH").map(PathBuf::from);
-    let path = path.or_else(|| Some(folder?.join("token")))?;
-    bounded::read_named_text(&path, MAX_TOKEN).ok()
-}
-
-/// Bytes that are no text become what no token and no address has.
-fn text(value: OsString) -> String {
-    value.to_string_lossy().into_owned()
 }
 
 fn sha256(text: &str) -> Result<Expected> {
@@ -106,6 +76,3 @@ fn to_json(file: &PulledFile) -> serde_json::Value {
         "blake3": blake3, "was_there": file.was_there,
     })
 }
-
-/// Bytes of the file with the token that are looked at.
-const MAX_TOKEN: u64 = 1 << 12;

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Tile, tiles, transpose_plain};
-use crate::random::{FACTORS, STEPS};
+use crate::philox::{FACTORS, STEPS};
 
 /// AVX2 and FMA.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Tile, tiles};
-use crate::random::{FACTORS, STEPS};
+use crate::philox::{FACTORS, STEPS};
 
 /// AVX-512 F, BW, DQ, VL.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use super::{
     cli::{QuestionArgs, TallyArgs},
     opening,
-    show::print,
+    print::print,
 };
 use crate::units::time;
 use anyhow::Result;

@@ -3,6 +3,7 @@
 use super::{
     cli::{Place, Shown},
     opening,
+    print::print,
     questions::questions,
 };
 use crate::units::time;
@@ -54,20 +55,6 @@ pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
         Shown::Log => log(&workspace, &state, place.json),
         Shown::Waiting => waiting(&workspace, place.json),
     }
-}
-
-/// Prints a view as JSON or as text.
-pub fn print(
-    json: bool,
-    view: &impl serde::Serialize,
-    text: impl FnOnce() -> String,
-) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(view)?);
-    } else {
-        print!("{}", text());
-    }
-    Ok(())
 }
 
 fn members(state: &State, view: &view::Members) -> String {
