@@ -146,6 +146,7 @@ fn train_apart(
     let mut params = model::init(&manifest.model, manifest.seed)?;
     let mut momentum = vec![0.0; params.len()];
     let mut carries: Vec<Option<Carry>> = vec![None; options.workers as usize];
+    let mut last = None;
     for round in 0..options.rounds {
         let mut updates = Vec::new();
         for (worker, carry) in carries.iter_mut().enumerate() {
@@ -165,8 +166,12 @@ fn train_apart(
             .map_err(BenchError::Norm)?;
         let bits_per_byte = held_out.bits_per_byte(kernel, &params)?;
         tell(Progress::Apart { round: round + 1, rounds: options.rounds, bits_per_byte });
+        last = Some(bits_per_byte);
     }
-    Ok(held_out.bits_per_byte(kernel, &params)?)
+    match last {
+        Some(bits_per_byte) => Ok(bits_per_byte),
+        None => Ok(held_out.bits_per_byte(kernel, &params)?),
+    }
 }
 
 fn train_together(
@@ -181,17 +186,22 @@ fn train_together(
     manifest.inner.batch *= options.workers as usize;
     manifest.rounds.rounds = 1;
     let steps = options.h * options.rounds;
-    let mut contributor =
-        Contributor::new(kernel.clone(), Arc::new(manifest.clone()), corpus.clone())?;
+    let manifest = Arc::new(manifest);
+    let mut contributor = Contributor::new(kernel.clone(), manifest.clone(), corpus.clone())?;
     let params = model::init(&manifest.model, manifest.seed)?;
     let mut state = contributor.start(&params, None);
     let task = Task { beacon: Hash::of(b"together"), worker: Hash([0; 32]), round: 0, steps };
+    let mut last = None;
     for step in 0..steps {
         contributor.step(&task, step, &mut state)?;
         if (step + 1) % options.h == 0 {
             let bits_per_byte = held_out.bits_per_byte(kernel, state.params())?;
             tell(Progress::Together { step: step + 1, steps, bits_per_byte });
+            last = Some(bits_per_byte);
         }
     }
-    Ok(held_out.bits_per_byte(kernel, state.params())?)
+    match last {
+        Some(bits_per_byte) => Ok(bits_per_byte),
+        None => Ok(held_out.bits_per_byte(kernel, state.params())?),
+    }
 }

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use store::file::{Readers, write_atomically};
 use tlog::{Bundle, Tile, TileError, TreeError};
 
 /// What was written.
@@ -84,6 +85,6 @@ pub fn write(workspace: &Workspace, to: &Path) -> Result<Written, TilesError> {
 fn file(path: &Path, bytes: &[u8]) -> Result<(), TilesError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir)
-        .and_then(|()| fs::write(path, bytes))
+        .and_then(|()| write_atomically(path, bytes, Readers::All))
         .map_err(|source| TilesError::Write { path: path.to_owned(), source })
 }

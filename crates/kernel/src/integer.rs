@@ -142,9 +142,11 @@ fn rows_body<S: Simd>(job: &Product<'_>, b: &[u32], rows: Range<usize>, columns:
             // One block serves all chunks.
             if block < k || first == columns.start {
                 let from = job.depth.start + depth.start..job.depth.start + depth.end;
-                pack_rows::<S>(packed.words(), height, job.a, rows.clone(), from, form);
+                // The last block may be shorter than the room.
+                let to = &mut packed.words()[..groups * height * depth.len() * words];
+                pack_rows::<S>(to, height, job.a, rows.clone(), from, form);
                 if form == Form::Offset {
-                    add_sums(&mut offsets, packed.words(), height, depth.len());
+                    add_sums(&mut offsets, to, height, depth.len());
                 }
             }
             for group in 0..groups {

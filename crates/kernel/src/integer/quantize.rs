@@ -280,31 +280,34 @@ struct Noise<'a> {
     stream: &'a Stream,
     /// Number of the first row.
     first: u64,
-    /// Number in the stream of the first byte at hand.
-    start: u64,
-    ready: bool,
+    /// Number in the stream of the first byte at hand, once there are some.
+    start: Option<u64>,
     bytes: [u8; PIECE + BYTES],
 }
 
 impl<'a> Noise<'a> {
     fn of(rounding: Rounding<'a>) -> Option<Noise<'a>> {
         let Rounding::Stochastic { stream, first } = rounding else { return None };
-        Some(Noise { stream, first, start: 0, ready: false, bytes: [0; PIECE + BYTES] })
+        Some(Noise { stream, first, start: None, bytes: [0; PIECE + BYTES] })
     }
 
     /// The bytes of `len` values, at most [`PIECE`], from value `index` on of rows of `cols`.
     #[inline(always)]
     fn take<S: Simd>(&mut self, index: usize, len: usize, cols: usize) -> &[u8] {
         let index = self.first.wrapping_mul(cols as u64).wrapping_add(index as u64);
-        let mut skipped = index.wrapping_sub(self.start);
-        if !self.ready || skipped > (self.bytes.len() - len) as u64 {
-            skipped = index % BYTES as u64;
-            (self.start, self.ready) = (index - skipped, true);
-            for (run, to) in self.bytes.as_chunks_mut::<BYTES>().0.iter_mut().enumerate() {
-                let start = self.start.wrapping_add((run * BYTES) as u64);
-                *to = self.stream.bytes_at::<S>(start);
+        let at_hand = self.start.map(|start| index.wrapping_sub(start));
+        let at_hand = at_hand.filter(|skipped| *skipped <= (self.bytes.len() - len) as u64);
+        let skipped = match at_hand {
+            Some(skipped) => skipped,
+            None => {
+                let start = index - index % BYTES as u64;
+                self.start = Some(start);
+                for (run, to) in self.bytes.as_chunks_mut::<BYTES>().0.iter_mut().enumerate() {
+                    *to = self.stream.bytes_at::<S>(start.wrapping_add((run * BYTES) as u64));
+                }
+                index - start
             }
-        }
+        };
         &self.bytes[skipped as usize..][..len]
     }
 }
