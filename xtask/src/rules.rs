@@ -5,6 +5,7 @@ mod layout;
 mod paths;
 mod printing;
 mod reading;
+mod registers;
 
 use crate::tree::Tree;
 
@@ -24,6 +25,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "nothing left to do in the source", offences: errors::leftovers },
     Rule { name: "only terminal.rs writes to the terminal", offences: printing::streams },
     Rule { name: "whatever is read whole has a limit", offences: reading::unbounded },
+    Rule { name: "registers are not filled by closures", offences: registers::closures },
     Rule { name: "modules are NAME.rs beside NAME/", offences: layout::modules },
     Rule { name: "kernel depends on nothing", offences: layout::kernel_dependencies },
     Rule { name: "every library denies missing docs", offences: layout::undocumented },

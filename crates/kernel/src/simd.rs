@@ -111,6 +111,25 @@ pub(crate) trait Simd: Copy + 'static {
     }
 }
 
+/// An array made by a loop, for code whose instruction set is that of the function around it. A
+/// closure given to `std::array::from_fn` or `map` is a function of its own without that instruction
+/// set: where the compiler happens not to inline it, each of its instructions is a call (measured:
+/// products with Q3_K were twenty times slower).
+macro_rules! array_of {
+    ($count:expr, |$at:ident| $value:expr) => {{
+        let first = {
+            let $at: usize = 0;
+            $value
+        };
+        let mut all = [first; $count];
+        for $at in 1..$count {
+            all[$at] = $value;
+        }
+        all
+    }};
+}
+pub(crate) use array_of;
+
 /// The sixteen values of [`Simd::Row`] as an array, for instruction sets without code of their own.
 macro_rules! plain_rows {
     ($fma:path) => {
@@ -126,14 +145,14 @@ macro_rules! plain_rows {
         unsafe fn load_f16(from: *const u16) -> Self::Row {
             // SAFETY: the caller's.
             let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
-            bits.map($crate::matrix::half::f16)
+            $crate::simd::array_of!($crate::simd::LANES, |l| $crate::matrix::half::f16(bits[l]))
         }
 
         #[inline(always)]
         unsafe fn load_bf16(from: *const u16) -> Self::Row {
             // SAFETY: the caller's.
             let bits = unsafe { from.cast::<[u16; $crate::simd::LANES]>().read_unaligned() };
-            bits.map($crate::matrix::half::bf16)
+            $crate::simd::array_of!($crate::simd::LANES, |l| $crate::matrix::half::bf16(bits[l]))
         }
 
         #[inline(always)]
@@ -144,7 +163,7 @@ macro_rules! plain_rows {
 
         #[inline(always)]
         unsafe fn fma_row(a: f32, b: Self::Row, c: Self::Row) -> Self::Row {
-            std::array::from_fn(|l| $fma(a, b[l], c[l]))
+            $crate::simd::array_of!($crate::simd::LANES, |l| $fma(a, b[l], c[l]))
         }
     };
 }

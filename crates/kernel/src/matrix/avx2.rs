@@ -11,6 +11,7 @@ use super::code::{Code, Head, LEVELS, Meaning, ROWS, VECTOR, VECTORS, with_code}
 use super::inputs::{CHUNK, Integers};
 use super::product::Output;
 use super::record::Record;
+use crate::simd::array_of;
 
 /// Rows in a register.
 const LANES: usize = 8;
@@ -180,45 +181,50 @@ unsafe fn signed_products(levels: &[__m256i], groups: *const i32) -> __m256i {
 unsafe fn unpack(meaning: Meaning, from: *const u8) -> [__m256i; VECTORS] {
     // SAFETY: the planes lie in the block.
     unsafe {
-        let load = |vector: usize| _mm256_loadu_si256(from.add(vector * VECTOR).cast());
         let around = _mm256_set1_epi8(i8::MIN);
         match meaning.width {
-            8 => std::array::from_fn(|j| _mm256_xor_si256(load(j), around)),
+            8 => array_of!(VECTORS, |j| _mm256_xor_si256(load(from, j), around)),
             4 => {
-                let levels = nibbles(load);
+                let levels = nibbles(from);
                 if !meaning.table {
                     return levels;
                 }
                 let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(LEVELS.as_ptr().cast()));
                 let table = _mm256_xor_si256(table, around);
-                levels.map(|level| _mm256_shuffle_epi8(table, level))
+                array_of!(VECTORS, |j| _mm256_shuffle_epi8(table, levels[j]))
             }
             5 => {
-                let (levels, bits) = (nibbles(load), load(4));
-                std::array::from_fn(|j| with(levels[j], shifted(bits, 4 - j as i32), 0x10))
+                let (levels, bits) = (nibbles(from), load(from, 4));
+                array_of!(VECTORS, |j| with(levels[j], shifted(bits, 4 - j as i32), 0x10))
             }
             6 => {
-                let (levels, pairs) = (nibbles(load), [load(4), load(5)]);
-                std::array::from_fn(|j| {
+                let (levels, pairs) = (nibbles(from), [load(from, 4), load(from, 5)]);
+                array_of!(VECTORS, |j| {
                     with(levels[j], shifted(pairs[j / 4], 4 - 2 * (j as i32 % 4)), 0x30)
                 })
             }
             3 => {
-                let (levels, bits) = (pairs(load), load(2));
-                std::array::from_fn(|j| with(levels[j], shifted(bits, 2 - j as i32), 0x04))
+                let (levels, bits) = (pairs(from), load(from, 2));
+                array_of!(VECTORS, |j| with(levels[j], shifted(bits, 2 - j as i32), 0x04))
             }
-            _ => pairs(load),
+            _ => pairs(from),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn nibbles(load: impl Fn(usize) -> __m256i) -> [__m256i; VECTORS] {
+unsafe fn load(from: *const u8, vector: usize) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe { _mm256_loadu_si256(from.add(vector * VECTOR).cast()) }
+}
+
+#[inline(always)]
+unsafe fn nibbles(from: *const u8) -> [__m256i; VECTORS] {
     // SAFETY: the caller's instruction set.
     unsafe {
         let mask = _mm256_set1_epi8(0x0f);
-        let packed: [__m256i; 4] = std::array::from_fn(load);
-        std::array::from_fn(|j| match j {
+        let packed = array_of!(4, |j| load(from, j));
+        array_of!(VECTORS, |j| match j {
             0..4 => _mm256_and_si256(packed[j], mask),
             _ => _mm256_and_si256(_mm256_srli_epi16::<4>(packed[j - 4]), mask),
         })
@@ -226,12 +232,12 @@ unsafe fn nibbles(load: impl Fn(usize) -> __m256i) -> [__m256i; VECTORS] {
 }
 
 #[inline(always)]
-unsafe fn pairs(load: impl Fn(usize) -> __m256i) -> [__m256i; VECTORS] {
+unsafe fn pairs(from: *const u8) -> [__m256i; VECTORS] {
     // SAFETY: the caller's instruction set.
     unsafe {
         let mask = _mm256_set1_epi8(0x03);
-        let packed = [load(0), load(1)];
-        std::array::from_fn(|j| _mm256_and_si256(shifted(packed[j / 4], -2 * (j as i32 % 4)), mask))
+        let packed = [load(from, 0), load(from, 1)];
+        array_of!(VECTORS, |j| _mm256_and_si256(shifted(packed[j / 4], -2 * (j as i32 % 4)), mask))
     }
 }
 
@@ -271,37 +277,55 @@ struct Scales {
 unsafe fn scales(head: Head, at: *const u8, index: usize, half: usize) -> [Scales; 2] {
     // SAFETY: halves and bytes lie in the head.
     unsafe {
-        let wide = |place: usize| {
-            _mm256_cvtph_ps(_mm_loadu_si128(at.add(place + 2 * LANES * half).cast()))
-        };
-        let scale = wide(0);
-        let minimum = |sign: i32| {
-            let sign = _mm256_castsi256_ps(_mm256_set1_epi32(sign));
-            _mm256_xor_ps(wide(32), sign)
-        };
-        let byte = |place: usize| _mm_loadl_epi64(at.add(place * ROWS + LANES * half).cast());
-        let unsigned = |bytes| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+        let halves = at.add(2 * LANES * half);
+        let scale = wide(halves);
+        let levels = at.add(LANES * half);
         match head {
             Head::Scale => [Scales { scale, add: scale }; 2],
-            Head::ScaleMin => [Scales { scale, add: minimum(0) }; 2],
+            Head::ScaleMin => [Scales { scale, add: wide(halves.add(32)) }; 2],
             Head::Parts32 => {
-                let add = _mm256_mul_ps(minimum(i32::MIN), unsigned(byte(12 + index)));
-                [Scales { scale: _mm256_mul_ps(scale, unsigned(byte(4 + index))), add }; 2]
+                let minimum = minus(wide(halves.add(32)));
+                let add = _mm256_mul_ps(minimum, unsigned(bytes(levels, 12 + index)));
+                [Scales { scale: _mm256_mul_ps(scale, unsigned(bytes(levels, 4 + index))), add }; 2]
             }
-            Head::Parts16 => std::array::from_fn(|part| {
-                let signed = _mm256_cvtepi8_epi32(byte(2 + 2 * index + part));
+            Head::Parts16 => array_of!(2, |part| {
+                let signed = _mm256_cvtepi8_epi32(bytes(levels, 2 + 2 * index + part));
                 let scale = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(signed));
                 Scales { scale, add: scale }
             }),
-            Head::Parts16Min => std::array::from_fn(|part| {
-                let (both, mask) = (byte(4 + 2 * index + part), _mm_set1_epi8(0x0f));
+            Head::Parts16Min => array_of!(2, |part| {
+                let (both, mask) = (bytes(levels, 4 + 2 * index + part), _mm_set1_epi8(0x0f));
                 let low = unsigned(_mm_and_si128(both, mask));
                 let high = unsigned(_mm_and_si128(_mm_srli_epi16::<4>(both), mask));
-                Scales {
-                    scale: _mm256_mul_ps(scale, low),
-                    add: _mm256_mul_ps(minimum(i32::MIN), high),
-                }
+                let minimum = minus(wide(halves.add(32)));
+                Scales { scale: _mm256_mul_ps(scale, low), add: _mm256_mul_ps(minimum, high) }
             }),
         }
     }
+}
+
+/// Eight halves, widened.
+#[inline(always)]
+unsafe fn wide(at: *const u8) -> __m256 {
+    // SAFETY: the caller's.
+    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
+}
+
+#[inline(always)]
+unsafe fn minus(values: __m256) -> __m256 {
+    // SAFETY: the caller's instruction set.
+    unsafe { _mm256_xor_ps(values, _mm256_castsi256_ps(_mm256_set1_epi32(i32::MIN))) }
+}
+
+/// A number of one byte for each of eight rows, from the `place`th sixteen bytes of a head.
+#[inline(always)]
+unsafe fn bytes(at: *const u8, place: usize) -> __m128i {
+    // SAFETY: the caller's.
+    unsafe { _mm_loadl_epi64(at.add(place * ROWS).cast()) }
+}
+
+#[inline(always)]
+unsafe fn unsigned(bytes: __m128i) -> __m256 {
+    // SAFETY: the caller's instruction set.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)) }
 }

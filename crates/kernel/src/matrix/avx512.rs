@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)] // arrays of registers are walked by their places
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::Matrix;
@@ -14,6 +15,7 @@ use super::code::{Code, Head, LEVELS, Meaning, ROWS, VECTOR, VECTORS, with_code}
 use super::inputs::{CHUNK, Integers};
 use super::product::Output;
 use super::record::Record;
+use crate::simd::array_of;
 
 /// How far ahead memory is brought into the first and the second cache, in bytes, for one row of
 /// inputs. Measured: the machine foresees a stream worse when it takes some work to use it up (Zen 4:
@@ -29,25 +31,34 @@ const FARTHER: usize = 8192;
 /// The machine has AVX-512 F, BW, DQ, VL, VNNI, AVX2, FMA and F16C.
 pub(crate) unsafe fn tiles(w: &Matrix, range: Range<usize>, x: &Integers, y: &Output) {
     // SAFETY: passed on to the caller.
-    with_code!(w.format(), C => unsafe { tiles_of::<C>(w, range, x, y) });
+    with_code!(w.format(), C => unsafe {
+        match x.rows {
+            1 => one_row_of::<C>(w, range, x, y),
+            _ => some_rows_of::<C>(w, range, x, y),
+        }
+    });
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-unsafe fn tiles_of<C: Code>(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {
-    // SAFETY: the tiles are those of the caller, and chunks have as many records for each block as
-    // rows; the rest is passed on.
+unsafe fn one_row_of<C: Code>(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {
+    let records = &x.records[..x.blocks];
+    for tile in tiles {
+        // SAFETY: the tiles are those of the caller, and there is a record for each block; the rest
+        // is passed on.
+        unsafe {
+            let sum = one_row::<C>(&Place::new::<C>(w, tile), records, start(y, 0, tile));
+            finish(y, 0, tile, sum);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn some_rows_of<C: Code>(w: &Matrix, tiles: Range<usize>, x: &Integers, y: &Output) {
+    let pairs = tiles.start..tiles.end - tiles.len() % 2;
+    // SAFETY: as for one row; a chunk has as many records for each block as rows.
     unsafe {
         for (first, records) in x.chunks() {
             let rows = first..x.rows.min(first + CHUNK);
-            if rows.len() == 1 {
-                for tile in tiles.clone() {
-                    let sum =
-                        one_row::<C>(&Place::new::<C>(w, tile), records, start(y, first, tile));
-                    finish(y, first, tile, sum);
-                }
-                continue;
-            }
-            let pairs = tiles.start..tiles.end - tiles.len() % 2;
             for tile in pairs.clone().step_by(2) {
                 some_rows::<C, 2>(w, tile, records, rows.clone(), y);
             }
@@ -179,20 +190,20 @@ unsafe fn some_rows<C: Code, const N: usize>(
     y: &Output,
 ) {
     let (head, size) = (C::MEANING.head, C::MEANING.level_bytes());
-    // SAFETY: heads and levels lie in the tiles, records and sums in their slices.
+    // SAFETY: heads and levels lie in the tiles, records and sums in their slices; the sums of all
+    // rows are written before they are read.
     unsafe {
-        let places: [Place; N] = std::array::from_fn(|n| Place::new::<C>(w, tile + n));
-        let mut sums = [[_mm512_setzero_ps(); N]; CHUNK];
-        let sums = &mut sums[..rows.len()];
-        for (row, sums) in rows.clone().zip(sums.iter_mut()) {
-            for n in 0..N {
-                sums[n] = start(y, row, tile + n);
-            }
+        let places = array_of!(N, |n| Place::new::<C>(w, tile + n));
+        let mut sums = [const { MaybeUninit::<[__m512; N]>::uninit() }; CHUNK];
+        for (row, sums) in rows.clone().zip(&mut sums) {
+            sums.write(array_of!(N, |n| start(y, row, tile + n)));
         }
+        let sums = &mut *(&raw mut sums[..rows.len()] as *mut [[__m512; N]]);
         for (block, records) in records.chunks_exact(rows.len()).enumerate() {
             let (span, index) = (block / head.span(), block % head.span());
             let mut levels = [[_mm512_setzero_si512(); VECTORS]; N];
-            let mut scales = [[Scales { scale: sums[0][0], add: sums[0][0] }; 2]; N];
+            let zero = Scales { scale: _mm512_setzero_ps(), add: _mm512_setzero_ps() };
+            let mut scales = [[zero; 2]; N];
             for n in 0..N {
                 let at = places[n].heads.add(span * head.bytes());
                 levels[n] = unpack(C::MEANING, places[n].levels.add(block * size));
@@ -268,43 +279,48 @@ unsafe fn link<const N: usize>(
 unsafe fn unpack(meaning: Meaning, from: *const u8) -> [__m512i; VECTORS] {
     // SAFETY: the planes lie in the block.
     unsafe {
-        let load = |vector: usize| _mm512_loadu_si512(from.add(vector * VECTOR).cast());
         match meaning.width {
-            8 => std::array::from_fn(load),
+            8 => array_of!(VECTORS, |j| load(from, j)),
             4 => {
-                let levels = nibbles(load);
+                let levels = nibbles(from);
                 if !meaning.table {
                     return levels;
                 }
                 let table = _mm512_broadcast_i32x4(_mm_loadu_si128(LEVELS.as_ptr().cast()));
-                levels.map(|level| _mm512_shuffle_epi8(table, level))
+                array_of!(VECTORS, |j| _mm512_shuffle_epi8(table, levels[j]))
             }
             5 => {
-                let (levels, bits) = (nibbles(load), load(4));
-                std::array::from_fn(|j| with(levels[j], shifted(bits, 4 - j as i32), 0x10))
+                let (levels, bits) = (nibbles(from), load(from, 4));
+                array_of!(VECTORS, |j| with(levels[j], shifted(bits, 4 - j as i32), 0x10))
             }
             6 => {
-                let (levels, pairs) = (nibbles(load), [load(4), load(5)]);
-                std::array::from_fn(|j| {
+                let (levels, pairs) = (nibbles(from), [load(from, 4), load(from, 5)]);
+                array_of!(VECTORS, |j| {
                     with(levels[j], shifted(pairs[j / 4], 4 - 2 * (j as i32 % 4)), 0x30)
                 })
             }
             3 => {
-                let (levels, bits) = (pairs(load), load(2));
-                std::array::from_fn(|j| with(levels[j], shifted(bits, 2 - j as i32), 0x04))
+                let (levels, bits) = (pairs(from), load(from, 2));
+                array_of!(VECTORS, |j| with(levels[j], shifted(bits, 2 - j as i32), 0x04))
             }
-            _ => pairs(load),
+            _ => pairs(from),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn nibbles(load: impl Fn(usize) -> __m512i) -> [__m512i; VECTORS] {
+unsafe fn load(from: *const u8, vector: usize) -> __m512i {
+    // SAFETY: the caller's.
+    unsafe { _mm512_loadu_si512(from.add(vector * VECTOR).cast()) }
+}
+
+#[inline(always)]
+unsafe fn nibbles(from: *const u8) -> [__m512i; VECTORS] {
     // SAFETY: the caller's instruction set.
     unsafe {
         let mask = _mm512_set1_epi8(0x0f);
-        let packed: [__m512i; 4] = std::array::from_fn(load);
-        std::array::from_fn(|j| match j {
+        let packed = array_of!(4, |j| load(from, j));
+        array_of!(VECTORS, |j| match j {
             0..4 => _mm512_and_si512(packed[j], mask),
             _ => _mm512_and_si512(_mm512_srli_epi16::<4>(packed[j - 4]), mask),
         })
@@ -312,12 +328,12 @@ unsafe fn nibbles(load: impl Fn(usize) -> __m512i) -> [__m512i; VECTORS] {
 }
 
 #[inline(always)]
-unsafe fn pairs(load: impl Fn(usize) -> __m512i) -> [__m512i; VECTORS] {
+unsafe fn pairs(from: *const u8) -> [__m512i; VECTORS] {
     // SAFETY: the caller's instruction set.
     unsafe {
         let mask = _mm512_set1_epi8(0x03);
-        let packed = [load(0), load(1)];
-        std::array::from_fn(|j| _mm512_and_si512(shifted(packed[j / 4], -2 * (j as i32 % 4)), mask))
+        let packed = [load(from, 0), load(from, 1)];
+        array_of!(VECTORS, |j| _mm512_and_si512(shifted(packed[j / 4], -2 * (j as i32 % 4)), mask))
     }
 }
 
@@ -362,13 +378,12 @@ impl Base {
     unsafe fn new(head: Head, at: *const u8) -> Base {
         // SAFETY: both halves lie in the head.
         unsafe {
-            let half = |at: *const u8| _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
-            let scale = half(at);
+            let scale = wide(at);
             let minimum = match head {
-                Head::ScaleMin => half(at.add(32)),
+                Head::ScaleMin => wide(at.add(32)),
                 Head::Parts32 | Head::Parts16Min => {
                     let sign = _mm512_castsi512_ps(_mm512_set1_epi32(i32::MIN));
-                    _mm512_xor_ps(half(at.add(32)), sign)
+                    _mm512_xor_ps(wide(at.add(32)), sign)
                 }
                 Head::Scale | Head::Parts16 => scale,
             };
@@ -385,28 +400,56 @@ impl Base {
         let whole = Scales { scale: self.scale, add: self.minimum };
         // SAFETY: the bytes lie in the head.
         unsafe {
-            let byte = |place: usize| _mm_loadu_si128(at.add(place * ROWS).cast());
-            let unsigned = |bytes| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-            let part = |scale: __m512, add: __m512| Scales {
-                scale: _mm512_mul_ps(self.scale, scale),
-                add: _mm512_mul_ps(self.minimum, add),
-            };
             match head {
                 Head::Scale | Head::ScaleMin => [whole; 2],
-                Head::Parts32 => [part(unsigned(byte(4 + index)), unsigned(byte(12 + index))); 2],
-                Head::Parts16 => std::array::from_fn(|half| {
-                    let signed = _mm512_cvtepi8_epi32(byte(2 + 2 * index + half));
+                Head::Parts32 => [self.part(bytes(at, 4 + index), bytes(at, 12 + index)); 2],
+                Head::Parts16 => array_of!(2, |half| {
+                    let signed = _mm512_cvtepi8_epi32(bytes(at, 2 + 2 * index + half));
                     let scale = _mm512_mul_ps(self.scale, _mm512_cvtepi32_ps(signed));
                     Scales { scale, add: scale }
                 }),
-                Head::Parts16Min => std::array::from_fn(|half| {
-                    let both = byte(4 + 2 * index + half);
+                Head::Parts16Min => array_of!(2, |half| {
+                    let both = bytes(at, 4 + 2 * index + half);
                     let mask = _mm_set1_epi8(0x0f);
                     let low = _mm_and_si128(both, mask);
                     let high = _mm_and_si128(_mm_srli_epi16::<4>(both), mask);
-                    part(unsigned(low), unsigned(high))
+                    self.part(low, high)
                 }),
             }
         }
     }
+    /// The scales of a part with numbers of its own.
+    ///
+    /// # Safety
+    /// As for [`tiles`].
+    #[inline(always)]
+    unsafe fn part(&self, scale: __m128i, minimum: __m128i) -> Scales {
+        // SAFETY: the caller's instruction set.
+        unsafe {
+            Scales {
+                scale: _mm512_mul_ps(self.scale, unsigned(scale)),
+                add: _mm512_mul_ps(self.minimum, unsigned(minimum)),
+            }
+        }
+    }
+}
+
+/// Sixteen halves, widened.
+#[inline(always)]
+unsafe fn wide(at: *const u8) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
+}
+
+/// A number of one byte for each row, the `place`th sixteen bytes of a head.
+#[inline(always)]
+unsafe fn bytes(at: *const u8, place: usize) -> __m128i {
+    // SAFETY: the caller's.
+    unsafe { _mm_loadu_si128(at.add(place * ROWS).cast()) }
+}
+
+#[inline(always)]
+unsafe fn unsigned(bytes: __m128i) -> __m512 {
+    // SAFETY: the caller's instruction set.
+    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)) }
 }

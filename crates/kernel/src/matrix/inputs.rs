@@ -81,7 +81,7 @@ impl std::fmt::Debug for Inputs {
 }
 
 /// Rows whose records lie together, so that they stay in the caches while tiles meet them.
-pub(crate) const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 32;
 
 /// Rows of inputs as integers.
 ///

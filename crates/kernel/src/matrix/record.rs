@@ -103,6 +103,7 @@ mod avx2 {
     use std::arch::x86_64::*;
 
     use super::{COLUMNS, INFINITE, Record, SIZE, each_record, scales};
+    use crate::simd::array_of;
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn quantize(to: &mut [Record], x: &[f32], k: usize) {
@@ -116,13 +117,13 @@ mod avx2 {
     unsafe fn record(to: &mut Record, x: &[f32; COLUMNS]) {
         // SAFETY: 32 inputs are read, a record is written.
         unsafe {
-            let x: [__m256; 4] = std::array::from_fn(|i| _mm256_loadu_ps(x.as_ptr().add(8 * i)));
+            let x = array_of!(4, |i| _mm256_loadu_ps(x.as_ptr().add(8 * i)));
             let greatest = greatest(&x);
             let (scale, inverse) = scales(greatest);
             let inverse = _mm256_set1_ps(inverse);
             let usable = _mm256_set1_epi32(if greatest < INFINITE { -1 } else { 0 });
-            let q = x.map(|x| {
-                let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
+            let q = array_of!(4, |i| {
+                let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(x[i], inverse));
                 _mm256_and_si256(rounded, usable)
             });
             // Packing works within halves of registers; the permutation puts fours in order.
@@ -148,11 +149,8 @@ mod avx2 {
     unsafe fn greatest(x: &[__m256; 4]) -> u32 {
         // SAFETY: the caller's.
         unsafe {
-            let size = |x| {
-                let mask = _mm256_set1_epi32(SIZE as i32);
-                _mm256_and_si256(_mm256_castps_si256(x), mask)
-            };
-            let [a, b, c, d] = x.map(size);
+            let mask = _mm256_set1_epi32(SIZE as i32);
+            let [a, b, c, d] = array_of!(4, |i| _mm256_and_si256(_mm256_castps_si256(x[i]), mask));
             let most = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
             let (low, high) = (_mm256_castsi256_si128(most), _mm256_extracti128_si256::<1>(most));
             let most = _mm_max_epi32(low, high);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, Tile, tiles, transpose_plain};
+use super::{Simd, Tile, array_of, tiles, transpose_plain};
 use crate::philox::{FACTORS, STEPS};
 
 /// AVX2 and FMA.
@@ -52,9 +52,10 @@ impl Simd for Avx2 {
     unsafe fn load_bf16(from: *const u16) -> Self::Row {
         // SAFETY: the caller's.
         unsafe {
-            [from, from.add(8)].map(|from| {
-                let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+            array_of!(2, |half| {
+                let bits = _mm_loadu_si128(from.add(8 * half).cast());
+                let bits = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits));
+                _mm256_castsi256_ps(bits)
             })
         }
     }
@@ -133,9 +134,10 @@ unsafe fn transpose(
             for j in (0..whole).step_by(8) {
                 let (last, room) = ((count - j).min(8) - 1, width - j);
                 // The last line stands in for those that are not there.
-                let line = |l: usize| _mm256_loadu_ps(from.add((j + l.min(last)) * stride + p));
+                let lines =
+                    array_of!(8, |l| _mm256_loadu_ps(from.add((j + l.min(last)) * stride + p)));
                 let to = to.add(p * width + j);
-                let block = turn_8(std::array::from_fn(line));
+                let block = turn_8(lines);
                 for (r, row) in block.into_iter().enumerate().take(7) {
                     _mm256_storeu_ps(to.add(r * width), row);
                 }
@@ -195,12 +197,12 @@ fn fetch(line: *const f32) {
 #[target_feature(enable = "avx2")]
 fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
     let mut out = [[0; 16]; 4];
-    let factors = FACTORS.map(|factor| _mm256_set1_epi64x(i64::from(factor)));
+    let factors = array_of!(2, |n| _mm256_set1_epi64x(i64::from(FACTORS[n])));
     for half in [0, 8] {
         // SAFETY: eight words from here on are a register.
-        let [mut a, mut b, mut c, mut d] = [0, 1, 2, 3]
-            .map(|i: usize| unsafe { _mm256_loadu_si256(counter[i][half..].as_ptr().cast()) });
-        let mut keys = key.map(|word| _mm256_set1_epi32(word.cast_signed()));
+        let [mut a, mut b, mut c, mut d] =
+            array_of!(4, |i| unsafe { _mm256_loadu_si256(counter[i][half..].as_ptr().cast()) });
+        let mut keys = array_of!(2, |n| _mm256_set1_epi32(key[n].cast_signed()));
         for _ in 0..10 {
             let (first, second) = (products(a, factors[0]), products(c, factors[1]));
             (a, b) = (_mm256_xor_si256(_mm256_xor_si256(second.0, b), keys[0]), second.1);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, Tile, tiles};
+use super::{Simd, Tile, array_of, tiles};
 use crate::philox::{FACTORS, STEPS};
 
 /// AVX-512 F, BW, DQ, VL.
@@ -195,9 +195,9 @@ fn fetch(line: *const f32) {
 fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
     // SAFETY: sixteen words are a register.
     let [mut a, mut b, mut c, mut d] =
-        counter.map(|words| unsafe { _mm512_loadu_si512(words.as_ptr().cast()) });
-    let factors = FACTORS.map(|factor| _mm512_set1_epi64(i64::from(factor)));
-    let mut keys = key.map(|word| _mm512_set1_epi32(word.cast_signed()));
+        array_of!(4, |i| unsafe { _mm512_loadu_si512(counter[i].as_ptr().cast()) });
+    let factors = array_of!(2, |n| _mm512_set1_epi64(i64::from(FACTORS[n])));
+    let mut keys = array_of!(2, |n| _mm512_set1_epi32(key[n].cast_signed()));
     for _ in 0..10 {
         let (first, second) = (products(a, factors[0]), products(c, factors[1]));
         (a, b) = (_mm512_ternarylogic_epi32::<0x96>(second.0, b, keys[0]), second.1);
@@ -206,12 +206,12 @@ fn philox(counter: [[u32; 16]; 4], key: [u32; 2]) -> [[u32; 16]; 4] {
             *key = _mm512_add_epi32(*key, _mm512_set1_epi32(step.cast_signed()));
         }
     }
-    [a, b, c, d].map(|words| {
-        let mut out = [0; 16];
+    let mut out = [[0; 16]; 4];
+    for (out, words) in out.iter_mut().zip([a, b, c, d]) {
         // SAFETY: as above.
         unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), words) };
-        out
-    })
+    }
+    out
 }
 
 /// High and low words of the products of sixteen words with a factor.
