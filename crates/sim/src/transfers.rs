@@ -2,12 +2,12 @@
 //! is for [`swarm::fetching`] to say, as it is over real connections; here its orders are carried
 //! out with bytes from the others' stores, which take their time.
 
-mod line;
+mod stream;
 
 use ids::{Hash, PeerId};
-pub(crate) use line::Moved;
-use line::Stream;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub(crate) use stream::Moved;
+use stream::Stream;
 use swarm::{
     ObjectRef, Rules, Time, Urgency,
     fetching::{Compared, End, Fetching, Input, Limits, Order, Partial, Request, Suspect},
@@ -37,16 +37,16 @@ pub fn limits(rules: &Rules) -> Limits {
 /// All that one peer fetches: lost when it crashes.
 #[derive(Debug)]
 pub(crate) struct Transfers {
-    fetching: Fetching,
+    pub fetching: Fetching,
     /// What an attacker goes by.
-    limits: Limits,
+    pub limits: Limits,
     fetches: BTreeMap<u64, Fetch>,
     /// Which fetch a request is for, and which object.
     requests: BTreeMap<u64, (u64, Hash)>,
-    streams: BTreeMap<u64, Stream>,
-    partials: BTreeMap<ObjectRef, Partial>,
-    suspects: BTreeMap<ObjectRef, Vec<Suspect>>,
-    wakes_at: Option<u64>,
+    pub streams: BTreeMap<u64, Stream>,
+    pub partials: BTreeMap<ObjectRef, Partial>,
+    pub suspects: BTreeMap<ObjectRef, Vec<Suspect>>,
+    pub wakes_at: Option<u64>,
     next: u64,
 }
 
@@ -192,14 +192,14 @@ impl Transfers {
     }
 
     /// A transfer ended by itself.
-    fn ended(&mut self, now: Time, transfer: u64, end: End) -> Vec<Task> {
+    pub fn ended(&mut self, now: Time, transfer: u64, end: End) -> Vec<Task> {
         self.streams.remove(&transfer);
         self.tell(now, Input::Ended { transfer, end })
     }
 
     /// Takes in the bytes of an object, compared with its name: they are returned if they are
     /// kept.
-    fn check(
+    pub fn check(
         &mut self,
         now: Time,
         object: ObjectRef,

@@ -1,6 +1,8 @@
 //! A network of nodes in one process, on a virtual clock: delay, loss, duplicates, reordering,
 //! partitions, crashes in the middle of what a node was about to do, skewed clocks.
 
+mod line;
+
 use crate::{
     attack::{Saying, Scene, Shared},
     rng::Rng,

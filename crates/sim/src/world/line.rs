@@ -1,16 +1,16 @@
-//! How bytes come: the world's side of transfers, with its clock, its links, and what attackers
-//! make of a request.
+//! How bytes come: transfers in the world, with its clock, its links, and what attackers make of a
+//! request.
 
-use super::{Over, Task, Transfers};
+use super::{Happening, World};
 use crate::{
     attack::Serve,
-    world::{Happening, World},
+    transfers::{Moved, Over, Task, Transfers},
 };
 use ids::PeerId;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use swarm::{
     Event, ObjectRef, Urgency,
-    fetching::{End, Input, Limits, Partial, Suspect},
+    fetching::{End, Input},
 };
 
 /// Milliseconds until a request is answered, also that something is not here.
@@ -18,73 +18,6 @@ const ANSWER_MS: (u64, u64) = (2, 8);
 /// Milliseconds for each half of a small object. A fetch waits for the slowest of some objects, so
 /// it takes 5 to 40 ms: in the time scale of these runs, half a second of a real one.
 const HALF_MS: (u64, u64) = (2, 12);
-/// Bytes that a line carries in a millisecond beside that.
-const BYTES_A_MS: u64 = 10 << 10;
-
-/// Bytes that come from one peer.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub peer: PeerId,
-    object: ObjectRef,
-    offset: u64,
-    /// What is still to come.
-    bytes: VecDeque<u8>,
-    /// Bytes that come at once, and how long after those before.
-    piece: usize,
-    pause_ms: u64,
-    /// Whether its end is said.
-    ends: bool,
-}
-
-/// Something that happens on a line.
-pub(crate) enum Moved {
-    /// The scheduler looks at its clock.
-    Tick,
-    /// A request is answered by the peer of this number.
-    Answer { transfer: u64, by: usize },
-    /// More bytes of a transfer come.
-    Bytes { transfer: u64 },
-    /// All bytes of an object are here to be compared with its name.
-    Whole { object: ObjectRef, partial: Partial, earlier: Vec<Suspect> },
-}
-
-impl Stream {
-    pub fn new(peer: PeerId, object: ObjectRef, offset: u64) -> Self {
-        let bytes = VecDeque::new();
-        Self { peer, object, offset, bytes, piece: 1, pause_ms: 0, ends: true }
-    }
-
-    /// What comes of it from a peer that serves it so and has these bytes. `half_ms`: how long an
-    /// honest half takes. `None`: it is said that it is not here.
-    fn serve(
-        &mut self,
-        serve: Serve,
-        own: Option<&Vec<u8>>,
-        limits: &Limits,
-        half_ms: u64,
-    ) -> Option<()> {
-        let len = (self.object.len - self.offset) as usize;
-        let half = len.div_ceil(2);
-        let own = own.filter(|bytes| bytes.len() as u64 == self.object.len);
-        let right = own.map(|bytes| bytes[self.offset as usize..].to_vec());
-        // Other bytes than those of the object, whatever they are.
-        let mut wrong = right.clone().unwrap_or(vec![7; len]);
-        wrong.iter_mut().for_each(|byte| *byte = !*byte);
-        let quick_ms = half_ms + half as u64 / BYTES_A_MS;
-        let (bytes, piece, pause_ms, ends) = match serve {
-            Serve::Never => return None,
-            Serve::Honestly => (right?, half, quick_ms, true),
-            Serve::Dripping => (right.unwrap_or(wrong), 1, limits.start_ms / 3, true),
-            Serve::Crawling => (right?, 1, 900 / limits.least_rate, true),
-            Serve::Half => (right.unwrap_or(wrong)[..half].to_vec(), half, quick_ms, false),
-            Serve::Lying => (wrong, half, quick_ms, true),
-            Serve::Spoiling => (wrong[..half].to_vec(), half, quick_ms, true),
-        };
-        (self.bytes, self.piece, self.pause_ms, self.ends) =
-            (bytes.into(), piece.max(1), pause_ms, ends);
-        Some(())
-    }
-}
 
 impl World {
     /// Begins what a node's action asks for.
