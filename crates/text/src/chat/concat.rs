@@ -7,7 +7,7 @@
 
 use minijinja::{Environment, Value};
 
-use super::expression::{is_operand, right, rewritten, tokens};
+use super::expression::{is_operand, rewritten, right, tokens};
 use super::floats;
 
 /// Adds the filter.

@@ -128,12 +128,7 @@ fn text_length(rest: &str, quote: char) -> usize {
 
 /// Whether what stands before the sign at `sign` is an operand by itself. It is none where one of
 /// `tighter` stands before it, which bind what is behind them first.
-pub(super) fn is_operand(
-    inside: &str,
-    tokens: &[Token],
-    sign: usize,
-    tighter: &[&str],
-) -> bool {
+pub(super) fn is_operand(inside: &str, tokens: &[Token], sign: usize, tighter: &[&str]) -> bool {
     let text = |i: usize| &inside[tokens[i].place.clone()];
     let mut at = sign;
     loop {

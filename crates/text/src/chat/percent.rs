@@ -6,7 +6,7 @@
 
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::expression::{is_operand, right, rewritten, tokens};
+use super::expression::{is_operand, rewritten, right, tokens};
 
 /// Adds the filter.
 pub(super) fn add(environment: &mut Environment<'_>) {
