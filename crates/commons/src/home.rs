@@ -16,6 +16,7 @@ use crate::{
     verify::{Report, VerifyError, verify},
 };
 use ids::Hash;
+use progress::{Counter, Tell, Work};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -208,23 +209,21 @@ impl Home {
         Ok(state)
     }
 
-    /// Checks everything from the genesis on, ancestors first, and reports on each log. `progress`
-    /// gets how many statements of a log are done, and of how many.
+    /// Checks everything from the genesis on, ancestors first, and reports on each log. `tell` hears
+    /// how many statements of all logs are done.
     ///
     /// Errors: the first thing that does not hold.
-    pub fn verify(
-        &self,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<(State, Vec<Report>), HomeError> {
+    pub fn verify(&self, tell: &mut Tell<'_>) -> Result<(State, Vec<Report>), HomeError> {
         let archive = self.archive()?;
         let (mut state, mut reports) = (None, Vec::new());
         let mut logs: Vec<Archive> =
             self.lineage(archive.genesis())?.into_iter().rev().map(|(_, log)| log).collect();
         logs.push(archive);
-        for archive in &logs {
-            let log = archive.snapshot()?;
-            let size = log.size();
-            let (next, report) = verify(&log, state.as_ref(), |done| progress(done, size))?;
+        let logs = logs.iter().map(Archive::snapshot).collect::<Result<Vec<_>, _>>()?;
+        let all = logs.iter().map(Snapshot::size).sum();
+        let mut count = Counter::new(Work::Checking, all, tell);
+        for log in &logs {
+            let (next, report) = verify(log, state.as_ref(), |done| count.add(done))?;
             reports.push(report);
             state = Some(next);
         }

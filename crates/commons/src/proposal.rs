@@ -57,6 +57,16 @@ pub enum ProposalError {
     Name(#[from] NameError),
 }
 
+impl ProposalError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Name(error) => Some(error.todo()),
+            Self::NoOptions => None,
+        }
+    }
+}
+
 impl Asked {
     /// The statement that asks it, by the state and the time, in Unix seconds.
     ///

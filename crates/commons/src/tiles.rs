@@ -51,6 +51,16 @@ pub enum TilesError {
     },
 }
 
+impl TilesError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<String> {
+        match self {
+            Self::Workspace(error) => error.todo(),
+            _ => None,
+        }
+    }
+}
+
 /// Writes the log into the folder `to`, which must be empty or not be there.
 ///
 /// Errors: it is not empty, no head has enough cosignatures, or a file cannot be written.

@@ -63,15 +63,15 @@ pub enum VerifyError {
 }
 
 /// Checks every statement, the tree and every checkpoint of a log; `parent` is the state of the log
-/// that it was forked from, checked before. `progress` gets how many statements are
-/// done, now and then.
+/// that it was forked from, checked before. `heard` gets how many
+/// statements were checked since it heard last.
 ///
 /// Errors: the first thing that does not hold. That the newest checkpoint covers all is
 /// [`Report::is_covered`].
 pub fn verify(
     log: &Snapshot,
     parent: Option<&State>,
-    mut progress: impl FnMut(u64),
+    mut heard: impl FnMut(u64),
 ) -> Result<(State, Report), VerifyError> {
     let mut tree = Tree(MemoryTree::new());
     let mut state: Option<State> = None;
@@ -94,8 +94,8 @@ pub fn verify(
             Some(_) => &statements[..],
         };
         state.as_mut().expect("it has begun").apply_all(rest, &tree)?;
+        heard(end - next);
         next = end;
-        progress(next);
     }
     let state = state.ok_or(ReplayError::NoGenesis)?;
     let report = check_heads(log, &state, &tree)?;

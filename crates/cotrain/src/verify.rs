@@ -82,7 +82,8 @@ pub enum VerifyError {
 /// How far a verification is.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// Rounds are added up again, or contributions computed again, in whatever order.
+    /// Stores are hashed, rounds are added up again, or contributions computed again, in whatever
+    /// order.
     At(At),
     /// Contributions are about to be re-run.
     Estimate {
@@ -101,8 +102,7 @@ pub enum Progress<'a> {
 pub type Tell<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Tells that so much of `total` is done.
-fn counted(tell: &mut Tell<'_>, work: Work, done: usize, total: usize) -> Result<(), VerifyError> {
-    let (done, total) = (done as u64, total as u64);
+fn counted(tell: &mut Tell<'_>, work: Work, done: u64, total: u64) -> Result<(), VerifyError> {
     told(tell, Progress::At(At { work, done, total, fresh: done }))
 }
 
@@ -122,10 +122,16 @@ pub struct Verification {
 impl Verification {
     /// Reads what the peers in `folders` have; `scratch` is a folder for what is computed.
     ///
-    /// Errors: a file cannot be read or written. Whatever is wrong with the run is a finding.
-    pub fn begin(folders: &[PathBuf], scratch: &Path, kernel: Kernel) -> Result<Self, VerifyError> {
+    /// Errors: a file cannot be read or written, or `tell` wants no more. Whatever is wrong with the
+    /// run is a finding.
+    pub fn begin(
+        folders: &[PathBuf],
+        scratch: &Path,
+        kernel: Kernel,
+        tell: &mut Tell<'_>,
+    ) -> Result<Self, VerifyError> {
         let mut found = Found::default();
-        let (peers, overlay) = stores::open(folders, scratch, kernel.threads(), &mut found)?;
+        let (peers, overlay) = stores::open(folders, scratch, kernel.threads(), &mut found, tell)?;
         let Some(run) = OpenRun::open(&peers, overlay, kernel, &mut found)? else {
             return Ok(Self { found, run: None });
         };

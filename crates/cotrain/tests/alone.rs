@@ -17,6 +17,7 @@ use cotrain::{
 use ids::{Hash, Identity, ObjectRef};
 use kernel::{Isa, Kernel};
 use net::Relay;
+use progress::Work;
 use recipe::{
     corpus::{DataOptions, Documents},
     run::{Inner, Rounds},
@@ -32,6 +33,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use store::Store;
 use swarm::{
     AggregateJob, AggregateOutput, AuditJob, AuditOutcome, Control, Kind, Notice, OpenJob,
     TrainJob, Trained, WorkError, Worker,
@@ -131,8 +133,8 @@ fn verify(
 ) -> Result<Found, VerifyError> {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let kernel = Kernel::new(Isa::best(), 2);
-    let begun = Verification::begin(&[folder.to_owned()], scratch.path(), kernel);
-    let mut verification = begun.expect("read");
+    let mut verification =
+        Verification::begin(&[folder.to_owned()], scratch.path(), kernel, &mut *tell)?;
     assert!(verification.run().is_some());
     marks.into_iter().for_each(|marks| verification.compare(marks));
     verification.finish(1.0, 1, tell)
@@ -221,8 +223,24 @@ fn is_verified(folder: &Path, book: &Book) {
     let records = found.chain.as_ref().expect("a chain").records;
     assert_eq!(found.findings, [Finding::BeyondHistory { mark: beyond, records }]);
 
+    // At its first word, and at the first after the stores were hashed.
+    let hashes =
+        |progress: &Progress<'_>| matches!(progress, Progress::At(at) if at.work == Work::Hashing);
     let stopped = verify(folder, None, &mut |_| ControlFlow::Break(()));
     assert!(matches!(stopped, Err(VerifyError::Stopped)));
+    let mut hashed = Vec::new();
+    let stopped = verify(folder, None, &mut |progress| match progress {
+        Progress::At(at) if hashes(&progress) => {
+            hashed.push((at.done, at.total));
+            ControlFlow::Continue(())
+        }
+        _ => ControlFlow::Break(()),
+    });
+    assert!(matches!(stopped, Err(VerifyError::Stopped)));
+    let bytes = Store::open_existing(folder.join("store")).and_then(|store| store.bytes());
+    let bytes = bytes.expect("a store");
+    assert!(hashed.len() > 3 && hashed.is_sorted(), "{hashed:?}");
+    assert_eq!(hashed.last(), Some(&(bytes, bytes)), "all of the store is hashed");
     let file = folder.join("store/refs/model");
     let whole = fs::read(&file).expect("it is there");
     fs::write(&file, format!("{}\n", Hash::of(b"another"))).expect("written");
@@ -249,7 +267,8 @@ fn is_continued(home: &Path, folder: &Path) {
 #[test]
 fn where_nobody_is_there_is_no_run() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
-    let begun = Verification::begin(&[], scratch.path(), Kernel::new(Isa::best(), 1));
+    let go_on = &mut |_: Progress<'_>| ControlFlow::Continue(());
+    let begun = Verification::begin(&[], scratch.path(), Kernel::new(Isa::best(), 1), go_on);
     let verification = begun.expect("read");
     assert_eq!(verification.run(), None);
     let found = verification.finish(1.0, 1, &mut |_| ControlFlow::Continue(())).expect("checked");

@@ -72,15 +72,15 @@ pub enum GenerationError {
 }
 
 impl GenerationError {
-    /// What the person can do.
-    pub fn hint(&self) -> Option<String> {
+    /// What the person can do, the nearest to the cause first; nothing where nothing is known.
+    pub fn hints(&self) -> Vec<String> {
         match self {
-            GenerationError::TooLong { context, most, .. } => Some(match context < most {
+            GenerationError::TooLong { context, most, .. } => vec![match context < most {
                 true => format!("nothing was left out; --context may be up to {most}"),
                 false => "nothing was left out; shorten it, or take a model with a longer context"
                     .to_owned(),
-            }),
-            GenerationError::Engine(_) => None,
+            }],
+            GenerationError::Engine(error) => error.hints(),
         }
     }
 }

@@ -103,6 +103,8 @@ pub struct TokenizerFacts {
     pub add_bos: bool,
     /// The tokens that end a text.
     pub ends: Vec<u32>,
+    /// The end token that is named and is no token, where another takes its place.
+    pub lacking_end: Option<String>,
 }
 
 /// What is to say of a tensor.
@@ -150,6 +152,7 @@ pub fn inspect(
             bos: tokenizer.bos(),
             add_bos: tokenizer.add_bos(),
             ends: tokenizer.ends().to_vec(),
+            lacking_end: tokenizer.lacking_end().map(str::to_owned),
         })),
         chat_templates: templates.collect(),
         files: files.collect(),

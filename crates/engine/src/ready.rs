@@ -138,6 +138,10 @@ impl Ready {
         if let Some(count) = tokenizer.len().checked_sub(decoder.vocab).filter(|&n| n > 0) {
             tell(Progress::Note(Note::MoreTokens { model: name(), count }));
         }
+        if let Some(named) = tokenizer.lacking_end() {
+            let taken = tokenizer.token(tokenizer.end_of_text()).to_owned();
+            tell(Progress::Note(Note::OtherEnd { model: name(), named: named.to_owned(), taken }));
+        }
         let chosen = match opening.raw {
             true => None,
             false => choice::choose(&templates, opening.template, tell)?,

@@ -8,13 +8,12 @@ pub use signal::Signal;
 
 use crate::peer_folder;
 use cotrain::{cheat::Cheat, events::PeerEvent};
-use process::Line;
+use process::{End, Line, MAX_LINE};
 use std::{
     collections::VecDeque,
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    process::ExitStatus,
     time::{Duration, Instant},
 };
 use tokio::{process::ChildStdin, sync::mpsc};
@@ -184,8 +183,8 @@ impl Peers {
                     return News::Event(number, event);
                 }
                 Line::Aside(number, line) => self.note(number, line),
-                Line::Ended(number, status) => {
-                    return News::Ended(number, self.ended(number, status));
+                Line::Ended(number, end) => {
+                    return News::Ended(number, self.ended(number, end));
                 }
             }
         }
@@ -242,9 +241,14 @@ impl Peers {
         Ok(())
     }
 
-    fn ended(&mut self, number: usize, status: Option<ExitStatus>) -> Ending {
+    fn ended(&mut self, number: usize, End { status, too_long }: End) -> Ending {
         let slot = &mut self.slots[number];
         (slot.is_running, slot.leash) = (false, None);
+        // It was killed for that, and would do it again.
+        if let Some(stream) = too_long {
+            let error = format!("it wrote a line of more than {MAX_LINE} bytes on {stream}");
+            return Ending::Failed { error, hints: Vec::new() };
+        }
         if let Some(signal) = status.and_then(Signal::of) {
             let again_in = (self.restarts < MAX_RESTARTS).then_some(RESTART_AFTER);
             if again_in.is_some() {
@@ -318,7 +322,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
     fn options() -> Options {
         let cheater = PeerOptions { key_number: Some(1001), cheat: Some(Cheat::Noise) };
@@ -359,7 +363,7 @@ mod tests {
     #[test]
     fn peers_are_not_started_again_for_ever() {
         let mut peers = Peers::new(options());
-        let killed = Some(ExitStatus::from_raw(9));
+        let killed = End { status: Some(ExitStatus::from_raw(9)), too_long: None };
         for _ in 0..MAX_RESTARTS {
             let Ending::Killed { again_in, .. } = peers.ended(1, killed) else { panic!("killed") };
             assert_eq!(again_in, Some(RESTART_AFTER));

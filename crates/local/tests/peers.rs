@@ -86,6 +86,31 @@ async fn a_peer_that_fails_says_why_or_its_last_words_are_passed_on() {
 }
 
 #[tokio::test]
+async fn a_peer_that_writes_a_line_without_end_is_ended_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (to, stream) in [("1", "standard output"), ("2", "standard error")] {
+        // The second peer; the first waits until it is asked to stop.
+        let mut peers = swarm(folder.path(), 2, "cat >/dev/null");
+        peers.begin().expect("starts");
+        let endless = folder.path().join(format!("endless-{to}.sh"));
+        let longest = 1 << 20;
+        let script = format!(
+            "head -c {longest} /dev/zero | tr '\\0' ' ' >&{to}; echo >&{to}
+            echo '{{\"event\":\"stopped\"}}'; tr '\\0' x </dev/zero >&{to}; sleep 100"
+        );
+        fs::write(&endless, script).expect("written");
+        peers.join(1, endless.to_str().expect("UTF-8")).expect("starts");
+        let News::Event(1, event) = news(&mut peers).await else { panic!("it speaks first") };
+        assert_eq!(*event, PeerEvent::Stopped, "the longest line is read over");
+        let News::Ended(1, ending) = news(&mut peers).await else { panic!("it is ended") };
+        let error = format!("it wrote a line of more than {longest} bytes on {stream}");
+        assert_eq!(ending, Ending::Failed { error, hints: Vec::new() });
+        assert!(peers.is_gone(1), "it is not started again");
+        peers.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn peers_stop_when_they_are_asked_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let stopped = folder.path().join("stopped");

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{} had and checked in {seconds:.2} s: {rate:.0} per second", visited.size);
     println!("{:.1} MB sent, {:.1} MB on disk", sent as f64 / 1e6, len(&copy)? as f64 / 1e6);
     let began = Instant::now();
-    Home::open(&copy)?.verify(|_, _| ())?;
+    Home::open(&copy)?.verify(&mut |_| ())?;
     println!("checked again from the disk in {:.2} s", began.elapsed().as_secs_f64());
     let began = Instant::now();
     for _ in 0..100 {

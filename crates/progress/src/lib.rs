@@ -61,14 +61,18 @@ pub struct At {
 pub enum Work {
     /// Files come over the network.
     Fetching,
-    /// Bytes of a model are hashed, to give it a root or to compare it with one.
+    /// Bytes of a model or of a store are hashed, to name them or to compare them with their names.
     Hashing,
+    /// Texts to train on are read.
+    Gathering,
     /// The tokens of a vocabulary are learned from a text.
     Learning,
     /// A text is cut into tokens.
     Tokenizing,
     /// Records that others of a run have come and are followed.
     CatchingUp,
+    /// Statements of a commons are checked.
+    Checking,
     /// Rounds of a run are added up again.
     AddingUp,
     /// Contributions to a run are computed again.
@@ -95,6 +99,8 @@ pub enum Unit {
     Tokens,
     /// Records of a run.
     Records,
+    /// Statements of a commons.
+    Statements,
     /// Rounds of a run.
     Rounds,
     /// Contributions to a run.
@@ -107,6 +113,7 @@ impl Work {
         match self {
             Work::Reading | Work::Scoring | Work::Learning => Unit::Tokens,
             Work::CatchingUp => Unit::Records,
+            Work::Checking => Unit::Statements,
             Work::AddingUp => Unit::Rounds,
             Work::Rerunning => Unit::Contributions,
             _ => Unit::Bytes,
@@ -198,6 +205,16 @@ pub enum Note {
         model: String,
         /// How many.
         count: usize,
+    },
+    /// The end token that a tokenizer's configuration names is no token: one that another file names
+    /// ends a text instead.
+    OtherEnd {
+        /// As the model was named.
+        model: String,
+        /// What is named and is no token.
+        named: String,
+        /// The token that is taken.
+        taken: String,
     },
     /// A model has several chat templates.
     Templates {

@@ -4,7 +4,7 @@ import { byId, glyph, h, hashChip, keyed, s, setText, show, whenChanged } from "
 import { OVER, bytes, plural, whole } from "./format.js";
 
 const WORKS = {
-  fetching: "fetching the run", learning: "learning the tokens of the text", tokenizing: "cutting the text into tokens",
+  fetching: "fetching the run", gathering: "reading the text", learning: "learning the tokens of the text", tokenizing: "cutting the text into tokens",
   hashing: "hashing", loading: "loading the weights", catching_up: "catching up",
 };
 

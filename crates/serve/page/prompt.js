@@ -74,6 +74,8 @@ async function ask(body, signal) {
       written.append(plain(data.text));
       answer.scrollTop = answer.scrollHeight;
       note("Writing…");
+    } else if (name === "progress") {
+      note(`Loading the model… ${whole(Math.floor((100 * data.done) / Math.max(data.total, 1)))} %`);
     } else if (name === "done") {
       byId("answer-note").replaceChildren(
         "Written by ", hashChip(data.root), `, ${plural(data.tokens, "token")} at ${whole(data.tokens_per_s)} tokens/s`);

@@ -18,7 +18,12 @@ impl Prompt for Counts {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        tell: &mut progress::Tell<'_>,
     ) -> Result<PromptDone, net::BoxError> {
+        if request.prompt == "load" {
+            let mut count = progress::Counter::new(progress::Work::Loading, 100_000, tell);
+            (0..100_000).for_each(|_| count.add(1));
+        }
         if request.prompt == "refuse" {
             return Err("there is no model yet".into());
         }
@@ -376,6 +381,7 @@ impl Prompt for Held {
         &self,
         _: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        _: &mut progress::Tell<'_>,
     ) -> Result<PromptDone, net::BoxError> {
         self.started.fetch_add(1, Ordering::SeqCst);
         emit("begun");
@@ -438,6 +444,17 @@ async fn generation_stops_when_the_page_goes_away() {
     assert_eq!(said, Some("nobody listens"));
 }
 
+#[tokio::test]
+async fn what_takes_long_before_an_answer_is_told_in_a_few_events() {
+    let server = start(Counts).await;
+    let answer = server.generate(r#"{"prompt":"load","max_tokens":3}"#).await;
+    let told = answer.body.matches("event: progress").count();
+    assert!((4..=32).contains(&told), "{told}: {}", answer.body);
+    assert!(answer.body.contains(r#""work":"loading""#), "{}", answer.body);
+    assert_eq!(answer.body.matches("event: token").count(), 3, "no word is lost for it");
+    assert!(answer.body.contains("event: done"), "{}", answer.body);
+}
+
 struct Shared(Arc<Held>);
 
 impl Prompt for Shared {
@@ -445,8 +462,9 @@ impl Prompt for Shared {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        tell: &mut progress::Tell<'_>,
     ) -> Result<PromptDone, net::BoxError> {
-        self.0.generate(request, emit)
+        self.0.generate(request, emit, tell)
     }
 }
 

@@ -22,7 +22,7 @@ mod manifest;
 mod objects;
 
 pub use located::Whereabouts;
-pub use log::{Log, LogError, MAX_ENTRY};
+pub use log::{Log, LogError, MAX_ENTRIES, MAX_ENTRY, MAX_LOG};
 pub use manifest::{
     FileEntry, GGUF_METADATA, MAX_MANIFEST, MAX_TENSORS, MODEL_REF, ManifestError, ModelManifest,
     TensorEntry,

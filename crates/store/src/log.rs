@@ -18,6 +18,11 @@ use std::{
 
 /// The most bytes one entry may hold.
 pub const MAX_ENTRY: usize = 4 << 20;
+/// The most bytes a whole log may hold, since all of it is read at once. A run of a hundred thousand
+/// rounds writes about a quarter of that.
+pub const MAX_LOG: u64 = 2 << 30;
+/// The most entries a log may hold: each costs memory, however short it is.
+pub const MAX_ENTRIES: u64 = 8 << 20;
 
 const HEADER: usize = 40;
 
@@ -29,9 +34,20 @@ pub struct Log {
     entries: u64,
     /// Where the last whole entry ends.
     good: u64,
+    /// What it may hold.
+    most: Most,
     /// Set when an append failed half-way: what follows the last good entry is then unknown.
     broken: bool,
 }
+
+/// What a log may hold at most.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    bytes: u64,
+    entries: u64,
+}
+
+const MOST: Most = Most { bytes: MAX_LOG, entries: MAX_ENTRIES };
 
 /// What went wrong with a log.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +96,36 @@ pub enum LogError {
         /// Its length in bytes.
         len: usize,
     },
+    /// A file that holds more than a log may.
+    #[error(
+        "log {path} holds more than {most_bytes} bytes or {most_entries} entries, the most that is \
+         read of a log: put it aside, a peer that joins again writes a new one"
+    )]
+    TooLarge {
+        /// The log's file.
+        path: PathBuf,
+        /// The most bytes.
+        most_bytes: u64,
+        /// The most entries.
+        most_entries: u64,
+    },
+    /// No more can be appended: the log could not be read again.
+    #[error(
+        "log {path} is full: it holds {entries} entries in {bytes} bytes, and may hold \
+         {most_entries} in {most_bytes}; go on with a new run, from the last model of this one"
+    )]
+    Full {
+        /// The log's file.
+        path: PathBuf,
+        /// Its entries.
+        entries: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// The most entries.
+        most_entries: u64,
+        /// The most bytes.
+        most_bytes: u64,
+    },
     /// An earlier append failed; the log must be opened again.
     #[error("log {path} failed to append earlier and must be opened again")]
     Broken {
@@ -101,8 +147,13 @@ impl Log {
     /// Opens the log at `path` for writing, making it where it is absent, and returns what it
     /// holds. A torn last entry is cut off: its append never returned, so nobody relied on it.
     ///
-    /// Errors: [`LogError::Damaged`] for an entry that is whole but wrong; [`LogError::InUse`].
+    /// Errors: [`LogError::Damaged`] for an entry that is whole but wrong; [`LogError::InUse`];
+    /// [`LogError::TooLarge`].
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, Vec<Vec<u8>>)> {
+        Self::open_within(path, MOST)
+    }
+
+    fn open_within(path: impl AsRef<Path>, most: Most) -> Result<(Self, Vec<Vec<u8>>)> {
         let path = path.as_ref().to_path_buf();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -112,23 +163,28 @@ impl Log {
             Err(TryLockError::WouldBlock) => return Err(LogError::InUse { path }),
             Err(TryLockError::Error(e)) => return Err(io_error("lock", &path)(e)),
         }
-        let Scan { entries, good, torn: _ } = scan(&file, &path)?;
+        let Scan { entries, good, torn: _ } = scan(&file, &path, most)?;
         file.set_len(good)
             .and_then(|()| file.seek(SeekFrom::Start(good)))
             .and_then(|_| file.sync_all())
             .and_then(|()| sync_folder(&path))
             .map_err(io_error("prepare", &path))?;
-        let log = Self { file, path, entries: entries.len() as u64, good, broken: false };
+        let log = Self { file, path, entries: entries.len() as u64, good, most, broken: false };
         Ok((log, entries))
     }
 
     /// The entries of a log that must be whole, changing nothing.
     ///
-    /// Errors: [`LogError::Damaged`] and [`LogError::Torn`] name the entry, counted from 0.
+    /// Errors: [`LogError::Damaged`] and [`LogError::Torn`] name the entry, counted from 0;
+    /// [`LogError::TooLarge`].
     pub fn read(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>> {
+        Self::read_within(path, MOST)
+    }
+
+    fn read_within(path: impl AsRef<Path>, most: Most) -> Result<Vec<Vec<u8>>> {
         let path = path.as_ref();
         let file = File::open(path).map_err(io_error("open", path))?;
-        let Scan { entries, good, torn } = scan(&file, path)?;
+        let Scan { entries, good, torn } = scan(&file, path, most)?;
         if torn {
             let entry = entries.len() as u64;
             return Err(LogError::Torn { path: path.to_path_buf(), entry, at: good });
@@ -144,7 +200,7 @@ impl Log {
     /// Appends several entries with one flush to disk. On return all of them survive a power cut;
     /// after a crash inside the call a first part of them may be there.
     ///
-    /// Errors: they cannot be written. Where this may pass ([`LogError::may_pass`]) they can be
+    /// Errors: they cannot be written, or the log is full. Where this may pass ([`LogError::may_pass`]) they can be
     /// appended again.
     pub fn append_all(&mut self, entries: &[impl AsRef<[u8]>]) -> Result<()> {
         self.append_by(entries, |file, bytes| file.write_all(bytes))
@@ -165,6 +221,7 @@ impl Log {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.check_room(entries.len() as u64, bytes.len() as u64)?;
         self.broken = true;
         if let Err(source) = write(&mut self.file, &bytes).and_then(|()| self.file.sync_data()) {
             // What was written of it is cut off again, and nobody relied on it.
@@ -175,6 +232,16 @@ impl Log {
         self.entries += entries.len() as u64;
         self.good += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Fails if so many more entries and bytes would be too many to read again.
+    fn check_room(&self, entries: u64, bytes: u64) -> Result<()> {
+        let Most { bytes: most_bytes, entries: most_entries } = self.most;
+        if self.entries + entries <= most_entries && self.good + bytes <= most_bytes {
+            return Ok(());
+        }
+        let (path, entries, bytes) = (self.path.clone(), self.entries, self.good);
+        Err(LogError::Full { path, entries, bytes, most_entries, most_bytes })
     }
 
     fn cut_off(&mut self) -> io::Result<()> {
@@ -210,12 +277,23 @@ struct Scan {
     torn: bool,
 }
 
-fn scan(file: &File, path: &Path) -> Result<Scan> {
-    let mut reader = BufReader::new(file);
+/// Reads a log that holds no more than `most`.
+fn scan(file: &File, path: &Path, most: Most) -> Result<Scan> {
+    let too_large = || LogError::TooLarge {
+        path: path.to_path_buf(),
+        most_bytes: most.bytes,
+        most_entries: most.entries,
+    };
+    if file.metadata().map_err(io_error("read", path))?.len() > most.bytes {
+        return Err(too_large());
+    }
+    // Who writes it meanwhile makes it no longer than that for us.
+    let mut reader = BufReader::new(file.take(most.bytes));
     let mut found = Scan { entries: Vec::new(), good: 0, torn: false };
     loop {
         let at = (found.entries.len() as u64, found.good);
         match read_entry(&mut reader, path, at)? {
+            Next::Entry(_) if at.0 == most.entries => return Err(too_large()),
             Next::Entry(entry) => {
                 found.good += (HEADER + entry.len()) as u64;
                 found.entries.push(entry);
@@ -386,6 +464,35 @@ mod tests {
         bytes.extend([0; 32]);
         fs::write(&path, &bytes).expect("write");
         assert!(matches!(Log::open(&path), Err(LogError::Damaged { entry: 4, .. })));
+    }
+
+    #[test]
+    fn a_log_that_is_too_large_is_refused_before_it_is_read_and_never_written() {
+        let (_folder, path, bytes) = written();
+        let whole = Most { bytes: bytes.len() as u64, entries: 4 };
+        assert_eq!(Log::read_within(&path, whole).expect("as much as it may hold"), ENTRIES);
+        for less in [Most { bytes: whole.bytes - 1, ..whole }, Most { entries: 3, ..whole }] {
+            let refused = Log::read_within(&path, less).expect_err("more than it may hold");
+            let words = format!("{} bytes or {} entries", less.bytes, less.entries);
+            assert!(refused.to_string().contains(&words), "{refused}");
+            let opened = Log::open_within(&path, less).map(|_| ());
+            assert!(matches!(opened, Err(LogError::TooLarge { .. })), "{opened:?}");
+        }
+        // What could not be read again is not written.
+        for full in [whole, Most { entries: 5, ..whole }, Most { bytes: MAX_LOG, ..whole }] {
+            let (mut log, _) = Log::open_within(&path, full).expect("opens");
+            let refused = log.append(b"the fifth").expect_err("there is no place for it");
+            assert!(matches!(refused, LogError::Full { entries: 4, .. }), "{refused}");
+        }
+        assert_eq!(fs::read(&path).expect("reads"), bytes, "nothing was written or cut off");
+        let most = Most { bytes: whole.bytes + (HEADER + 5) as u64, entries: 5 };
+        let (mut log, _) = Log::open_within(&path, most).expect("opens");
+        log.append(b"fifth").expect("the last that has a place");
+        drop(log);
+        // The bounds of every log: a file of holes costs nothing to refuse.
+        File::create(&path).and_then(|file| file.set_len(MAX_LOG + 1)).expect("a sparse file");
+        assert!(matches!(Log::read(&path), Err(LogError::TooLarge { .. })));
+        assert!(matches!(Log::open(&path), Err(LogError::TooLarge { .. })));
     }
 
     #[test]

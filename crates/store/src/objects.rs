@@ -244,14 +244,21 @@ impl Store {
 
     /// Re-reads everything and lists each file that is not what its name says.
     pub fn damage(&self) -> Result<Vec<Damage>> {
+        self.damage_told(&mut |_| {})
+    }
+
+    /// [`Store::damage`], which takes long where there is much; `read` hears how many bytes were
+    /// hashed since it heard last.
+    pub fn damage_told(&self, read: &mut dyn FnMut(u64)) -> Result<Vec<Damage>> {
         let mut damage = Vec::new();
         for path in files_under(&self.root.join("objects"))? {
             let Some(hash) = name_of(&path) else {
                 damage.push(Damage { path, what: "not an object's name".to_owned() });
                 continue;
             };
-            if let Err(e) = self.read_verified(&hash, &path) {
-                damage.push(Damage { path, what: e.to_string() });
+            match self.read_verified(&hash, &path) {
+                Ok(bytes) => read(bytes.len() as u64),
+                Err(e) => damage.push(Damage { path, what: e.to_string() }),
             }
         }
         for path in files_under(&self.root.join("refs"))? {

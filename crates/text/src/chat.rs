@@ -16,7 +16,9 @@
 //! # Ok::<(), text::chat::ChatError>(())
 //! ```
 
+mod concat;
 mod cycler;
+mod expression;
 mod files;
 mod filters;
 mod floats;
@@ -94,7 +96,7 @@ impl ChatTemplate {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_RECURSION);
         filters::add(&mut environment);
-        let plain = percent::as_filter(&without_generation_tags(source));
+        let plain = concat::of_texts(&percent::as_filter(&without_generation_tags(source)));
         environment
             .add_template_owned(NAME, plain)
             .map_err(|error| ChatError::Invalid(describe(&error)))?;

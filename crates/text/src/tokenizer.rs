@@ -83,6 +83,8 @@ pub(crate) struct Roles {
     pub prefix: Vec<u32>,
     /// Put behind a text.
     pub suffix: Vec<u32>,
+    /// The text of an end token that is named and is none, where another takes its place.
+    pub lacking_end: Option<String>,
 }
 
 impl Roles {
@@ -147,6 +149,12 @@ impl Tokenizer {
     /// All ids after which a model has said what it has to say, ascending.
     pub fn ends(&self) -> &[u32] {
         &self.roles.ends
+    }
+
+    /// The end token that `tokenizer_config.json` names and that is no token, where one that another
+    /// file names by its id is taken instead: [`Tokenizer::end_of_text`].
+    pub fn lacking_end(&self) -> Option<&str> {
+        self.roles.lacking_end.as_deref()
     }
 
     /// Makes further ids end a text, as `generation_config.json` may say; also ids that only the

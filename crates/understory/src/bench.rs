@@ -50,7 +50,7 @@ fn measure_loss_gap(args: &LossGapArgs) -> Result<()> {
         kernel: kernel_for(None)?,
     };
     let scratch = Scratch::new("bench")?;
-    let documents = corpus_source::documents(&args.on.data)?;
+    let documents = corpus_source::documents(&args.on.data, args.json)?;
     let tell = &mut |progress| eprintln!("{}", words::loss_gap_progress(&progress));
     let gap = loss_gap::loss_gap(&options, &documents, scratch.path(), tell).map_err(for_bench)?;
     show(args.json, &gap, words::loss_gap)
@@ -65,7 +65,7 @@ fn measure_arithmetic(args: &ArithmeticArgs) -> Result<()> {
         kernel: kernel_for(None)?,
     };
     let scratch = Scratch::new("bench")?;
-    let documents = corpus_source::documents(&args.on.data)?;
+    let documents = corpus_source::documents(&args.on.data, args.json)?;
     let mut shown = Ok(());
     let tell = &mut |progress| match progress {
         arithmetic::Progress::Compared(pair) => {
@@ -138,7 +138,7 @@ fn measure_swarm(args: &BenchSwarmArgs) -> Result<()> {
         threads_per_peer: threads_each(PEERS),
     };
     eprintln!("preparing the text");
-    let documents = corpus_source::documents(&[])?;
+    let documents = corpus_source::documents(&[], args.json)?;
     let tell = &mut |progress| match progress {
         swarm::Progress::Starting(killer) => scratch::on_interrupt(move || killer.kill()),
         swarm::Progress::Alone(rate) => eprintln!("one process: {rate:.0} tokens/s"),

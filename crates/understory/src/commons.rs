@@ -20,7 +20,7 @@ mod vote;
 pub use key::key;
 pub use peer_keys::{name_peer_key, peer_keys};
 pub use questions::{margin, panel, tally};
-pub use recorder::{judge, recorder, recorder_of_member};
+pub use recorder::{judged_json, recorder, recorder_of_member, report_judged};
 pub use vote::{propose, vote};
 
 use crate::units::now;

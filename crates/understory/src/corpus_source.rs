@@ -1,6 +1,9 @@
 //! Where the text comes from when the user names none.
 
-use crate::hint::{WithHint, hinted};
+use crate::{
+    hint::{WithHint, hinted},
+    progress::Screen,
+};
 use anyhow::Result;
 use recipe::corpus::{DocumentError, Documents, ParquetError, WhyFile, registry_documents};
 use std::{io::ErrorKind, path::PathBuf};
@@ -8,15 +11,18 @@ use std::{io::ErrorKind, path::PathBuf};
 /// The crates this binary was built from.
 const LOCK_FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
 
-/// The text in `paths`, or, where there are none, the documentation in the local cargo registry.
-pub fn documents(paths: &[PathBuf]) -> Result<Documents> {
+/// The text in `paths`, or, where there are none, the documentation in the local cargo registry; how
+/// far that is read is shown. `json` is for programs.
+pub fn documents(paths: &[PathBuf], json: bool) -> Result<Documents> {
+    let mut screen = Screen::new(json);
+    let tell = &mut |progress| screen.tell(progress);
     if !paths.is_empty() {
-        return Documents::from_paths(paths).map_err(|error| {
+        return Documents::from_paths_told(paths, tell).map_err(|error| {
             let hint = hint_for(&error);
             hinted(error, hint)
         });
     }
-    registry_documents(LOCK_FILE, &registries()).hint(
+    registry_documents(LOCK_FILE, &registries(), tell).hint(
         "train on your own text with --data PATH (.txt, .md, .jsonl, .ndjson, .json, plain, .gz or .zst, or .parquet), \
          or run `cargo fetch` in understory's source folder to fill the registry",
     )

@@ -192,6 +192,7 @@ impl<'a> Demo<'a> {
                 if from == 0 && self.board.newest().is_none() {
                     return Err(with_hints(anyhow!("peer 1: {error}"), hints));
                 }
+                self.screen.event(&self.board, from, &PeerEvent::Failed { error, hints });
             }
         }
         Ok(())
@@ -276,7 +277,12 @@ impl<'a> Demo<'a> {
             tokio::task::spawn_blocking(move || judge.finish(&root, &kernel)).await??;
         self.board.measured(newest.round, root, bits);
         let opened = stored(&store, root)?;
-        let sample = tokio::task::spawn_blocking(move || prompt::sample(&opened)).await??;
+        let json = self.args.json;
+        let sample = tokio::task::spawn_blocking(move || {
+            let mut screen = crate::progress::Screen::new(json);
+            prompt::sample(&opened, &mut |progress| screen.tell(progress))
+        });
+        let sample = sample.await??;
         let dir = show(&self.dir);
         let next = vec![
             format!("understory run {dir} \"The \""),

@@ -43,7 +43,7 @@ pub fn tell(
 }
 
 fn failed(error: GenerationError) -> anyhow::Error {
-    let hints = error.hint().into_iter().collect();
+    let hints = error.hints();
     with_hints(error, hints)
 }
 

@@ -1,15 +1,27 @@
 //! Errors that also say what to do.
 
-use commons::{
+use ::bench::BenchError;
+use ::commons::{
     HomeError, WorkspaceError,
-    ballot::{OptionError, SealedError},
+    ballot::{OptionError, SealedError, UntimelyError},
     founding::FoundingError,
     keys::KeyError,
     names::FindError,
     naming::NameError,
+    proposal::ProposalError,
+    tiles::TilesError,
 };
 use cotrain::recorder::RecorderError;
-use std::{error::Error, fmt};
+use engine::{
+    EngineError,
+    generation::GenerationError,
+    hub::HubError,
+    ready::{ReadyError, RoomError},
+};
+use model::FormatError;
+use net::commons::{ReplicaError, ServiceError, VisitError};
+use serve::ServeError;
+use std::{collections::BTreeSet, error::Error, fmt};
 
 /// An error with a way out of it.
 #[derive(Debug)]
@@ -73,6 +85,9 @@ pub fn told(error: &anyhow::Error) -> (String, Vec<String>) {
     texts.dedup();
     let mut hints = Vec::new();
     error.chain().for_each(|cause| collect_hints(cause, &mut hints));
+    // What a command says of an error, the error may say itself.
+    let mut said = BTreeSet::new();
+    hints.retain(|hint| said.insert(hint.clone()));
     (texts.join(": "), hints)
 }
 
@@ -82,25 +97,64 @@ fn collect_hints(cause: &(dyn Error + 'static), into: &mut Vec<String>) {
         into.push(hint.clone());
     }
     into.extend(of_library(cause));
+    into.extend(of_bench(cause));
 }
 
-/// What a library knows to do about an error of its own.
-fn of_library(error: &(dyn Error + 'static)) -> Option<String> {
-    let known = error.downcast_ref::<WorkspaceError>().map(WorkspaceError::todo);
-    let known = known.or_else(|| error.downcast_ref().map(KeyError::todo));
-    let known = known.or_else(|| error.downcast_ref().map(RecorderError::todo));
-    let known = known.or_else(|| error.downcast_ref().map(FoundingError::todo));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &HomeError| error.todo().map(str::to_owned)));
-    let known = known.or_else(|| {
-        error.downcast_ref().map(|error: &SealedError| error.todo().map(str::to_owned))
-    });
-    let known = known.or_else(|| error.downcast_ref().map(|error: &FindError| Some(error.todo())));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &NameError| Some(error.todo().to_owned())));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &OptionError| Some(error.todo().to_owned())));
-    known.flatten()
+/// What a library knows to do about an error of its own. An error that shows another as its own
+/// (`#[error(transparent)]`) hides it from the chain of causes, so each such error is asked itself.
+fn of_library(error: &(dyn Error + 'static)) -> Vec<String> {
+    HINTS.iter().find_map(|hints| hints(error)).unwrap_or_default()
+}
+
+/// The hints of an error if it is of one type.
+type Hints = fn(&(dyn Error + 'static)) -> Option<Vec<String>>;
+
+/// The hints of errors of a type that has so many of them as `$todo` collects into a list.
+macro_rules! hints {
+    ($($error:ty => $todo:expr),* $(,)?) => {
+        [$(|error| {
+            let todo: fn(&$error) -> Vec<String> = $todo;
+            error.downcast_ref::<$error>().map(todo)
+        }),*]
+    };
+}
+
+/// Every error of a library that knows what can be done.
+const HINTS: [Hints; 22] = hints![
+    WorkspaceError => |e| list(e.todo()),
+    KeyError => |e| list(e.todo()),
+    RecorderError => |e| list(e.todo()),
+    FoundingError => |e| list(e.todo()),
+    TilesError => |e| list(e.todo()),
+    FindError => |e| list(Some(e.todo())),
+    HomeError => |e| list(e.todo()),
+    SealedError => |e| list(e.todo()),
+    ProposalError => |e| list(e.todo()),
+    VisitError => |e| list(e.todo()),
+    ReplicaError => |e| list(e.todo()),
+    ServiceError => |e| list(e.todo()),
+    NameError => |e| list(Some(e.todo())),
+    OptionError => |e| list(Some(e.todo())),
+    UntimelyError => |e| list(Some(e.todo())),
+    FormatError => |e| list(e.todo()),
+    RoomError => |e| list(e.hint()),
+    ServeError => |e| list(e.hint()),
+    EngineError => EngineError::hints,
+    HubError => HubError::hints,
+    ReadyError => ReadyError::hints,
+    GenerationError => GenerationError::hints,
+];
+
+/// The hints of an error of measuring, which has none of its own.
+fn of_bench(error: &(dyn Error + 'static)) -> Vec<String> {
+    match error.downcast_ref() {
+        Some(BenchError::Open(error) | BenchError::Load(error)) => list(error.todo()),
+        _ => Vec::new(),
+    }
+}
+
+fn list(todo: Option<impl Into<String>>) -> Vec<String> {
+    todo.map(Into::into).into_iter().collect()
 }
 
 /// What an error says, which may quote a stranger: of bounded length, and no line of it begins
@@ -115,3 +169,56 @@ fn shown(text: &str) -> String {
 
 /// Most characters shown of an error.
 const MOST: usize = 4000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn hints(error: impl Into<anyhow::Error>) -> Vec<String> {
+        told(&error.into()).1
+    }
+
+    #[test]
+    fn an_error_that_another_shows_as_its_own_keeps_its_hint() {
+        let missing = || HomeError::Missing(PathBuf::from("garden"));
+        let begin = [missing().todo().expect("it has one").to_owned()];
+        assert_eq!(hints(missing()), begin);
+        assert_eq!(hints(WorkspaceError::from(missing())), begin);
+        assert_eq!(hints(RecorderError::from(WorkspaceError::from(missing()))), begin);
+        assert_eq!(hints(FoundingError::from(missing())), begin);
+        assert_eq!(hints(TilesError::from(WorkspaceError::from(missing()))), begin);
+        let replica = || ReplicaError::from(missing());
+        assert_eq!(hints(replica()), begin);
+        assert_eq!(hints(VisitError::from(missing())), begin);
+        assert_eq!(hints(VisitError::from(replica())), begin);
+        assert_eq!(hints(ServiceError::from(missing())), begin);
+        assert_eq!(hints(ServiceError::from(replica())), begin);
+
+        let refused = || FormatError::refused("no model", "fetch it whole");
+        let fetch = ["fetch it whole".to_owned()];
+        let engine = || EngineError::from(refused());
+        assert_eq!(hints(refused()), fetch);
+        assert_eq!(hints(engine()), fetch);
+        assert_eq!(hints(ReadyError::from(engine())), fetch);
+        assert_eq!(hints(GenerationError::from(engine())), fetch);
+        assert_eq!(hints(HubError::from(refused())), fetch);
+        assert_eq!(hints(EngineError::from(Box::new(HubError::from(refused())))), fetch);
+        assert_eq!(hints(BenchError::Open(refused())), fetch);
+        assert_eq!(hints(BenchError::Load(refused())), fetch);
+
+        let alike = ["pay", "p\u{430}y"];
+        let name = ::commons::naming::check_options(alike).expect_err("they look alike");
+        let other = [name.todo().to_owned()];
+        assert_eq!(hints(ProposalError::from(name)), other);
+    }
+
+    #[test]
+    fn hints_come_through_causes_and_each_once() {
+        let refused = FormatError::refused("no model", "fetch it whole");
+        let within = anyhow::Error::from(refused).context("opening it");
+        assert_eq!(hints(hinted(within, "fetch it whole")), ["fetch it whole"]);
+        let late = UntimelyError::Open;
+        assert_eq!(hints(hinted(late, "later")), [late.todo(), "later"]);
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::cli::InspectArgs;
 use crate::model_source::{opened, run_of};
+use crate::object;
 use crate::progress::Screen;
 use crate::template::Isolated;
 use crate::units::{bytes, count};
@@ -17,6 +18,9 @@ use text::Tokenizer;
 use text::chat::Job;
 
 pub fn inspect(args: &InspectArgs) -> Result<()> {
+    if object::show(&args.model, args.json)? {
+        return Ok(());
+    }
     let model = opened(&args.model, args.json)?;
     let mut screen = Screen::new(args.json);
     let found = engine::inspect(&model, args.tensors, &mut |progress| screen.tell(progress))?;
@@ -112,7 +116,8 @@ fn print(
     Ok(())
 }
 
-fn shape_of(decoder: &model::Decoder) -> String {
+/// What a decoder computes, in a line.
+pub fn shape_of(decoder: &model::Decoder) -> String {
     let heads = match decoder.kv_heads == decoder.heads {
         true => format!("{} heads", decoder.heads),
         false => format!("{}/{} heads", decoder.heads, decoder.kv_heads),
@@ -143,7 +148,9 @@ fn tokenizer_text(tokenizer: &Tokenizer) -> String {
     let added = if tokenizer.add_bos() { " (put before texts)" } else { "" };
     let ends: Vec<String> = tokenizer.ends().iter().map(|&id| show(id)).collect();
     let (kind, tokens) = (tokenizer.describe(), tokenizer.len());
-    format!("{kind}, {tokens} tokens; begins {bos}{added}; ends {}", ends.join(", "))
+    let lacking = tokenizer.lacking_end();
+    let lacking = lacking.map_or_else(String::new, |text| format!("; {text}, named, is no token"));
+    format!("{kind}, {tokens} tokens; begins {bos}{added}; ends {}{lacking}", ends.join(", "))
 }
 
 fn template_text(model: &Opened) -> String {

@@ -22,6 +22,7 @@ mod hub_settings;
 mod import;
 mod inspect;
 mod model_source;
+mod object;
 mod peer;
 mod peer_key;
 mod progress;

@@ -1,6 +1,6 @@
 //! Finding the model a user means by a path.
 
-use crate::{hint::with_hints, hub_settings::settings, progress::Screen};
+use crate::{hint::with_hints, hub_settings::settings, object, progress::Screen};
 use anyhow::Result;
 use cotrain::RUN_REF;
 use engine::hub::HUB;
@@ -8,7 +8,7 @@ use engine::{EngineError, Opened, split_root, store_at};
 use ids::Hash;
 use recipe::RunManifest;
 use std::path::{Path, PathBuf};
-use store::Store;
+use store::{ManifestError, Store};
 
 /// Opens what `text` names, without its weights: the folder of a demo, of a peer or of a store (its
 /// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, a
@@ -17,7 +17,14 @@ pub fn opened(text: &str, json: bool) -> Result<Opened> {
     let mut screen = Screen::new(json);
     let opened = engine::open(text, &settings, &mut |progress| screen.tell(progress));
     drop(screen);
-    opened.map_err(|error| explained(error, Path::new(split_root(text).0)))
+    opened.map_err(|error| {
+        match &error {
+            // What is stored by that hash may be something else.
+            EngineError::Manifest(ManifestError::Malformed(_)) => object::no_model(text),
+            _ => None,
+        }
+        .unwrap_or_else(|| explained(error, Path::new(split_root(text).0)))
+    })
 }
 
 /// The model `root` of a store.

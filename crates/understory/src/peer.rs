@@ -87,7 +87,7 @@ fn founder(args: &StartArgs) -> Result<(Peer, Source)> {
             let founding = founding::asked(&args.founding, commons)?;
             peer.check(&config, &founding).map_err(for_peer)?;
             peer.tell(&PeerEvent::Preparing { what: "reading the text".to_owned() });
-            let documents = corpus_source::documents(&config.data.paths)?;
+            let documents = corpus_source::documents(&config.data.paths, args.peer.json)?;
             peer.found(&config, &documents, &founding).map_err(for_peer)?
         }
     };

@@ -117,6 +117,7 @@ fn amount(count: u64, unit: Unit) -> String {
         Unit::Bytes => units::bytes(count),
         Unit::Tokens => format!("{count} tokens"),
         Unit::Records => format!("{count} records"),
+        Unit::Statements => format!("{count} statements"),
         Unit::Rounds => format!("{count} rounds"),
         Unit::Contributions => format!("{count} contributions"),
     }

@@ -6,7 +6,7 @@ mod words;
 
 use crate::{
     cli::VerifyArgs,
-    commons::{judge, recorder_of_member},
+    commons::{judged_json, recorder_of_member, report_judged},
     hint::WithHint,
     kernel_for,
     model_source::peer_folders,
@@ -14,8 +14,8 @@ use crate::{
 };
 use anyhow::Result;
 use cotrain::{
-    recorder::{RunRecorder, marks},
-    verify::{Found, Verdict, Verification},
+    recorder::{Judged, RunRecorder, marks},
+    verify::{Found, Progress, Verdict, Verification},
 };
 use kernel::Kernel;
 use report::Report;
@@ -38,11 +38,18 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let share = if args.all { 1.0 } else { args.sample };
     let seed = args.seed.map_or_else(drawn_seed, Ok)?;
     let found = find(args, &folders, kernel, (share, seed))?;
-    if let Some(recorder) = &recorder {
-        judge_model(recorder, &found)?;
-    }
+    let judged = recorder.map(|recorder| judge_model(&recorder, &found)).transpose()?.flatten();
     let seconds = begun.elapsed().as_secs_f64();
-    Report { found: &found, share, seed, seconds }.print(args.json)?;
+    let said = judged.as_ref().map(judged_json);
+    let report = Report { found: &found, judged: said, share, seed, seconds };
+    // In words what was said in the commons comes first, in JSON it is a part of the object.
+    if args.json {
+        report.print(true)?;
+    }
+    judged.map(|judged| report_judged(judged, args.json)).transpose()?;
+    if !args.json {
+        report.print(false)?;
+    }
     Ok(ExitCode::from(match found.verdict() {
         Verdict::Confirmed => 0,
         Verdict::Mismatch => 1,
@@ -58,12 +65,13 @@ fn find(
     (share, seed): (f64, u64),
 ) -> Result<Found> {
     let scratch = Scratch::new("verify")?;
-    let mut verification = Verification::begin(folders, scratch.path(), kernel)?;
+    let mut screen = Screen::new(args.json);
+    let tell = &mut |progress: Progress<'_>| screen.show(progress);
+    let mut verification = Verification::begin(folders, scratch.path(), kernel, tell)?;
     if let (Some(dir), Some(run)) = (&args.commons, verification.run()) {
         verification.compare(marks(dir, &run)?);
     }
-    let mut screen = Screen::new(args.json);
-    let found = verification.finish(share, seed, &mut |progress| screen.show(progress));
+    let found = verification.finish(share, seed, tell);
     screen.end()?;
     Ok(found?)
 }
@@ -74,11 +82,15 @@ fn drawn_seed() -> Result<u64> {
     Ok(u32::from_le_bytes([a, b, c, d]).into())
 }
 
-/// Says in a commons what was found, if it was found.
-fn judge_model(recorder: &RunRecorder, found: &Found) -> Result<()> {
-    let (Some(root), verdict) = (found.newest_model(), found.verdict()) else { return Ok(()) };
-    if verdict != Verdict::Unavailable && !judge(recorder, &root, verdict == Verdict::Confirmed)? {
+/// Says in a commons what was found, if it was found and there is something to judge.
+fn judge_model(recorder: &RunRecorder, found: &Found) -> Result<Option<Judged>> {
+    let (Some(root), verdict) = (found.newest_model(), found.verdict()) else { return Ok(None) };
+    if verdict == Verdict::Unavailable {
+        return Ok(None);
+    }
+    let judged = recorder.judge(&root, verdict == Verdict::Confirmed)?;
+    if judged.is_none() {
         eprintln!("the commons has no derivation of {root} by somebody else");
     }
-    Ok(())
+    Ok(judged)
 }

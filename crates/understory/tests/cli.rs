@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Said, run, say, text, understory};
+use common::{Said, model_folder, run, say, text, understory};
 use kernel::Isa;
 use std::{fs, net::UdpSocket, path::Path, process::Stdio};
 
@@ -268,20 +268,6 @@ fn a_reader_that_goes_away_is_no_failure() {
         let help = command.split_whitespace().chain(["--help"]);
         common::ends_quietly_without_a_reader(understory().args(help));
     }
-}
-
-/// An untrained model with a tokenizer, as a Hugging Face folder.
-fn model_folder(folder: &Path) -> std::path::PathBuf {
-    let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
-    let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
-    let decoder = model::Decoder::tiny(tokenizer.len());
-    let params = model::init(&decoder, 3).expect("a valid shape");
-    let model = model::Parameters::new(&decoder, params).expect("a valid model");
-    let lineage = engine::Lineage { name: "tiny".to_owned(), run: None, root: None };
-    let path = folder.join("model");
-    fs::create_dir(&path).expect("a folder can be made");
-    engine::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
-    path
 }
 
 fn generate(model: &Path, threads: &str, isa: Option<Isa>, choice: &[&str]) -> String {

@@ -266,11 +266,11 @@ fn a_secret_ballot_is_opened_after_the_close_and_counts() {
     // A second ballot that is never written leaves the first one as it is.
     let failed = commons.say_with(&["vote", &secret, "yes"], "weeds");
     assert!(failed.err.contains("passphrase"), "{}", failed.err);
-    commons.refuses(&["vote", &secret, "--reveal"], "ballots are still taken");
+    commons.refuses(&["vote", &secret, "--reveal"], "ballots are still taken, until 2");
     assert_eq!(tally()["counts"][0]["ballots"], 0, "what is secret counts already");
 
     sleep_past(tally()["close"].as_u64().expect("a time"));
-    commons.refuses(&["vote", &secret, "yes"], "ballots were taken until");
+    commons.refuses(&["vote", &secret, "yes"], "ballots were taken until 2");
     commons.done(&["vote", &secret, "--reveal"]);
     let counted = tally();
     assert_eq!(counted["counts"][0]["ballots"], 1);

@@ -15,6 +15,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use tlog::{Checkpoint, SignedCheckpoint, TileReader};
 
 /// Two folders with one commons, in which its operator shows different histories.
 struct Garden {
@@ -82,6 +83,31 @@ impl Garden {
         let mut command = understory();
         command.args(["commons", "prove"]).args(args).args(["--dir", text(&self.path(history))]);
         run(command.args(["--keys", text(&self.path("keys"))]))
+    }
+
+    fn export(&self, to: &Path, more: &[&str]) -> Said {
+        let (dir, keys) = (self.path("anna"), self.path("keys"));
+        let args = ["commons", "export", text(to), "--dir", text(&dir), "--keys", text(&keys)];
+        run(understory().args(args).args(more))
+    }
+
+    /// The statements of the log that was exported into a folder, read as somebody would who knows
+    /// the commons' operator and witnesses and believes nothing else.
+    fn read_exported(&self, folder: &Path) -> Result<Vec<Vec<u8>>, String> {
+        let home = Home::open(&self.path("anna")).expect("it is there");
+        let archive = home.archive().expect("opens");
+        let state = home.state(&archive.snapshot().expect("reads")).expect("replays");
+        let head = fs::read(folder.join("checkpoint")).map_err(|e| e.to_string())?;
+        let head = SignedCheckpoint::parse(&head).map_err(|e| e.to_string())?;
+        if !state.is_signed(&head) || !state.is_witnessed(&head) {
+            return Err("the checkpoint is not signed and cosigned".to_owned());
+        }
+        let fetch = |path: &str, most: usize| bounded::read(&folder.join(path), most as u64);
+        let Checkpoint { size, root, .. } = head.checkpoint();
+        let reader = TileReader::new(*size, root, |path: &str, most| {
+            fetch(path, most).map_err(|e| e.to_string())
+        });
+        reader.and_then(|reader| reader.entries(0)).map_err(|e| e.to_string())
     }
 
     fn check(&self, file: &Path, args: &[&str]) -> Said {
@@ -171,4 +197,45 @@ fn who_holds_both_histories_proves_it_to_a_third() {
     changed[middle] ^= 1;
     fs::write(&split, changed).expect("writes");
     says(&garden.check(&split, &["--commons", &id]), 1, "does not hold");
+}
+
+#[test]
+fn an_exported_log_is_read_back_and_every_damage_to_it_is_found() {
+    let garden = Garden::found();
+    let to = garden.path("tiles");
+    let said = garden.export(&to, &["--json"]);
+    let written: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
+    // The head that is cosigned covers two of the three statements.
+    assert_eq!(written, serde_json::json!({ "size": 2, "tiles": 1, "bundles": 1 }), "{said:?}");
+
+    let home = Home::open(&garden.path("anna")).expect("it is there");
+    let archive = home.archive().expect("opens");
+    let log = archive.snapshot().expect("reads");
+    let statements = log.entries(0..2).expect("reads").collect::<Result<Vec<_>, _>>();
+    let statements = statements.expect("reads");
+    drop((log, archive));
+    assert_eq!(garden.read_exported(&to), Ok(statements));
+    let policy = fs::read_to_string(to.join("policy")).expect("it is written");
+    assert!(policy.starts_with("log ") && policy.contains("hedgehog"), "{policy}");
+
+    for name in ["checkpoint", "tile/0/000.p/2", "tile/entries/000.p/2"] {
+        let path = to.join(name);
+        let good = fs::read(&path).expect("it is written");
+        for at in (0..good.len()).step_by(7).chain([good.len() - 1]) {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            fs::write(&path, changed).expect("writes");
+            assert!(garden.read_exported(&to).is_err(), "byte {at} of {name}");
+        }
+        fs::write(&path, &good[..good.len() - 1]).expect("writes");
+        assert!(garden.read_exported(&to).is_err(), "{name} is cut off");
+        fs::remove_file(&path).expect("it was there");
+        assert!(garden.read_exported(&to).is_err(), "{name} is gone");
+        fs::write(&path, good).expect("writes");
+    }
+    assert!(garden.read_exported(&to).is_ok(), "all is as it was");
+
+    says(&garden.export(&to, &[]), 2, "hint: name a folder that does not exist");
+    let said = garden.export(&garden.path("again"), &[]);
+    says(&said, 0, "2 statements as 1 tiles and 1 bundles");
 }

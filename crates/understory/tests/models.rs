@@ -4,10 +4,16 @@ mod common;
 
 use common::{say, text};
 use engine::Lineage;
-use model::Parameters;
+use ids::{Hash, ObjectRef};
 use model::decoder::{Family, Sizes};
+use model::{Arithmetic, Parameters};
+use recipe::{
+    CorpusManifest, RunManifest,
+    run::{Inner, Outer, Rounds},
+};
 use serde_json::Value;
 use std::{fs, path::Path, path::PathBuf};
+use store::Store;
 use text::Tokenizer;
 
 /// A small model, with one parameter of layer 1 changed by `change`.
@@ -203,4 +209,95 @@ fn what_is_no_model_is_said_with_a_way_out() {
         assert_eq!(said.code, Some(2), "{}", said.out);
         assert!(said.err.contains("hint: "), "{}", said.err);
     }
+}
+
+/// A store of a run that has not begun: its manifest and that of its corpus.
+fn store_of_a_run(at: &Path) -> (Store, RunManifest, CorpusManifest) {
+    let store = Store::open(at).expect("a new store");
+    let corpus = CorpusManifest {
+        version: 1,
+        tokenizer: ObjectRef::of(b"tokenizer"),
+        vocab: 300,
+        shards: vec![ObjectRef { hash: Hash::of(b"shard"), len: 2000 }],
+        held_out_text: ObjectRef::of(b"text"),
+        held_out_tokens: ObjectRef::of(b"tokens"),
+        train_bytes: 2_000_000,
+        files: 3,
+        licences: vec![("MIT".to_owned(), 3)],
+        source: "the garden".to_owned(),
+    };
+    let founder = Hash::of(b"founder");
+    let run = RunManifest {
+        format: recipe::run::FORMAT,
+        arithmetic: Arithmetic::Strict1,
+        name: "rose".to_owned(),
+        founder,
+        founders: vec![founder],
+        invitations: vec![Hash::of(b"invitation")],
+        seed: 1,
+        corpus: ObjectRef::of(&corpus.to_bytes()),
+        start: None,
+        model: model::Decoder::tiny(300),
+        inner: Inner { seq: 16, batch: 2, ..Inner::default() },
+        outer: Outer::default(),
+        rounds: Rounds { rounds: 5, steps_min: 4, steps_max: 8, ..Rounds::default() },
+    };
+    (store, run, corpus)
+}
+
+#[test]
+fn a_run_and_a_corpus_are_described_by_their_hashes_and_run_as_no_model() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = dir.path().join("store");
+    let (store, run, corpus) = store_of_a_run(&at);
+    let put = |bytes: &[u8]| format!("{}@{}", text(&at), store.put(bytes).expect("is kept"));
+    let named = put(run.to_toml().as_bytes());
+
+    let said = say(&["inspect", &named]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let lines = [
+        format!("run           {}\n", run.id()),
+        "name          rose\n".to_owned(),
+        "arithmetic    strict-1\n".to_owned(),
+        format!("parameters    {}\n", run.model.parameters()),
+        "rounds        5 of 4 to 8 steps, each of 2 sequences of 16 tokens\n".to_owned(),
+        "founders      1 founding voter, 1 invitation\n".to_owned(),
+        format!("corpus        {}, not in this store\n", run.corpus.hash),
+    ];
+    for line in lines {
+        assert!(said.out.contains(&line), "no {line:?} in {}", said.out);
+    }
+    assert!(said.out.contains("\narchitecture  llama: "), "{}", said.out);
+    let object = json(&["inspect", &named, "--json"], 0);
+    assert_eq!((&object["kind"], &object["corpus"]), (&"run".into(), &Value::Null));
+    assert_eq!(object["manifest"]["rounds"]["rounds"], 5);
+
+    // With its corpus at hand.
+    let of_corpus = put(&corpus.to_bytes());
+    for args in [["inspect", &named], ["inspect", &of_corpus]] {
+        let said = say(&args);
+        assert!(
+            said.out.contains("\ntext          2.0 MB of 3 files, 1000 tokens\n"),
+            "{}",
+            said.out
+        );
+        assert!(said.out.contains("\nfrom          the garden\n"), "{}", said.out);
+    }
+    assert_eq!(json(&["inspect", &named, "--json"], 0)["corpus"]["licences"]["MIT"], 3);
+    assert_eq!(json(&["inspect", &of_corpus, "--json"], 0)["kind"], "corpus");
+
+    // Where a model belongs it is an error that names what it is.
+    let piece = put(b"a piece of something");
+    let cases = [
+        (["run", &named, "x"], "is a run, and no model", "`understory inspect "),
+        (["tokens", &of_corpus, "x"], "is a corpus, and no model", "`understory inspect "),
+        (["run", &piece, "x"], "is no model: it is a part of one or of a run, of 20 B", "verify"),
+    ];
+    for (args, why, hint) in cases {
+        let said = say(&args);
+        let hinted = said.err.lines().any(|l| l.starts_with("hint: ") && l.contains(hint));
+        assert!(said.code == Some(2) && said.err.contains(why) && hinted, "{}", said.err);
+    }
+    let said = say(&["inspect", &piece]);
+    assert!(said.code == Some(2) && said.err.contains("is no model: "), "{}", said.err);
 }

@@ -81,7 +81,7 @@ fn confirms_everything_and_the_expulsion(run: &Path) {
     let object: serde_json::Value = serde_json::from_str(&json.out).expect("one object");
     assert_eq!(object["verdict"], "confirmed");
     assert_eq!(object["chain"]["round"], 4);
-    for work in ["adding_up", "rerunning"] {
+    for work in ["hashing", "adding_up", "rerunning"] {
         let told = common::told(&json.err, work);
         let last = told.last().unwrap_or_else(|| panic!("{work}: {}", json.err));
         assert!(last["done"] == last["total"] && last["total"].as_u64() > Some(3), "{last}");

@@ -62,13 +62,13 @@ fn a_fork_at_every_size_keeps_the_history_up_to_there() {
     town.tick(60);
     let dir = tempfile::tempdir().unwrap();
     let home = home_of(&town, &dir.path().join("old"));
-    let (state, reports) = home.verify(|_, _| ()).unwrap();
+    let (state, reports) = home.verify(&mut |_| ()).unwrap();
     assert_eq!(views(&state), views(&town.state));
     assert!(reports[0].is_covered());
     let size = town.state.size;
     for at in 1..=size {
         let fork = fork(&home, &dir.path().join(format!("fork-{at}")), at, &people);
-        let (state, reports) = fork.verify(|_, _| ()).unwrap();
+        let (state, reports) = fork.verify(&mut |_| ()).unwrap();
         assert_eq!(reports.iter().map(|r| r.statements).collect::<Vec<_>>(), [at, 1]);
         let old = home.state_at(&home.archive().unwrap().snapshot().unwrap(), at).unwrap();
         let (a, b) =
@@ -98,12 +98,12 @@ fn nothing_said_in_one_counts_in_the_other_and_a_changed_history_is_noticed() {
     drop(archive);
     // A fork of a fork has both behind it.
     let third = fork(&new, &dir.path().join("third"), 1, &people);
-    assert_eq!(third.verify(|_, _| ()).unwrap().1.len(), 3);
+    assert_eq!(third.verify(&mut |_| ()).unwrap().1.len(), 3);
     // Without its history, or with another one, a fork is nothing.
     let path = new.ancestor_path(&town.state.id);
     let shorter = fork(&home, &dir.path().join("shorter"), 2, &people);
     std::fs::copy(shorter.ancestor_path(&town.state.id), &path).unwrap();
-    assert!(new.verify(|_, _| ()).is_err());
+    assert!(new.verify(&mut |_| ()).is_err());
     std::fs::remove_file(&path).unwrap();
-    assert!(new.verify(|_, _| ()).unwrap_err().to_string().contains("missing"));
+    assert!(new.verify(&mut |_| ()).unwrap_err().to_string().contains("missing"));
 }

@@ -112,7 +112,7 @@ impl History {
         let sums: Vec<_> = sums.collect();
         for (done, (height, sum, state)) in (1..).zip(&sums) {
             found.root(again(&worker, *height, sum, *state));
-            counted(tell, Work::AddingUp, done, sums.len())?;
+            counted(tell, Work::AddingUp, done as u64, sums.len() as u64)?;
         }
         Ok(())
     }

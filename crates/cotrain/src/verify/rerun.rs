@@ -87,7 +87,7 @@ fn gather(
             found.reruns.push(rerun);
             next += 1;
         }
-        counted(tell, Work::Rerunning, done, jobs.len())?;
+        counted(tell, Work::Rerunning, done as u64, jobs.len() as u64)?;
     }
     Ok(())
 }

@@ -1,19 +1,24 @@
 //! Every peer's files: read whole, compared with their names, laid over each other.
 
 use super::{
-    VerifyError,
+    Tell, VerifyError, counted,
     found::{Finding, Found},
     history::History,
 };
 use crate::{MODEL_REF, RUN_REF};
 use ids::Hash;
+use progress::Work;
 use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, BufReader, Read},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
 };
 use store::{Damage, Log, LogError, ModelManifest, Store, StoreError};
 use swarm::LogContents;
@@ -43,12 +48,13 @@ impl Peer {
 }
 
 /// Reads every peer's log and objects and returns the peers with one store of all objects that
-/// are what their names say.
+/// are what their names say; all of them are hashed for that.
 pub fn open(
     folders: &[PathBuf],
     scratch: &Path,
     threads: usize,
     found: &mut Found,
+    tell: &mut Tell<'_>,
 ) -> Result<(Vec<Peer>, Store), VerifyError> {
     let mut peers = Vec::new();
     for (number, folder) in folders.iter().enumerate() {
@@ -61,7 +67,7 @@ pub fn open(
         let run_ref = store.get_ref(RUN_REF).ok().flatten();
         peers.push(Peer { name, folder: folder.clone(), store, log, run_ref });
     }
-    let scans = scan(&peers, threads);
+    let scans = scan(&peers, threads, tell)?;
     let overlay = Store::open(scratch.join("store"))?;
     for (peer, scan) in peers.iter().zip(scans) {
         let scan = scan.map_err(|source| VerifyError::Reading {
@@ -89,29 +95,61 @@ pub struct Scan {
 }
 
 /// Scans the stores side by side on at most `threads` threads.
-fn scan(peers: &[Peer], threads: usize) -> Vec<Result<Scan, StoreError>> {
+fn scan(
+    peers: &[Peer],
+    threads: usize,
+    tell: &mut Tell<'_>,
+) -> Result<Vec<Result<Scan, StoreError>>, VerifyError> {
+    // What a store lacks of that when it is read is told at its scan.
+    let total: u64 = peers.iter().map(|peer| peer.store.bytes().unwrap_or(0)).sum();
     let results: Vec<Mutex<Option<Result<Scan, StoreError>>>> =
         peers.iter().map(|_| Mutex::new(None)).collect();
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    std::thread::scope(|scope| {
+    let next = AtomicUsize::new(0);
+    let (heard, hashed) = mpsc::channel();
+    let told = std::thread::scope(|scope| {
         for _ in 0..threads.min(peers.len()).max(1) {
-            scope.spawn(|| {
+            let heard = heard.clone();
+            let (next, results) = (&next, &results);
+            scope.spawn(move || {
                 loop {
-                    let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(peer) = peers.get(at) else { break };
-                    let result = scan_one(&peer.store);
+                    // Nobody listens once there was enough.
+                    let result = scan_one(&peer.store, &mut |bytes| {
+                        let _ = heard.send(bytes);
+                    });
                     *results[at].lock().expect("nobody panics while holding it") = Some(result);
                 }
             });
         }
+        drop(heard);
+        tell_hashed(&hashed, total, tell)
+            .inspect_err(|_| next.store(peers.len(), Ordering::Relaxed))
     });
+    told?;
     let taken = results.into_iter().map(|r| r.into_inner().expect("every thread has ended"));
-    taken.map(|r| r.expect("every store was scanned")).collect()
+    Ok(taken.map(|r| r.expect("every store was scanned")).collect())
 }
 
-fn scan_one(store: &Store) -> Result<Scan, StoreError> {
+/// Tells how many bytes of `total` were hashed, until nothing more comes.
+fn tell_hashed(
+    hashed: &mpsc::Receiver<u64>,
+    total: u64,
+    tell: &mut Tell<'_>,
+) -> Result<(), VerifyError> {
+    let mut done = 0;
+    for bytes in hashed {
+        // A running peer's store grows; the last is told below.
+        done = (done + bytes).min(total.saturating_sub(1));
+        counted(tell, Work::Hashing, done, total)?;
+    }
+    counted(tell, Work::Hashing, total, total)
+}
+
+fn scan_one(store: &Store, read: &mut dyn FnMut(u64)) -> Result<Scan, StoreError> {
     // A file that went away while it was read belonged to a running peer.
-    let damage: Vec<Damage> = store.damage()?.into_iter().filter(|d| d.path.exists()).collect();
+    let damage = store.damage_told(read)?.into_iter();
+    let damage: Vec<Damage> = damage.filter(|d| d.path.exists()).collect();
     let bad: BTreeSet<&Path> = damage.iter().map(|d| d.path.as_path()).collect();
     let mut whole = Vec::new();
     let mut bytes = 0;

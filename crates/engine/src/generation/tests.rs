@@ -91,6 +91,21 @@ fn opening_tells_what_it_takes_and_how_far_it_is() {
 }
 
 #[test]
+fn an_end_token_that_is_none_is_told_with_the_one_that_is_taken() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    drop(folder(dir.path()));
+    let config = dir.path().join("tokenizer_config.json");
+    std::fs::write(config, r#"{"eos_token": "<|nothing|>"}"#).expect("written");
+    let opened = Opened::open(&dir.path().display().to_string()).expect("a model");
+    let (model, told) = ready(&opened, &Opening::default(), Here);
+    let model = model.expect("another file names an end token");
+    let named = "<|nothing|>".to_owned();
+    let taken = model.tokenizer.token(model.tokenizer.end_of_text()).to_owned();
+    let note = Note::OtherEnd { model: opened.name().to_owned(), named, taken };
+    assert!(told.contains(&Progress::Note(note)), "{told:?}");
+}
+
+#[test]
 fn a_template_that_cannot_be_used_is_left_out_unless_it_was_asked_for() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let opened = folder(dir.path());
@@ -166,5 +181,5 @@ fn whoever_listens_may_end_it_while_the_prompt_is_read_or_after_a_token() {
     let error = generator.continue_ids(&long, &wanted, &mut |_| ControlFlow::Continue(()));
     let error = error.expect_err("too long");
     assert!(matches!(error, GenerationError::TooLong { tokens: 2049, .. }), "{error}");
-    assert!(error.hint().is_some());
+    assert!(!error.hints().is_empty());
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     sync::{mpsc, watch},
 };
@@ -23,8 +23,20 @@ pub(super) enum Line {
     /// A line on its standard error.
     Aside(usize, String),
     /// Its end.
-    Ended(usize, Option<ExitStatus>),
+    Ended(usize, End),
 }
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End {
+    /// What the system says of it.
+    pub status: Option<ExitStatus>,
+    /// Where it wrote a line longer than [`MAX_LINE`], for which it was killed.
+    pub too_long: Option<&'static str>,
+}
+
+/// Most bytes of a line that a peer writes: its longest events are some kilobytes.
+pub(super) const MAX_LINE: usize = 1 << 20;
 
 /// Kills all peers of a swarm at once.
 #[derive(Debug, Clone, Default)]
@@ -78,33 +90,39 @@ async fn follow(
 ) {
     let stdout = child.stdout.take().expect("its output is piped");
     let stderr = child.stderr.take().expect("its errors are piped");
-    let asides = tokio::spawn(listen(number, stderr, lines.clone()));
+    let (long, mut too_long) = mpsc::channel(2);
+    let asides = tokio::spawn(listen(number, stderr, lines.clone(), long.clone()));
     let end = async {
-        events(number, stdout, &lines).await;
+        events(number, stdout, &lines, long).await;
         child.wait().await.ok()
     };
-    let status = tokio::select! {
-        status = end => status,
-        _ = kill.wait_for(|kill| *kill) => None,
+    let mut end = tokio::select! {
+        status = end => End { status, too_long: None },
+        Some(stream) = too_long.recv() => End { status: None, too_long: Some(stream) },
+        _ = kill.wait_for(|kill| *kill) => End::default(),
     };
-    let status = match status {
-        Some(status) => Some(status),
-        None => {
-            let _ = child.start_kill();
-            child.wait().await.ok()
-        }
-    };
+    if end.status.is_none() {
+        let _ = child.start_kill();
+        end.status = child.wait().await.ok();
+    }
     drop(kill);
     // What a peer leaves running may hold its standard error open.
     let _ = tokio::time::timeout(Duration::from_secs(1), asides).await;
-    let _ = lines.send(Line::Ended(number, status)).await;
+    // It may have ended by itself, since nobody read on.
+    end.too_long = end.too_long.or_else(|| too_long.try_recv().ok());
+    let _ = lines.send(Line::Ended(number, end)).await;
 }
 
 /// Sends on the events of a process until it says no more or nobody listens.
-async fn events(number: usize, stdout: ChildStdout, lines: &mpsc::Sender<Line>) {
-    let mut reader = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = reader.next_line().await {
-        if let Ok(event) = serde_json::from_str(&line)
+async fn events(
+    number: usize,
+    stdout: ChildStdout,
+    lines: &mpsc::Sender<Line>,
+    too_long: mpsc::Sender<&'static str>,
+) {
+    let mut reader = Bounded::new(stdout, "standard output", too_long);
+    while let Some(line) = reader.next().await {
+        if let Ok(event) = serde_json::from_slice(&line)
             && lines.send(Line::Event(number, Box::new(event))).await.is_err()
         {
             return;
@@ -112,17 +130,51 @@ async fn events(number: usize, stdout: ChildStdout, lines: &mpsc::Sender<Line>) 
     }
 }
 
-async fn listen(number: usize, stderr: ChildStderr, lines: mpsc::Sender<Line>) {
-    let mut reader = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = reader.next_line().await {
-        let line = match serde_json::from_str(&line) {
+async fn listen(
+    number: usize,
+    stderr: ChildStderr,
+    lines: mpsc::Sender<Line>,
+    too_long: mpsc::Sender<&'static str>,
+) {
+    let mut reader = Bounded::new(stderr, "standard error", too_long);
+    while let Some(line) = reader.next().await {
+        let line = match serde_json::from_slice(&line) {
             Ok(progress::Line::Progress(Progress::At(at))) => {
                 Line::Event(number, Box::new(PeerEvent::Working(at)))
             }
-            _ => Line::Aside(number, line),
+            _ => Line::Aside(number, String::from_utf8_lossy(&line).into_owned()),
         };
         if lines.send(line).await.is_err() {
             return;
         }
+    }
+}
+
+/// The lines of a stream, none of which may be longer than [`MAX_LINE`].
+struct Bounded<R> {
+    reader: BufReader<R>,
+    name: &'static str,
+    too_long: mpsc::Sender<&'static str>,
+}
+
+impl<R: AsyncRead + Unpin> Bounded<R> {
+    fn new(stream: R, name: &'static str, too_long: mpsc::Sender<&'static str>) -> Self {
+        Self { reader: BufReader::new(stream), name, too_long }
+    }
+
+    /// The next line without its end; none at the end of the stream, where it cannot be read, and
+    /// after a line that is too long, which is told.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut part = (&mut self.reader).take(MAX_LINE as u64 + 1);
+        part.read_until(b'\n', &mut line).await.ok().filter(|bytes| *bytes > 0)?;
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if line.len() > MAX_LINE {
+            // Nobody waits for a second one.
+            let _ = self.too_long.try_send(self.name);
+            return None;
+        }
+        Some(line)
     }
 }

@@ -107,6 +107,17 @@ pub enum VisitError {
     },
 }
 
+impl VisitError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Home(error) => error.todo(),
+            Self::Replica(error) => error.todo(),
+            _ => None,
+        }
+    }
+}
+
 /// Gets a commons into a folder: its genesis, which the id of the ticket names, the logs that it
 /// was forked from, and all statements, everything checked. What is there already stays, so that
 /// a visit that was interrupted goes on. `progress` gets the size of the log now and then.

@@ -59,6 +59,16 @@ pub enum ReplicaError {
     Tree(String),
 }
 
+impl ReplicaError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Home(error) => error.todo(),
+            _ => None,
+        }
+    }
+}
+
 /// What a head asks of a member who is shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lead {

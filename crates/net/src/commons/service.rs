@@ -135,6 +135,17 @@ pub enum ServiceError {
     Endpoint(#[from] EndpointError),
 }
 
+impl ServiceError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Home(error) => error.todo(),
+            Self::Replica(error) => error.todo(),
+            Self::Endpoint(_) => None,
+        }
+    }
+}
+
 /// Where a member stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {

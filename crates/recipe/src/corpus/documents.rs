@@ -10,8 +10,10 @@ use super::{
     parquet::{self, ParquetError},
 };
 use ids::Hash;
+use progress::{Counter, Tell, Work};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::{self, BufRead, BufReader, Cursor, ErrorKind, Read},
     path::{Path, PathBuf},
 };
@@ -140,6 +142,12 @@ impl Documents {
     /// `.parquet` files, from files and folders, in the order of their paths. Other files of a folder are left out, which
     /// [`Documents::left_out`] tells; a file named outright is read as text.
     pub fn from_paths(paths: &[PathBuf]) -> Result<Self, DocumentError> {
+        Self::from_paths_told(paths, &mut |_| {})
+    }
+
+    /// [`Documents::from_paths`], which takes long where there is much; `tell` hears how much of the
+    /// files is read.
+    pub fn from_paths_told(paths: &[PathBuf], tell: &mut Tell<'_>) -> Result<Self, DocumentError> {
         let mut documents = Self { source: list(paths), ..Self::default() };
         let mut left_out = LeftOut::default();
         let mut finder = Finder { left_out: &mut left_out, seen: BTreeSet::new() };
@@ -147,7 +155,20 @@ impl Documents {
         let found = paths.iter().map(|path| finder.find(path));
         let found = found.collect::<Result<Vec<_>, _>>()?;
         documents.left_out = left_out;
-        found.iter().flatten().try_for_each(|file| documents.add_file(file))?;
+        let length = |file: &Found| fs::metadata(&file.place).map_or(0, |known| known.len());
+        let lengths: Vec<u64> = found.iter().flatten().map(length).collect();
+        let mut count = Counter::new(Work::Gathering, lengths.iter().sum(), tell);
+        for (file, length) in found.iter().flatten().zip(lengths) {
+            let mut left = length;
+            documents.add_file(file, &mut |bytes| {
+                let bytes = bytes.min(left);
+                left -= bytes;
+                count.add(bytes);
+            })?;
+            // What was left out of it counts as read.
+            count.add(left);
+        }
+        count.end();
         if documents.texts.is_empty() {
             return Err(documents.nothing());
         }
@@ -208,10 +229,10 @@ impl Documents {
         self.left_out.text(why, name, bytes);
     }
 
-    fn add_file(&mut self, file: &Found) -> Result<(), DocumentError> {
+    fn add_file(&mut self, file: &Found, heard: &mut dyn FnMut(u64)) -> Result<(), DocumentError> {
         let name = file.name.to_string_lossy().into_owned();
         self.begin(&name);
-        match self.read_file(file) {
+        match self.read_file(file, heard) {
             Ok(true) => self.files += 1,
             Ok(false) => self.left_out.file(WhyFile::Empty, &name),
             // Of a folder the rest is read.
@@ -227,17 +248,21 @@ impl Documents {
     }
 
     /// Reads a file; whether there was anything in it.
-    fn read_file(&mut self, file: &Found) -> Result<bool, DocumentError> {
+    fn read_file(
+        &mut self,
+        file: &Found,
+        heard: &mut dyn FnMut(u64),
+    ) -> Result<bool, DocumentError> {
         let path = file.name.as_path();
         if file.kind.format == Format::Parquet {
-            return self.add_parquet(file);
+            return self.add_parquet(file, heard);
         }
-        let opened = kind::open(&file.place, file.kind).map_err(|e| failed(path, e))?;
+        let opened = kind::open(&file.place, file.kind, heard).map_err(|e| failed(path, e))?;
         let limited = Box::new(Limited { inner: opened, left: MAX_FILE });
         let (text, mark) = match decode(limited).map_err(|e| failed(path, e))? {
             Decoded::Utf8 { text, mark } => (text, mark.unwrap_or(0)),
             // As it is called in the cache of a hub, where names are hashes.
-            Decoded::Parquet => return self.add_parquet(file),
+            Decoded::Parquet => return self.add_parquet(file, &mut |_| {}),
             Decoded::Torn(at) => return Err(DocumentError::NotText { path: path.into(), at }),
             Decoded::Not(why) => return Err(refused(path, why)),
         };
@@ -249,13 +274,18 @@ impl Documents {
         }
     }
 
-    fn add_parquet(&mut self, file: &Found) -> Result<bool, DocumentError> {
+    fn add_parquet(
+        &mut self,
+        file: &Found,
+        heard: &mut dyn FnMut(u64),
+    ) -> Result<bool, DocumentError> {
         let path = file.name.as_path();
         if file.kind.packing != Packing::None {
             return Err(DocumentError::PackedParquet { path: path.into() });
         }
-        let read =
-            parquet::read(&file.place, MAX_FILE, &mut |document| self.add_document(document));
+        let read = parquet::read(&file.place, MAX_FILE, heard, &mut |document| {
+            self.add_document(document)
+        });
         match read {
             Ok(rows) => Ok(rows > 0),
             Err(why) => Err(match why.why() {

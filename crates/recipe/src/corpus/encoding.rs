@@ -7,10 +7,10 @@ use std::io::{self, Cursor, Read};
 const HEAD: u64 = 512;
 
 /// What a file turned out to be.
-pub(super) enum Decoded {
+pub(super) enum Decoded<'a> {
     /// UTF-8, or what ought to be, without a mark.
     Utf8 {
-        text: Box<dyn Read>,
+        text: Box<dyn Read + 'a>,
         /// Bytes of the mark that was left out, or `None` where they were converted.
         mark: Option<usize>,
     },
@@ -23,10 +23,10 @@ pub(super) enum Decoded {
 }
 
 /// Takes the mark off the beginning and converts UTF-16, in either order of bytes.
-pub(super) fn decode(mut bytes: Box<dyn Read>) -> io::Result<Decoded> {
+pub(super) fn decode<'a>(mut bytes: Box<dyn Read + 'a>) -> io::Result<Decoded<'a>> {
     let mut head = Vec::new();
     bytes.by_ref().take(HEAD).read_to_end(&mut head)?;
-    let utf8 = |mark: usize, head: Vec<u8>, rest: Box<dyn Read>| Decoded::Utf8 {
+    let utf8 = |mark: usize, head: Vec<u8>, rest: Box<dyn Read + 'a>| Decoded::Utf8 {
         text: Box::new(Cursor::new(head[mark..].to_vec()).chain(rest)),
         mark: Some(mark),
     };
@@ -41,7 +41,11 @@ pub(super) fn decode(mut bytes: Box<dyn Read>) -> io::Result<Decoded> {
     })
 }
 
-fn utf16(head: &[u8], rest: Box<dyn Read>, order: fn([u8; 2]) -> u16) -> io::Result<Decoded> {
+fn utf16<'a>(
+    head: &[u8],
+    rest: Box<dyn Read + 'a>,
+    order: fn([u8; 2]) -> u16,
+) -> io::Result<Decoded<'a>> {
     let bytes = bounded::read_from(head[2..].chain(rest), MAX_FILE)?;
     let (pairs, half) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(bytes.len() / 2);

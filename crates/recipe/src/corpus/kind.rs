@@ -72,13 +72,35 @@ fn unpacked_name(path: &Path) -> (String, Packing) {
     (name, Packing::None)
 }
 
-/// The bytes of a file, unpacked.
-pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Box<dyn Read>> {
-    let file = BufReader::new(File::open(path)?);
+/// The bytes of a file, unpacked; `heard` gets how many bytes of the file were read since it heard
+/// last.
+pub(super) fn open<'a>(
+    path: &Path,
+    kind: Kind,
+    heard: &'a mut dyn FnMut(u64),
+) -> io::Result<Box<dyn Read + 'a>> {
+    let file = BufReader::with_capacity(PIECE, Heard { inner: File::open(path)?, heard });
     Ok(match kind.packing {
         Packing::None => Box::new(file),
         packing => Box::new(Members::new(packing, file)),
     })
+}
+
+/// Bytes of a file that are read at a time.
+const PIECE: usize = 1 << 18;
+
+/// Tells how much is read.
+struct Heard<'a, R> {
+    inner: R,
+    heard: &'a mut dyn FnMut(u64),
+}
+
+impl<R: Read> Read for Heard<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        (self.heard)(read as u64);
+        Ok(read)
+    }
 }
 
 /// Reads the members of a packed file, which may be several, one after the other; zeros may follow
@@ -224,7 +246,7 @@ mod tests {
         let path = folder.path().join(name);
         fs::write(&path, bytes).expect("writes");
         let mut read = Vec::new();
-        open(&path, of_named(&path))?.read_to_end(&mut read)?;
+        open(&path, of_named(&path), &mut |_| {})?.read_to_end(&mut read)?;
         Ok(read)
     }
 
@@ -271,7 +293,8 @@ mod tests {
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).expect("writes");
             let mut read = Vec::new();
-            let opened = open(&path, of_named(&path)).expect("opens");
+            let heard = &mut |_| {};
+            let opened = open(&path, of_named(&path), heard).expect("opens");
             refused += u32::from(opened.take(1 << 22).read_to_end(&mut read).is_err());
         }
         assert!(refused > 100, "{refused}: the checksum finds what decodes");

@@ -111,6 +111,7 @@ impl ParquetError {
 pub(super) fn read(
     path: &Path,
     most: u64,
+    heard: &mut dyn FnMut(u64),
     take: &mut dyn FnMut(Document),
 ) -> Result<u64, ParquetError> {
     let file = File::open(path)?;
@@ -129,6 +130,8 @@ pub(super) fn read(
             take(document.map_err(|why| at(row, ParquetError::NoDocument(why)))?);
         }
         rows.end(&mut budget).map_err(|why| at(row, why))?;
+        // Groups are about as long as each other.
+        heard(bytes / footer.groups.len().max(1) as u64);
     }
     Ok(row)
 }

@@ -2,6 +2,7 @@
 //! with a Rust toolchain already has.
 
 use super::{DocumentError, Documents, left_out::WhyFile};
+use progress::{Counter, Tell, Work};
 use std::path::{Path, PathBuf};
 
 /// Longer files are generated tables rather than prose.
@@ -9,22 +10,24 @@ const MAX_SOURCE: u64 = 1 << 20;
 
 /// Reads Markdown files and doc comments of every package that `lock_file` (the text of a
 /// `Cargo.lock`) names, from the local cargo registry at `registries` (folders that hold
-/// `NAME-VERSION` folders). Packages that are not there are left out.
+/// `NAME-VERSION` folders). Packages that are not there are left out. `tell` hears how much of the
+/// files is read.
 ///
 /// Errors: [`DocumentError::Nothing`] when none is found.
 pub fn registry_documents(
     lock_file: &str,
     registries: &[PathBuf],
+    tell: &mut Tell<'_>,
 ) -> Result<Documents, DocumentError> {
     let mut documents = Documents::default();
-    let mut packages = 0u64;
-    for package in locked_packages(lock_file) {
-        let Some(folder) = registries.iter().map(|r| r.join(&package)).find(|p| p.is_dir()) else {
-            continue;
-        };
-        packages += 1;
-        add_package(&mut documents, &folder)?;
-    }
+    let folder = |package: String| registries.iter().map(|r| r.join(&package)).find(|p| p.is_dir());
+    let folders = locked_packages(lock_file).into_iter().filter_map(folder);
+    let found: Vec<(PathBuf, Vec<Source>)> = folders.map(|at| (at.clone(), sources(&at))).collect();
+    let packages = found.len();
+    let all = found.iter().flat_map(|(_, sources)| sources).map(|source| source.bytes).sum();
+    let mut count = Counter::new(Work::Gathering, all, tell);
+    found.iter().for_each(|(folder, all)| add_package(&mut documents, folder, all, &mut count));
+    count.end();
     documents.source = format!("documentation of {packages} crates in the local cargo registry");
     if documents.texts.is_empty() {
         documents.source = "the local cargo registry".to_owned();
@@ -45,21 +48,42 @@ fn locked_packages(lock_file: &str) -> Vec<String> {
         .collect()
 }
 
-fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentError> {
-    let mut files = 0;
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let Ok(entry) = entry else { continue };
-        let prose = match entry.path().extension().and_then(|e| e.to_str()) {
-            Some("md") => str::to_owned,
-            Some("rs") => doc_comments,
-            _ => continue,
+/// A file of a package with something to read in it.
+struct Source {
+    path: PathBuf,
+    bytes: u64,
+    /// What of it is prose.
+    prose: fn(&str) -> String,
+}
+
+/// Those of a package, in the order of their paths.
+fn sources(folder: &Path) -> Vec<Source> {
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    let source = |entry: walkdir::DirEntry| {
+        let prose: fn(&str) -> String = match entry.path().extension()?.to_str()? {
+            "md" => str::to_owned,
+            "rs" => doc_comments,
+            _ => return None,
         };
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let name = entry.path().strip_prefix(folder.parent().unwrap_or(folder));
-        let name = name.unwrap_or(entry.path()).to_string_lossy();
-        let text = match bounded::read_text(entry.path(), MAX_SOURCE) {
+        let bytes = entry.metadata().map_or(0, |known| known.len());
+        entry.file_type().is_file().then(|| Source { path: entry.into_path(), bytes, prose })
+    };
+    entries.filter_map(|entry| source(entry.ok()?)).collect()
+}
+
+fn add_package(
+    documents: &mut Documents,
+    folder: &Path,
+    sources: &[Source],
+    count: &mut Counter<'_, '_>,
+) {
+    let mut files = 0;
+    for Source { path, bytes, prose } in sources {
+        let name = path.strip_prefix(folder.parent().unwrap_or(folder));
+        let name = name.unwrap_or(path).to_string_lossy();
+        let text = bounded::read_text(path, MAX_SOURCE);
+        count.add(*bytes);
+        let text = match text {
             Ok(text) => text,
             Err(error) => {
                 let long = bounded::is_too_long(&error);
@@ -75,7 +99,6 @@ fn add_package(documents: &mut Documents, folder: &Path) -> Result<(), DocumentE
     if files > 0 {
         *documents.licences.entry(licence(folder)).or_default() += files;
     }
-    Ok(())
 }
 
 /// The `license` field of the package's manifest; unstated too where that cannot be read.
@@ -114,6 +137,7 @@ fn doc_comments(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use progress::{At, Progress};
     use std::fs;
 
     const LOCK: &str = r#"
@@ -142,14 +166,19 @@ source = "registry+https://example.org/index"
         let source = "//! A leaf.\n//! Green.\n\n/// Falls.\nfn fall() {}\n// no\n//// no\n";
         fs::write(leaf.join("src/lib.rs"), source).expect("write");
         fs::write(registry.path().join("other-1.0.0/README.md"), "other").expect("write");
-        let found = registry_documents(LOCK, &[registry.path().to_path_buf()]).expect("read");
+        let (mut told, registries) = (Vec::new(), [registry.path().to_path_buf()]);
+        let tell = &mut |progress| told.push(progress);
+        let found = registry_documents(LOCK, &registries, tell).expect("read");
+        let all = (6 + source.len()) as u64;
+        let end = At { work: Work::Gathering, done: all, total: all, fresh: all };
+        assert!(told.len() > 2 && told.last() == Some(&Progress::At(end)), "{told:?}");
         assert_eq!(found.texts, ["# Leaf\n", "A leaf.\nGreen.\n\nFalls.\n"]);
         assert_eq!(found.licences.get("MIT"), Some(&2));
     }
 
     #[test]
     fn an_empty_registry_is_a_clear_error() {
-        let error = registry_documents(LOCK, &[]).expect_err("nothing there");
+        let error = registry_documents(LOCK, &[], &mut |_| {}).expect_err("nothing there");
         assert_eq!(error.to_string(), "no text found in the local cargo registry");
     }
 }

@@ -46,6 +46,7 @@ impl Prompt for Echo {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        _: &mut progress::Tell<'_>,
     ) -> Result<PromptDone, net::BoxError> {
         let text = format!(
             " bytes that the example server would continue here, if it had a model. \

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use net::with_causes;
+use progress::{At, Progress};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,6 +20,8 @@ use crate::{Prompt, PromptRequest, problem};
 
 /// Prompts that may wait while one is answered.
 const MAX_WAITING: usize = 4;
+/// Events of progress before an answer.
+const MAX_TOLD: usize = 32;
 /// Longest time for one answer: a run trains on the same cores.
 const MAX_ANSWER: Duration = Duration::from_secs(120);
 
@@ -57,8 +60,9 @@ pub(crate) async fn generate(
             "other prompts are waiting already, try again in a moment",
         );
     };
-    // Room for every token and the closing event, so that generating never waits for a slow reader.
-    let (to_page, stream) = mpsc::channel(request.max_tokens as usize + 2);
+    // Room for what is told, every token and the closing event, so that generating never waits for
+    // a slow reader.
+    let (to_page, stream) = mpsc::channel(MAX_TOLD + request.max_tokens as usize + 2);
     tokio::spawn(answer(queue, request, place, to_page));
     Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()).into_response()
 }
@@ -115,11 +119,38 @@ fn speak(prompt: &dyn Prompt, request: PromptRequest, page: &Lines) {
             && page.capacity() > 1
             && page.try_send(Ok(event("token", &Token { text }))).is_ok()
     };
-    let last = match prompt.generate(request, &mut emit) {
+    let mut thin = Thin::default();
+    let mut tell = |progress: Progress| {
+        if let Progress::At(at) = progress
+            && thin.takes(at)
+        {
+            let _ = page.try_send(Ok(event("progress", &at))); // a page that is gone asks for none
+        }
+    };
+    let last = match prompt.generate(request, &mut emit, &mut tell) {
         Ok(done) => event("done", &done),
         Err(error) => event("error", &Problem { message: &with_causes(&*error) }),
     };
     let _ = page.try_send(Ok(last)); // a page that is gone needs no goodbye
+}
+
+/// Thins out progress: a page needs no more than a step of a few percent.
+#[derive(Default)]
+struct Thin {
+    told: usize,
+    last: Option<At>,
+}
+
+impl Thin {
+    fn takes(&mut self, at: At) -> bool {
+        let step = at.total / 16;
+        let same = |last: At| last.work == at.work && at.done < last.done.saturating_add(step);
+        if self.told == MAX_TOLD || self.last.is_some_and(same) {
+            return false;
+        }
+        (self.told, self.last) = (self.told + 1, Some(at));
+        true
+    }
 }
 
 fn event(name: &str, data: &impl Serialize) -> Event {

@@ -1,6 +1,7 @@
 //! What the page asks of a model, without knowing any.
 
 use net::BoxError;
+use progress::Tell;
 use serde::{Deserialize, Serialize};
 
 /// Longest prompt, in bytes of UTF-8.
@@ -14,13 +15,15 @@ pub trait Prompt: Send + Sync {
     /// Generates text, handing each piece to `emit`, and says what it did.
     ///
     /// Blocks, and is called away from the async threads, one call at a time. When `emit` returns
-    /// `false` nobody is listening any more: stop soon and return what was done so far.
+    /// `false` nobody is listening any more: stop soon and return what was done so far. What takes
+    /// long before the first piece goes to `tell`.
     ///
     /// Errors: a sentence for the person who asked.
     fn generate(
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        tell: &mut Tell<'_>,
     ) -> Result<PromptDone, BoxError>;
 }
 

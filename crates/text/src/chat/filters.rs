@@ -5,7 +5,7 @@ use std::fmt::Write;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::{cycler, floats, methods, percent, texts};
+use super::{concat, cycler, floats, methods, percent, texts};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -22,6 +22,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     texts::add(environment);
     percent::add(environment);
     floats::add(environment);
+    concat::add(environment);
     environment.add_filter("forceescape", escape);
     cycler::add(environment);
     environment.add_function("joiner", minijinja_contrib::globals::joiner);

@@ -159,7 +159,7 @@ impl<'a> File<'a> {
         let put = |flag: bool, id: Option<u32>| id.filter(|_| flag).into_iter().collect();
         let prefix = put(self.flag("add_bos_token")?.unwrap_or(add.0), bos);
         let suffix = put(self.flag("add_eos_token")?.unwrap_or(add.1), Some(eos));
-        Ok(Roles { bos, eos, eot, ends, prefix, suffix })
+        Ok(Roles { bos, eos, eot, ends, prefix, suffix, lacking_end: None })
     }
 
     /// The id under a key, which must exist.

@@ -52,9 +52,10 @@ impl Tokenizer {
         let engine = Engine::Merges(merges(&file.model, &vocab, chain.byte_level)?);
         let ends = find_ends(&mut vocab, &|name| is_product(&file.model, name));
         let around = file.template(&mut budget)?;
-        let roles = roles(around, &vocab, &[&config, &special], ends)?;
+        let stated = files.ends(vocab.len())?;
+        let roles = roles(around, &vocab, &[&config, &special], (ends, &stated))?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
-        files.add_ends_to(&mut tokenizer)?;
+        tokenizer.add_ends(&stated);
         tokenizer.strip_spaces = usize::from(strips_space(file.decoder.as_ref()));
         chain.put_into(&mut tokenizer, &file.added_tokens, &mut budget)?;
         // What would be written as it was read.
@@ -66,23 +67,25 @@ impl Tokenizer {
 }
 
 impl HfFiles<'_> {
-    /// Adds the end tokens that `generation_config.json` and `config.json` name.
+    /// The end tokens that `generation_config.json` and `config.json` name, in that order, for a
+    /// tokenizer of so many tokens.
     ///
     /// Errors: ids that neither the tokenizer nor the model has.
-    pub(super) fn add_ends_to(&self, tokenizer: &mut Tokenizer) -> Result<(), TokenizerError> {
+    pub(super) fn ends(&self, tokens: usize) -> Result<Vec<u32>, TokenizerError> {
         let model: Generation = optional_json("config.json", self.model)?;
         let generation: Generation = optional_json("generation_config.json", self.generation)?;
         let of_text = model.text_config.as_deref();
         let size = model.vocab_size.or(of_text.and_then(|text| text.vocab_size));
-        let most = size.unwrap_or(0).max(tokenizer.len());
+        let most = size.unwrap_or(0).max(tokens);
+        let mut ends = Vec::new();
         let files = [("generation_config.json", Some(&generation)), ("config.json", Some(&model))];
         for (name, file) in files.into_iter().chain([("config.json", of_text)]) {
             let Some(file) = file else { continue };
             // What begins a text says the tokenizer's configuration; here it only has to exist.
             ids(name, "bos_token_id", &file.bos_token_id, most)?;
-            tokenizer.add_ends(&ids(name, "eos_token_id", &file.eos_token_id, most)?);
+            ends.extend(ids(name, "eos_token_id", &file.eos_token_id, most)?);
         }
-        Ok(())
+        Ok(ends)
     }
 }
 
@@ -262,11 +265,13 @@ fn is_product(model: &Model, token: &str) -> bool {
 }
 
 /// Tokens with a task, from the configurations (the first that names one counts) and the template.
+/// Where the configurations name an end token that is none, the first of those `stated` by id that
+/// is one takes its place.
 pub(super) fn roles(
     around: (Vec<u32>, Vec<u32>),
     vocab: &Vocab,
     configs: &[&Config],
-    mut ends: Vec<u32>,
+    (mut ends, stated): (Vec<u32>, &[u32]),
 ) -> Result<Roles, TokenizerError> {
     let named = |name: fn(&Config) -> Option<&Named>| {
         configs.iter().find_map(|config| name(config)).map(Named::text)
@@ -280,8 +285,16 @@ pub(super) fn roles(
         bos => bos.and_then(|(_, id)| id),
     };
     let no_token = |text| invalid(format!("eos_token is {text:?}, which is no token"));
-    let eos = named(|config| config.eos_token.as_ref());
-    let eos = eos.map(|text| vocab.id(text).ok_or_else(|| no_token(text))).transpose()?;
+    let eos_text = named(|config| config.eos_token.as_ref());
+    let lacking = eos_text.filter(|text| vocab.id(text).is_none());
+    let is_token = |id: u32| (id as usize) < vocab.len() && vocab.kind(id) != Kind::Unused;
+    let eos = match lacking {
+        None => eos_text.and_then(|text| vocab.id(text)),
+        Some(text) => {
+            let other = stated.iter().copied().find(|&id| is_token(id));
+            Some(other.ok_or_else(|| no_token(text))?)
+        }
+    };
     let eot = TURN_ENDS.iter().find_map(|name| vocab.id(name));
     ends.extend(eos.into_iter().chain(eot));
     ends.sort_unstable();
@@ -295,7 +308,8 @@ pub(super) fn roles(
         suffix = if config.add_eos_token == Some(true) { vec![eos] } else { Vec::new() };
     }
     let bos = bos.or(prefix.first().copied());
-    Ok(Roles { bos, eos, eot, ends, prefix, suffix })
+    let lacking_end = lacking.map(str::to_owned);
+    Ok(Roles { bos, eos, eot, ends, prefix, suffix, lacking_end })
 }
 
 /// Whether decoding takes the first space away.

@@ -38,9 +38,10 @@ impl Tokenizer {
         let mut vocab = vocab(&model, &more)?;
         let engine = engine(&model, &vocab)?;
         let ends = find_ends(&mut vocab, &|_| false);
-        let roles = roles_of(&model, &vocab, files, ends)?;
+        let stated = files.ends(vocab.len())?;
+        let roles = roles_of(&model, &vocab, files, (ends, &stated))?;
         let mut tokenizer = Tokenizer::new(vocab, engine, roles)?;
-        files.add_ends_to(&mut tokenizer)?;
+        tokenizer.add_ends(&stated);
         tokenizer.strip_spaces = match model.normalizer.remove_extra_whitespaces {
             true => usize::MAX,
             false => usize::from(model.normalizer.add_dummy_prefix),
@@ -186,7 +187,7 @@ fn roles_of(
     model: &ModelProto<'_>,
     vocab: &Vocab,
     files: &HfFiles<'_>,
-    ends: Vec<u32>,
+    ends: (Vec<u32>, &[u32]),
 ) -> Result<super::Roles, TokenizerError> {
     let config: Config = optional_json("tokenizer_config.json", files.config)?;
     let special: Config = optional_json("special_tokens_map.json", files.special)?;

@@ -62,7 +62,10 @@ pub fn key(command: &KeyCommand) -> Result<()> {
             let identity = workspace.keys.identity(Role::Current)?;
             let member = workspace.member(member)?;
             let device = DeviceKey::bind(&identity, &workspace.state.id, &member);
-            println!("{}", device_text(&device));
+            match place.json {
+                true => println!("{}", serde_json::json!({ "device": device_text(&device) })),
+                false => println!("{}", device_text(&device)),
+            }
             Ok(())
         }
     }

@@ -1,14 +1,14 @@
 //! The log itself: digests of its views, a check of everything, and its tiles for other programs.
 
 use super::{cli::Place, opening};
-use crate::hint::WithHint;
+use crate::{hint::WithHint, progress::Screen};
 use anyhow::Result;
 use commons::{
     Home, HomeError,
     tiles::{self, TilesError, Written},
     view,
 };
-use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 pub fn hash(place: &Place) -> Result<()> {
     let workspace = opening::open(place)?;
@@ -35,17 +35,9 @@ pub fn hash(place: &Place) -> Result<()> {
 pub fn verify(place: &Place) -> Result<ExitCode> {
     let home = Home::open(&place.dir)?;
     let began = Instant::now();
-    let mut shown = Instant::now();
-    let watched = std::io::stderr().is_terminal();
-    let outcome = home.verify(|done, size| {
-        if watched && (shown.elapsed().as_millis() > 200 || done == size) {
-            crate::terminal::eprint_over(&format!("{done} of {size} statements"));
-            shown = Instant::now();
-        }
-    });
-    if watched {
-        eprintln!();
-    }
+    let mut screen = Screen::new(place.json);
+    let outcome = home.verify(&mut |progress| screen.tell(progress));
+    drop(screen);
     let seconds = began.elapsed().as_secs_f64();
     let problem = match &outcome {
         Ok((_, reports)) => match reports.last() {

@@ -59,32 +59,34 @@ pub fn say_as(
 /// Errors: it counts for nothing.
 pub fn report(outcome: Outcome, json: bool, statement: &Statement) -> Result<()> {
     let (hash, kind) = (statement.hash(), statement.body.kind_name());
-    if json {
-        let object = serde_json::json!({
-            "statement": hash, "kind": kind, "index": outcome.index,
-            "void": outcome.void.as_ref().map(Reason::from),
-        });
-        println!("{object}");
-    }
-    match (outcome.index, outcome.void) {
-        (_, Some(reason)) => {
-            Err(anyhow!("statement {} counts for nothing: {reason}", hash.short()))
-                .hint("it stays in the log; say it again once the reason is gone")
-        }
-        (Some(index), None) if !json => {
-            println!("{kind} statement {index}, {}", hash.short());
-            Ok(())
-        }
-        (None, None) if !json => {
+    match (outcome.index, &outcome.void) {
+        _ if json => println!("{}", as_json(&outcome, statement)),
+        (_, Some(_)) => {}
+        (Some(index), None) => println!("{kind} statement {index}, {}", hash.short()),
+        (None, None) => {
             println!(
                 "{kind} statement {} is signed and waits for its place in the log",
                 hash.short()
             );
             println!("`understory commons serve` takes it to the others");
-            Ok(())
         }
-        _ => Ok(()),
     }
+    counts(outcome, statement)
+}
+
+/// What became of a statement, for programs.
+pub fn as_json(outcome: &Outcome, statement: &Statement) -> serde_json::Value {
+    serde_json::json!({
+        "statement": statement.hash(), "kind": statement.body.kind_name(), "index": outcome.index,
+        "void": outcome.void.as_ref().map(Reason::from),
+    })
+}
+
+/// Fails if a statement counts for nothing.
+pub fn counts(outcome: Outcome, statement: &Statement) -> Result<()> {
+    let Some(reason) = outcome.void else { return Ok(()) };
+    Err(anyhow!("statement {} counts for nothing: {reason}", statement.hash().short()))
+        .hint("it stays in the log; say it again once the reason is gone")
 }
 
 /// A digest in hex, or of a file's bytes.

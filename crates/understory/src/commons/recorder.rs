@@ -3,8 +3,7 @@
 use super::{holder, opening};
 use crate::hint::WithHint;
 use anyhow::Result;
-use cotrain::recorder::{RecorderError, RunRecorder};
-use ids::Hash;
+use cotrain::recorder::{Judged, RecorderError, RunRecorder};
 use std::path::Path;
 
 /// The commons in `dir` for somebody who has to be a member of it.
@@ -25,12 +24,17 @@ pub fn recorder_of_member(dir: &Path, keys: Option<&Path>) -> Result<Option<RunR
     Ok(RunRecorder::of_member(dir, &holder::dir(keys)?, holder::person())?)
 }
 
-/// Says what a verification found of the derivation of `root`, and prints what became of that.
-/// Whether there is one to judge.
+/// What became of a judgement of a model, for programs.
+pub fn judged_json(judged: &Judged) -> serde_json::Value {
+    opening::as_json(&judged.outcome, &judged.statement)
+}
+
+/// Prints what became of a judgement of a model, unless it is part of what is printed as JSON.
 ///
-/// Errors: the commons cannot be read or written, or it counts for nothing.
-pub fn judge(recorder: &RunRecorder, root: &Hash, confirmed: bool) -> Result<bool> {
-    let Some(judged) = recorder.judge(root, confirmed)? else { return Ok(false) };
-    opening::report(judged.outcome, false, &judged.statement)?;
-    Ok(true)
+/// Errors: it counts for nothing.
+pub fn report_judged(judged: Judged, json: bool) -> Result<()> {
+    match json {
+        true => opening::counts(judged.outcome, &judged.statement),
+        false => opening::report(judged.outcome, false, &judged.statement),
+    }
 }

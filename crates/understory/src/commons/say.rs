@@ -7,13 +7,14 @@ use super::{
 use crate::units::now;
 use anyhow::Result;
 use commons::{
+    Workspace,
     keys::Role,
     statement::{
         Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
         Purpose, Relation, Reproducible, Rights, Subject, Use,
     },
 };
-use ids::{Hash, PeerId};
+use ids::{Hash, Identity, PeerId};
 
 /// Runs one of the commands that say something.
 pub fn say(command: &CommonsCommand) -> Result<()> {
@@ -81,30 +82,59 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
 fn introduce(place: &Place, name: &str) -> Result<()> {
     let workspace = &mut opening::to_sign(place)?;
     let me = workspace.keys.identity(Role::Current)?;
-    if workspace.ahead()?.member_of(&me.id()).is_none() {
-        let next = workspace.keys.card()?.next;
-        let key = Key {
-            member: me.id(),
-            op: KeyOp::Start,
-            keys: vec![DeviceKey::bind(&me, &workspace.state.id, &me.id())],
-            next,
-            guardians: Vec::new(),
-            threshold: 0,
-        };
-        opening::say_as(workspace, place.json, &me, key)?;
-    }
+    let started = match workspace.ahead()?.member_of(&me.id()) {
+        None => start(workspace, place, &me)?,
+        Some(_) => None,
+    };
     let subject = workspace.me()?;
     let claim = Claim::Person { name: name.to_owned() };
-    opening::say_as(workspace, place.json, &me, Attest { subject, claim })?;
-    if !workspace.state.is_member(&subject) {
+    let statement = workspace.say_as(&me, Attest { subject, claim }, now())?;
+    let outcome = workspace.outcome(&statement);
+    let (member, needed) =
+        (workspace.state.is_member(&subject), workspace.state.rules.vouches_needed);
+    if place.json {
+        let mut object = opening::as_json(&outcome, &statement);
+        object["key"] = started.into();
+        object["id"] = serde_json::json!(subject);
+        object["is_member"] = member.into();
+        object["vouches_needed"] = needed.into();
+        println!("{object}");
+        return opening::counts(outcome, &statement);
+    }
+    opening::report(outcome, false, &statement)?;
+    if !member {
         println!("your id is {subject}");
         println!(
-            "{} members have to vouch for you: `understory commons vouch {}`",
-            workspace.state.rules.vouches_needed,
+            "{needed} members have to vouch for you: `understory commons vouch {}`",
             subject.short()
         );
     }
     Ok(())
+}
+
+/// States one's own first key; with `--json` what became of it is for the one object that is
+/// printed.
+fn start(
+    workspace: &mut Workspace,
+    place: &Place,
+    me: &Identity,
+) -> Result<Option<serde_json::Value>> {
+    let key = Key {
+        member: me.id(),
+        op: KeyOp::Start,
+        keys: vec![DeviceKey::bind(me, &workspace.state.id, &me.id())],
+        next: workspace.keys.card()?.next,
+        guardians: Vec::new(),
+        threshold: 0,
+    };
+    let statement = workspace.say_as(me, key, now())?;
+    let outcome = workspace.outcome(&statement);
+    // What counts for nothing is all there is to print.
+    if !place.json || outcome.void.is_some() {
+        opening::report(outcome, place.json, &statement)?;
+        return Ok(None);
+    }
+    Ok(Some(opening::as_json(&outcome, &statement)))
 }
 
 fn about_me(place: &Place, claim: Claim) -> Result<()> {

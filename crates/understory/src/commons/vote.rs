@@ -7,13 +7,13 @@ use super::{
     opening::{self, MAX_DOCUMENT},
 };
 use crate::{
-    hint::WithHint,
+    hint::{WithHint, hinted},
     units::{now, time},
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{
     Workspace,
-    ballot::{self, SealedBallot, UntimelyError},
+    ballot::{self, SealedBallot},
     proposal::{Asked, ProposalError, option},
     state::{Proposal, State},
     statement::{Choice, Effect, HeldSeat, HeldSeats, Method, ProposalType, Quota, Vote, VoteBody},
@@ -64,8 +64,7 @@ pub fn propose(args: &ProposeArgs) -> Result<()> {
             "name each with --option: a file for a charter or rules, else a member or a text",
         ),
         // Names have hints of their own.
-        Err(ProposalError::Name(error)) => Err(error.into()),
-        Ok(proposal) => Ok(proposal),
+        other => Ok(other?),
     }?;
     let close = proposal.close;
     let statement = opening::say(&mut workspace, args.place.json, proposal)?;
@@ -249,21 +248,6 @@ fn every_one(all: &[Choice]) -> Vec<Vec<u16>> {
 
 /// Whether a ballot, or what opens a secret one, is taken now.
 fn in_time(state: &State, proposal: &Proposal, reveals: bool) -> Result<()> {
-    let late = match ballot::in_time(proposal, reveals, now().max(state.now())) {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
-    };
-    match late {
-        UntimelyError::Open => Err(anyhow!("the question takes open ballots"))
-            .hint("vote with `understory vote QUESTION OPTION…`; there is nothing to reveal"),
-        UntimelyError::Early { close } => {
-            Err(anyhow!("ballots are still taken, until {}", time(close)))
-                .hint("reveal yours after that: until then nobody should know how it goes")
-        }
-        UntimelyError::Late { reveals, until, now } => {
-            let what = if reveals { "secret ballots were opened" } else { "ballots were taken" };
-            Err(anyhow!("{what} until {}, and it is {}", time(until), time(now)))
-                .hint("`understory tally` shows what came out")
-        }
-    }
+    ballot::in_time(proposal, reveals, now().max(state.now()))
+        .map_err(|late| hinted(anyhow!(late.words(time)), late.todo()))
 }

@@ -3,7 +3,7 @@
 use crate::{kernel_for, model_source::stored};
 use anyhow::{Context, Result};
 use engine::generation::{Event, Wanted};
-use engine::{Generator, Opened, Ready};
+use engine::{Generator, Opened, Ready, Tell};
 use ids::Hash;
 use kernel::Activations;
 use model::Sampler;
@@ -34,7 +34,7 @@ impl DemoPrompt {
     }
 
     /// The newest model, taken out so that two prompts at once do not wait for each other.
-    fn take(&self) -> Result<(Hash, Generator)> {
+    fn take(&self, tell: &mut Tell<'_>) -> Result<(Hash, Generator)> {
         let newest = *self.newest.lock().unwrap_or_else(|p| p.into_inner());
         let (peer, root) = newest.context("there is no model yet: the first round is not over")?;
         let loaded = self.loaded.lock().unwrap_or_else(|p| p.into_inner()).take();
@@ -42,7 +42,7 @@ impl DemoPrompt {
             Some((hash, generator)) if hash == root => Ok((root, generator)),
             _ => {
                 let store = Store::open_existing(&self.stores[peer])?;
-                Ok((root, generator(&stored(&store, root)?, Some(1))?))
+                Ok((root, generator(&stored(&store, root)?, Some(1), tell)?))
             }
         }
     }
@@ -57,9 +57,10 @@ impl Prompt for DemoPrompt {
         &self,
         request: PromptRequest,
         emit: &mut dyn FnMut(&str) -> bool,
+        tell: &mut Tell<'_>,
     ) -> Result<PromptDone, net::BoxError> {
         let mut answer = || -> Result<PromptDone> {
-            let (root, mut generator) = self.take()?;
+            let (root, mut generator) = self.take(tell)?;
             let sampler = Sampler {
                 temperature: request.temperature,
                 top_k: request.top_k as usize,
@@ -85,12 +86,12 @@ impl Prompt for DemoPrompt {
     }
 }
 
-/// A few lines that the finished model writes.
-pub fn sample(opened: &Opened) -> Result<String> {
+/// A few lines that the finished model writes; `tell` hears how far its weights are loaded.
+pub fn sample(opened: &Opened, tell: &mut Tell<'_>) -> Result<String> {
     let prompt = "Returns the ";
     let mut text = prompt.to_owned();
     let wanted = Wanted { sampler: Sampler::default(), max: 96, stops: Vec::new() };
-    generator(opened, None)?.generate(prompt, &wanted, &mut |event| {
+    generator(opened, None, tell)?.generate(prompt, &wanted, &mut |event| {
         if let Event::Text(piece) = event {
             text.push_str(piece);
         }
@@ -100,8 +101,7 @@ pub fn sample(opened: &Opened) -> Result<String> {
 }
 
 /// A model that is trained here, ready on so many threads or all.
-fn generator(opened: &Opened, threads: Option<usize>) -> Result<Generator> {
-    // What it takes is told by the page and by nothing else.
-    let ready = Ready::trained(opened, &mut |_| {})?;
+fn generator(opened: &Opened, threads: Option<usize>, tell: &mut Tell<'_>) -> Result<Generator> {
+    let ready = Ready::trained(opened, tell)?;
     Ok(Generator::new(ready, kernel_for(threads)?, Activations::default()))
 }

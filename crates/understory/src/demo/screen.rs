@@ -72,6 +72,12 @@ impl Screen {
 
     /// Tells what is news to people; each thing once, whoever reports it.
     pub fn event(&mut self, board: &Board, from: usize, event: &PeerEvent) {
+        // A peer says why it fails, or its end says it.
+        if let PeerEvent::Failed { error, hints } = event
+            && !self.told.insert(failed_words(from, error, hints))
+        {
+            return;
+        }
         let news = match event {
             PeerEvent::Preparing { what } if from == 0 => Some(format!("{what} …")),
             PeerEvent::Corpus(c) if from == 0 => Some(format!(

@@ -9,9 +9,11 @@ pub fn work(work: Work) -> &'static str {
     match work {
         Work::Fetching => "fetching",
         Work::Hashing => "hashing",
+        Work::Gathering => "reading the text",
         Work::Learning => "learning the tokens of the text",
         Work::Tokenizing => "cutting the text into tokens",
         Work::CatchingUp => "catching up",
+        Work::Checking => "checking",
         Work::AddingUp => "adding up",
         Work::Rerunning => "re-running",
         Work::Loading => "loading the weights",
@@ -61,6 +63,11 @@ pub fn of(note: &Note) -> String {
             let more = plural(*count, "token");
             format!("{model}: the tokenizer has {more} that the model has not")
         }
+        Note::OtherEnd { model, named, taken } => format!(
+            "{model}: a text ends with {}; {}, which tokenizer_config.json names, is no token",
+            Plain(taken),
+            Plain(named)
+        ),
         Note::Templates { chosen: Some(name), all } => {
             let (name, all) = (Plain(name), Plain(all.join(", ")));
             format!("[chat template {name} of {all}; --template-name chooses]")

@@ -12,6 +12,8 @@ use std::io::Write;
 pub struct Report<'a> {
     /// What was found.
     pub found: &'a Found,
+    /// What was said of it in a commons, and what became of that.
+    pub judged: Option<Value>,
     /// The part of contributions that was to be re-run.
     pub share: f64,
     /// What drew it.
@@ -52,6 +54,7 @@ impl Report<'_> {
             "peers": peers,
             "roots": roots,
             "marks": marks,
+            "judged": self.judged,
             "contributions": contributions,
             "seed": self.seed,
             "rerun": reruns,
@@ -133,11 +136,11 @@ mod tests {
         let torn = Finding::TornLog { log: "peer-1/log".into(), entry: 3 };
         let findings = vec![Finding::NoRecords, torn];
         let found = Found { findings, contributions: Some(7), ..Found::default() };
-        let report = Report { found: &found, share: 0.05, seed: 4, seconds: 1.5 };
+        let report = Report { found: &found, judged: None, share: 0.05, seed: 4, seconds: 1.5 };
         let json = report.to_json();
         let mut names: Vec<&str> = json.as_object().expect("one").keys().map(|k| &**k).collect();
         names.sort_unstable();
-        let all = "chain contributions findings marks name peers rerun roots rounds run seconds \
+        let all = "chain contributions findings judged marks name peers rerun roots rounds run seconds \
                    seed verdict";
         assert_eq!(names.join(" "), all);
         let findings = json!([

@@ -85,6 +85,20 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("test folders have plain names")
 }
 
+/// An untrained model with a tokenizer, as a Hugging Face folder.
+pub fn model_folder(folder: &Path) -> PathBuf {
+    let words = "the soil under the old trees holds more than the trees themselves. ".repeat(20);
+    let tokenizer = text::Tokenizer::train([words.as_str()], 300).expect("enough text");
+    let decoder = model::Decoder::tiny(tokenizer.len());
+    let params = model::init(&decoder, 3).expect("a valid shape");
+    let model = model::Parameters::new(&decoder, params).expect("a valid model");
+    let lineage = engine::Lineage { name: "tiny".to_owned(), run: None, root: None };
+    let path = folder.join("model");
+    fs::create_dir(&path).expect("a folder can be made");
+    engine::hf::export(&path, &model, &tokenizer, &lineage).expect("it can be written");
+    path
+}
+
 /// A peer of a run on this machine; stops when dropped.
 pub struct Peer {
     child: Child,

@@ -39,7 +39,7 @@ async fn three_members_and_a_witness_converge() {
     let expected = views(&first.home);
     for member in &others {
         assert_eq!(views(&member.home), expected);
-        member.home.verify(|_, _| ()).expect("verifies");
+        member.home.verify(&mut |_| ()).expect("verifies");
     }
 }
 
@@ -83,7 +83,7 @@ async fn stewards_hand_the_log_to_another_member_when_its_operator_is_gone() {
     let peers = vec![seer.at()];
     let late = Member::copy(&home, 14, |c| c.peers = peers).await;
     late.until("all of it", |s| s.covered >= now.covered && s.operator == successor.id()).await;
-    let (_, reports) = late.home.verify(|_, _| ()).expect("verifies");
+    let (_, reports) = late.home.verify(&mut |_| ()).expect("verifies");
     assert!(reports[0].statements >= now.covered);
     assert_eq!(state(&late.home).members[&founder(2).id()].name, "Cleo");
 }
@@ -137,7 +137,7 @@ async fn a_head_that_no_witness_saw_gives_way_to_one_that_they_did() {
     let places = |home: &Home| lost.iter().map(|hash| place(home, hash)).collect::<Vec<_>>();
     assert_eq!(places(&member.home), places(&heir.home));
     assert!(places(&heir.home)[0] > Some(size));
-    member.home.verify(|_, _| ()).expect("verifies");
+    member.home.verify(&mut |_| ()).expect("verifies");
 }
 
 /// The operator shows a member another history: both heads together prove it, in a file and in the

@@ -62,7 +62,7 @@ async fn a_catch_up_that_is_killed_goes_on() {
     }
     assert!(!sizes.is_empty(), "at least one was killed");
     let copy = Home::open(&dir).expect("a commons");
-    let (_, reports) = copy.verify(|_, _| ()).expect("verifies");
+    let (_, reports) = copy.verify(&mut |_| ()).expect("verifies");
     assert_eq!(reports[0].statements, SIZE as u64);
     assert_eq!(views(&copy), views(&truth));
 }

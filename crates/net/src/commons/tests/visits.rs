@@ -36,7 +36,7 @@ async fn who_joins_a_fork_has_the_old_logs_too() {
     let visited = join(&member.handle.ticket(), &dir, &visit(22), |_| ()).await.expect("joined");
     assert_eq!((visited.statements, visited.size), (10, 11));
     let copy = Home::open(&dir).expect("a commons");
-    let (_, reports) = copy.verify(|_, _| ()).expect("verifies");
+    let (_, reports) = copy.verify(&mut |_| ()).expect("verifies");
     assert_eq!(reports.iter().map(|r| r.statements).collect::<Vec<_>>(), [30, 11]);
     assert_eq!(views(&copy), views(&home));
     // Again, with everything there.

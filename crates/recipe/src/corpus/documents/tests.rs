@@ -176,3 +176,27 @@ fn a_long_paragraph_counts_once() {
     assert_eq!(documents.texts.len(), 2);
     assert_eq!(documents.texts[1], "two\n");
 }
+
+#[test]
+fn reading_tells_how_much_of_the_files_is_read() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    // One long file, one that is left out, and one that is packed: all count by their bytes.
+    let line = format!("{{\"text\":\"{}\"}}\n", "a word. ".repeat(1000));
+    fs::write(at("a.jsonl"), line.repeat(200)).expect("write");
+    fs::write(at("b.txt"), [0xff; 5000]).expect("write");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"packed").expect("compress");
+    fs::write(at("c.txt.gz"), gz.finish().expect("compress")).expect("write");
+    let bytes = |name: &str| fs::metadata(at(name)).expect("written").len();
+    let all = bytes("a.jsonl") + bytes("b.txt") + bytes("c.txt.gz");
+    let mut told = Vec::new();
+    let tell = &mut |progress| match progress {
+        progress::Progress::At(at) if at.work == Work::Gathering => told.push(at),
+        other => panic!("{other:?}"),
+    };
+    Documents::from_paths_told(&[dir.path().to_path_buf()], tell).expect("reads");
+    assert!(told.iter().filter(|at| at.done < bytes("a.jsonl")).count() > 3, "{told:?}");
+    assert!(told.is_sorted_by_key(|at| at.done) && told.iter().all(|at| at.total == all));
+    assert_eq!(told.last().map(|at| at.done), Some(all));
+}

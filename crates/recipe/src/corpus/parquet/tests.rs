@@ -136,15 +136,17 @@ fn a_file_that_is_cut_anywhere_is_an_error() {
 fn what_is_read_is_bounded() {
     let mut texts = 0;
     let mut count = |document: Document| texts += document.text.len();
-    let error = read(&at("texts-none"), 1000, &mut count).expect_err("more than 1000 bytes");
+    let error =
+        read(&at("texts-none"), 1000, &mut |_| {}, &mut count).expect_err("more than 1000 bytes");
     assert!(matches!(error.why(), ParquetError::TooLarge { most: 1000 }), "{error}");
     assert!(error.to_string().contains("more than 1000 bytes"), "{error}");
     // 200 short texts from a dictionary of five: a page of a few bytes, and more than that in text.
     let mut rows = 0;
-    let error = read(&at("repeated-dictionary"), 3000, &mut |_| rows += 1).expect_err("repeats");
+    let error = read(&at("repeated-dictionary"), 3000, &mut |_| {}, &mut |_| rows += 1)
+        .expect_err("repeats");
     assert!(matches!(error.why(), ParquetError::TooLarge { most: 3000 }), "{error}");
     assert!(rows > 5, "{rows}");
-    let all = read(&at("repeated-dictionary"), 1 << 20, &mut |_| {}).expect("reads");
+    let all = read(&at("repeated-dictionary"), 1 << 20, &mut |_| {}, &mut |_| {}).expect("reads");
     assert_eq!(all, 200);
     // What a short file claims is bounded by its length.
     let short = ParquetError::from(Budget::new(1 << 30, 100).limit);
@@ -166,7 +168,7 @@ fn mutated(name: &str, changes: &[(usize, u8)]) -> Result<u64, ParquetError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join(format!("{}.parquet", CASE.fetch_add(1, Ordering::Relaxed)));
     fs::write(&path, bytes).expect("writes");
-    read(&path, 4 << 20, &mut |_| {})
+    read(&path, 4 << 20, &mut |_| {}, &mut |_| {})
 }
 
 proptest! {

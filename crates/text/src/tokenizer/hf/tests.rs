@@ -72,8 +72,46 @@ fn end_tokens_come_from_every_file_and_must_exist() {
 }
 
 #[test]
+fn an_end_token_that_is_none_gives_way_to_one_that_another_file_names() {
+    let tokenizer = small().to_string();
+    let read = |eos: &str, generation: Value, model: Value| {
+        let config = json!({"eos_token": eos, "add_eos_token": true}).to_string();
+        let (generation, model) = (generation.to_string(), model.to_string());
+        let files = HfFiles {
+            tokenizer: tokenizer.as_bytes(),
+            config: Some(config.as_bytes()),
+            generation: Some(generation.as_bytes()),
+            model: Some(model.as_bytes()),
+            ..HfFiles::default()
+        };
+        let read = Tokenizer::from_hf(&files).map_err(|error| error.to_string());
+        read.map(|found| {
+            let lacking = found.lacking_end().map(str::to_owned);
+            (found.end_of_text(), found.suffix().to_vec(), lacking)
+        })
+    };
+    let (none, two) = (json!({}), json!({"eos_token_id": 2}));
+    let instead = |id| Ok((id, vec![id], Some("</end>".to_owned())));
+    assert_eq!(read("</end>", two.clone(), none.clone()), instead(2));
+    assert_eq!(read("</end>", none.clone(), json!({"eos_token_id": [1, 2]})), instead(1));
+    assert_eq!(read("</end>", two.clone(), json!({"eos_token_id": 1})), instead(2));
+    // Neither an id without a token nor one that only the model has takes its place.
+    let padded = json!({"vocab_size": 8, "eos_token_id": [7, 4, 1]});
+    assert_eq!(read("</end>", none.clone(), padded), instead(1));
+    let only = json!({"vocab_size": 8, "eos_token_id": [7, 4]});
+    let refused = read("</end>", none.clone(), only);
+    assert!(refused.is_err_and(|why| why.contains("eos_token is \"</end>\", which is no token")));
+    assert_eq!(read("</s>", two, none), Ok((5, vec![5], None)), "one that exists stays");
+}
+
+#[test]
 fn a_token_with_a_task_that_is_none_is_refused() {
-    let refused = |config: Value| read(&small(), &config).map(|_| ()).map_err(|e| e.to_string());
+    let refused = |config: Value| {
+        let (tokenizer, config) = (small().to_string(), config.to_string());
+        let (tokenizer, config) = (tokenizer.as_bytes(), Some(config.as_bytes()));
+        let files = HfFiles { tokenizer, config, ..HfFiles::default() };
+        Tokenizer::from_hf(&files).map(|_| ()).map_err(|e| e.to_string())
+    };
     for config in [json!({"eos_token": "</end>"}), json!({"eos_token": {"content": "</end>"}})] {
         let why = refused(config).expect_err("no token ends a text so");
         assert!(why.contains("eos_token is \"</end>\", which is no token"), "{why}");
