@@ -4,8 +4,10 @@
 
 mod error;
 mod find;
+mod member;
 
 pub use error::WorkspaceError;
+pub use member::Rotation;
 
 use crate::{
     Archive, Body, Home, Snapshot, Statement, author,

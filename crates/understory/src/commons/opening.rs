@@ -9,11 +9,11 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{
-    Body, Statement, Workspace,
+    Body, Statement, Workspace, WorkspaceError,
     view::Reason,
     workspace::{Late, Outcome},
 };
-use ids::{Hash, Identity};
+use ids::Hash;
 use std::path::Path;
 
 /// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
@@ -35,21 +35,22 @@ pub fn to_sign(place: &Place) -> Result<Workspace> {
     Ok(workspace)
 }
 
+/// Opens the commons at a place to say something there, and prints what became of it.
+///
+/// Errors: nothing was said, or it counts for nothing.
+pub fn said_by(
+    place: &Place,
+    say: impl FnOnce(&mut Workspace) -> Result<Statement, WorkspaceError>,
+) -> Result<Workspace> {
+    let mut workspace = to_sign(place)?;
+    let statement = say(&mut workspace)?;
+    report(workspace.outcome(&statement), place.json, &statement)?;
+    Ok(workspace)
+}
+
 /// Says something with this device's key and prints what became of it.
 pub fn say(workspace: &mut Workspace, json: bool, body: impl Into<Body>) -> Result<Statement> {
     let statement = workspace.say(body, now())?;
-    report(workspace.outcome(&statement), json, &statement)?;
-    Ok(statement)
-}
-
-/// [`say`] with another key.
-pub fn say_as(
-    workspace: &mut Workspace,
-    json: bool,
-    me: &Identity,
-    body: impl Into<Body>,
-) -> Result<Statement> {
-    let statement = workspace.say_as(me, body, now())?;
     report(workspace.outcome(&statement), json, &statement)?;
     Ok(statement)
 }

@@ -6,12 +6,9 @@ use super::{
 };
 use crate::units::now;
 use anyhow::Result;
-use commons::{
-    keys::Role,
-    statement::{
-        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
-        Purpose, Relation, Reproducible, Rights, Subject, Use,
-    },
+use commons::statement::{
+    Attest, Check, Claim, Component, Derive, Evidence, Parent, Publish, Purpose, Relation,
+    Reproducible, Rights, Subject, Use,
 };
 use ids::{Hash, PeerId};
 
@@ -79,23 +76,13 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
 
 /// Begins as a member and says one's name; of somebody known only the name.
 fn introduce(place: &Place, name: &str) -> Result<()> {
-    let workspace = &mut opening::to_sign(place)?;
-    let me = workspace.keys.identity(Role::Current)?;
-    if workspace.ahead()?.member_of(&me.id()).is_none() {
-        let next = workspace.keys.card()?.next;
-        let key = Key {
-            member: me.id(),
-            op: KeyOp::Start,
-            keys: vec![DeviceKey::bind(&me, &workspace.state.id, &me.id())],
-            next,
-            guardians: Vec::new(),
-            threshold: 0,
-        };
-        opening::say_as(workspace, place.json, &me, key)?;
+    let mut workspace = opening::to_sign(place)?;
+    if let Some(begun) = workspace.begin(now())? {
+        opening::report(workspace.outcome(&begun), place.json, &begun)?;
     }
     let subject = workspace.me()?;
     let claim = Claim::Person { name: name.to_owned() };
-    opening::say_as(workspace, place.json, &me, Attest { subject, claim })?;
+    opening::say(&mut workspace, place.json, Attest { subject, claim })?;
     if !workspace.state.is_member(&subject) {
         println!("your id is {subject}");
         println!(
