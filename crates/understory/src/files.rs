@@ -7,12 +7,7 @@ use std::{io::ErrorKind, path::Path};
 use store::file::{self, Readers};
 use zeroize::Zeroizing;
 
-/// Writes a file that all users may read, in the place of the one that is there.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    file::write_atomically(path, bytes, Readers::All).with_context(|| cannot_write(path))
-}
-
-/// The same, readable by its owner alone.
+/// Writes a file that its owner alone may read, in the place of the one that is there.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     file::write_atomically(path, bytes, Readers::Owner).with_context(|| cannot_write(path))
 }

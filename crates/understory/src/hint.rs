@@ -1,12 +1,9 @@
 //! Errors that also say what to do.
 
 use commons::{
-    HomeError, WorkspaceError,
-    ballot::{OptionError, SealedError},
-    founding::FoundingError,
-    keys::KeyError,
-    names::FindError,
-    naming::NameError,
+    HomeError, WorkspaceError, ballot::OptionError, documents::DocumentError,
+    founding::FoundingError, keys::KeyError, names::FindError, naming::NameError,
+    portable::ProofFileError, proposal::ProposalError, tasks::TaskError,
 };
 use cotrain::recorder::RecorderError;
 use std::{error::Error, fmt};
@@ -86,21 +83,40 @@ fn collect_hints(cause: &(dyn Error + 'static), into: &mut Vec<String>) {
 
 /// What a library knows to do about an error of its own.
 fn of_library(error: &(dyn Error + 'static)) -> Option<String> {
-    let known = error.downcast_ref::<WorkspaceError>().map(WorkspaceError::todo);
-    let known = known.or_else(|| error.downcast_ref().map(KeyError::todo));
-    let known = known.or_else(|| error.downcast_ref().map(RecorderError::todo));
-    let known = known.or_else(|| error.downcast_ref().map(FoundingError::todo));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &HomeError| error.todo().map(str::to_owned)));
-    let known = known.or_else(|| {
-        error.downcast_ref().map(|error: &SealedError| error.todo().map(str::to_owned))
-    });
-    let known = known.or_else(|| error.downcast_ref().map(|error: &FindError| Some(error.todo())));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &NameError| Some(error.todo().to_owned())));
-    let known = known
-        .or_else(|| error.downcast_ref().map(|error: &OptionError| Some(error.todo().to_owned())));
-    known.flatten()
+    macro_rules! first_of {
+        ($($kind:ty),*) => {
+            $(if let Some(error) = error.downcast_ref::<$kind>() {
+                return error.todo().known();
+            })*
+        };
+    }
+    first_of!(WorkspaceError, HomeError, FoundingError, KeyError, TaskError, RecorderError);
+    first_of!(DocumentError, ProofFileError, ProposalError, OptionError, FindError, NameError);
+    None
+}
+
+/// What there is to do, as a library says it.
+trait Todo {
+    /// The same, where it is known.
+    fn known(self) -> Option<String>;
+}
+
+impl Todo for String {
+    fn known(self) -> Option<String> {
+        Some(self)
+    }
+}
+
+impl Todo for &str {
+    fn known(self) -> Option<String> {
+        Some(self.to_owned())
+    }
+}
+
+impl<T: Todo> Todo for Option<T> {
+    fn known(self) -> Option<String> {
+        self.and_then(T::known)
+    }
 }
 
 /// What an error says, which may quote a stranger: of bounded length, and no line of it begins

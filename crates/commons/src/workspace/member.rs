@@ -121,7 +121,7 @@ impl Workspace {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         founding::{Founding, create, founder},
@@ -131,10 +131,10 @@ mod tests {
     use std::path::Path;
     use zeroize::Zeroizing;
 
-    const NOW: u64 = 1_800_000_000;
+    pub const NOW: u64 = 1_800_000_000;
 
     /// Somebody who knows the passphrase.
-    struct Gardener;
+    pub struct Gardener;
 
     impl KeyHolder for Gardener {
         fn passphrase(
@@ -158,7 +158,7 @@ mod tests {
     }
 
     /// A commons of Anna, who operates it with the keys in `anna`, and Berta.
-    fn garden(dir: &Path) -> Workspace {
+    pub fn garden(dir: &Path) -> Workspace {
         let (anna, berta) = (keys(&dir.join("anna")), keys(&dir.join("berta")));
         let card = |keys: &Keys| keys.card().expect("a card");
         anna.make(Role::Operator).expect("a key");

@@ -7,17 +7,12 @@ use crate::{
     hint::WithHint,
     units::{now, span},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use commons::{
     Body, Statement, Workspace, WorkspaceError,
     view::Reason,
     workspace::{Late, Outcome},
 };
-use ids::Hash;
-use std::path::Path;
-
-/// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
-pub const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// Opens the commons at a place.
 pub fn open(place: &Place) -> Result<Workspace> {
@@ -86,16 +81,6 @@ pub fn report(outcome: Outcome, json: bool, statement: &Statement) -> Result<()>
         }
         _ => Ok(()),
     }
-}
-
-/// A digest in hex, or of a file's bytes.
-pub fn digest(text: &str) -> Result<Hash> {
-    if let Ok(hash) = text.parse() {
-        return Ok(hash);
-    }
-    let bytes = bounded::read_named(Path::new(text), MAX_DOCUMENT)
-        .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
-    Ok(Hash::of(&bytes))
 }
 
 /// That this machine's clock is behind a time that witnesses vouched for already.

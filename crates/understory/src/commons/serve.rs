@@ -2,7 +2,7 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    opening::{self, MAX_DOCUMENT},
+    opening,
 };
 use crate::{
     events::clock_words,
@@ -13,9 +13,12 @@ use crate::{
     units::time,
 };
 use anyhow::{Context, Result, anyhow};
-use commons::{Home, Workspace, keys::Role};
+use commons::{
+    Home, Workspace,
+    tasks::{Tasks, Wanted},
+};
 use ids::Quoted;
-use net::commons::{Config, Status, Ticket, Visit};
+use net::commons::{Config, Status, Ticket, Visit, known};
 use serve::commons::Folder;
 use std::{
     io::{IsTerminal, Write},
@@ -26,9 +29,6 @@ use std::{
 
 /// How long a visit looks for members.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Where the members of the ticket that one joined with are kept.
-const TICKET: &str = "ticket";
 
 pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
     let config = config(args, only_witness)?;
@@ -43,25 +43,14 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     config.external = args.external.clone();
     config.relay = relay(args.relay.as_deref());
     config.pace.heartbeat = Duration::from_secs(args.heartbeat.max(1));
-    config.peers = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
-    for text in &args.peer {
-        config.peers.extend(text.parse::<Ticket>()?.peers);
-    }
-    if keys.has(Role::Operator) && !only_witness && !args.no_operate {
-        config.operator = Some(keys.identity(Role::Operator)?);
-    }
-    let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let is_named = public.is_some_and(|key| state.witness_name(&key).is_some());
-    // Whom members name later begins to cosign without being started again.
-    if public.is_some() && (is_named || !only_witness) {
-        config.witness = Some(keys.identity(Role::Witness)?);
-    } else if only_witness {
-        let key = public.map_or("none yet".into(), |key| key.to_string());
-        return Err(anyhow!("this commons has no witness with your key ({key})")).hint(
-            "`understory commons witness-key` prints it; the members name it when they create the \
-             commons",
-        );
-    }
+    config.peers = known::members(home.dir(), &args.peer)?;
+    let wanted = match (only_witness, args.no_operate) {
+        (true, _) => Wanted::OnlyWitness,
+        (_, true) => Wanted::NoOperating,
+        _ => Wanted::All,
+    };
+    let tasks = Tasks::of(&keys, &state, wanted)?;
+    (config.operator, config.witness) = (tasks.operator, tasks.witness);
     Ok(config)
 }
 
@@ -162,7 +151,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     if watched {
         eprintln!();
     }
-    write_secret(&place.dir.join(TICKET), args.ticket.as_bytes())?;
+    known::keep(&place.dir, &args.ticket)?;
     let workspace = opening::open(place)?;
     if place.json {
         println!("{}", serde_json::json!({ "commons": workspace.state.id, "size": visited.size }));
@@ -180,10 +169,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 /// Brings the log up to date and takes along what waits, without staying.
 pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> {
     let home = Home::open(&place.dir)?;
-    let mut known = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
-    for text in peers {
-        known.extend(text.parse::<Ticket>()?.peers);
-    }
+    let known = known::members(home.dir(), peers)?;
     if known.is_empty() {
         return Err(anyhow!("no other member of this commons is known here"))
             .hint("give a ticket with --peer");
@@ -241,14 +227,6 @@ fn url(addr: SocketAddr) -> String {
 fn visit(relay_url: Option<&str>) -> Result<Visit> {
     let bind = SocketAddr::from(([0, 0, 0, 0], 0));
     Ok(Visit { seed: store::file::random()?, bind, relay: relay(relay_url), patience: PATIENCE })
-}
-
-/// The ticket that this commons was joined with.
-fn known(home: &Home) -> Result<Option<Ticket>> {
-    match bounded::read_text(&home.dir().join(TICKET), MAX_DOCUMENT) {
-        Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
-        Err(_) => Ok(None),
-    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

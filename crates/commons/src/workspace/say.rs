@@ -1,0 +1,104 @@
+//! What a person says of itself, of others and of artifacts.
+
+use super::{Result, Workspace};
+use crate::{
+    Statement,
+    statement::{
+        Attest, Check, Claim, Component, Derive, Evidence, Parent, Publish, Purpose, Relation,
+        Reproducible, Rights, Subject, Use, Verdict,
+    },
+};
+use ids::{Hash, PeerId};
+
+/// What made a statement about how something was made.
+pub const TOOL: &str = concat!("understory ", env!("CARGO_PKG_VERSION"));
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Each says one thing and, beside what it names, fails as [`Workspace::say`] does.
+impl Workspace {
+    /// Something about oneself.
+    ///
+    /// Errors: this device's key signs for nobody here.
+    pub fn claim(&mut self, claim: Claim, now: u64) -> Result<Statement> {
+        let subject = self.me()?;
+        self.say(Attest { subject, claim }, now)
+    }
+
+    /// That a member is one person and not here twice; or that one does not say so any more.
+    pub fn vouch(&mut self, member: &PeerId, withdrawn: bool, now: u64) -> Result<Statement> {
+        self.say(Attest { subject: *member, claim: Claim::Vouch { withdrawn } }, now)
+    }
+
+    /// That one uses an artifact for some days, for oneself or for the organisation `by`.
+    pub fn uses(
+        &mut self,
+        artifact: Hash,
+        by: Option<String>,
+        days: u64,
+        now: u64,
+    ) -> Result<Statement> {
+        let expiry = self.state.now().max(now).saturating_add(days.saturating_mul(DAY));
+        self.say(Use { artifact, by, purpose: Purpose::Personal, expiry }, now)
+    }
+
+    /// That an artifact is called `name`, in the place of what was said of it before; with its
+    /// licence, an SPDX expression, where that is not empty.
+    pub fn publish(
+        &mut self,
+        name: &str,
+        artifact: Hash,
+        licence: &str,
+        now: u64,
+    ) -> Result<Statement> {
+        let supersedes = self.state.artifacts.get(&artifact).map(|known| known.statement);
+        let component = Component {
+            mof: 0,
+            digest: Some(artifact),
+            licence: licence.to_owned(),
+            text: None,
+            mutable: false,
+            location: String::new(),
+        };
+        let components = if licence.is_empty() { Vec::new() } else { vec![component] };
+        self.say(Publish { name: name.to_owned(), artifact, components, supersedes }, now)
+    }
+
+    /// That `child` was made from `parents` by `recipe`, with an equal share of each.
+    pub fn derive(
+        &mut self,
+        child: Hash,
+        parents: &[Hash],
+        relation: Relation,
+        recipe: Hash,
+        now: u64,
+    ) -> Result<Statement> {
+        let share = (1000 / parents.len().max(1)) as u16;
+        let parents = parents.iter().map(|&digest| Parent { digest, relation, share }).collect();
+        let tool = TOOL.to_owned();
+        self.say(Derive { child, parents, recipe, tool, reproducible: Reproducible::Exact }, now)
+    }
+
+    /// What one found of a statement, by its number or the beginning of its hash.
+    ///
+    /// Errors: none is meant.
+    pub fn check(
+        &mut self,
+        statement: &str,
+        verdict: Verdict,
+        note: Option<String>,
+        now: u64,
+    ) -> Result<Statement> {
+        let subject = Subject::Statement(self.statement(statement)?.hash());
+        let evidence = note.map_or(Evidence::None, Evidence::Note);
+        self.say(Check { subject, verdict, evidence }, now)
+    }
+
+    /// Who operates the log from here on: a key, or a member by name or id.
+    ///
+    /// Errors: nobody is meant.
+    pub fn name_operator(&mut self, holder: &str, now: u64) -> Result<Statement> {
+        let holder = holder.parse::<PeerId>().or_else(|_| self.member(holder))?;
+        self.say(Rights::to_operate(holder), now)
+    }
+}
