@@ -5,7 +5,16 @@ use commons::{
     founding::FoundingError, keys::KeyError, names::FindError, naming::NameError,
     portable::ProofFileError, proposal::ProposalError, tasks::TaskError,
 };
-use cotrain::recorder::RecorderError;
+use cotrain::{
+    config::ConfigError,
+    continuing::OldRunError,
+    founding::{FoundedError, VotersError},
+    invitations::InvitationsError,
+    marks::TwoHistories,
+    peer::PeerError,
+    recorder::RecorderError,
+};
+use net::key::SecretKeyError;
 use std::{error::Error, fmt};
 
 /// An error with a way out of it.
@@ -91,6 +100,8 @@ fn of_library(error: &(dyn Error + 'static)) -> Option<String> {
         };
     }
     first_of!(WorkspaceError, HomeError, FoundingError, KeyError, TaskError, RecorderError);
+    first_of!(PeerError, OldRunError, cotrain::founding::FoundingError, VotersError);
+    first_of!(FoundedError, InvitationsError, ConfigError, TwoHistories, SecretKeyError);
     first_of!(DocumentError, ProofFileError, ProposalError, OptionError, FindError, NameError);
     None
 }

@@ -24,6 +24,7 @@ mod inspect;
 mod model_source;
 mod peer;
 mod peer_key;
+mod print;
 mod progress;
 mod prompt;
 mod pull;

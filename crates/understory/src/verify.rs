@@ -9,8 +9,8 @@ use crate::{
     commons::{judge, recorder_of_member},
     hint::WithHint,
     kernel_for,
-    model_source::peer_folders,
     scratch::Scratch,
+    units::drawn_seed,
 };
 use anyhow::Result;
 use cotrain::{
@@ -18,6 +18,7 @@ use cotrain::{
     verify::{Found, Verdict, Verification},
 };
 use kernel::Kernel;
+use local::peer_folders;
 use report::Report;
 use screen::Screen;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -66,12 +67,6 @@ fn find(
     let found = verification.finish(share, seed, &mut |progress| screen.show(progress));
     screen.end()?;
     Ok(found?)
-}
-
-/// A seed for the sample where none is given.
-fn drawn_seed() -> Result<u64> {
-    let [a, b, c, d, ..] = store::file::random()?;
-    Ok(u32::from_le_bytes([a, b, c, d]).into())
 }
 
 /// Says in a commons what was found, if it was found.

@@ -102,3 +102,65 @@ impl Workspace {
         self.say(Rights::to_operate(holder), now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Body, Statement, Workspace,
+        statement::{Candidate, Relation},
+        workspace::member::tests::{NOW, garden},
+    };
+    use ids::Hash;
+
+    #[test]
+    fn what_is_published_again_takes_the_place_of_what_was_said_before() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut garden = garden(dir.path());
+        let bread = Hash::of(b"bread");
+        let mut publish = |licence: &str| {
+            let said = garden.publish("Bread", bread, licence, NOW).expect("it is said");
+            let Body::Publish(publish) = &said.body else { panic!("it publishes") };
+            (said.hash(), publish.supersedes, publish.components.len())
+        };
+        let (first, nothing, components) = publish("MIT");
+        assert_eq!((nothing, components), (None, 1));
+        let (_, before, components) = publish("");
+        assert_eq!((before, components), (Some(first), 0), "without a licence");
+    }
+
+    #[test]
+    fn parents_have_equal_shares_and_days_of_use_have_an_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut garden = garden(dir.path());
+        let [child, recipe] = [Hash::of(b"child"), Hash::of(b"recipe")];
+        let parents = [b"a", b"b", b"c"].map(|name| Hash::of(name));
+        let said = garden.derive(child, &parents, Relation::Merged, recipe, NOW);
+        let Body::Derive(derive) = said.expect("it is said").body else { panic!("it derives") };
+        assert!(derive.parents.iter().all(|parent| parent.share == 333), "{derive:?}");
+        let expiry = |said: Statement| {
+            let Body::Use(used) = said.body else { panic!("it is a use") };
+            used.expiry
+        };
+        // The commons' time is that of the first mark.
+        let begin = garden.state.now().max(NOW);
+        let said = garden.uses(child, None, 2, NOW).expect("it is said");
+        assert_eq!(expiry(said), begin + 2 * 24 * 60 * 60);
+        let said = garden.uses(child, None, u64::MAX, NOW).expect("it is said");
+        assert_eq!(expiry(said), u64::MAX);
+    }
+
+    #[test]
+    fn an_operator_is_named_by_its_key_or_as_a_member() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut garden = garden(dir.path());
+        let berta = garden.member("Berta").expect("a member");
+        let holder = |garden: &mut Workspace, text: &str| {
+            let said = garden.name_operator(text, NOW).expect("it is said");
+            let Body::Rights(rights) = said.body else { panic!("it names an operator") };
+            rights.holder
+        };
+        assert_eq!(holder(&mut garden, "Berta"), Candidate::Key(berta));
+        let other = ids::Identity::from_seed([9; 32]).id();
+        assert_eq!(holder(&mut garden, &other.to_string()), Candidate::Key(other));
+    }
+}

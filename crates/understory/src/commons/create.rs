@@ -4,7 +4,7 @@ use super::{
     cli::{CreateArgs, ForkArgs},
     holder, opening,
 };
-use crate::{hint::hinted, units::now};
+use crate::{hint::hinted, print::print, units::now};
 use anyhow::Result;
 use commons::{
     Home, HomeError, Workspace, documents,
@@ -65,12 +65,12 @@ fn elsewhere(todo: &'static str) -> impl FnOnce(FoundingError) -> anyhow::Error 
 fn begin(home: &Home, keys: Keys, json: bool) -> Result<()> {
     let mut workspace = Workspace::open(home.dir(), keys)?;
     workspace.mark_newest(now())?;
-    if json {
-        println!("{}", serde_json::json!({ "commons": workspace.state.id, "dir": home.dir() }));
-    } else {
-        println!("{} is commons {}", Quoted(&workspace.state.name), workspace.state.id);
-        println!("kept in {}; its rules: `understory commons show rules`", home.dir().display());
-        println!("`understory commons serve` lets others join");
-    }
-    Ok(())
+    let (id, name) = (workspace.state.id, Quoted(&workspace.state.name));
+    print(json, &serde_json::json!({ "commons": id, "dir": home.dir() }), || {
+        format!(
+            "{name} is commons {id}\nkept in {}; its rules: `understory commons show rules`\n\
+             `understory commons serve` lets others join\n",
+            home.dir().display()
+        )
+    })
 }

@@ -4,7 +4,7 @@ use super::{
     cli::{KeyCommand, KeyName, KeyPlace, RotateArgs},
     holder, opening,
 };
-use crate::{hint::WithHint, units::now};
+use crate::{hint::WithHint, print::print, units::now};
 use anyhow::{Context, Result, anyhow};
 use commons::{keys::Role, workspace::Rotation};
 use ids::{Identity, key_file::Seed};
@@ -60,18 +60,11 @@ fn create(place: &KeyPlace) -> Result<()> {
 fn show(place: &KeyPlace) -> Result<()> {
     let keys = holder::keys(place.keys.as_deref())?;
     let card = keys.card()?;
-    if place.json {
-        let operator = keys.public(Role::Operator).ok();
-        let witness = keys.public(Role::Witness).ok();
-        let object = serde_json::json!({
-            "key": card.key, "card": card.to_string(), "operator": operator, "witness": witness,
-        });
-        println!("{object}");
-    } else {
-        println!("key   {}", card.key);
-        println!("card  {card}");
-    }
-    Ok(())
+    let (operator, witness) = (keys.public(Role::Operator).ok(), keys.public(Role::Witness).ok());
+    let object = serde_json::json!({
+        "key": card.key, "card": card.to_string(), "operator": operator, "witness": witness,
+    });
+    print(place.json, &object, || format!("key   {}\ncard  {card}\n", card.key))
 }
 
 /// Age files held the 32 bytes of the secret and nothing else.
@@ -98,16 +91,14 @@ fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
         .context("standard input is not what an age file of a key holds: 32 bytes")
         .hint(usage)?;
     let path = keys.import(&seed, role)?;
-    match place.json {
-        true => println!("{}", serde_json::json!({ "key": Identity::from_seed(*seed).id() })),
-        false => {
-            println!("the key is in {}", path.display());
-            println!(
-                "the age file is not read any more: remove it once you have a copy of this one"
-            );
-        }
-    }
-    Ok(())
+    let object = serde_json::json!({ "key": Identity::from_seed(*seed).id() });
+    print(place.json, &object, || {
+        format!(
+            "the key is in {}\nthe age file is not read any more: remove it once you have a copy \
+             of this one\n",
+            path.display()
+        )
+    })
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {

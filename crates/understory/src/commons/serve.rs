@@ -5,11 +5,7 @@ use super::{
     opening,
 };
 use crate::{
-    events::clock_words,
-    files::write_secret,
-    hint::WithHint,
-    peer::{relay, stop_signal},
-    peer_key,
+    events::clock_words, files::write_secret, hint::WithHint, peer::stop_signal, peer_key,
     units::time,
 };
 use anyhow::{Context, Result, anyhow};
@@ -18,7 +14,10 @@ use commons::{
     tasks::{Tasks, Wanted},
 };
 use ids::Quoted;
-use net::commons::{Config, Status, Ticket, Visit, known};
+use net::{
+    Relay,
+    commons::{Config, Status, Ticket, Visit, known},
+};
 use serve::commons::Folder;
 use std::{
     io::{IsTerminal, Write},
@@ -41,7 +40,7 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     let mut config = Config::new(home.dir(), peer_key::own(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
-    config.relay = relay(args.relay.as_deref());
+    config.relay = Relay::named(args.relay.as_deref());
     config.pace.heartbeat = Duration::from_secs(args.heartbeat.max(1));
     config.peers = known::members(home.dir(), &args.peer)?;
     let wanted = match (only_witness, args.no_operate) {
@@ -226,7 +225,12 @@ fn url(addr: SocketAddr) -> String {
 
 fn visit(relay_url: Option<&str>) -> Result<Visit> {
     let bind = SocketAddr::from(([0, 0, 0, 0], 0));
-    Ok(Visit { seed: store::file::random()?, bind, relay: relay(relay_url), patience: PATIENCE })
+    Ok(Visit {
+        seed: store::file::random()?,
+        bind,
+        relay: Relay::named(relay_url),
+        patience: PATIENCE,
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
