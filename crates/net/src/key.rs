@@ -147,7 +147,7 @@ mod tests {
         fs::write(&path, "worn").expect("written");
         assert!(matches!(own(&path, &mut unseen), Err(SecretKeyError::NoKey { .. })));
         assert_eq!(fs::read(&path).expect("it is there"), b"worn");
-        fs::write(&path, vec![b'a'; MAX_KEY_FILE as usize + 1]).expect("written");
+        fs::write(&path, vec![b'a'; MAX_KEY_FILE + 1]).expect("written");
         assert!(matches!(own(&path, &mut unseen), Err(SecretKeyError::NoKey { .. })), "too long");
         let folder = folder.path();
         assert!(matches!(own(folder, &mut |_| ()), Err(SecretKeyError::Read { .. })));

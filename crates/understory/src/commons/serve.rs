@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     events::clock_words, files::write_secret, hint::WithHint, peer::stop_signal, peer_key,
-    units::time,
+    print::print, units::time,
 };
 use anyhow::{Context, Result, anyhow};
 use commons::{
@@ -16,7 +16,7 @@ use commons::{
 use ids::Quoted;
 use net::{
     Relay,
-    commons::{Config, Status, Ticket, Visit, known},
+    commons::{Config, Status, Ticket, Visit, Visited, known},
 };
 use serve::commons::Folder;
 use std::{
@@ -177,22 +177,19 @@ pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> 
     let visited = runtime()?
         .block_on(net::commons::sync(home, &known, &visit))
         .hint("is somebody serving it?")?;
-    if place.json {
-        let object = serde_json::json!({
-            "members": visited.members, "statements": visited.statements, "size": visited.size,
-            "brought": visited.brought,
-        });
-        println!("{object}");
-    } else {
-        println!(
-            "members that answered: {}; statements: {}, of which new {}; taken along: {}",
-            visited.members, visited.size, visited.statements, visited.brought
-        );
-        for (hash, why) in &visited.refused {
-            println!("statement {} was refused: {why}", hash.short());
-        }
-    }
-    Ok(())
+    let Visited { members, statements, size, brought, refused, .. } = &visited;
+    let object = serde_json::json!({
+        "members": members, "statements": statements, "size": size, "brought": brought,
+    });
+    print(place.json, &object, || {
+        let refused = refused
+            .iter()
+            .map(|(hash, why)| format!("statement {} was refused: {why}\n", hash.short()));
+        format!(
+            "members that answered: {members}; statements: {size}, of which new {statements}; \
+             taken along: {brought}\n"
+        ) + &refused.collect::<String>()
+    })
 }
 
 /// The page alone, of a log that others keep up to date.
@@ -200,10 +197,8 @@ pub fn page(place: &Place, port: u16) -> Result<()> {
     let home = Home::open(&place.dir)?;
     runtime()?.block_on(async {
         let addr = open_page(&home, port).await?;
-        match place.json {
-            true => println!("{}", serde_json::json!({ "page": url(addr) })),
-            false => println!("page: {}; end with Ctrl-C", url(addr)),
-        }
+        let object = serde_json::json!({ "page": url(addr) });
+        print(place.json, &object, || format!("page: {}; end with Ctrl-C\n", url(addr)))?;
         crate::terminal::stdout().flush()?;
         stop_signal(false).await;
         Ok(())
