@@ -14,9 +14,15 @@ use ids::{
 };
 use std::collections::BTreeSet;
 
-/// Why a text says no option.
+/// Why texts are no ballot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
+    /// There are none.
+    #[error("a ballot ranks at least one option")]
+    Empty {
+        /// All options, with their numbers.
+        options: String,
+    },
     /// It is no option's.
     #[error("{} is no option of this question", Quoted(text))]
     None {
@@ -47,20 +53,27 @@ pub enum OptionError {
 
 impl OptionError {
     /// What can be done about it.
-    pub fn todo(&self) -> &str {
-        match self {
-            Self::None { options, .. } => options,
+    pub fn todo(&self) -> String {
+        let fixed = match self {
+            Self::Empty { options } => return format!("the options: {options}"),
+            Self::None { options, .. } => return options.clone(),
             Self::Several { .. } => "name it by its number, with # before it",
             Self::WholeOrJoined { .. } => "name options by their numbers, as #1 or #1=#2",
-        }
+        };
+        fixed.to_owned()
     }
 }
 
 /// The options that a ballot ranks, best first, each group as one wrote it: one option, or several
 /// with `=` between them.
 ///
-/// Errors: a text is no option, or can be read in more than one way.
+/// Errors: nothing is ranked; a text is no option, or can be read in more than one way.
 pub fn ranking(options: &[Choice], texts: &[String]) -> Result<Vec<Vec<u16>>, OptionError> {
+    // What is drawn by lot has no options: there a ballot is a secret and nothing else.
+    if texts.is_empty() && !options.is_empty() {
+        let each: Vec<Vec<u16>> = (0..options.len() as u16).map(|at| vec![at]).collect();
+        return Err(OptionError::Empty { options: words(options, &each) });
+    }
     texts.iter().map(|text| group(options, text)).collect()
 }
 

@@ -3,11 +3,11 @@
 use crate::{
     Home, HomeError,
     author::{self, AuthorError},
-    keys::Card,
+    keys::{Card, CardError, KeyError, Keys, Role},
     names::{self, FindError},
     naming::{self, NameError, Named},
     state::State,
-    statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, Witnesses},
+    statement::{Founder, Genesis, ParentLog, RULES_VERSION, Rules, WitnessKey, Witnesses},
 };
 use ids::{Hash, Identity, PeerId};
 use std::path::Path;
@@ -62,6 +62,21 @@ pub enum FoundingError {
     /// Its genesis cannot be signed.
     #[error(transparent)]
     Author(#[from] AuthorError),
+    /// A founder as a text.
+    #[error("a founder is NAME=CARD")]
+    NoFounder,
+    /// A founder's card.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// A witness as a text.
+    #[error("a witness is NAME=KEY")]
+    NoWitness,
+    /// A witness's key.
+    #[error(transparent)]
+    WitnessKey(#[from] ids::ParsePeerIdError),
+    /// A key of one's own.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Whoever forks is nobody in the old commons.
     #[error("your key is in force for nobody in the old commons")]
     Stranger,
@@ -81,7 +96,12 @@ impl FoundingError {
             Self::Name(error) => Some(error.todo().to_owned()),
             Self::Find(error) => Some(error.todo()),
             Self::Stranger => Some("name the folder of the key that is, with --keys".to_owned()),
-            Self::Author(_) => None,
+            Self::Key(error) => error.todo(),
+            Self::Author(_)
+            | Self::NoFounder
+            | Self::Card(_)
+            | Self::NoWitness
+            | Self::WitnessKey(_) => None,
         }
     }
 }
@@ -96,6 +116,36 @@ pub fn founder(name: &str, card: &Card) -> Founder {
         threshold: 0,
         steward: true,
     }
+}
+
+/// [`founder`] from `NAME=CARD`.
+///
+/// Errors: it is of another form.
+pub fn named_founder(text: &str) -> Result<Founder, FoundingError> {
+    let (name, card) = text.split_once('=').ok_or(FoundingError::NoFounder)?;
+    Ok(founder(name, &card.parse()?))
+}
+
+/// Who cosigns: those named as `NAME=KEY`, or, where nobody is, a key of one's own, which is made
+/// where there is none. So many of them have to, or a majority.
+///
+/// Errors: a text of another form; one's own key cannot be made or does not open.
+pub fn witnesses(
+    keys: &Keys,
+    named: &[String],
+    threshold: Option<u8>,
+) -> Result<Witnesses, FoundingError> {
+    let witness = |text: &String| {
+        let (name, key) = text.split_once('=').ok_or(FoundingError::NoWitness)?;
+        Ok(WitnessKey { name: name.to_owned(), key: key.parse()? })
+    };
+    let mut found = named.iter().map(witness).collect::<Result<Vec<_>, FoundingError>>()?;
+    if found.is_empty() {
+        let key = keys.make(Role::Witness)?.id();
+        found.push(WitnessKey { name: format!("witness-{}", key.short()), key });
+    }
+    let threshold = threshold.unwrap_or(majority(found.len()));
+    Ok(Witnesses { threshold, keys: found })
 }
 
 /// Begins a commons in `dir`: its genesis and first head. `now` is its time until the first mark.
@@ -228,4 +278,35 @@ const FEW_DIGITS: usize = ids::name::SHORTEST_ID - 1;
 /// How many witnesses have to cosign where nothing else is said: more than half.
 pub fn majority(witnesses: usize) -> u8 {
     u8::try_from(witnesses / 2 + 1).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::member::tests::Gardener;
+
+    #[test]
+    fn founders_and_witnesses_are_read_from_texts() {
+        let (key, next) = (Identity::from_seed([1; 32]).id(), Hash::of(b"next"));
+        let card = Card { key, next };
+        let anna = named_founder(&format!("Anna={card}")).expect("a founder");
+        assert_eq!((&*anna.name, anna.member, anna.next), ("Anna", key, next));
+        assert!(matches!(named_founder("Anna"), Err(FoundingError::NoFounder)));
+        assert!(matches!(named_founder("Anna=card"), Err(FoundingError::Card(_))));
+
+        let dir = tempfile::tempdir().expect("a folder");
+        let keys = Keys::at(dir.path(), Gardener);
+        let named: Vec<String> = ["a", "b", "c"].map(|name| format!("{name}={key}")).to_vec();
+        let three = witnesses(&keys, &named, None).expect("witnesses");
+        assert_eq!((three.threshold, three.keys.len()), (2, 3), "a majority");
+        assert_eq!(witnesses(&keys, &named, Some(3)).expect("witnesses").threshold, 3);
+        assert!(!keys.has(Role::Witness), "nobody asked for a key of one's own");
+        for (bad, shape) in [("a", true), ("a=b", false)] {
+            let error = witnesses(&keys, &[bad.to_owned()], None).expect_err("no witness");
+            assert_eq!(matches!(error, FoundingError::NoWitness), shape, "{bad}: {error}");
+        }
+        let own = witnesses(&keys, &[], None).expect("a witness");
+        let made = keys.public(Role::Witness).expect("it was made");
+        assert_eq!((own.threshold, own.keys[0].key), (1, made));
+    }
 }

@@ -6,13 +6,16 @@
 //! counts. Nobody gains by naming a key that is somebody else's.
 
 use crate::{
-    Workspace, WorkspaceError,
+    Home, HomeError, Workspace, WorkspaceError,
     names::name_of,
     state::State,
     statement::{Work, WorkType},
 };
 use ids::{Hash, PeerId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 const UNIT: &str = "peer's key";
 
@@ -27,6 +30,17 @@ pub struct PeerKeys {
     pub keys: BTreeSet<PeerId>,
     /// Members that have named none, by name.
     pub without: Vec<String>,
+}
+
+impl PeerKeys {
+    /// Those of the commons in the folder `dir`.
+    ///
+    /// Errors: there is none, or it cannot be read.
+    pub fn in_folder(dir: &Path) -> Result<Self, HomeError> {
+        let home = Home::open(dir)?;
+        let log = home.archive()?.snapshot()?;
+        Ok(of_members(&home.state(&log)?))
+    }
 }
 
 /// The peers that the members of a commons have named as theirs.

@@ -5,6 +5,10 @@
 //! log's operator and its witnesses. Whom the members named since then is in the log alone, so
 //! there are two ways to judge a proof: by the genesis, or by the log of a member.
 
+mod file;
+
+pub use file::{ProofFileError, read};
+
 use crate::{
     ArchiveError, Body, Snapshot, Statement, StatementError, origin,
     state::{Mark, Split, State, log_key, policy},

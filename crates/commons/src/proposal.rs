@@ -8,6 +8,7 @@ use crate::{
 };
 use decide::Method::{Schulze, Stv};
 use ids::{Hash, PeerId, Short};
+use std::str::FromStr;
 
 /// What somebody asks.
 #[derive(Debug, Clone)]
@@ -46,6 +47,25 @@ pub struct Asked {
     pub held: Option<Hash>,
 }
 
+/// Why a text is no part of a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PartError {
+    /// It is no ratio.
+    #[error("{text:?} is not two numbers with {between} between")]
+    Ratio {
+        /// The text.
+        text: String,
+        /// What is to be between the numbers.
+        between: char,
+    },
+    /// It is no quota.
+    #[error("{text:?} is not a quota like users=1..2")]
+    Quota {
+        /// The text.
+        text: String,
+    },
+}
+
 /// Why a question cannot be asked so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposalError {
@@ -58,11 +78,13 @@ pub enum ProposalError {
 }
 
 impl ProposalError {
-    /// What can be done about it, where that is known.
-    pub fn todo(&self) -> Option<&'static str> {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
         match self {
-            Self::Name(error) => Some(error.todo()),
-            Self::NoOptions => None,
+            Self::NoOptions => {
+                "name each with --option: a file for a charter or rules, else a member or a text"
+            }
+            Self::Name(error) => error.todo(),
         }
     }
 }
@@ -132,6 +154,32 @@ impl Asked {
 /// An option that has no effect by itself. `majority`: what it needs against the default one.
 pub fn option(name: &str, majority: (u32, u32)) -> Choice {
     Choice { name: name.to_owned(), digest: None, ratio: majority, effect: Effect::None }
+}
+
+/// Two numbers, such as `3:1` with `between` a colon.
+///
+/// Errors: [`PartError::Ratio`].
+pub fn ratio(text: &str, between: char) -> Result<(u32, u32), PartError> {
+    let parse = || {
+        let (num, den) = text.split_once(between)?;
+        Some((num.trim().parse().ok()?, den.trim().parse().ok()?))
+    };
+    parse().ok_or_else(|| PartError::Ratio { text: text.to_owned(), between })
+}
+
+/// `users=1..2`: so many seats of a panel for a house or an organisation.
+impl FromStr for Quota {
+    type Err = PartError;
+
+    fn from_str(text: &str) -> Result<Self, PartError> {
+        let parse = || {
+            let (stratum, range) = text.rsplit_once('=')?;
+            let (min, max) = range.split_once("..")?;
+            let (min, max) = (min.parse().ok()?, max.parse().ok()?);
+            Some(Self { stratum: stratum.to_owned(), min, max })
+        };
+        parse().ok_or_else(|| PartError::Quota { text: text.to_owned() })
+    }
 }
 
 /// A lot needs what kept ballots secret.
@@ -238,6 +286,20 @@ mod tests {
         assert_eq!(options[..2], ["Anna (01010101)", "Anna (02020202)"]);
         let alike = asked(ProposalType::Question, &["East", "east"]);
         assert!(matches!(alike.ballot(), Err(ProposalError::Name(_))));
+    }
+
+    #[test]
+    fn majorities_caps_and_quotas_are_read_from_texts() {
+        assert_eq!((ratio("3:1", ':'), ratio(" 1 / 3 ", '/')), (Ok((3, 1)), Ok((1, 3))));
+        for bad in ["", "3", "3:", "3/1", "-3:1", "3:1:1", "4294967296:1"] {
+            assert!(matches!(ratio(bad, ':'), Err(PartError::Ratio { .. })), "{bad:?}");
+        }
+        let quota = |text: &str| text.parse::<Quota>();
+        let users = Quota { stratum: "a=b".to_owned(), min: 1, max: 2 };
+        assert_eq!(quota("a=b=1..2"), Ok(users), "an organisation may be called so");
+        for bad in ["", "users", "users=1", "users=1..", "users=1..x", "users=1..65536"] {
+            assert!(matches!(quota(bad), Err(PartError::Quota { .. })), "{bad:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use govern::{
     Vote, VoteBody, WitnessKey, Witnesses,
 };
 pub use milestone::Milestone;
-pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, Purpose, Use};
+pub use people::{Attest, Claim, DeviceKey, House, Key, KeyOp, ParseDeviceError, Purpose, Use};
 
 use bounds::Bounded;
 use ids::{

@@ -1,11 +1,12 @@
 //! Checking a log from its genesis on, trusting nothing that is stored beside the statements.
 
 use crate::{
-    ArchiveError, Snapshot,
+    ArchiveError, Home, HomeError, Snapshot,
     follow::{FollowError, parse_all},
     state::{ReplayError, Roots, State},
 };
 use ids::{Hash, PeerId};
+use progress::Tell;
 use tlog::{Hash as TreeHash, MemoryTree, root};
 
 /// Statements that are parsed at a time.
@@ -28,6 +29,58 @@ pub struct Report {
     pub witnessed: u64,
     /// Statements that count for nothing.
     pub void: usize,
+}
+
+/// What came of a commons from its genesis on.
+#[derive(Debug)]
+pub struct Checked {
+    /// Of each log, that of the oldest ancestor first; none where something does not hold.
+    pub reports: Vec<Report>,
+    /// What is wrong, if anything is.
+    pub problem: Option<Problem>,
+}
+
+/// Why a commons does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Nobody signed for its newest statements.
+    #[error("the newest checkpoint covers {covered} of {statements} statements")]
+    Uncovered {
+        /// Statements that the newest checkpoint covers.
+        covered: u64,
+        /// Statements in the log.
+        statements: u64,
+    },
+    /// Something in it.
+    #[error(transparent)]
+    Broken(HomeError),
+}
+
+impl Home {
+    /// [`Self::verify`] with a verdict in the place of an error.
+    ///
+    /// Errors: it cannot be read, which is no verdict.
+    pub fn check(&self, tell: &mut Tell<'_>) -> Result<Checked, HomeError> {
+        match self.verify(tell) {
+            Err(
+                error @ (HomeError::Io { .. }
+                | HomeError::Missing(_)
+                | HomeError::Archive(ArchiveError::Busy)),
+            ) => Err(error),
+            Err(error) => {
+                let problem = Some(Problem::Broken(error));
+                Ok(Checked { reports: Vec::new(), problem })
+            }
+            Ok((_, reports)) => {
+                let last = reports.last().filter(|report| !report.is_covered());
+                let problem = last.map(|&Report { covered, statements, .. }| Problem::Uncovered {
+                    covered,
+                    statements,
+                });
+                Ok(Checked { reports, problem })
+            }
+        }
+    }
 }
 
 /// Why a log is not what it should be.
@@ -143,5 +196,46 @@ struct Tree(MemoryTree);
 impl Roots for Tree {
     fn root_at(&self, size: u64) -> Result<TreeHash, ArchiveError> {
         Ok(root(size, &self.0)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        author,
+        keys::Role,
+        statement::{Attest, Claim},
+        workspace::member::tests::{NOW, garden},
+    };
+
+    #[test]
+    fn a_statement_that_nobody_signed_for_is_a_problem_and_a_log_in_use_no_verdict() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let garden = garden(dir.path());
+        let me = garden.keys.identity(Role::Current).expect("a key");
+        let subject = garden.me().expect("a member");
+        let crate::Workspace { home, archive, state, .. } = garden;
+        drop(archive);
+        let checked = home.check(&mut |_| ()).expect("it can be read");
+        assert!(checked.problem.is_none() && checked.reports.len() == 1, "{checked:?}");
+
+        let archive = home.archive().expect("it opens");
+        let log = archive.snapshot().expect("it reads");
+        let claim = Claim::Conflict { with: "plums".to_owned(), ended: false };
+        let body = crate::Body::from(Attest { subject, claim });
+        let said = author::draft_at(&log, &state, &me, NOW, body).expect("it is signed");
+        archive.append(&[said]).expect("it is written");
+        let size = state.size;
+        drop(log);
+        let busy = home.check(&mut |_| ());
+        assert!(matches!(busy, Err(HomeError::Archive(ArchiveError::Busy))), "{busy:?}");
+        drop(archive);
+        let checked = home.check(&mut |_| ()).expect("it can be read");
+        let uncovered = |problem: &Problem| {
+            let Problem::Uncovered { covered, statements } = problem else { return false };
+            (*covered, *statements) == (size, size + 1)
+        };
+        assert!(checked.problem.as_ref().is_some_and(uncovered), "{checked:?}");
     }
 }

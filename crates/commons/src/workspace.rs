@@ -2,10 +2,17 @@
 //! the log, tries out what is to be said, signs it, and gives it its place where the key of the
 //! log's operator is here. Times are Unix seconds by the clock of whoever calls.
 
+mod ask;
 mod error;
 mod find;
+pub(crate) mod member;
+mod prove;
+mod say;
 
+pub use ask::Wording;
 pub use error::WorkspaceError;
+pub use member::Rotation;
+pub use say::TOOL;
 
 use crate::{
     Archive, Body, Home, Snapshot, Statement, author,

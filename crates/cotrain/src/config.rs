@@ -96,6 +96,16 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "`understory swarm config` prints a configuration to begin from",
+            Self::Text { .. } => "`understory swarm config` prints every field with its default",
+        }
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         Self {

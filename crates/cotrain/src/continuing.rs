@@ -156,6 +156,17 @@ pub enum OldRunError {
     Object(#[source] StoreError),
 }
 
+impl OldRunError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::NothingWhole(_) => Some("name the folder of another of its peers"),
+            Self::NoModel => Some("begin a run with `understory swarm start`"),
+            _ => None,
+        }
+    }
+}
+
 /// Why a new run cannot have these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangesError {

@@ -2,6 +2,7 @@
 
 use crate::{invitations::Invitations, worker::rules};
 use bounded::read_named_text;
+use commons::{HomeError, peer_keys::PeerKeys};
 use ids::{Hash, ParsePeerIdError, PeerId, name, name::NameError};
 use net::PeerAddr;
 use recipe::{CorpusError, RunError, RunManifest};
@@ -54,6 +55,60 @@ pub enum FoundingError {
     Rules(#[from] RulesError),
 }
 
+impl FoundingError {
+    /// What can be done about it.
+    pub fn todo(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TooMany { .. } => "set rounds.max_members higher, or name fewer",
+            Self::Name { .. } => name::HINT,
+            Self::Text(_) | Self::Run(_) | Self::Rules(_) => {
+                "`understory swarm config` explains every setting"
+            }
+        })
+    }
+}
+
+/// Why a run is not founded as somebody asks: it was before.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoundedError {
+    /// With another number of invitations.
+    #[error("the run in this folder has {invited} invitations")]
+    Invitations {
+        /// How many it has.
+        invited: usize,
+    },
+    /// Without a voter that is asked for.
+    #[error("the run in this folder has other founding voters")]
+    Voters,
+}
+
+impl FoundedError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        "who founds a run is fixed when it begins; another --dir begins another"
+    }
+}
+
+/// Whether a run was founded with so many invitations and these voters among others, where either
+/// is asked for.
+///
+/// Errors: it was not.
+pub fn must_be_same(
+    run: &RunManifest,
+    invitations: Option<usize>,
+    voters: Option<&BTreeSet<PeerId>>,
+) -> Result<(), FoundedError> {
+    let invited = run.invitations.len();
+    if invitations.is_some_and(|asked| asked != invited) {
+        return Err(FoundedError::Invitations { invited });
+    }
+    let is_founder = |key: &PeerId| run.founders.contains(&Hash(key.0));
+    match voters.is_some_and(|voters| !voters.iter().all(is_founder)) {
+        true => Err(FoundedError::Voters),
+        false => Ok(()),
+    }
+}
+
 /// A manifest with its founding voters, checked.
 ///
 /// Errors: a setting that is out of range, by its name.
@@ -95,6 +150,26 @@ pub enum VotersError {
         /// What is wrong with it.
         source: VotersText,
     },
+    /// No member of a commons has named a peer.
+    #[error("no member of this commons has named a peer's key as theirs")]
+    NoMembers,
+    /// The commons cannot be read.
+    #[error(transparent)]
+    Commons(#[from] HomeError),
+}
+
+impl VotersError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Text { .. } => {
+                Some("one key a line, as `understory swarm key` prints it; # begins a comment")
+            }
+            Self::NoMembers => Some("each of them says `understory swarm key --commons DIR` first"),
+            Self::Commons(error) => error.todo(),
+        }
+    }
 }
 
 /// What is wrong with a text of voters.
@@ -142,6 +217,18 @@ pub fn read_voters(path: &Path) -> Result<BTreeSet<PeerId>, VotersError> {
     parse(&text).map_err(|source| VotersError::Text { path: path.to_owned(), source })
 }
 
+/// The peers' keys that the members of the commons in `dir` have named as theirs, and which members
+/// have named none.
+///
+/// Errors: the commons cannot be read; nobody has named one.
+pub fn voters_of_commons(dir: &Path) -> Result<PeerKeys, VotersError> {
+    let named = PeerKeys::in_folder(dir)?;
+    if named.keys.is_empty() {
+        return Err(VotersError::NoMembers);
+    }
+    Ok(named)
+}
+
 /// The keys in a text: one a line, alone or as `swarm status` prints it (`key      KEY`).
 ///
 /// Errors: a line that is no key, names one a second time, or is too many; by its number.
@@ -174,7 +261,8 @@ fn parse(text: &str) -> Result<BTreeSet<PeerId>, VotersText> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ids::Identity;
+    use crate::config::RunConfig;
+    use ids::{Identity, ObjectRef};
 
     fn key(number: u8) -> PeerId {
         Identity::from_seed([number; 32]).id()
@@ -189,6 +277,29 @@ mod tests {
             key(3)
         );
         assert_eq!(parse(&text).expect("three keys"), BTreeSet::from([key(1), key(2), key(3)]));
+    }
+
+    #[test]
+    fn a_run_that_was_founded_keeps_its_founders() {
+        let voters = |numbers: &[u8]| -> BTreeSet<PeerId> {
+            numbers.iter().map(|&number| key(number)).collect()
+        };
+        let run = RunManifest {
+            founders: [1, 2].map(|number| Hash(key(number).0)).to_vec(),
+            invitations: vec![Hash(key(3).0)],
+            ..RunConfig::default()
+                .manifest(key(1), &Founding::default(), ObjectRef::of(b"c"), 4096)
+                .expect("a run")
+        };
+        let same = |invited, voters: Option<BTreeSet<PeerId>>| {
+            must_be_same(&run, invited, voters.as_ref())
+        };
+        for (invited, named) in [(None, None), (Some(1), None), (None, Some(voters(&[2])))] {
+            assert_eq!(same(invited, named.clone()), Ok(()), "{invited:?} {named:?}");
+        }
+        let other = Err(FoundedError::Invitations { invited: 1 });
+        assert_eq!(same(Some(0), None), other);
+        assert_eq!(same(Some(1), Some(voters(&[1, 3]))), Err(FoundedError::Voters));
     }
 
     #[test]

@@ -51,6 +51,18 @@ pub enum InvitationsError {
     },
 }
 
+impl InvitationsError {
+    /// What can be done about it, where that is known.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Line { .. } => {
+                Some("put the file back from a copy; without it nobody new can use an invitation")
+            }
+            Self::Read { .. } | Self::Write { .. } => None,
+        }
+    }
+}
+
 impl Invitations {
     /// Those of these secrets, 32 bytes each that nobody can guess.
     pub fn of(secrets: Vec<[u8; 32]>) -> Self {

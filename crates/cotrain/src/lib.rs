@@ -32,6 +32,7 @@ pub mod marks;
 pub mod peer;
 pub mod recorder;
 pub mod status;
+pub mod traces;
 pub mod verify;
 pub mod worker;
 

@@ -68,6 +68,21 @@ pub enum TwoHistories {
     },
 }
 
+impl TwoHistories {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        match self {
+            Self::Members { .. } => {
+                "one of the histories is false, and only people can tell which: ask them; what a \
+                 member said counts no more once the members have removed it"
+            }
+            Self::Ticket { .. } => {
+                "one of the two is of another history: ask whoever gave you the ticket"
+            }
+        }
+    }
+}
+
 impl Mark {
     /// Who says what of this record, in words.
     pub fn words(&self) -> String {

@@ -19,7 +19,7 @@ use commons::{
         Check, Derive, Evidence, Parent, Publish, Relation, Reproducible, Subject, Verdict, Work,
         WorkType,
     },
-    workspace::Outcome,
+    workspace::{Outcome, TOOL},
 };
 use ids::{Hash, Identity, PeerId};
 use std::{
@@ -35,8 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What work in a run is counted in.
 const UNIT: &str = "token";
-
-const TOOL: &str = concat!("understory ", env!("CARGO_PKG_VERSION"));
 
 /// A commons to say something in, with the key opened at the start: whoever has to type a
 /// passphrase does so before the run, not after it.

@@ -1,8 +1,11 @@
 //! What a peer writes about itself once a second, for other processes.
 
-use crate::Cause;
+use crate::{
+    Cause,
+    invitations::{Invitations, InvitationsError},
+};
+use net::swarm::NetStatus;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,8 +18,8 @@ pub struct Status {
     pid: u32,
     /// For others to join with.
     pub ticket: String,
-    /// What the network and the protocol say: a [`net::swarm::NetStatus`] as JSON.
-    pub peer: Value,
+    /// What the network and the protocol say.
+    pub peer: NetStatus,
 }
 
 const FILE: &str = "status.json";
@@ -61,9 +64,8 @@ impl StatusError {
 
 impl Status {
     /// Of a running peer.
-    pub(crate) fn of(net: &net::swarm::NetStatus, ticket: &str) -> Self {
-        let peer = serde_json::to_value(net).expect("a status has a JSON form");
-        Self { pid: std::process::id(), ticket: ticket.to_owned(), peer }
+    pub(crate) fn of(net: &NetStatus, ticket: &str) -> Self {
+        Self { pid: std::process::id(), ticket: ticket.to_owned(), peer: net.clone() }
     }
 
     /// The same, of a peer that has ended.
@@ -93,6 +95,18 @@ impl Status {
             .map_err(|error| StatusError::Damaged { path, source: error.into() })
     }
 
+    /// The texts of the invitations that the peer in `dir` handed out and nobody has used yet; none
+    /// once its run has begun.
+    ///
+    /// Errors: they cannot be read.
+    pub fn unused_invitations(&self, dir: &Path) -> Result<Vec<String>, InvitationsError> {
+        let lobby = self.peer.node.as_ref().and_then(|node| node.lobby.as_ref());
+        let (Some(lobby), Ok(ticket)) = (lobby, self.ticket.parse()) else {
+            return Ok(Vec::new());
+        };
+        Ok(Invitations::read(dir)?.texts(&ticket, &lobby.unused))
+    }
+
     /// Whether the process that wrote it still runs.
     pub fn is_running(&self) -> bool {
         self.pid != 0 && Path::new(&format!("/proc/{}", self.pid)).exists()
@@ -103,13 +117,27 @@ impl Status {
 mod tests {
     use super::*;
 
+    /// Of a peer that fetches what its run begins from.
+    fn peer() -> NetStatus {
+        NetStatus {
+            me: ids::PeerId([1; 32]),
+            run: ids::Hash([2; 32]),
+            stage: net::swarm::Stage::Fetching,
+            node: None,
+            linked: Vec::new(),
+            clock: None,
+            total: net::Traffic::default(),
+            traffic: std::collections::BTreeMap::new(),
+        }
+    }
+
     #[test]
     fn a_status_is_of_a_process_that_runs_until_it_has_ended() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let none = Status::read(folder.path());
         assert!(matches!(none, Err(StatusError::NoPeer { .. })));
         let (pid, ticket) = (std::process::id(), "ticket".to_owned());
-        let status = Status { pid, ticket, peer: serde_json::json!({ "stage": "running" }) };
+        let status = Status { pid, ticket, peer: peer() };
         status.write(folder.path()).expect("written");
         let read = Status::read(folder.path()).expect("read");
         assert!(read.is_running() && read.peer == status.peer);

@@ -16,7 +16,8 @@ use crate::{
     worker::{TrainingWorker, protocol_run},
 };
 pub use found::{
-    ChainFound, Finding, Found, OtherSum, Outcome, Part, PeerFound, Rerun, Roots, RunFound, Verdict,
+    ChainFound, Finding, Found, OtherSum, Outcome, Part, PeerFound, Rerun, RerunCounts, Roots,
+    RunFound, Verdict,
 };
 use history::History;
 use ids::{Hash, ObjectRef};

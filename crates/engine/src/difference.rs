@@ -2,6 +2,7 @@
 
 mod compare;
 mod facts;
+mod json;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,71 @@ pub fn diff(a: &Opened, b: &Opened, tell: &mut Tell<'_>) -> Result<Difference, F
     Ok(difference)
 }
 
+/// What came of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The same bytes.
+    Identical,
+    /// Other bytes that mean the same values.
+    Equal,
+    /// Other values.
+    Changed,
+    /// Other shapes.
+    Shapes,
+    /// Types of which one is not compared.
+    Types,
+    /// There is none in the second.
+    OnlyFirst,
+    /// There is none in the first.
+    OnlySecond,
+}
+
+impl Kind {
+    /// What it is called in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identical => "identical",
+            Self::Equal => "equal values",
+            Self::Changed => "changed",
+            Self::Shapes => "shapes differ",
+            Self::Types => "types differ",
+            Self::OnlyFirst => "only in a",
+            Self::OnlySecond => "only in b",
+        }
+    }
+}
+
+impl Found {
+    /// What came of it.
+    pub fn kind(&self) -> Kind {
+        match (&self.compared, &self.sides) {
+            (Some(Compared::Identical), _) => Kind::Identical,
+            (Some(Compared::Shapes), _) => Kind::Shapes,
+            (Some(Compared::Types), _) => Kind::Types,
+            (Some(Compared::Distance(d)), _) if d.changed == 0 => Kind::Equal,
+            (Some(Compared::Distance(_)), _) => Kind::Changed,
+            (None, [Some(_), _]) => Kind::OnlyFirst,
+            (None, _) => Kind::OnlySecond,
+        }
+    }
+
+    /// The distance of its values, where they were compared and are not the same bytes.
+    pub fn distance(&self) -> Option<&Distance> {
+        match &self.compared {
+            Some(Compared::Distance(distance)) => Some(distance),
+            _ => None,
+        }
+    }
+}
+
 impl Difference {
+    /// How many tensors came out in each way that any did.
+    pub fn kinds(&self) -> BTreeMap<Kind, usize> {
+        let mut kinds = BTreeMap::new();
+        self.tensors.values().for_each(|found| *kinds.entry(found.kind()).or_default() += 1);
+        kinds
+    }
+
     /// Whether the two are the same model.
     pub fn is_nothing(&self) -> bool {
         let same = |found: &Found| found.compared == Some(Compared::Identical);
@@ -61,7 +126,7 @@ impl Difference {
         let mut layers: BTreeMap<Option<usize>, Distance> = BTreeMap::new();
         for (name, found) in &self.tensors {
             let distance = layers.entry(layer(name)).or_default();
-            if let Some(Compared::Distance(other)) = &found.compared {
+            if let Some(other) = found.distance() {
                 distance.add(other);
             }
         }
@@ -163,6 +228,43 @@ fn template(a: &Opened, b: &Opened) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn found(compared: Option<Compared>, sides: [bool; 2]) -> Found {
+        Found { sides: sides.map(|is_there| is_there.then(|| (vec![2, 3], "F32"))), compared }
+    }
+
+    #[test]
+    fn tensors_are_counted_by_what_came_of_them_and_have_it_in_json() {
+        let changed = Distance { changed: 1, ..Distance::default() };
+        let all = [
+            found(Some(Compared::Identical), [true; 2]),
+            found(Some(Compared::Distance(Distance::default())), [true; 2]),
+            found(Some(Compared::Distance(changed)), [true; 2]),
+            found(Some(Compared::Shapes), [true; 2]),
+            found(Some(Compared::Types), [true; 2]),
+            found(None, [true, false]),
+            found(None, [false, true]),
+            found(Some(Compared::Identical), [true; 2]),
+        ];
+        let tensors = all.into_iter().enumerate().map(|(at, one)| (at.to_string(), one)).collect();
+        let (metadata, tokenizer, template) = (Vec::new(), None, None);
+        let difference = Difference { tensors, metadata, tokenizer, template };
+        let counts: Vec<(Kind, usize)> = difference.kinds().into_iter().collect();
+        use Kind::{Changed, Equal, Identical, OnlyFirst, OnlySecond, Shapes, Types};
+        let one_each = [Equal, Changed, Shapes, Types, OnlyFirst, OnlySecond].map(|k| (k, 1));
+        assert_eq!(counts, [&[(Identical, 2)][..], &one_each].concat());
+        let json = serde_json::to_value(&difference).expect("has a form");
+        assert_eq!(json["same"], false);
+        let tensor = |at: usize| json["tensors"][at].clone();
+        let side = serde_json::json!({ "shape": [2, 3], "type": "F32" });
+        assert_eq!(
+            tensor(5),
+            serde_json::json!({ "name": "5", "a": side, "b": null, "result": "only in a" })
+        );
+        assert_eq!(tensor(2)["distance"]["changed"], 1);
+        assert!(tensor(0).get("distance").is_none(), "there is none to say");
+        assert_eq!(json["layers"][0]["distance"]["changed"], 1);
+    }
 
     #[test]
     fn layers_are_read_off_names() {

@@ -10,6 +10,7 @@
 //! | [`gguf`], [`hf`] | the two formats of other programs: tokenizer, templates, writing |
 //! | [`hub`] | models from a hub, an address or a path, fetched and checked |
 //! | [`Ready`], [`Generator`] | a model with its weights, and the texts it continues |
+//! | [`scoring`] | how likely a model finds a text |
 //! | [`template`] | chat templates, run where the program has bounds for them |
 //! | [`Progress`] | what long work tells while it goes on |
 //! | [`mod@expect`] | logits and greedy text, for comparing other programs with ours |
@@ -34,6 +35,7 @@ mod open;
 mod opened;
 
 pub mod ready;
+pub mod scoring;
 pub mod template;
 pub mod units;
 

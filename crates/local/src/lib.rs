@@ -15,18 +15,9 @@
 
 pub mod board;
 pub mod compress;
+mod folders;
 pub mod judge;
 pub mod peers;
 pub mod plan;
 
-use std::path::{Path, PathBuf};
-
-/// The folder of the peer `number`, from 0, of the swarm in `folder`.
-pub fn peer_folder(folder: &Path, number: usize) -> PathBuf {
-    folder.join(format!("peer-{}", number + 1))
-}
-
-/// The folder of that peer's store.
-pub fn peer_store(folder: &Path, number: usize) -> PathBuf {
-    peer_folder(folder, number).join("store")
-}
+pub use folders::{free_demo, newest_demo, peer_folder, peer_folders, peer_store};

@@ -39,6 +39,7 @@ mod client;
 mod heads;
 mod intake;
 mod join;
+pub mod known;
 mod operate;
 mod pull;
 mod receipts;

@@ -5,6 +5,7 @@
 //! | `transport` | connections by public key, addresses, frames, transfer of objects by hash, quotas |
 //! | [`mod@swarm`] | one [`::swarm::Node`]: its messages, its work on threads, its promises on disk |
 //! | [`mod@commons`] | one commons: statements, heads, ranges of the log, an operator's intake |
+//! | [`key`] | the secret key of an endpoint in a file |
 //!
 //! Peers are strangers: whatever they send is bounded before it costs memory or time.
 #![deny(missing_docs)]
@@ -14,6 +15,7 @@ mod causes;
 pub mod commons;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod key;
 pub mod swarm;
 mod transport;
 

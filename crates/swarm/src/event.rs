@@ -195,6 +195,24 @@ pub enum Phase {
     Ejected,
 }
 
+impl Phase {
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lobby => "lobby",
+            Self::Watching => "watching",
+            Self::Syncing => "syncing",
+            Self::Training => "training",
+            Self::Committed => "committed",
+            Self::Auditing => "auditing",
+            Self::Deciding => "deciding",
+            Self::Finished => "finished",
+            Self::Left => "left",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
 /// A record in a few words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordSummary {
@@ -375,7 +393,7 @@ pub enum Notice {
 }
 
 /// Where a node stands, for screens.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// This node.
     pub me: PeerId,
@@ -430,8 +448,35 @@ pub struct Lobby {
     pub unused: Vec<PeerId>,
 }
 
+/// Too little of what weighs is here to decide anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLight {
+    /// What those weigh that are here.
+    pub here: u64,
+    /// What it takes.
+    pub needed: u64,
+    /// Members with a vote that are not here, and what each weighs.
+    pub away: Vec<(PeerId, u64)>,
+}
+
+impl Status {
+    /// Who is missing while too little weight is here to decide; `None` where enough is, and where
+    /// nothing is left to decide.
+    pub fn too_light(&self) -> Option<TooLight> {
+        let is_here = |member: &&MemberStatus| member.member.id == self.me || member.connected;
+        let weights = self.members.iter().filter(is_here).map(|member| member.weight);
+        let here = weights.fold(0, u64::saturating_add);
+        if self.phase == Phase::Finished || here >= self.quorum {
+            return None;
+        }
+        let away = self.members.iter().filter(|member| !is_here(member) && member.weight > 0);
+        let away = away.map(|member| (member.member.id, member.weight)).collect();
+        Some(TooLight { here, needed: self.quorum, away })
+    }
+}
+
 /// A member's line in [`Status`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its line in the newest record.
     #[serde(flatten)]
@@ -448,4 +493,89 @@ pub struct MemberStatus {
     pub connected: bool,
     /// Whether it has committed for the next record.
     pub committed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u8, connected: bool, weight: u64) -> MemberStatus {
+        let member = Member {
+            id: PeerId([number; 32]),
+            joined: 0,
+            contributions: 3,
+            grant: 0,
+            earned: weight,
+            clean: 2,
+            missed: 0,
+            carry: None,
+            link: Hash::default(),
+            link_at: 0,
+        };
+        let (standing, away, probation_left, committed) = (weight, false, 0, false);
+        MemberStatus { member, standing, weight, away, probation_left, connected, committed }
+    }
+
+    fn status() -> Status {
+        let model = ObjectRef::of(b"model");
+        let state = State { model, outer: model };
+        Status {
+            me: PeerId([1; 32]),
+            height: Some(4),
+            record: Some(Hash([9; 32])),
+            others: None,
+            round: 3,
+            rounds: 12,
+            phase: Phase::Deciding,
+            view: 0,
+            proposer: None,
+            state,
+            state_hash: state.hash(),
+            beacon: Hash::default(),
+            members: vec![
+                member(1, true, 100),
+                member(2, true, 100),
+                member(3, false, 150),
+                member(4, false, 50),
+                member(5, false, 0),
+            ],
+            weight: 400,
+            quorum: 267,
+            lobby: None,
+            ejected: Vec::new(),
+            steps: 0,
+            ms_per_step: 1.5,
+            elapsed_ms: 0,
+        }
+    }
+
+    #[test]
+    fn who_is_missing_is_named_where_those_here_cannot_decide() {
+        let mut status = status();
+        let away = vec![(PeerId([3; 32]), 150), (PeerId([4; 32]), 50)];
+        let light = TooLight { here: 200, needed: 267, away };
+        assert_eq!(status.too_light(), Some(light), "without the newcomer, who has no vote");
+        status.phase = Phase::Finished;
+        assert_eq!(status.too_light(), None, "nothing is left to decide");
+        status.phase = Phase::Deciding;
+        status.members[2].connected = true;
+        assert_eq!(status.too_light(), None);
+    }
+
+    #[test]
+    fn a_status_is_read_back_and_phases_have_the_names_of_json() {
+        let text = serde_json::to_string(&status()).expect("has a form");
+        assert_eq!(serde_json::from_str::<Status>(&text).expect("it is one"), status());
+        use Phase::{
+            Auditing, Committed, Deciding, Ejected, Finished, Left, Lobby, Syncing, Training,
+            Watching,
+        };
+        for phase in [
+            Lobby, Watching, Syncing, Training, Committed, Auditing, Deciding, Finished, Left,
+            Ejected,
+        ] {
+            let json = serde_json::to_value(phase).expect("has a form");
+            assert_eq!(json, phase.name());
+        }
+    }
 }

@@ -50,8 +50,8 @@ pub use chain::{Advance, ChainError, ChainState, verify_chain, walk_chain};
 pub use draw::Draw;
 pub use envelope::{Body, Envelope, SignatureCache, Signed};
 pub use event::{
-    Action, Event, Lobby, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, Urgency,
-    VerdictKind,
+    Action, Event, Lobby, LogEntry, MemberStatus, Notice, Phase, RecordSummary, Status, TooLight,
+    Urgency, VerdictKind,
 };
 pub use log::{LogContents, LogContentsError, read_log};
 pub use message::{

@@ -9,7 +9,9 @@ use crate::{
     },
     corpus_source,
     hint::hinted,
-    kernel_for, peer, ready,
+    kernel_for,
+    print::print,
+    ready,
     scratch::{self, Scratch},
     terminal,
     units::threads_each,
@@ -151,15 +153,11 @@ fn measure_swarm(args: &BenchSwarmArgs) -> Result<()> {
 }
 
 fn config(on: &TrainedOn) -> Result<RunConfig> {
-    Ok(on.config.as_deref().map(peer::run_config).transpose()?.unwrap_or_default())
+    Ok(on.config.as_deref().map(RunConfig::read).transpose()?.unwrap_or_default())
 }
 
 fn show<T: Serialize>(json: bool, figures: &T, words: fn(&T) -> String) -> Result<()> {
-    match json {
-        true => println!("{}", serde_json::to_string(figures)?),
-        false => println!("{}", words(figures)),
-    }
-    Ok(())
+    print(json, figures, || words(figures) + "\n")
 }
 
 fn for_bench(error: BenchError) -> Error {
@@ -170,7 +168,7 @@ fn for_bench(error: BenchError) -> Error {
         BenchError::NoProgram(_) => {
             hinted(error, "--beside names the program llama-bench of llama.cpp")
         }
-        BenchError::Founding(error) => peer::for_peer(error.into()),
+        BenchError::Founding(error) => error.into(),
         error => error.into(),
     }
 }

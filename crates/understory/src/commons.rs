@@ -8,7 +8,6 @@ mod key;
 mod log;
 mod opening;
 mod peer_keys;
-mod print;
 mod prove;
 mod questions;
 mod recorder;
@@ -18,12 +17,12 @@ mod show;
 mod vote;
 
 pub use key::key;
-pub use peer_keys::{name_peer_key, peer_keys};
+pub use peer_keys::name_peer_key;
 pub use questions::{margin, panel, tally};
 pub use recorder::{judged_json, recorder, recorder_of_member, report_judged};
 pub use vote::{propose, vote};
 
-use crate::units::now;
+use crate::{print::print, units::now};
 use anyhow::Result;
 use cli::CommonsCommand;
 use commons::keys::Role;
@@ -58,11 +57,7 @@ pub fn commons(command: &CommonsCommand) -> Result<ExitCode> {
 /// The public key of a role, whose secret is made if there is none.
 fn print_key(place: &cli::KeyPlace, role: Role) -> Result<()> {
     let key = holder::keys(place.keys.as_deref())?.make(role)?.id();
-    match place.json {
-        true => println!("{}", serde_json::json!({ "key": key })),
-        false => println!("{key}"),
-    }
-    Ok(())
+    print(place.json, &serde_json::json!({ "key": key }), || format!("{key}\n"))
 }
 
 /// What waits gets its place, by the operator's own hand.
@@ -78,9 +73,7 @@ fn settle(place: &cli::Place) -> Result<()> {
     if !workspace.settle(now())? {
         workspace.mark_newest(now())?;
     }
-    match place.json {
-        true => println!("{}", serde_json::json!({ "size": workspace.state.size })),
-        false => println!("{} statements, {} before", workspace.state.size, before),
-    }
-    Ok(())
+    let size = workspace.state.size;
+    let text = || format!("{size} statements, {before} before\n");
+    print(place.json, &serde_json::json!({ "size": size }), text)
 }

@@ -4,19 +4,18 @@ mod report;
 
 use crate::cli::DiffArgs;
 use crate::model_source::opened;
-use crate::progress::Screen;
+use crate::progress::shown;
 use anyhow::Result;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Exit status: 0 nothing changed, 1 something did.
 pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let (a, b) = (opened(&args.a, args.json)?, opened(&args.b, args.json)?);
-    let mut screen = Screen::new(args.json);
-    let difference = engine::diff(&a, &b, &mut |progress| screen.tell(progress))?;
-    drop(screen);
+    let difference = shown(args.json, |tell| engine::diff(&a, &b, tell))?;
     let mut out = crate::terminal::stdout();
     if args.json {
-        report::json(&difference, &mut out)?;
+        writeln!(out, "{}", serde_json::to_value(&difference)?)?;
     } else {
         report::text(&difference, args.tensors, &mut out)?;
     }

@@ -4,14 +4,25 @@ use ::bench::BenchError;
 use ::commons::{
     HomeError, WorkspaceError,
     ballot::{OptionError, SealedError, UntimelyError},
+    documents::DocumentError,
     founding::FoundingError,
     keys::KeyError,
     names::FindError,
     naming::NameError,
+    portable::ProofFileError,
     proposal::ProposalError,
+    tasks::TaskError,
     tiles::TilesError,
 };
-use cotrain::recorder::RecorderError;
+use cotrain::{
+    config::ConfigError,
+    continuing::OldRunError,
+    founding::{FoundedError, VotersError},
+    invitations::InvitationsError,
+    marks::TwoHistories,
+    peer::PeerError,
+    recorder::RecorderError,
+};
 use engine::{
     EngineError,
     generation::GenerationError,
@@ -19,7 +30,10 @@ use engine::{
     ready::{ReadyError, RoomError},
 };
 use model::FormatError;
-use net::commons::{ReplicaError, ServiceError, VisitError};
+use net::{
+    commons::{ReplicaError, ServiceError, VisitError},
+    key::SecretKeyError,
+};
 use serve::ServeError;
 use std::{collections::BTreeSet, error::Error, fmt};
 
@@ -120,7 +134,7 @@ macro_rules! hints {
 }
 
 /// Every error of a library that knows what can be done.
-const HINTS: [Hints; 22] = hints![
+const HINTS: [Hints; 34] = hints![
     WorkspaceError => |e| list(e.todo()),
     KeyError => |e| list(e.todo()),
     RecorderError => |e| list(e.todo()),
@@ -129,7 +143,7 @@ const HINTS: [Hints; 22] = hints![
     FindError => |e| list(Some(e.todo())),
     HomeError => |e| list(e.todo()),
     SealedError => |e| list(e.todo()),
-    ProposalError => |e| list(e.todo()),
+    ProposalError => |e| list(Some(e.todo())),
     VisitError => |e| list(e.todo()),
     ReplicaError => |e| list(e.todo()),
     ServiceError => |e| list(e.todo()),
@@ -143,6 +157,18 @@ const HINTS: [Hints; 22] = hints![
     HubError => HubError::hints,
     ReadyError => ReadyError::hints,
     GenerationError => GenerationError::hints,
+    TaskError => |e| list(e.todo()),
+    DocumentError => |e| list(e.todo()),
+    ProofFileError => |e| list(e.todo()),
+    PeerError => |e| list(e.todo()),
+    OldRunError => |e| list(e.todo()),
+    cotrain::founding::FoundingError => |e| list(e.todo()),
+    VotersError => |e| list(e.todo()),
+    FoundedError => |e| list(Some(e.todo())),
+    InvitationsError => |e| list(e.todo()),
+    ConfigError => |e| list(Some(e.todo())),
+    TwoHistories => |e| list(Some(e.todo())),
+    SecretKeyError => |e| list(e.todo()),
 ];
 
 /// The hints of an error of measuring, which has none of its own.

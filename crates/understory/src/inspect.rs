@@ -3,7 +3,7 @@
 use crate::cli::InspectArgs;
 use crate::model_source::{opened, run_of};
 use crate::object;
-use crate::progress::Screen;
+use crate::progress::shown;
 use crate::template::Isolated;
 use crate::units::{bytes, count};
 use anyhow::Result;
@@ -22,9 +22,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
         return Ok(());
     }
     let model = opened(&args.model, args.json)?;
-    let mut screen = Screen::new(args.json);
-    let found = engine::inspect(&model, args.tensors, &mut |progress| screen.tell(progress))?;
-    drop(screen);
+    let found = shown(args.json, |tell| engine::inspect(&model, args.tensors, tell))?;
     let run = run(&model);
     let mut out = crate::terminal::stdout();
     if args.json {

@@ -25,6 +25,7 @@ mod model_source;
 mod object;
 mod peer;
 mod peer_key;
+mod print;
 mod progress;
 mod prompt;
 mod pull;

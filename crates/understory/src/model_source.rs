@@ -1,22 +1,20 @@
 //! Finding the model a user means by a path.
 
-use crate::{hint::with_hints, hub_settings::settings, object, progress::Screen};
+use crate::{hint::with_hints, hub_settings::settings, object, progress::shown};
 use anyhow::Result;
 use cotrain::RUN_REF;
 use engine::hub::HUB;
 use engine::{EngineError, Opened, split_root, store_at};
 use ids::Hash;
 use recipe::RunManifest;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use store::{ManifestError, Store};
 
 /// Opens what `text` names, without its weights: the folder of a demo, of a peer or of a store (its
 /// newest model, or `FOLDER@ROOT` for a certain one), a Hugging Face folder, a `.gguf` file, a
 /// folder with one, or a model of a hub, which is fetched unless it is here. `json` is for programs.
 pub fn opened(text: &str, json: bool) -> Result<Opened> {
-    let mut screen = Screen::new(json);
-    let opened = engine::open(text, &settings, &mut |progress| screen.tell(progress));
-    drop(screen);
+    let opened = shown(json, |tell| engine::open(text, &settings, tell));
     opened.map_err(|error| {
         match &error {
             // What is stored by that hash may be something else.
@@ -61,13 +59,4 @@ pub fn explained(error: EngineError, path: &Path) -> anyhow::Error {
         hints.push(hint);
     }
     with_hints(error, hints)
-}
-
-/// Folders of the peers in `path`: itself, or all `peer-N` of a demo, in order.
-pub fn peer_folders(path: &Path) -> Vec<PathBuf> {
-    if path.join("store").is_dir() {
-        return vec![path.to_path_buf()];
-    }
-    let peers = (1..=64).map(|n| path.join(format!("peer-{n}")));
-    peers.filter(|p| p.join("store").is_dir()).collect()
 }

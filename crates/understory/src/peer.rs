@@ -1,7 +1,6 @@
 //! One peer of a run as a process: `understory swarm start`, `join` and `continue`.
 
 mod hints;
-mod traces;
 
 use crate::{
     cli::{ContinueArgs, JoinArgs, PeerArgs, StartArgs},
@@ -10,21 +9,21 @@ use crate::{
     events::words,
     founding,
     hint::{self, WithHint},
-    kernel_for,
-    model_source::peer_folders,
-    peer_key,
+    kernel_for, peer_key,
     progress::Screen,
 };
 use anyhow::{Context, Result};
 use cotrain::{
     cheat::Cheater,
+    config::RunConfig,
     continuing::OldRun,
     events::PeerEvent,
     peer::{Options, Peer},
     recorder::{RunRecorder, marks},
+    traces::Traces,
 };
 use hints::{for_changes, for_continuing, for_joining};
-pub use hints::{for_peer, invitations, run_config};
+use local::peer_folders;
 use net::{
     Relay,
     swarm::{Admission, Source},
@@ -37,7 +36,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::io::AsyncReadExt;
-use traces::Traces;
 
 /// The most bytes of a ticket that is read from standard input.
 const MAX_TICKET: u64 = 32 << 10;
@@ -72,7 +70,7 @@ fn found(args: &StartArgs) -> Result<()> {
 fn founder(args: &StartArgs) -> Result<(Peer, Source)> {
     let mut peer = open(&args.peer)?;
     let commons = args.peer.commons.as_deref();
-    let source = match peer.founded().map_err(for_peer)? {
+    let source = match peer.founded()? {
         Some((run, source)) => {
             founding::must_be_same(&args.founding, commons, &run)?;
             source
@@ -83,12 +81,12 @@ fn founder(args: &StartArgs) -> Result<(Peer, Source)> {
                 .as_ref()
                 .context("no run in this folder and no configuration named")
                 .hint("`understory swarm config > CONFIG.toml` writes one to begin from")?;
-            let config = run_config(path)?;
+            let config = RunConfig::read(path)?;
             let founding = founding::asked(&args.founding, commons)?;
-            peer.check(&config, &founding).map_err(for_peer)?;
+            peer.check(&config, &founding)?;
             peer.tell(&PeerEvent::Preparing { what: "reading the text".to_owned() });
             let documents = corpus_source::documents(&config.data.paths, args.peer.json)?;
-            peer.found(&config, &documents, &founding).map_err(for_peer)?
+            peer.found(&config, &documents, &founding)?
         }
     };
     Ok((peer, source))
@@ -106,7 +104,7 @@ fn founder_from_old(args: &ContinueArgs) -> Result<(Peer, Source)> {
         .first()
         .with_context(|| format!("no run at {}", args.from.display()))
         .hint("name the folder given to `understory swarm start` or `join` with --dir")?;
-    let old = OldRun::open(folder).map_err(|error| for_peer(error.into()))?;
+    let old = OldRun::open(folder)?;
     // Who goes on is the same peer, unless another is named.
     let old_key = args.from.join("key");
     let key = args.peer.key.as_deref().or_else(|| old_key.exists().then_some(&*old_key));
@@ -163,7 +161,7 @@ fn joiner(args: &JoinArgs) -> Result<(Peer, Source)> {
 fn compare_with_commons(peer: &mut Peer, dir: &Path, admission: &Admission) -> Result<()> {
     let ticket = admission.ticket();
     let marks = marks(dir, &ticket.run)?;
-    peer.hold_against(marks, ticket.checkpoint).map_err(hints::for_histories)?;
+    peer.hold_against(marks, ticket.checkpoint)?;
     if !peer.has_registrar() {
         let why = "your key is no member's there; its marks are looked at".to_owned();
         peer.tell(&PeerEvent::NotRecorded { why });
@@ -200,7 +198,7 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
         seed,
         kernel,
         bind: args.bind,
-        relay: relay(args.relay.as_deref()),
+        relay: Relay::named(args.relay.as_deref()),
         once: args.once,
         registrar: recorder.map(|recorder| Arc::new(recorder) as Arc<_>),
         mark_every: args.mark_every,
@@ -210,7 +208,7 @@ fn open_as(args: &PeerArgs, named: Option<&Path>, commons: OpenCommons) -> Resul
     let tell = move |event: &PeerEvent| {
         say(json, &mut screen.lock().unwrap_or_else(PoisonError::into_inner), event);
     };
-    let peer = Peer::open(options, Box::new(tell)).map_err(for_peer)?;
+    let peer = Peer::open(options, Box::new(tell))?;
     Ok(match args.cheat {
         Some(cheat) => {
             peer.working_as(Arc::new(move |worker| Arc::new(Cheater::new(worker, cheat))))
@@ -224,7 +222,7 @@ fn take_part(peer: &Peer, args: &PeerArgs, source: Source) -> Result<()> {
     let result = runtime.block_on(peer.take_part(source, stop_signal(args.leash)));
     // A reader of standard input may still block; it must not keep the process.
     runtime.shutdown_background();
-    result.map_err(for_peer)
+    Ok(result?)
 }
 
 /// Tells of an event on standard output, and of how far work is on standard error.
@@ -242,15 +240,6 @@ fn say(json: bool, screen: &mut Screen, event: &PeerEvent) {
         let _ = writeln!(out, "{words}");
     }
     let _ = out.flush();
-}
-
-/// The relay that a flag names: a URL, or iroh's public ones.
-pub fn relay(text: Option<&str>) -> Relay {
-    match text {
-        None => Relay::None,
-        Some("public") => Relay::Public,
-        Some(url) => Relay::Url(url.to_owned()),
-    }
 }
 
 /// Ends on Ctrl-C or SIGTERM, and with `leash` when standard input closes.

@@ -6,13 +6,19 @@ pub mod words;
 
 use crate::{terminal, units};
 use lines::Lines;
-use progress::{At, Progress, Unit, Work};
+use progress::{At, Progress, Tell, Unit, Work};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Shows what work tells; whatever line is left goes away with it.
 pub struct Screen {
     to: To,
+}
+
+/// Does work, and shows what it tells meanwhile; `json` is for programs.
+pub fn shown<T>(json: bool, work: impl FnOnce(&mut Tell<'_>) -> T) -> T {
+    let mut screen = Screen::new(json);
+    work(&mut |progress| screen.tell(progress))
 }
 
 /// Who looks.

@@ -5,7 +5,7 @@ use crate::{
     hint::with_hints,
     hub_settings::settings,
     model_source::{explained, opened},
-    progress::Screen,
+    progress::shown,
     terminal, units,
 };
 use anyhow::{Result, bail};
@@ -16,9 +16,7 @@ pub fn pull(args: &PullArgs) -> Result<()> {
     let source = Source::parse(&args.source).map_err(|error| hinted_by_hub(error.into()))?;
     let expected = args.sha256.as_deref().map(sha256).transpose()?;
     let wanted = Pull { source: &source, to: args.to.as_deref(), expected: expected.as_ref() };
-    let mut screen = Screen::new(args.json);
-    let pulled = hub::pull(&wanted, &settings(), &mut |progress| screen.tell(progress));
-    drop(screen);
+    let pulled = shown(args.json, |tell| hub::pull(&wanted, &settings(), tell));
     print(args, &pulled.map_err(|error| failed(error, &source))?)
 }
 

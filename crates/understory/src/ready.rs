@@ -3,7 +3,7 @@
 use crate::{
     hint::{WithHint, with_hints},
     model_source::{explained, opened},
-    progress::Screen,
+    progress::shown,
     template::Isolated,
     units::now,
 };
@@ -20,9 +20,7 @@ use text::chat::Json;
 pub fn open(text: &str, opening: &Opening<'_>, kernel: &Kernel, json: bool) -> Result<Ready> {
     let model = opened(text, json)?;
     let opening = Opening { free: free_memory(), ..*opening };
-    let mut screen = Screen::new(json);
-    let tell = &mut |progress| screen.tell(progress);
-    let ready = Ready::open(&model, &opening, kernel, Arc::new(Isolated), tell);
+    let ready = shown(json, |tell| Ready::open(&model, &opening, kernel, Arc::new(Isolated), tell));
     ready.map_err(|error| failed(error, Path::new(text)))
 }
 

@@ -7,6 +7,7 @@ use crate::{
     generate::{ending, reason, tell},
     hint::WithHint,
     kernel_for, prompt, ready,
+    units::drawn_seed,
 };
 use anyhow::{Result, anyhow, bail};
 use engine::generation::{Generated, Wanted};
@@ -55,9 +56,7 @@ fn sampler(args: &RunArgs) -> Result<Sampler> {
     let seed = match args.seed {
         Seed::Given(seed) => seed,
         Seed::Drawn => {
-            let [a, b, c, d, ..] = store::file::random()?;
-            // Short enough to be typed again.
-            let seed = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let seed = drawn_seed()?;
             // With --json it is in the object.
             if !args.json {
                 eprintln!("[seed {seed}]");

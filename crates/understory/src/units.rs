@@ -37,6 +37,12 @@ pub fn now() -> u64 {
     since.map_or(0, |time| time.as_secs())
 }
 
+/// A seed that nobody knows beforehand, short enough to be typed again.
+pub fn drawn_seed() -> std::io::Result<u64> {
+    let [a, b, c, d, ..] = store::file::random()?;
+    Ok(u32::from_le_bytes([a, b, c, d]).into())
+}
+
 /// Unix seconds as UTC.
 pub fn time(seconds: u64) -> String {
     let known = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());

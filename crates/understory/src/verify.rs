@@ -9,8 +9,8 @@ use crate::{
     commons::{judged_json, recorder_of_member, report_judged},
     hint::WithHint,
     kernel_for,
-    model_source::peer_folders,
     scratch::Scratch,
+    units::drawn_seed,
 };
 use anyhow::Result;
 use cotrain::{
@@ -18,6 +18,7 @@ use cotrain::{
     verify::{Found, Progress, Verdict, Verification},
 };
 use kernel::Kernel;
+use local::peer_folders;
 use report::Report;
 use screen::Screen;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -74,12 +75,6 @@ fn find(
     let found = verification.finish(share, seed, tell);
     screen.end()?;
     Ok(found?)
-}
-
-/// A seed for the sample where none is given.
-fn drawn_seed() -> Result<u64> {
-    let [a, b, c, d, ..] = store::file::random()?;
-    Ok(u32::from_le_bytes([a, b, c, d]).into())
 }
 
 /// Says in a commons what was found, if it was found and there is something to judge.

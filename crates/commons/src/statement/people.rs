@@ -4,8 +4,10 @@ use super::{
     bounds::{Bounded, Invalid, count, distinct, invalid, name},
     names::named,
 };
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ids::{Hash, Identity, PeerId, Signature};
 use minicbor::{Decode, Encode};
+use std::{fmt, str::FromStr};
 
 /// Keys of one member at a time.
 const MAX_KEYS: usize = 16;
@@ -57,6 +59,35 @@ impl DeviceKey {
     pub fn is_bound(&self, log: &Hash, member: &PeerId) -> bool {
         self.key.verifies(&Self::message(log, member), &self.proof)
     }
+}
+
+/// `KEY.PROOF` in hex: how a new device is handed over to the member's others.
+impl fmt::Display for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.key, HEXLOWER.encode(&self.proof.0))
+    }
+}
+
+impl FromStr for DeviceKey {
+    type Err = ParseDeviceError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDeviceError> {
+        let (key, proof) = text.split_once('.').ok_or(ParseDeviceError::Shape)?;
+        let bytes = HEXLOWER_PERMISSIVE.decode(proof.as_bytes()).ok();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(ParseDeviceError::Shape)?;
+        Ok(Self { key: key.parse()?, proof: Signature(bytes) })
+    }
+}
+
+/// Why a text is no device.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseDeviceError {
+    /// It is not a key and a signature with a dot between.
+    #[error("a device is what `understory key device` prints on it")]
+    Shape,
+    /// Its key is none.
+    #[error(transparent)]
+    Key(#[from] ids::ParsePeerIdError),
 }
 
 /// A member's keys.
@@ -243,5 +274,24 @@ pub struct Use {
 impl Bounded for Use {
     fn check(&self) -> Result<(), Invalid> {
         self.by.iter().try_for_each(|org| name("organisation", org))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_read_back_from_its_text_and_nothing_else_is_one() {
+        let (phone, member) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]).id());
+        let device = DeviceKey::bind(&phone, &Hash::of(b"garden"), &member);
+        let text = device.to_string();
+        assert_eq!(text.parse(), Ok(device));
+        assert_eq!(text.to_uppercase().parse(), Ok(device), "hex of either case");
+        let read = |text: &str| text.parse::<DeviceKey>();
+        for bad in ["", ".", &text[..64], &text[..text.len() - 2], &text.replace('.', "")] {
+            assert_eq!(read(bad), Err(ParseDeviceError::Shape), "{bad:?}");
+        }
+        assert!(matches!(read(&format!("x{text}")), Err(ParseDeviceError::Key(_))));
     }
 }

@@ -1,8 +1,9 @@
 //! What can go wrong where a person works with a commons, and what to do about it.
 
 use crate::{
-    ArchiveError, HomeError, author::AuthorError, cosigner::CosignError, keys::KeyError,
-    names::FindError, naming::NameError, operator::OperatorError, state::VoidReason,
+    ArchiveError, HomeError, author::AuthorError, ballot::SealedError, cosigner::CosignError,
+    documents::DocumentError, keys::KeyError, names::FindError, naming::NameError,
+    operator::OperatorError, state::VoidReason,
 };
 use ids::{Hash, PeerId};
 
@@ -33,6 +34,12 @@ pub enum WorkspaceError {
     /// A witness cannot cosign.
     #[error(transparent)]
     Cosign(#[from] CosignError),
+    /// A file that was named.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A secret ballot.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// A statement would have no effect.
     #[error("this would count for nothing: {reason}")]
     Void {
@@ -69,6 +76,18 @@ pub enum WorkspaceError {
         /// Their numbers and hashes.
         found: Vec<(u64, Hash)>,
     },
+    /// A statement that waits.
+    #[error("the statement has no place in this log")]
+    NoPlace,
+    /// Nothing proves a statement to others yet.
+    #[error("no checkpoint with enough cosignatures has statement {index} yet")]
+    NotWitnessed {
+        /// Its number.
+        index: u64,
+    },
+    /// Nothing is known against an operator.
+    #[error("nothing here proves that an operator of this log signed two histories")]
+    NoSplit,
     /// A statement that is no question, or none that counts.
     #[error("statement {text} asks no question that counts")]
     NoQuestion {
@@ -85,6 +104,12 @@ impl WorkspaceError {
             Self::Key(error) => return error.todo(),
             Self::Name(error) => error.todo(),
             Self::Find(error) => return Some(error.todo()),
+            Self::Document(error) => return error.todo().map(str::to_owned),
+            Self::Sealed(error) => return error.todo().map(str::to_owned),
+            Self::NotWitnessed { .. } => {
+                "`understory commons serve` or `commons sync` brings the next one"
+            }
+            Self::NoSplit => "`understory commons show health` says what is known of the log",
             Self::Draft(_) => "nothing was written; the command's --help says what it takes",
             Self::Void { .. } => {
                 "nothing was written; `understory commons sync` brings the log up to date"
@@ -102,7 +127,7 @@ impl WorkspaceError {
                 "give more digits of the hash, or the number with # before it"
             }
             Self::NoQuestion { .. } => "`understory commons show questions` lists them",
-            Self::Archive(_) | Self::Operator(_) | Self::Cosign(_) => return None,
+            Self::Archive(_) | Self::Operator(_) | Self::Cosign(_) | Self::NoPlace => return None,
         };
         Some(fixed.to_owned())
     }

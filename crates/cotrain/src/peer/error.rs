@@ -11,6 +11,28 @@ use recipe::{CorpusError, RunError};
 use std::{io, path::PathBuf};
 use store::StoreError;
 
+impl PeerError {
+    /// What can be done about it, where that is known. What else to name with --dir where there is
+    /// another run depends on what was asked for.
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Joined { .. } => {
+                Some("go on with `understory swarm join`, or choose another --dir")
+            }
+            Self::Text(CorpusError::Store(_)) => {
+                Some("nothing was begun; make room and say it again")
+            }
+            Self::Text(_) => {
+                Some("more text helps: name more files and folders, and see what is left out")
+            }
+            Self::Founding(error) => error.todo(),
+            Self::Invitations(error) => error.todo(),
+            Self::OldRun(error) => error.todo(),
+            _ => None,
+        }
+    }
+}
+
 /// Why a peer cannot begin or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {

@@ -356,6 +356,42 @@ pub struct Rerun {
     pub outcome: Outcome,
 }
 
+/// How the contributions that were computed again came out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RerunCounts {
+    /// With every hash that was claimed.
+    pub confirmed: usize,
+    /// With another hash.
+    pub mismatch: usize,
+    /// Not at all.
+    pub unavailable: usize,
+    /// Excluded by a later record, however they came out.
+    pub excluded: usize,
+    /// Of the excluded those with another hash, as was proven.
+    pub proven: usize,
+}
+
+impl RerunCounts {
+    /// Those of these contributions.
+    pub fn of(reruns: &[Rerun]) -> Self {
+        let mut counts = Self::default();
+        for rerun in reruns {
+            match (rerun.excluded, &rerun.outcome) {
+                (true, outcome) => {
+                    counts.excluded += 1;
+                    counts.proven += usize::from(matches!(outcome, Outcome::Mismatch { .. }));
+                }
+                (false, Outcome::Confirmed) => counts.confirmed += 1,
+                (false, Outcome::Mismatch { .. }) => counts.mismatch += 1,
+                (false, Outcome::Unavailable { .. } | Outcome::Failed { .. }) => {
+                    counts.unavailable += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
 impl Rerun {
     /// What it means for the run; `None` if nothing.
     pub fn verdict(&self) -> Option<Verdict> {
@@ -426,6 +462,22 @@ mod tests {
 
     fn rerun(outcome: Outcome, excluded: bool) -> Rerun {
         Rerun { height: 1, round: 1, worker: PeerId([1; 32]), steps: 8, excluded, outcome }
+    }
+
+    #[test]
+    fn what_was_computed_again_is_counted_by_how_it_came_out() {
+        let missing = Hash::default();
+        let counts = RerunCounts::of(&[
+            rerun(Outcome::Confirmed, false),
+            rerun(Outcome::Mismatch { part: 0 }, false),
+            rerun(Outcome::Unavailable { missing }, false),
+            rerun(Outcome::Failed { why: String::new() }, false),
+            rerun(Outcome::Mismatch { part: 0 }, true),
+            rerun(Outcome::Confirmed, true),
+        ]);
+        let (confirmed, mismatch, unavailable, excluded, proven) = (1, 1, 2, 2, 1);
+        let all = RerunCounts { confirmed, mismatch, unavailable, excluded, proven };
+        assert_eq!(counts, all);
     }
 
     #[test]

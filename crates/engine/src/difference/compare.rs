@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Opened;
 
 /// How far apart two tensors of one shape are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Distance {
     /// Sum over all elements of the difference squared.
     pub difference: f64,

@@ -5,7 +5,7 @@ use crate::{
     transport::{clocks::ClockDoubt, fetch::FetchProgress, traffic::Traffic},
 };
 use ids::{Hash, PeerId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use swarm::{Notice, Progress, State};
 use tokio::sync::broadcast;
@@ -97,7 +97,7 @@ pub enum Outcome {
 }
 
 /// Where a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Bringing the manifest and what it names here.
@@ -108,8 +108,19 @@ pub enum Stage {
     Ended,
 }
 
+impl Stage {
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching",
+            Self::Running => "running",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// Where a node stands, at most half a second old.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetStatus {
     /// This node.
     pub me: PeerId,

@@ -3,7 +3,7 @@
 //! Nobody's clock is believed: what follows from them is a warning. It takes three others, and the
 //! middle one of them, so that fewer than half can say what they like.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Fewer others than this say nothing about a clock.
@@ -12,7 +12,7 @@ const FEWEST: usize = 3;
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// What others' clocks say of this machine's: that it is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockDoubt {
     /// By so many seconds it is ahead; negative where it is behind.
     pub ahead_s: i64,

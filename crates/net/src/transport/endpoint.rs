@@ -34,6 +34,17 @@ pub enum Relay {
     Public,
 }
 
+impl Relay {
+    /// What a person names: the URL of a relay, or `public` for iroh's.
+    pub fn named(text: Option<&str>) -> Self {
+        match text {
+            None => Self::None,
+            Some("public") => Self::Public,
+            Some(url) => Self::Url(url.to_owned()),
+        }
+    }
+}
+
 /// Why an endpoint could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {

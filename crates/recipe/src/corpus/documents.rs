@@ -137,6 +137,44 @@ pub enum DocumentError {
     },
 }
 
+impl DocumentError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        match self {
+            Self::Parquet { why, .. } => why.todo(),
+            Self::PackedParquet { .. } => UNPACK,
+            Self::Nothing { left_out, .. }
+                if left_out.files.contains_key(&WhyFile::PackedParquet) =>
+            {
+                UNPACK
+            }
+            Self::Nothing { left_out, .. } if left_out.files.contains_key(&WhyFile::LinkOut) => {
+                "links are followed inside the folder that is named: name the folder that holds what \
+                 they lead to, too, or the links themselves"
+            }
+            Self::UnmarkedUtf16 { .. } | Self::Utf32 { .. } | Self::NotText { .. } => {
+                "save it as UTF-8 (`iconv -f ENCODING -t UTF-8 FILE > NEW` converts it)"
+            }
+            Self::Line { .. } | Self::Entry { .. } => {
+                "put the line right or take it out; `understory swarm config` says what is read"
+            }
+            Self::Io { source, .. }
+                if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+            {
+                "the archive is damaged or cut off: fetch it again"
+            }
+            Self::TooLarge { .. } => "cut it into smaller files, or take fewer",
+            _ => {
+                "text is taken from files and folders of .txt, .md, .jsonl, .ndjson and .json, plain, \
+                 .gz or .zst, and of .parquet"
+            }
+        }
+    }
+}
+
+/// How Parquet in an archive becomes something that is read.
+const UNPACK: &str = "unpack it (`gunzip FILE`, `unzstd FILE`): Parquet is packed inside already";
+
 impl Documents {
     /// Reads `.txt`, `.md`, `.jsonl`, `.ndjson` and `.json` files, plain, `.gz` or `.zst`, and
     /// `.parquet` files, from files and folders, in the order of their paths. Other files of a folder are left out, which

@@ -97,6 +97,36 @@ pub enum ParquetError {
 }
 
 impl ParquetError {
+    /// What can be done about it.
+    pub fn todo(&self) -> &'static str {
+        match self.why() {
+            ParquetError::NoEnd => {
+                "fetch it again and whole; where Git has left a pointer in its place, `git lfs pull` \
+                 fetches the file"
+            }
+            ParquetError::NoText { .. } => {
+                "rename the column that holds the texts: duckdb -c \"COPY (SELECT body AS text FROM \
+                 'FILE.parquet') TO 'NEW.parquet'\""
+            }
+            ParquetError::Swells { .. } | ParquetError::LargeDictionary { .. } => {
+                "cut it into several files, or write its texts as .jsonl.zst"
+            }
+            ParquetError::Encrypted | ParquetError::Elsewhere => {
+                "write it again as one plain file: with pandas, \
+                 pandas.read_parquet(…).to_parquet('NEW.parquet')"
+            }
+            ParquetError::Codec(_) | ParquetError::Encoding(_) => {
+                "write it again with a common packing: duckdb -c \"COPY (FROM 'FILE.parquet') TO \
+                 'NEW.parquet' (COMPRESSION zstd)\""
+            }
+            ParquetError::NoDocument(_) | ParquetError::NotUtf8(_) => {
+                "put the row right or take it out: duckdb -c \"COPY (FROM 'FILE.parquet' WHERE text IS \
+                 NOT NULL) TO 'NEW.parquet'\" takes out rows without a text"
+            }
+            _ => "fetch it again, or write it again: what is in it contradicts itself",
+        }
+    }
+
     /// What is wrong, wherever it is.
     pub fn why(&self) -> &ParquetError {
         match self {

@@ -4,14 +4,10 @@ use super::{
     cli::{KeyCommand, KeyName, KeyPlace, RotateArgs},
     holder, opening,
 };
-use crate::hint::WithHint;
-use anyhow::{Context, Result, anyhow, bail};
-use commons::{
-    keys::Role,
-    statement::{DeviceKey, Key, KeyOp},
-};
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use ids::{Hash, Identity, Signature, key_file::Seed};
+use crate::{hint::WithHint, print::print, units::now};
+use anyhow::{Context, Result, anyhow};
+use commons::{keys::Role, workspace::Rotation};
+use ids::{Identity, key_file::Seed};
 use std::io::{IsTerminal, Read};
 use zeroize::Zeroizing;
 
@@ -22,33 +18,12 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         KeyCommand::Import { name, place } => import(*name, place),
         KeyCommand::Rotate(args) => rotate(args),
         KeyCommand::Revoke(place) => {
-            let mut workspace = opening::to_sign(place)?;
-            let member = workspace.me()?;
-            let key = Key {
-                member,
-                op: KeyOp::Revoke,
-                keys: Vec::new(),
-                next: Hash::default(),
-                guardians: Vec::new(),
-                threshold: 0,
-            };
-            opening::say(&mut workspace, place.json, key).map(drop)
+            opening::said_by(place, |workspace| workspace.revoke(now())).map(drop)
         }
         KeyCommand::Recover { member, place } => {
             let mut workspace = opening::to_sign(place)?;
-            let identity = workspace.keys.identity(Role::Current)?;
-            let member = workspace.member(member)?;
-            let known = &workspace.state.members[&member];
-            let key = Key {
-                member,
-                op: KeyOp::Recover,
-                keys: vec![DeviceKey::bind(&identity, &workspace.state.id, &member)],
-                next: workspace.keys.card()?.next,
-                guardians: known.guardians.clone(),
-                threshold: known.threshold,
-            };
-            let threshold = known.threshold;
-            let statement = opening::say_as(&mut workspace, place.json, &identity, key)?;
+            let (statement, threshold) = workspace.recover(member, now())?;
+            opening::report(workspace.outcome(&statement), place.json, &statement)?;
             if !place.json {
                 let hash = statement.hash().short();
                 println!(
@@ -59,12 +34,10 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         }
         KeyCommand::Device { member, place } => {
             let workspace = opening::to_sign(place)?;
-            let identity = workspace.keys.identity(Role::Current)?;
-            let member = workspace.member(member)?;
-            let device = DeviceKey::bind(&identity, &workspace.state.id, &member);
+            let device = workspace.device(&workspace.member(member)?)?;
             match place.json {
-                true => println!("{}", serde_json::json!({ "device": device_text(&device) })),
-                false => println!("{}", device_text(&device)),
+                true => println!("{}", serde_json::json!({ "device": device.to_string() })),
+                false => println!("{device}"),
             }
             Ok(())
         }
@@ -91,18 +64,11 @@ fn create(place: &KeyPlace) -> Result<()> {
 fn show(place: &KeyPlace) -> Result<()> {
     let keys = holder::keys(place.keys.as_deref())?;
     let card = keys.card()?;
-    if place.json {
-        let operator = keys.public(Role::Operator).ok();
-        let witness = keys.public(Role::Witness).ok();
-        let object = serde_json::json!({
-            "key": card.key, "card": card.to_string(), "operator": operator, "witness": witness,
-        });
-        println!("{object}");
-    } else {
-        println!("key   {}", card.key);
-        println!("card  {card}");
-    }
-    Ok(())
+    let (operator, witness) = (keys.public(Role::Operator).ok(), keys.public(Role::Witness).ok());
+    let object = serde_json::json!({
+        "key": card.key, "card": card.to_string(), "operator": operator, "witness": witness,
+    });
+    print(place.json, &object, || format!("key   {}\ncard  {card}\n", card.key))
 }
 
 /// Age files held the 32 bytes of the secret and nothing else.
@@ -129,64 +95,23 @@ fn import(name: KeyName, place: &KeyPlace) -> Result<()> {
         .context("standard input is not what an age file of a key holds: 32 bytes")
         .hint(usage)?;
     let path = keys.import(&seed, role)?;
-    match place.json {
-        true => println!("{}", serde_json::json!({ "key": Identity::from_seed(*seed).id() })),
-        false => {
-            println!("the key is in {}", path.display());
-            println!(
-                "the age file is not read any more: remove it once you have a copy of this one"
-            );
-        }
-    }
-    Ok(())
+    let object = serde_json::json!({ "key": Identity::from_seed(*seed).id() });
+    print(place.json, &object, || {
+        format!(
+            "the key is in {}\nthe age file is not read any more: remove it once you have a copy \
+             of this one\n",
+            path.display()
+        )
+    })
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {
+    let devices = args.device.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let (guardians, threshold) = (args.guardian.clone(), args.threshold);
+    let rotation = Rotation { devices, guardians, threshold };
     let mut workspace = opening::to_sign(&args.place)?;
-    let ahead = workspace.ahead()?;
-    // The statement was signed, and the files were not renamed any more, or not all of them.
-    if workspace.keys.is_halfway() || ahead.member_of(&workspace.keys.public(Role::Next)?).is_some()
-    {
-        workspace.keys.advance()?;
-        bail!("an earlier rotation is now complete; rotate again if you want another");
-    }
-    let signer = workspace.keys.identity(Role::Next)?;
-    // Also of a key that was revoked: the next one is there for that.
-    let member = ahead
-        .owner_of(&workspace.keys.public(Role::Current)?)
-        .context("your key is in force for nobody here")
-        .hint("begin with `understory commons introduce NAME`")?;
-    let successor = workspace.keys.make_successor()?;
-    let mut keys = vec![DeviceKey::bind(&signer, &workspace.state.id, &member)];
-    for text in &args.device {
-        keys.push(parse_device(text)?);
-    }
-    let guardians = match args.guardian.as_slice() {
-        [] => ahead.members[&member].guardians.clone(),
-        named => named.iter().map(|text| workspace.member(text)).collect::<Result<_, _>>()?,
-    };
-    let most = guardians.len() as u8 / 2 + 1;
-    let threshold = if guardians.is_empty() { 0 } else { args.threshold.unwrap_or(most) };
-    let key = Key {
-        member,
-        op: KeyOp::Rotate,
-        keys,
-        next: Key::digest(&successor.id()),
-        guardians,
-        threshold,
-    };
-    opening::say_as(&mut workspace, args.place.json, &signer, key)?;
-    Ok(workspace.keys.advance()?)
-}
-
-fn device_text(device: &DeviceKey) -> String {
-    format!("{}.{}", device.key, HEXLOWER.encode(&device.proof.0))
-}
-
-fn parse_device(text: &str) -> Result<DeviceKey> {
-    let wrong = "a device is what `understory key device` prints on it";
-    let (key, proof) = text.split_once('.').context(wrong)?;
-    let bytes = HEXLOWER_PERMISSIVE.decode(proof.as_bytes()).ok();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).context(wrong)?;
-    Ok(DeviceKey { key: key.parse()?, proof: Signature(bytes) })
+    let said = workspace.rotate(&rotation, now())?;
+    let statement =
+        said.context("an earlier rotation is now complete; rotate again if you want another")?;
+    opening::report(workspace.outcome(&statement), args.place.json, &statement)
 }

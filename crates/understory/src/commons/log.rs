@@ -1,11 +1,12 @@
 //! The log itself: digests of its views, a check of everything, and its tiles for other programs.
 
 use super::{cli::Place, opening};
-use crate::{hint::WithHint, progress::Screen};
+use crate::{hint::WithHint, print::print, progress::shown};
 use anyhow::Result;
 use commons::{
-    Home, HomeError,
+    Home,
     tiles::{self, TilesError, Written},
+    verify::Checked,
     view,
 };
 use std::{path::Path, process::ExitCode, time::Instant};
@@ -15,45 +16,24 @@ pub fn hash(place: &Place) -> Result<()> {
     let log = workspace.log()?;
     let root = log.root_at(log.size())?;
     let digests = view::digests(&workspace.state);
-    if place.json {
-        let views: serde_json::Map<String, serde_json::Value> =
-            digests.iter().map(|(name, hash)| (name.clone(), hash.to_string().into())).collect();
-        let object = serde_json::json!({
-            "commons": workspace.state.id, "size": log.size(), "root": root, "views": views,
-        });
-        println!("{object}");
-    } else {
-        println!("commons  {}", workspace.state.id);
-        println!("log      {root}  {} statements", log.size());
-        for (name, hash) in digests {
-            println!("view     {hash}  {name}");
-        }
-    }
-    Ok(())
+    let (id, size) = (workspace.state.id, log.size());
+    let views: serde_json::Map<String, serde_json::Value> =
+        digests.iter().map(|(name, hash)| (name.clone(), hash.to_string().into())).collect();
+    let object = serde_json::json!({ "commons": id, "size": size, "root": root, "views": views });
+    print(place.json, &object, || {
+        let views = digests.iter().map(|(name, hash)| format!("view     {hash}  {name}\n"));
+        let head = format!("commons  {id}\nlog      {root}  {size} statements\n");
+        head + &views.collect::<String>()
+    })
 }
 
 pub fn verify(place: &Place) -> Result<ExitCode> {
     let home = Home::open(&place.dir)?;
     let began = Instant::now();
-    let mut screen = Screen::new(place.json);
-    let outcome = home.verify(&mut |progress| screen.tell(progress));
-    drop(screen);
+    let checked = shown(place.json, |tell| home.check(tell));
     let seconds = began.elapsed().as_secs_f64();
-    let problem = match &outcome {
-        Ok((_, reports)) => match reports.last() {
-            Some(last) if !last.is_covered() => Some(format!(
-                "the newest checkpoint covers {} of {} statements",
-                last.covered, last.statements
-            )),
-            _ => None,
-        },
-        // What cannot be read is no verdict on the log.
-        Err(HomeError::Io { .. } | HomeError::Missing(_)) => {
-            return outcome.map(|_| ExitCode::SUCCESS).map_err(Into::into);
-        }
-        Err(e) => Some(e.to_string()),
-    };
-    let reports = outcome.map(|(_, reports)| reports).unwrap_or_default();
+    let Checked { reports, problem } = checked?;
+    let problem = problem.map(|problem| problem.to_string());
     if place.json {
         let object = serde_json::json!({
             "holds": problem.is_none(), "problem": problem, "logs": reports, "seconds": seconds,
@@ -89,10 +69,8 @@ pub fn export(to: &Path, place: &Place) -> Result<()> {
         }
         written => Ok(written?),
     }?;
-    if place.json {
-        println!("{}", serde_json::json!({ "size": size, "tiles": tiles, "bundles": bundles }));
-    } else {
-        println!("{size} statements as {tiles} tiles and {bundles} bundles in {}", to.display());
-    }
-    Ok(())
+    let object = serde_json::json!({ "size": size, "tiles": tiles, "bundles": bundles });
+    print(place.json, &object, || {
+        format!("{size} statements as {tiles} tiles and {bundles} bundles in {}\n", to.display())
+    })
 }

@@ -7,17 +7,12 @@ use crate::{
     hint::WithHint,
     units::{now, span},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use commons::{
-    Body, Statement, Workspace,
+    Body, Statement, Workspace, WorkspaceError,
     view::Reason,
     workspace::{Late, Outcome},
 };
-use ids::{Hash, Identity};
-use std::path::Path;
-
-/// Most bytes of a text that is asked about, agreed on or kept: a charter, rules, a list, evidence.
-pub const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// Opens the commons at a place.
 pub fn open(place: &Place) -> Result<Workspace> {
@@ -35,21 +30,22 @@ pub fn to_sign(place: &Place) -> Result<Workspace> {
     Ok(workspace)
 }
 
+/// Opens the commons at a place to say something there, and prints what became of it.
+///
+/// Errors: nothing was said, or it counts for nothing.
+pub fn said_by(
+    place: &Place,
+    say: impl FnOnce(&mut Workspace) -> Result<Statement, WorkspaceError>,
+) -> Result<Workspace> {
+    let mut workspace = to_sign(place)?;
+    let statement = say(&mut workspace)?;
+    report(workspace.outcome(&statement), place.json, &statement)?;
+    Ok(workspace)
+}
+
 /// Says something with this device's key and prints what became of it.
 pub fn say(workspace: &mut Workspace, json: bool, body: impl Into<Body>) -> Result<Statement> {
     let statement = workspace.say(body, now())?;
-    report(workspace.outcome(&statement), json, &statement)?;
-    Ok(statement)
-}
-
-/// [`say`] with another key.
-pub fn say_as(
-    workspace: &mut Workspace,
-    json: bool,
-    me: &Identity,
-    body: impl Into<Body>,
-) -> Result<Statement> {
-    let statement = workspace.say_as(me, body, now())?;
     report(workspace.outcome(&statement), json, &statement)?;
     Ok(statement)
 }
@@ -87,16 +83,6 @@ pub fn counts(outcome: Outcome, statement: &Statement) -> Result<()> {
     let Some(reason) = outcome.void else { return Ok(()) };
     Err(anyhow!("statement {} counts for nothing: {reason}", statement.hash().short()))
         .hint("it stays in the log; say it again once the reason is gone")
-}
-
-/// A digest in hex, or of a file's bytes.
-pub fn digest(text: &str) -> Result<Hash> {
-    if let Ok(hash) = text.parse() {
-        return Ok(hash);
-    }
-    let bytes = bounded::read_named(Path::new(text), MAX_DOCUMENT)
-        .with_context(|| format!("{text:?} is no digest, and no file that can be read"))?;
-    Ok(Hash::of(&bytes))
 }
 
 /// That this machine's clock is behind a time that witnesses vouched for already.

@@ -4,31 +4,27 @@ use super::{
     cli::{CheckProofArgs, Place},
     opening,
 };
-use crate::{files::write_atomically, hint::WithHint, units::time};
-use anyhow::{Context, Result, anyhow};
+use crate::units::time;
+use anyhow::Result;
 use commons::{
-    Home, Workspace,
+    Home,
     judge::{self, Found, Verdict},
-    portable::{LoggedStatement, MAX_PORTABLE, Portable, PortableSplit},
+    portable::{self, Portable},
 };
 use ids::plain_short;
 use serde_json::json;
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 use tlog::VerifierKey;
 
 /// Writes the proof of a statement, or without one that of two histories.
 pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Result<()> {
     let workspace = opening::open(place)?;
     let proof = match statement {
-        Some(text) => Portable::Logged(Box::new(logged(&workspace, text)?)),
-        None => Portable::Split(Box::new(split(&workspace)?)),
+        Some(text) => workspace.prove(text)?,
+        None => workspace.prove_split()?,
     };
-    let path = out.map_or_else(|| usual_path(&proof), Path::to_owned);
-    create(&path, &proof.to_bytes())?;
+    let path = out.map_or_else(|| proof.file_name(), Path::to_owned);
+    proof.write(&path)?;
     let id = proof.commons();
     let founded = judge::by_genesis(&proof, id, &[]).is_ok();
     if place.json {
@@ -48,7 +44,7 @@ pub fn prove(statement: Option<&str>, out: Option<&Path>, place: &Place) -> Resu
 
 /// Checks a proof from a file. One that can be read gets a verdict, whatever is in it.
 pub fn check(args: &CheckProofArgs) -> Result<ExitCode> {
-    let (proof, verdict) = match Portable::parse(&read(&args.file)?) {
+    let (proof, verdict) = match Portable::parse(&portable::read(&args.file)?) {
         Err(e) => (None, Err(e.into())),
         Ok(proof) => {
             let verdict = match (&args.dir, args.commons) {
@@ -65,23 +61,6 @@ pub fn check(args: &CheckProofArgs) -> Result<ExitCode> {
         print!("{}", as_text(proof.as_ref(), &verdict, args.dir.is_some()));
     }
     Ok(ExitCode::from(u8::from(verdict.is_err())))
-}
-
-fn logged(workspace: &Workspace, text: &str) -> Result<LoggedStatement> {
-    let hash = workspace.statement(text)?.hash();
-    let (index, _) =
-        workspace.state.place(&hash).context("the statement has no place in this log")?;
-    LoggedStatement::new(&workspace.log()?, &workspace.state, index)?
-        .with_context(|| {
-            format!("no checkpoint with enough cosignatures has statement {index} yet")
-        })
-        .hint("`understory commons serve` or `commons sync` brings the next one")
-}
-
-fn split(workspace: &Workspace) -> Result<PortableSplit> {
-    PortableSplit::new(&workspace.log()?, &workspace.state, workspace.home.splits()?)?
-        .context("nothing here proves that an operator of this log signed two histories")
-        .hint("`understory commons show health` says what is known of the log")
 }
 
 fn as_json(proof: Option<&Portable>, verdict: &Verdict) -> serde_json::Value {
@@ -165,27 +144,4 @@ fn evidence(proof: &Portable, found: &Found) -> String {
         _ => unreachable!("what is found is of the proof's kind"),
     }
     out
-}
-
-/// A name in the working folder, by which the proof is known again.
-fn usual_path(proof: &Portable) -> PathBuf {
-    let id = proof.commons().short();
-    match proof {
-        Portable::Logged(logged) => format!("{id}-{}.tlog-proof", logged.proof.index).into(),
-        Portable::Split(_) => format!("{id}-split.proof").into(),
-    }
-}
-
-fn create(path: &Path, bytes: &[u8]) -> Result<()> {
-    if path.symlink_metadata().is_ok() {
-        return Err(anyhow!("{} is there already", path.display()))
-            .hint("name another file with --out");
-    }
-    write_atomically(path, bytes)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    bounded::read_named(path, MAX_PORTABLE as u64)
-        .with_context(|| format!("cannot read {}", path.display()))
-        .hint("give a file that `understory commons prove` wrote")
 }

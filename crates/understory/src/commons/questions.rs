@@ -3,9 +3,8 @@
 use super::{
     cli::{QuestionArgs, TallyArgs},
     opening,
-    print::print,
 };
-use crate::units::time;
+use crate::{print::print, units::time};
 use anyhow::Result;
 use commons::{
     ballot,

@@ -2,35 +2,27 @@
 
 use super::{
     cli::{CommonsCommand, Place},
-    opening::{self, digest},
+    opening::{self, said_by},
 };
 use crate::units::now;
 use anyhow::Result;
-use commons::{
-    Workspace,
-    keys::Role,
-    statement::{
-        Attest, Check, Claim, Component, Derive, DeviceKey, Evidence, Key, KeyOp, Parent, Publish,
-        Purpose, Relation, Reproducible, Rights, Subject, Use,
-    },
-};
-use ids::{Hash, Identity, PeerId};
+use commons::{documents::digest, statement::Claim};
 
 /// Runs one of the commands that say something.
 pub fn say(command: &CommonsCommand) -> Result<()> {
     match command {
-        CommonsCommand::Introduce { name, place } => introduce(place, name),
+        CommonsCommand::Introduce { name, place } => return introduce(place, name),
         CommonsCommand::Vouch { member, withdraw, place } => {
-            let mut workspace = opening::to_sign(place)?;
-            let subject = workspace.member(member)?;
-            let claim = Claim::Vouch { withdrawn: *withdraw };
-            opening::say(&mut workspace, place.json, Attest { subject, claim })?;
-            if !place.json {
-                let (name, member) =
-                    (workspace.name(&subject), workspace.state.is_member(&subject));
-                println!("{name} is {}a member", if member { "" } else { "not yet " });
+            let mut subject = None;
+            let workspace = said_by(place, |workspace| {
+                let member = *subject.insert(workspace.member(member)?);
+                workspace.vouch(&member, *withdraw, now())
+            })?;
+            if let (false, Some(member)) = (place.json, subject) {
+                let not_yet = if workspace.state.is_member(&member) { "" } else { "not yet " };
+                println!("{} is {not_yet}a member", workspace.name(&member));
             }
-            Ok(())
+            return Ok(());
         }
         CommonsCommand::Affiliation { org, role, from, to, place } => {
             let from = from.unwrap_or_else(now);
@@ -38,146 +30,76 @@ pub fn say(command: &CommonsCommand) -> Result<()> {
             about_me(place, Claim::Affiliation { org, role, from, to: *to })
         }
         CommonsCommand::Conflict { with, ended, place } => {
-            let claim = Claim::Conflict { with: with.clone(), ended: *ended };
-            about_me(place, claim)
+            about_me(place, Claim::Conflict { with: with.clone(), ended: *ended })
         }
         CommonsCommand::House { house, place } => about_me(place, Claim::House { house: house.0 }),
         CommonsCommand::Use { artifact, by, days, place } => {
             let artifact = digest(artifact)?;
-            let (by, purpose) = (by.clone(), Purpose::Personal);
-            let mut workspace = opening::to_sign(place)?;
-            let expiry =
-                workspace.state.now().max(now()).saturating_add(days.saturating_mul(24 * 60 * 60));
-            let used = Use { artifact, by, purpose, expiry };
-            opening::say(&mut workspace, place.json, used).map(drop)
+            said_by(place, |workspace| workspace.uses(artifact, by.clone(), *days, now()))
         }
         CommonsCommand::Publish { name, artifact, licence, place } => {
-            publish(place, name, digest(artifact)?, licence)
+            let artifact = digest(artifact)?;
+            said_by(place, |workspace| workspace.publish(name, artifact, licence, now()))
         }
         CommonsCommand::Derive { child, parent, relation, recipe, place } => {
-            derive(place, child, parent, relation.0, recipe)
+            let (child, recipe) = (digest(child)?, digest(recipe)?);
+            let parents = parent.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>()?;
+            said_by(place, |workspace| workspace.derive(child, &parents, relation.0, recipe, now()))
         }
         CommonsCommand::Check { statement, verdict, note, place } => {
-            let mut workspace = opening::to_sign(place)?;
-            let subject = Subject::Statement(workspace.statement(statement)?.hash());
-            let evidence = note.clone().map_or(Evidence::None, Evidence::Note);
-            let check = Check { subject, verdict: verdict.0, evidence };
-            opening::say(&mut workspace, place.json, check).map(drop)
+            said_by(place, |workspace| workspace.check(statement, verdict.0, note.clone(), now()))
         }
         CommonsCommand::Operator { key, place } => {
-            let mut workspace = opening::to_sign(place)?;
-            let holder = key.parse::<PeerId>().or_else(|_| workspace.member(key))?;
-            let rights = Rights::to_operate(holder);
-            opening::say(&mut workspace, place.json, rights)?;
+            let workspace = said_by(place, |workspace| workspace.name_operator(key, now()))?;
             if !place.json {
                 println!("the log's operator is {}", workspace.state.operator());
             }
-            Ok(())
+            return Ok(());
         }
         _ => unreachable!("the other commands are no statements"),
     }
+    .map(drop)
 }
 
 /// Begins as a member and says one's name; of somebody known only the name.
 fn introduce(place: &Place, name: &str) -> Result<()> {
-    let workspace = &mut opening::to_sign(place)?;
-    let me = workspace.keys.identity(Role::Current)?;
-    let started = match workspace.ahead()?.member_of(&me.id()) {
-        None => start(workspace, place, &me)?,
-        Some(_) => None,
-    };
-    let subject = workspace.me()?;
+    let mut workspace = opening::to_sign(place)?;
+    let begun = workspace.begin(now())?;
+    let mut key = None;
+    if let Some(begun) = &begun {
+        let outcome = workspace.outcome(begun);
+        // With `--json` it is for the one object that is printed; what counts for nothing is all
+        // there is to print.
+        if !place.json || outcome.void.is_some() {
+            opening::report(outcome, place.json, begun)?;
+        } else {
+            key = Some(opening::as_json(&outcome, begun));
+        }
+    }
     let claim = Claim::Person { name: name.to_owned() };
-    let statement = workspace.say_as(&me, Attest { subject, claim }, now())?;
-    let outcome = workspace.outcome(&statement);
-    let (member, needed) =
-        (workspace.state.is_member(&subject), workspace.state.rules.vouches_needed);
+    let said = workspace.claim(claim, now())?;
+    let (outcome, me) = (workspace.outcome(&said), workspace.me()?);
+    let (member, needed) = (workspace.state.is_member(&me), workspace.state.rules.vouches_needed);
     if place.json {
-        let mut object = opening::as_json(&outcome, &statement);
-        object["key"] = started.into();
-        object["id"] = serde_json::json!(subject);
+        let mut object = opening::as_json(&outcome, &said);
+        object["key"] = key.into();
+        object["id"] = serde_json::json!(me);
         object["is_member"] = member.into();
         object["vouches_needed"] = needed.into();
         println!("{object}");
-        return opening::counts(outcome, &statement);
+        return opening::counts(outcome, &said);
     }
-    opening::report(outcome, false, &statement)?;
+    opening::report(outcome, false, &said)?;
     if !member {
-        println!("your id is {subject}");
+        println!("your id is {me}");
         println!(
             "{needed} members have to vouch for you: `understory commons vouch {}`",
-            subject.short()
+            me.short()
         );
     }
     Ok(())
 }
 
-/// States one's own first key; with `--json` what became of it is for the one object that is
-/// printed.
-fn start(
-    workspace: &mut Workspace,
-    place: &Place,
-    me: &Identity,
-) -> Result<Option<serde_json::Value>> {
-    let key = Key {
-        member: me.id(),
-        op: KeyOp::Start,
-        keys: vec![DeviceKey::bind(me, &workspace.state.id, &me.id())],
-        next: workspace.keys.card()?.next,
-        guardians: Vec::new(),
-        threshold: 0,
-    };
-    let statement = workspace.say_as(me, key, now())?;
-    let outcome = workspace.outcome(&statement);
-    // What counts for nothing is all there is to print.
-    if !place.json || outcome.void.is_some() {
-        opening::report(outcome, place.json, &statement)?;
-        return Ok(None);
-    }
-    Ok(Some(opening::as_json(&outcome, &statement)))
-}
-
-fn about_me(place: &Place, claim: Claim) -> Result<()> {
-    let mut workspace = opening::to_sign(place)?;
-    let subject = workspace.me()?;
-    opening::say(&mut workspace, place.json, Attest { subject, claim }).map(drop)
-}
-
-fn publish(place: &Place, name: &str, artifact: Hash, licence: &str) -> Result<()> {
-    let mut workspace = opening::to_sign(place)?;
-    let supersedes = workspace.state.artifacts.get(&artifact).map(|known| known.statement);
-    let component = Component {
-        mof: 0,
-        digest: Some(artifact),
-        licence: licence.to_owned(),
-        text: None,
-        mutable: false,
-        location: String::new(),
-    };
-    let components = if licence.is_empty() { Vec::new() } else { vec![component] };
-    let publish = Publish { name: name.to_owned(), artifact, components, supersedes };
-    opening::say(&mut workspace, place.json, publish).map(drop)
-}
-
-fn derive(
-    place: &Place,
-    child: &str,
-    parents: &[String],
-    relation: Relation,
-    recipe: &str,
-) -> Result<()> {
-    let mut workspace = opening::to_sign(place)?;
-    let share = (1000 / parents.len().max(1)).min(1000) as u16;
-    let parents = parents
-        .iter()
-        .map(|text| Ok(Parent { digest: digest(text)?, relation, share }))
-        .collect::<Result<_>>()?;
-    let derive = Derive {
-        child: digest(child)?,
-        parents,
-        recipe: digest(recipe)?,
-        tool: concat!("understory ", env!("CARGO_PKG_VERSION")).into(),
-        reproducible: Reproducible::Exact,
-    };
-    opening::say(&mut workspace, place.json, derive).map(drop)
+fn about_me(place: &Place, claim: Claim) -> Result<commons::Workspace> {
+    said_by(place, |workspace| workspace.claim(claim, now()))
 }

@@ -2,20 +2,22 @@
 
 use super::{
     cli::{JoinArgs, Place, ServeArgs},
-    opening::{self, MAX_DOCUMENT},
+    opening,
 };
 use crate::{
-    events::clock_words,
-    files::write_secret,
-    hint::WithHint,
-    peer::{relay, stop_signal},
-    peer_key,
-    units::time,
+    events::clock_words, files::write_secret, hint::WithHint, peer::stop_signal, peer_key,
+    print::print, units::time,
 };
 use anyhow::{Context, Result, anyhow};
-use commons::{Home, Workspace, keys::Role};
+use commons::{
+    Home, Workspace,
+    tasks::{Tasks, Wanted},
+};
 use ids::Quoted;
-use net::commons::{Config, Status, Ticket, Visit};
+use net::{
+    Relay,
+    commons::{Config, Status, Ticket, Visit, Visited, known},
+};
 use serve::commons::Folder;
 use std::{
     io::{IsTerminal, Write},
@@ -26,9 +28,6 @@ use std::{
 
 /// How long a visit looks for members.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Where the members of the ticket that one joined with are kept.
-const TICKET: &str = "ticket";
 
 pub fn serve(args: &ServeArgs, only_witness: bool) -> Result<()> {
     let config = config(args, only_witness)?;
@@ -41,27 +40,16 @@ fn config(args: &ServeArgs, only_witness: bool) -> Result<Config> {
     let mut config = Config::new(home.dir(), peer_key::own(&home.dir().join("endpoint"))?);
     config.bind = args.bind;
     config.external = args.external.clone();
-    config.relay = relay(args.relay.as_deref());
+    config.relay = Relay::named(args.relay.as_deref());
     config.pace.heartbeat = Duration::from_secs(args.heartbeat.max(1));
-    config.peers = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
-    for text in &args.peer {
-        config.peers.extend(text.parse::<Ticket>()?.peers);
-    }
-    if keys.has(Role::Operator) && !only_witness && !args.no_operate {
-        config.operator = Some(keys.identity(Role::Operator)?);
-    }
-    let public = if keys.has(Role::Witness) { keys.public(Role::Witness).ok() } else { None };
-    let is_named = public.is_some_and(|key| state.witness_name(&key).is_some());
-    // Whom members name later begins to cosign without being started again.
-    if public.is_some() && (is_named || !only_witness) {
-        config.witness = Some(keys.identity(Role::Witness)?);
-    } else if only_witness {
-        let key = public.map_or("none yet".into(), |key| key.to_string());
-        return Err(anyhow!("this commons has no witness with your key ({key})")).hint(
-            "`understory commons witness-key` prints it; the members name it when they create the \
-             commons",
-        );
-    }
+    config.peers = known::members(home.dir(), &args.peer)?;
+    let wanted = match (only_witness, args.no_operate) {
+        (true, _) => Wanted::OnlyWitness,
+        (_, true) => Wanted::NoOperating,
+        _ => Wanted::All,
+    };
+    let tasks = Tasks::of(&keys, &state, wanted)?;
+    (config.operator, config.witness) = (tasks.operator, tasks.witness);
     Ok(config)
 }
 
@@ -162,7 +150,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     if watched {
         eprintln!();
     }
-    write_secret(&place.dir.join(TICKET), args.ticket.as_bytes())?;
+    known::keep(&place.dir, &args.ticket)?;
     let workspace = opening::open(place)?;
     if place.json {
         println!("{}", serde_json::json!({ "commons": workspace.state.id, "size": visited.size }));
@@ -180,10 +168,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 /// Brings the log up to date and takes along what waits, without staying.
 pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> {
     let home = Home::open(&place.dir)?;
-    let mut known = known(&home)?.map(|ticket| ticket.peers).unwrap_or_default();
-    for text in peers {
-        known.extend(text.parse::<Ticket>()?.peers);
-    }
+    let known = known::members(home.dir(), peers)?;
     if known.is_empty() {
         return Err(anyhow!("no other member of this commons is known here"))
             .hint("give a ticket with --peer");
@@ -192,22 +177,19 @@ pub fn sync(place: &Place, peers: &[String], relay: Option<&str>) -> Result<()> 
     let visited = runtime()?
         .block_on(net::commons::sync(home, &known, &visit))
         .hint("is somebody serving it?")?;
-    if place.json {
-        let object = serde_json::json!({
-            "members": visited.members, "statements": visited.statements, "size": visited.size,
-            "brought": visited.brought,
-        });
-        println!("{object}");
-    } else {
-        println!(
-            "members that answered: {}; statements: {}, of which new {}; taken along: {}",
-            visited.members, visited.size, visited.statements, visited.brought
-        );
-        for (hash, why) in &visited.refused {
-            println!("statement {} was refused: {why}", hash.short());
-        }
-    }
-    Ok(())
+    let Visited { members, statements, size, brought, refused, .. } = &visited;
+    let object = serde_json::json!({
+        "members": members, "statements": statements, "size": size, "brought": brought,
+    });
+    print(place.json, &object, || {
+        let refused = refused
+            .iter()
+            .map(|(hash, why)| format!("statement {} was refused: {why}\n", hash.short()));
+        format!(
+            "members that answered: {members}; statements: {size}, of which new {statements}; \
+             taken along: {brought}\n"
+        ) + &refused.collect::<String>()
+    })
 }
 
 /// The page alone, of a log that others keep up to date.
@@ -215,10 +197,8 @@ pub fn page(place: &Place, port: u16) -> Result<()> {
     let home = Home::open(&place.dir)?;
     runtime()?.block_on(async {
         let addr = open_page(&home, port).await?;
-        match place.json {
-            true => println!("{}", serde_json::json!({ "page": url(addr) })),
-            false => println!("page: {}; end with Ctrl-C", url(addr)),
-        }
+        let object = serde_json::json!({ "page": url(addr) });
+        print(place.json, &object, || format!("page: {}; end with Ctrl-C\n", url(addr)))?;
         crate::terminal::stdout().flush()?;
         stop_signal(false).await;
         Ok(())
@@ -240,15 +220,12 @@ fn url(addr: SocketAddr) -> String {
 
 fn visit(relay_url: Option<&str>) -> Result<Visit> {
     let bind = SocketAddr::from(([0, 0, 0, 0], 0));
-    Ok(Visit { seed: store::file::random()?, bind, relay: relay(relay_url), patience: PATIENCE })
-}
-
-/// The ticket that this commons was joined with.
-fn known(home: &Home) -> Result<Option<Ticket>> {
-    match bounded::read_text(&home.dir().join(TICKET), MAX_DOCUMENT) {
-        Ok(text) => Ok(Some(text.parse().context("the ticket kept in the commons' folder")?)),
-        Err(_) => Ok(None),
-    }
+    Ok(Visit {
+        seed: store::file::random()?,
+        bind,
+        relay: Relay::named(relay_url),
+        patience: PATIENCE,
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -3,10 +3,9 @@
 use super::{
     cli::{Place, Shown},
     opening,
-    print::print,
     questions::questions,
 };
-use crate::units::time;
+use crate::{print::print, units::time};
 use anyhow::Result;
 use commons::{
     Workspace,

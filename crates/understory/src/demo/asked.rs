@@ -3,10 +3,12 @@
 use crate::{
     cli::DemoArgs,
     hint::{WithHint, hinted},
-    peer::for_peer,
 };
 use anyhow::{Context, Error, Result, anyhow};
-use local::plan::{Plan, PlanError, Wanted};
+use local::{
+    free_demo, newest_demo,
+    plan::{Plan, PlanError, Wanted},
+};
 use std::path::{Path, PathBuf};
 
 /// The folder and plan of it.
@@ -22,7 +24,7 @@ pub fn asked(args: &DemoArgs) -> Result<(PathBuf, Plan)> {
             args.cheaters, args.peers
         );
     }
-    let folder = args.dir.clone().unwrap_or_else(first_free);
+    let folder = args.dir.clone().unwrap_or_else(|| free_demo(Path::new("")));
     plan.keep(&folder).map_err(for_plan)?;
     Ok((folder, plan))
 }
@@ -30,7 +32,9 @@ pub fn asked(args: &DemoArgs) -> Result<(PathBuf, Plan)> {
 fn resumed(args: &DemoArgs) -> Result<(PathBuf, Plan)> {
     let folder = match &args.dir {
         Some(folder) => folder.clone(),
-        None => newest().context("no demo in this folder").hint("start one first")?,
+        None => {
+            newest_demo(Path::new("")).context("no demo in this folder").hint("start one first")?
+        }
     };
     let plan = match Plan::read(&folder) {
         Err(error @ PlanError::Read { .. }) => {
@@ -63,24 +67,7 @@ fn for_plan(error: PlanError) -> Error {
         PlanError::Taken(_) => {
             hinted(error, "go on with it with --resume, or choose another --dir")
         }
-        PlanError::Founding(error) => for_peer(error.into()),
+        PlanError::Founding(error) => error.into(),
         error => error.into(),
     }
-}
-
-/// The names of demos for which the flags name no folder.
-fn numbered() -> impl Iterator<Item = PathBuf> {
-    let name = |n: u32| match n {
-        1 => "understory-demo".to_owned(),
-        n => format!("understory-demo-{n}"),
-    };
-    (1..10_000).map(move |n| Path::new(&name(n)).to_path_buf())
-}
-
-fn first_free() -> PathBuf {
-    numbered().find(|p| !p.exists()).unwrap_or_else(|| PathBuf::from("understory-demo"))
-}
-
-fn newest() -> Option<PathBuf> {
-    numbered().take_while(|p| p.exists()).filter(|p| Plan::is_in(p)).last()
 }

@@ -1,17 +1,15 @@
-//! What was found, for people and for programs.
+//! What was found, for people.
 
 use crate::inspect::shape;
 use anyhow::Result;
-use engine::difference::{Compared, Difference, Distance, Found};
+use engine::difference::{Compared, Difference, Distance, Found, Kind};
 use ids::Plain;
-use serde_json::{Value, json};
 use std::io::Write;
 
 /// A table of layers (or of all tensors), then what else differs.
 pub fn text(difference: &Difference, every: bool, out: &mut impl Write) -> Result<()> {
-    let counts = counts(difference);
-    writeln!(out, "{} tensors: {}", difference.tensors.len(), summary(&counts))?;
-    if counts.changed > 0 {
+    writeln!(out, "{} tensors: {}", difference.tensors.len(), summary(difference))?;
+    if difference.kinds().contains_key(&Kind::Changed) {
         let rows: Vec<(String, Distance)> =
             if every { tensors(difference) } else { layers(difference) };
         table(&rows, out)?;
@@ -38,57 +36,6 @@ pub fn text(difference: &Difference, every: bool, out: &mut impl Write) -> Resul
     Ok(())
 }
 
-/// One object.
-pub fn json(difference: &Difference, out: &mut impl Write) -> Result<()> {
-    let tensors = difference.tensors.iter().map(|(name, found)| {
-        let [a, b] = &found.sides;
-        let side = |side: &Option<(Vec<usize>, &str)>| {
-            side.as_ref().map(|(shape, element)| json!({ "shape": shape, "type": element }))
-        };
-        let mut object = json!({ "name": name, "a": side(a), "b": side(b), "result": word(found) });
-        if let Some(Compared::Distance(distance)) = &found.compared {
-            object["distance"] = of_distance(distance);
-        }
-        object
-    });
-    let layers = difference
-        .layers()
-        .into_iter()
-        .map(|(layer, distance)| json!({ "layer": layer, "distance": of_distance(&distance) }));
-    let metadata =
-        difference.metadata.iter().map(|(name, a, b)| json!({ "name": name, "a": a, "b": b }));
-    let object = json!({
-        "same": difference.is_nothing(),
-        "tensors": tensors.collect::<Vec<_>>(),
-        "layers": layers.collect::<Vec<_>>(),
-        "metadata": metadata.collect::<Vec<_>>(),
-        "tokenizer": difference.tokenizer,
-        "chat_template": difference.template,
-    });
-    writeln!(out, "{object}")?;
-    Ok(())
-}
-
-/// JSON has no infinity: a value that is no number is null.
-fn of_distance(distance: &Distance) -> Value {
-    json!({
-        "relative": distance.relative(), "largest": distance.largest,
-        "cosine": distance.cosine(), "changed": distance.changed,
-    })
-}
-
-fn word(found: &Found) -> &'static str {
-    match (&found.compared, &found.sides) {
-        (Some(Compared::Identical), _) => "identical",
-        (Some(Compared::Shapes), _) => "shapes differ",
-        (Some(Compared::Types), _) => "types differ",
-        (Some(Compared::Distance(d)), _) if d.changed == 0 => "equal values",
-        (Some(Compared::Distance(_)), _) => "changed",
-        (None, [Some(_), _]) => "only in a",
-        (None, _) => "only in b",
-    }
-}
-
 /// What is to say of a tensor that has no distance.
 fn odd(found: &Found) -> Option<String> {
     let side = |at: usize| match &found.sides[at] {
@@ -103,31 +50,14 @@ fn odd(found: &Found) -> Option<String> {
     }
 }
 
-struct Counts {
-    identical: usize,
-    equal: usize,
-    changed: usize,
-    other: usize,
-}
-
-fn counts(difference: &Difference) -> Counts {
-    let count = |words: &[&str]| {
-        difference.tensors.values().filter(|found| words.contains(&word(found))).count()
-    };
-    Counts {
-        identical: count(&["identical"]),
-        equal: count(&["equal values"]),
-        changed: count(&["changed"]),
-        other: count(&["shapes differ", "types differ", "only in a", "only in b"]),
-    }
-}
-
-fn summary(counts: &Counts) -> String {
+fn summary(difference: &Difference) -> String {
+    let kinds = difference.kinds();
+    let count = |all: &[Kind]| all.iter().filter_map(|kind| kinds.get(kind)).sum::<usize>();
     let parts = [
-        (counts.identical, "identical"),
-        (counts.equal, "of equal values"),
-        (counts.changed, "changed"),
-        (counts.other, "not comparable"),
+        (count(&[Kind::Identical]), "identical"),
+        (count(&[Kind::Equal]), "of equal values"),
+        (count(&[Kind::Changed]), "changed"),
+        (count(&[Kind::Shapes, Kind::Types, Kind::OnlyFirst, Kind::OnlySecond]), "not comparable"),
     ];
     let said = parts.iter().filter(|(count, _)| *count > 0);
     said.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
@@ -144,11 +74,7 @@ fn layers(difference: &Difference) -> Vec<(String, Distance)> {
 
 fn tensors(difference: &Difference) -> Vec<(String, Distance)> {
     let all = difference.tensors.iter();
-    let rows = all.filter_map(|(name, found)| match &found.compared {
-        Some(Compared::Distance(distance)) => Some((ids::plain(name), *distance)),
-        _ => None,
-    });
-    rows.collect()
+    all.filter_map(|(name, found)| Some((ids::plain(name), *found.distance()?))).collect()
 }
 
 fn table(rows: &[(String, Distance)], out: &mut impl Write) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::words::{duration, finding_words, marks_words, verdict_word};
 use crate::{terminal, units::plural};
 use anyhow::Result;
-use cotrain::verify::{Found, Outcome, Roots};
+use cotrain::verify::{Found, RerunCounts, Roots};
 use ids::Plain;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -102,25 +102,23 @@ impl Report<'_> {
         } else {
             String::new()
         };
-        let count = |excluded: bool, wanted: fn(&Outcome) -> bool| {
-            reruns.iter().filter(|r| r.excluded == excluded && wanted(&r.outcome)).count()
-        };
-        let confirmed = count(false, |o| matches!(o, Outcome::Confirmed));
-        let mismatch = count(false, |o| matches!(o, Outcome::Mismatch { .. }));
-        let excluded = reruns.iter().filter(|r| r.excluded).count();
-        let cheats = count(true, |o| matches!(o, Outcome::Mismatch { .. }));
-        let rest = reruns.len() - excluded - confirmed - mismatch;
-        let mut parts = vec![format!("{confirmed} confirmed")];
-        for (n, what) in [(mismatch, "other bits"), (rest, "unavailable")] {
+        let counts = RerunCounts::of(reruns);
+        let mut parts = vec![format!("{} confirmed", counts.confirmed)];
+        for (n, what) in [(counts.mismatch, "other bits"), (counts.unavailable, "unavailable")] {
             if n > 0 {
                 parts.push(format!("{n} {what}"));
             }
         }
-        if excluded > 0 {
-            parts.push(format!("{excluded} excluded ({cheats} with other bits, as was proven)"));
+        if counts.excluded > 0 {
+            let RerunCounts { excluded, proven, .. } = counts;
+            parts.push(format!("{excluded} excluded ({proven} with other bits, as was proven)"));
         }
         // What one peer's folder lacks of the others' carries, all before it make again.
-        let way_out = if rest > 0 && share < 1.0 { "; --all may make what is missing" } else { "" };
+        let way_out = if counts.unavailable > 0 && share < 1.0 {
+            "; --all may make what is missing"
+        } else {
+            ""
+        };
         let n = reruns.len();
         format!("{n} of {all} contributions{drawn}: {}{way_out}", parts.join(", "))
     }

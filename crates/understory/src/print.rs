@@ -1,4 +1,4 @@
-//! What a command of a commons shows.
+//! What a command found, for people or for programs.
 
 use anyhow::Result;
 
