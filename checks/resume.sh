@@ -31,6 +31,12 @@ check "it was in the middle" not_yet_there
 pids[3]=$!
 check "--resume goes on to the end" wait "${pids[3]}"
 
+(demo "$work/cut" "$work/again.log" --resume) &
+pids[4]=$!
+check "--resume of a demo that is finished says so and ends" \
+  timeout 60 tail --pid="${pids[4]}" -f /dev/null
+check "with all that it found" grep -q '"agree"' "$work/again.log"
+
 check "both end at the same root" same_root "$work"/{whole,cut}/peer-{1,2,3}
 check "the interrupted run is confirmed" understory verify "$work/cut" --sample 20% --seed 1
 finish

@@ -266,7 +266,7 @@ impl Opened {
 
 fn no_round(store: &Store) -> FormatError {
     let text = format!("no finished round in {}", store.root().display());
-    let todo = "wait for the first round to be decided, or name a root with FOLDER@ROOT";
+    let todo = "wait for the first round to be decided, import the model again if an import was cut short, or name a root with FOLDER@ROOT";
     FormatError::refused(text, todo)
 }
 

@@ -254,7 +254,7 @@ impl Board {
                 self.norms.entry(height).or_insert((norms, clipped));
                 self.fill_norms(height);
             }
-            Notice::Decided(record) => self.record(record),
+            Notice::Decided(record) | Notice::Resumed(record) => self.record(record),
             Notice::Verdict { height, contributor, auditor, kind, part, .. } => {
                 self.verdict(height, contributor, auditor, kind, part);
             }

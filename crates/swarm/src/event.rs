@@ -263,6 +263,8 @@ impl std::fmt::Display for VerdictKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {
+    /// The node goes on after a restart, from the record that was decided last.
+    Resumed(RecordSummary),
     /// The node is somewhere else in the round.
     PhaseChanged {
         /// Height of the record that is being made.

@@ -220,7 +220,13 @@ impl Node {
         self.stage = match chain {
             // Before the first record nothing is said that has to stay said.
             None => Stage::Lobby,
-            Some(chain) => Stage::Running(Box::new(Running::resume(&mut self.core, chain, &said))),
+            Some(chain) => {
+                if let Some(newest) = self.core.records.last() {
+                    let newest = heading::summary(newest, &chain);
+                    self.core.notice(Notice::Resumed(newest));
+                }
+                Stage::Running(Box::new(Running::resume(&mut self.core, chain, &said)))
+            }
         };
         self.settle();
         self.progress();

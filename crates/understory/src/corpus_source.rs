@@ -23,7 +23,7 @@ pub fn documents(paths: &[PathBuf], json: bool) -> Result<Documents> {
         });
     }
     registry_documents(LOCK_FILE, &registries(), tell).hint(
-        "train on your own text with --data PATH (.txt, .md, .jsonl, .ndjson, .json, plain, .gz or .zst, or .parquet), \
+        "train on your own text: --data PATH, or `paths` in the file of settings (.txt, .md, .jsonl, .ndjson, .json, plain, .gz or .zst, or .parquet), \
          or run `cargo fetch` in understory's source folder to fill the registry",
     )
 }

@@ -163,6 +163,9 @@ pub fn licences(licences: &[(String, u64)]) -> String {
 
 fn notice_words(notice: &Notice) -> Option<String> {
     Some(match notice {
+        Notice::Resumed(r) => {
+            format!("goes on from height {}, root {}", r.height, r.state.model.hash.short())
+        }
         Notice::Decided(r) => {
             let who: Vec<String> =
                 r.contributions.iter().map(|(p, s)| format!("{}×{s}", p.short())).collect();

@@ -19,6 +19,9 @@ pub enum WorkspaceError {
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A member is to guard its own keys: whoever lost them could accept nothing.
+    #[error("a member cannot be a guardian of its own keys: who lost them could accept nothing")]
+    OwnGuardian,
     /// A name that would mislead.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -106,6 +109,10 @@ impl WorkspaceError {
             Self::Find(error) => return Some(error.todo()),
             Self::Document(error) => return error.todo().map(str::to_owned),
             Self::Sealed(error) => return error.todo().map(str::to_owned),
+            Self::OwnGuardian => {
+                "nothing was written; name other members with --guardian, who know you and one \
+                 another"
+            }
             Self::NotWitnessed { .. } => {
                 "`understory commons serve` or `commons sync` brings the next one"
             }

@@ -70,6 +70,9 @@ impl Workspace {
             [] => ahead.members[&member].guardians.clone(),
             named => named.iter().map(|text| self.member(text)).collect::<Result<_>>()?,
         };
+        if guardians.contains(&member) {
+            return Err(WorkspaceError::OwnGuardian);
+        }
         let threshold = match guardians.len() {
             0 => 0,
             all => rotation.threshold.unwrap_or(founding::majority(all)),
@@ -269,6 +272,9 @@ pub(crate) mod tests {
         let anna = garden.me().expect("a member");
         let rotation = Rotation { guardians: vec!["Berta".to_owned()], ..Rotation::default() };
         garden.rotate(&rotation, NOW).expect("it is said").expect("a rotation");
+        let own =
+            Rotation { guardians: vec!["Berta".into(), "Anna".into()], ..Rotation::default() };
+        assert!(matches!(garden.rotate(&own, NOW), Err(WorkspaceError::OwnGuardian)));
         let lost = std::mem::replace(&mut garden.keys, keys(&dir.path().join("new")));
         assert!(matches!(garden.rotate(&rotation, NOW), Err(WorkspaceError::NoMember { .. })));
         let (statement, threshold) = garden.recover("Anna", NOW).expect("it is said");

@@ -145,10 +145,11 @@ impl<'a> Watch<'a> {
     }
 
     fn notice(&mut self, notice: Notice) {
-        if let Notice::Decided(record) = &notice {
-            if let Some(marking) = &mut self.marking {
-                marking.note(record.height, record.record);
-            }
+        if let (Notice::Decided(record), Some(marking)) = (&notice, &mut self.marking) {
+            marking.note(record.height, record.record);
+        }
+        // After a restart the newest model may be one that nobody was told of.
+        if let Notice::Decided(record) | Notice::Resumed(record) = &notice {
             self.newest.record = Some(record.clone());
         }
         self.tell(&PeerEvent::Protocol { notice });

@@ -106,7 +106,8 @@ fn tell(core: &mut Core, record: &SignedRecord, before: Option<&ChainState>, nex
     }
 }
 
-fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
+/// A record, and what the chain is after it.
+pub(super) fn summary(record: &SignedRecord, next: &ChainState) -> RecordSummary {
     let body = record.record();
     let made = match body.kind {
         // What is left of the advance that it takes the place of.

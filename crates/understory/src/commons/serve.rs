@@ -157,7 +157,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     } else {
         println!("{}: {} statements, all checked", Quoted(&workspace.state.name), visited.size);
         match workspace.me() {
-            Ok(me) => println!("you are {:?} here", workspace.name(&me)),
+            Ok(me) => println!("you are {} here", Quoted(workspace.name(&me))),
             Err(_) => println!("begin with `understory commons introduce NAME`"),
         }
         println!("stay with `understory commons serve`");

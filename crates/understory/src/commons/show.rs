@@ -15,7 +15,7 @@ use commons::{
     view::{self, Bounds},
 };
 use ids::{Hash, PeerId, Quoted, Short};
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 pub fn show(shown: Shown, at: Option<u64>, place: &Place) -> Result<()> {
     let workspace = opening::open(place)?;
@@ -132,6 +132,11 @@ fn lineage(state: &State, view: &view::Lineage) -> String {
         };
         let by = name_of(state, &edge.member);
         let _ = writeln!(out, "  {} <- {how} {from}: {found}, by {by}", name(&edge.child));
+    }
+    let made: BTreeSet<&Hash> =
+        view.edges.iter().flat_map(|edge| edge.parent.iter().chain([&edge.child])).collect();
+    for node in view.nodes.iter().filter(|node| !made.contains(&node.digest)) {
+        let _ = writeln!(out, "  {}: nothing is said of what it was made from", name(&node.digest));
     }
     if out.is_empty() { "nothing was made here yet\n".into() } else { out }
 }
