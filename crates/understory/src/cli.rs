@@ -462,9 +462,5 @@ fn parse_share(text: &str) -> Result<f64, String> {
         None => (text, 1.0),
     };
     let share = number.trim().parse::<f64>().map_err(|e| e.to_string())? / unit;
-    if share > 0.0 && share <= 1.0 {
-        Ok(share)
-    } else {
-        Err("must be above 0% and at most 100%: a sample of nothing would check nothing".to_owned())
-    }
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0% to 100%".to_owned()) }
 }
