@@ -7,7 +7,7 @@
 
 use minijinja::{Environment, Value};
 
-use super::expression::{is_operand, rewritten, right, tokens};
+use super::expression::{is_operand, rewritten, right, spliced, tokens};
 use super::floats;
 
 /// Adds the filter.
@@ -40,13 +40,7 @@ fn expression(inside: &str) -> String {
             ends.insert(tokens[end - 1].place.end);
         }
     }
-    let (mut out, mut at) = (String::with_capacity(inside.len() + 24 * ends.len()), 0);
-    for end in ends {
-        out.push_str(&inside[at..end]);
-        out.push_str(AS_TEXT);
-        at = end;
-    }
-    out + &inside[at..]
+    spliced(inside, ends.into_iter().map(|end| (end..end, AS_TEXT)).collect())
 }
 
 /// Signs and words that bind what is behind them more tightly than `~`.

@@ -15,6 +15,19 @@ pub(super) fn rewritten(source: &str, change: impl Fn(&str) -> String) -> String
     out + &source[at..]
 }
 
+/// A text with each of some places in it written anew, which are in order and do not overlap; an
+/// empty place is where something is put in.
+pub(super) fn spliced(text: &str, places: Vec<(Range<usize>, &str)>) -> String {
+    let added: usize = places.iter().map(|(_, new)| new.len()).sum();
+    let (mut out, mut at) = (String::with_capacity(text.len() + added), 0);
+    for (place, new) in places {
+        out.push_str(&text[at..place.start]);
+        out.push_str(new);
+        at = place.end;
+    }
+    out + &text[at..]
+}
+
 /// Where the next `{{` or `{%` stands at or behind `from`, and what is inside it. Comments and raw
 /// blocks are left alone.
 fn next_block(source: &str, from: usize) -> Option<(usize, Range<usize>)> {

@@ -6,7 +6,7 @@
 
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::expression::{is_operand, rewritten, right, tokens};
+use super::expression::{is_operand, rewritten, right, spliced, tokens};
 
 /// Adds the filter.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -58,28 +58,19 @@ fn expression(inside: &str) -> String {
         return inside.to_owned();
     }
     let tokens = tokens(inside);
-    // What is put before the byte at a place, in the order of the places.
-    let mut added: Vec<(usize, &str)> = Vec::new();
-    let mut taken = Vec::new();
+    let mut places: Vec<(std::ops::Range<usize>, &str)> = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
         if &inside[token.place.clone()] != "%" {
             continue;
         }
         let before = is_operand(inside, &tokens, i, &TIGHTER);
         if let Some(end) = right(inside, &tokens, i + 1).filter(|_| before) {
-            taken.push(token.place.start);
-            added.push((token.place.start, OPEN));
-            added.push((tokens[end - 1].place.end, ")"));
+            let end = tokens[end - 1].place.end;
+            places.extend([(token.place.clone(), OPEN), (end..end, ")")]);
         }
     }
-    added.sort_by_key(|(place, _)| *place);
-    let (mut out, mut at) = (String::with_capacity(inside.len() + 32 * added.len()), 0);
-    for (place, text) in added {
-        out.push_str(&inside[at..place]);
-        out.push_str(text);
-        at = place + usize::from(taken.contains(&place) && text == OPEN);
-    }
-    out + &inside[at..]
+    places.sort_by_key(|(place, _)| place.start);
+    spliced(inside, places)
 }
 
 /// Signs that bind as tightly as `%` or more so, before what it divides.

@@ -35,11 +35,8 @@ pub fn key(command: &KeyCommand) -> Result<()> {
         KeyCommand::Device { member, place } => {
             let workspace = opening::to_sign(place)?;
             let device = workspace.device(&workspace.member(member)?)?;
-            match place.json {
-                true => println!("{}", serde_json::json!({ "device": device.to_string() })),
-                false => println!("{device}"),
-            }
-            Ok(())
+            let object = serde_json::json!({ "device": device.to_string() });
+            print(place.json, &object, || format!("{device}\n"))
         }
     }
 }
